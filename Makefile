@@ -1,0 +1,78 @@
+# .venv is where the work is done; the demo has its own, smaller .venv-demo; and
+# Poetry lives apart in .tools, because its dependencies are not ours.
+
+POETRY_VERSION := 2.5.1
+EXPORT_VERSION := 1.10.1
+
+PYTHON = $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+TOOLS := .tools/poetry-$(POETRY_VERSION)-$(EXPORT_VERSION)
+POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
+INSTALL := pip install -qq --disable-pip-version-check
+VENVS := .venv .venv-demo
+
+.PHONY: help demo test lint format live lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv-demo/ready ## See it work, with no key: the answers come from an emulator
+	@.venv-demo/bin/python examples/demo.py
+
+test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
+	.venv/bin/pytest -n 2 --disable-socket --allow-unix-socket tests/unit
+	.venv/bin/pytest -n 2 tests/integration
+
+lint: .venv/ready ## Check format, style, types and the lock
+	$(POETRY) check --lock
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/basedpyright
+
+format: .venv/ready ## Put the code in order
+	.venv/bin/ruff check --fix-only
+	.venv/bin/ruff format
+
+live: .venv/ready ## Run the tests that talk to Cerebras; they need a credential
+	.venv/bin/pytest -m live tests
+
+lock: $(TOOLS) ## Resolve the dependencies anew
+	$(POETRY) lock
+
+clean: ## Remove everything that was generated
+	rm -rf .venv .venv-demo .tools .coverage .coverage.* dist htmlcov
+	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# `locked` stands for what poetry.lock says, `ready` for the project on top of it.
+
+.venv/locked: GROUPS := main,build,test,lint
+.venv-demo/locked: GROUPS := main,build,demo
+
+$(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
+	@$*/bin/$(INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENVS:%=%/locked): %/locked: poetry.lock | $(TOOLS)
+	@echo "Installing what poetry.lock names into $* (a minute or so, once)"
+	$(call make_venv,$*)
+	@$(POETRY) export --quiet --only $(GROUPS) --output $*/requirements.txt
+	@$*/bin/$(INSTALL) --require-hashes --no-deps --requirement $*/requirements.txt
+	@touch $@
+
+$(TOOLS):
+	@echo "Installing Poetry $(POETRY_VERSION) into .tools (once)"
+	$(call make_venv,.tools)
+	@.tools/bin/$(INSTALL) poetry==$(POETRY_VERSION) \
+		poetry-plugin-export==$(EXPORT_VERSION)
+	@touch $@
+
+# Debian's Python may lack ensurepip; then its pip puts a pip into the venv.
+define make_venv
+@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and not found." >&2; exit 1; }
+@$(PYTHON) -m venv --clear $(1) >/dev/null || { \
+	$(PYTHON) -m venv --clear --without-pip $(1) && \
+	$(PYTHON) -m pip --python $(1) install -qq pip; }
+endef
