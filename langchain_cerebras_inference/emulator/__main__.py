@@ -1,0 +1,58 @@
+"""The emulator for other programs: `python -m langchain_cerebras_inference.emulator`."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from langchain_cerebras_inference.emulator.server import Emulator
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until interrupted or terminated."""
+    options = _parser().parse_args(arguments)
+    server = Emulator(
+        host=options.host,
+        port=options.port,
+        tokens_per_second=options.tokens_per_second,
+        api_key=options.api_key,
+    )
+    # A terminated process leaves as quietly as an interrupted one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), server:
+        sys.stdout.write(_settings(server))
+        sys.stdout.flush()
+        threading.Event().wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m langchain_cerebras_inference.emulator",
+        description="A local Cerebras, for tests and demonstrations.",
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="default: any free port")
+    parser.add_argument("--tokens-per-second", type=float, metavar="N")
+    parser.add_argument("--api-key", help="default: made up")
+    return parser
+
+
+def _settings(server: Emulator) -> str:
+    cookies = "; ".join(f"{name}={value}" for name, value in server.cookies.items())
+    return (
+        "Listening. Paste this for an API key:\n\n"
+        f"export CEREBRAS_API_BASE={server.base_url}\n"
+        f"export CEREBRAS_API_KEY={server.api_key}\n\n"
+        "or this for a browser session:\n\n"
+        f"export CEREBRAS_API_BASE={server.base_url}\n"
+        f"export CEREBRAS_SESSION_URL={server.session_url}\n"
+        f"export CEREBRAS_COOKIES='{cookies}'\n\n"
+        "Ctrl-C stops it.\n"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

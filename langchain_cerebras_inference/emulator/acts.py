@@ -1,0 +1,162 @@
+"""The script: what the emulator does next, instead of what it would do."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from langchain_cerebras_inference.emulator.answers import ToolCall
+from langchain_cerebras_inference.emulator.records import Request
+from langchain_cerebras_inference.emulator.refusals import Refuse
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Answer, with what is given here in place of what would be made up.
+
+    As soon as one of `content`, `reasoning` and `tool_calls` is given, the answer has
+    no other of them. A streamed request gets `data` (raw bytes, in as many writes) or
+    `events` (chunks, `[DONE]` follows); a whole one gets `body`.
+    """
+
+    content: str | None = None
+    reasoning: str | None = None
+    tool_calls: Sequence[ToolCall] = ()
+    finish_reason: str | None = None
+    usage: Mapping[str, Any] | None = None
+    """Replaces the usage; `{}` leaves it out."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0
+    """Seconds before the first byte."""
+    pace: float = 0
+    """Seconds before each event."""
+    events: Sequence[Mapping[str, Any]] | None = None
+    data: bytes | Sequence[bytes] | None = None
+    body: Mapping[str, Any] | bytes | str | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the answer itself is given."""
+        said = (self.content, self.reasoning)
+        return bool(self.tool_calls) or any(text is not None for text in said)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Break off after `after` events, or with `None` before any byte.
+
+    A negative number counts from the end, as in a slice: `-1` leaves out `[DONE]`. A
+    whole reply is broken off in the middle.
+
+    `how`: `close` ends the body as if it were whole, `half` does so within the next
+    event, `drop` closes the connection, `reset` resets it.
+    """
+
+    after: int | None = 1
+    how: Literal["close", "half", "drop", "reset"] = "close"
+    reply: Reply = field(default_factory=Reply)
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Fall silent for `seconds` after `after` events, then go on.
+
+    With `None` no byte is sent before; `comments` sends keep-alive comments meanwhile.
+    """
+
+    after: int | None = 1
+    seconds: float = math.inf
+    comments: bool = False
+    every: float = 0.05
+    """Seconds between the comments."""
+    reply: Reply = field(default_factory=Reply)
+
+
+Garbled: TypeAlias = Literal[
+    "json",
+    "html",
+    "flat_error",
+    "empty",
+    "deep",
+    "null",
+    "list",
+    "types",
+    "utf8",
+    "endless",
+]
+
+
+@dataclass(frozen=True)
+class Garble:
+    """Answer 200 with something that is no answer.
+
+    `html`, `flat_error` and `empty` take the place of the whole body. The others are
+    one event, after `after` events of the stream, or the body of a whole reply: `json`
+    breaks off, `deep` nests without end, `null` and `list` are no objects, `types` has
+    a wrong type in each field, `utf8` is not UTF-8, `endless` does not end.
+    """
+
+    how: Garbled = "json"
+    after: int = 1
+    reply: Reply = field(default_factory=Reply)
+
+
+@dataclass(frozen=True)
+class ErrorEvent:
+    """Put an error into a stream of status 200, and nothing after it.
+
+    `shape`: `enveloped` is `{"status_code", "error"}`, `flat` the error alone; `event-`
+    before either adds an `event: error` line. A whole reply is refused with `status`.
+    """
+
+    after: int = 1
+    status: int = 429
+    code: str | None = None
+    message: str | None = None
+    shape: Literal["enveloped", "flat", "event-enveloped", "event-flat"] = "enveloped"
+    reply: Reply = field(default_factory=Reply)
+
+    @property
+    def refusal(self) -> Refuse:
+        """The same error as an answer of its own."""
+        return Refuse(self.status, self.code, self.message)
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """Send the client elsewhere."""
+
+    location: str
+    status: int = 307
+
+
+@dataclass(frozen=True)
+class Session:
+    """Answer the session route; `how` says who is signed in.
+
+    `empty` is `{}`, `null` is `null`, `null_user` and `no_key` are sessions without a
+    user or without his demo key; `html` is a challenge page, `not_json` plain text,
+    `too_large` eight megabytes.
+    """
+
+    how: Literal[
+        "signed_in",
+        "empty",
+        "null",
+        "null_user",
+        "no_key",
+        "html",
+        "not_json",
+        "too_large",
+    ] = "signed_in"
+    demo_key: str | None = None
+    """In place of the emulator's."""
+    expires: str | None = "2099-01-01T00:00:00.000Z"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0
+
+
+Playable: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
+Act: TypeAlias = Playable | Session
+Scripted: TypeAlias = Act | Callable[[Request], Act]
+"""An act, or a function that chooses one when the request is there."""
