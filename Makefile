@@ -56,22 +56,21 @@ $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
 	@touch $@
 
 $(VENVS:%=%/locked): %/locked: poetry.lock | $(TOOLS)
-	@echo "Installing what poetry.lock names into $* (a minute or so, once)"
-	$(call make_venv,$*)
+	$(call make_venv,$*,what poetry.lock names)
 	@$(POETRY) export --quiet --only $(GROUPS) --output $*/requirements.txt
 	@$*/bin/$(INSTALL) --require-hashes --no-deps --requirement $*/requirements.txt
 	@touch $@
 
 $(TOOLS):
-	@echo "Installing Poetry $(POETRY_VERSION) into .tools (once)"
-	$(call make_venv,.tools)
+	$(call make_venv,.tools,Poetry $(POETRY_VERSION))
 	@.tools/bin/$(INSTALL) poetry==$(POETRY_VERSION) \
 		poetry-plugin-export==$(EXPORT_VERSION)
 	@touch $@
 
 # Debian's Python may lack ensurepip; then its pip puts a pip into the venv.
 define make_venv
-@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and not found." >&2; exit 1; }
+@test "$(PYTHON)" || { echo "No Python found; 3.11 or newer is needed." >&2; exit 1; }
+@echo "Installing $(2) into $(1); this takes a while, once"
 @$(PYTHON) -m venv --clear $(1) >/dev/null || { \
 	$(PYTHON) -m venv --clear --without-pip $(1) && \
 	$(PYTHON) -m pip --python $(1) install -qq pip; }

@@ -1,0 +1,175 @@
+"""What a user writes, for the type checkers to read. Nobody runs it."""
+
+from pathlib import Path
+from typing import assert_type
+
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
+from pydantic import BaseModel, SecretStr
+from typing_extensions import TypedDict
+
+from langchain_cerebras_inference import (
+    CerebrasError,
+    CerebrasRateLimitError,
+    ChatCerebrasInference,
+    Credential,
+    ModelInfo,
+    __version__,
+)
+from langchain_cerebras_inference.emulator import Emulator
+
+
+class Joke(BaseModel):
+    """A joke."""
+
+    setup: str
+    punchline: str
+
+
+class Pun(TypedDict):
+    """A shorter joke."""
+
+    text: str
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather of a city."""
+    return f"Fair in {city}."
+
+
+async def fetch_key() -> str:
+    """Stand for a secret store."""
+    return "key"
+
+
+bare = ChatCerebrasInference()
+
+by_alias = ChatCerebrasInference(
+    model="gpt-oss-120b",
+    api_key="key",
+    cookies={"name": "value"},
+    base_url="https://api.cerebras.ai/v1",
+    max_completion_tokens=100,
+    stop_sequences=["END"],
+    timeout=30,
+)
+
+by_name = ChatCerebrasInference(
+    model_name="gpt-oss-120b",
+    cerebras_api_key=SecretStr("key"),
+    cookies="name=value; other=value",
+    session_url="https://inference.cerebras.ai/api/auth/session",
+    cerebras_api_base="https://api.cerebras.ai/v1",
+    temperature=0,
+    top_p=0.9,
+    seed=1,
+    logit_bias={"50256": -100},
+    max_tokens=100,
+    stop=["END"],
+    reasoning_effort="low",
+    extra_body={"field": 1},
+    default_headers={"X-Name": "value"},
+    timeout=None,
+    connect_timeout=5.0,
+    max_retries=0,
+    max_retry_wait=10,
+    proxy="http://localhost:8080",
+    verify=Path("ca.pem"),
+    streaming=True,
+    coalesce=False,
+    compression="auto",
+)
+
+from_callables = [
+    ChatCerebrasInference(api_key=lambda: "key"),
+    ChatCerebrasInference(api_key=fetch_key),
+    ChatCerebrasInference(cookies=Path("cookies.txt")),
+]
+
+# What is misspelt is found before it is run.
+ChatCerebrasInference(modle="gpt-oss-120b")  # type: ignore[call-arg]
+
+
+def sync(model: ChatCerebrasInference) -> None:
+    """Call it without a loop."""
+    assert_type(model.invoke("Hello"), AIMessage)
+    model.invoke([HumanMessage("Hello")], stop=["END"], temperature=0.5)
+    assert_type(model.batch(["Hello", "Goodbye"]), list[AIMessage])
+    for chunk in model.stream("Hello"):
+        assert_type(chunk, AIMessageChunk)
+    for info in model.list_models():
+        assert_type(info, ModelInfo)
+    assert_type(model.credential(), Credential)
+    model.warm_up()
+    model.close()
+    with ChatCerebrasInference(model="gpt-oss-120b") as opened:
+        assert_type(opened, ChatCerebrasInference)
+
+
+async def asynchronous(model: ChatCerebrasInference) -> None:
+    """Call it on a loop."""
+    assert_type(await model.ainvoke("Hello"), AIMessage)
+    async for chunk in model.astream("Hello"):
+        assert_type(chunk, AIMessageChunk)
+    for info in await model.alist_models():
+        assert_type(info, ModelInfo)
+    assert_type(await model.acredential(), Credential)
+    await model.awarm_up()
+    await model.aclose()
+    async with ChatCerebrasInference(model="gpt-oss-120b") as opened:
+        assert_type(opened, ChatCerebrasInference)
+
+
+def tools(model: ChatCerebrasInference) -> None:
+    """Give it tools, in every form and with every choice."""
+    bound = model.bind_tools([weather, Joke, fetch_key, {"title": "schema"}])
+    assert_type(bound.invoke("Hello"), AIMessage)
+    model.bind_tools([weather], tool_choice="any", strict=True)
+    model.bind_tools([weather], tool_choice=True, parallel_tool_calls=False)
+    model.bind_tools([weather], tool_choice={"type": "function"})
+
+
+def structured(model: ChatCerebrasInference) -> None:
+    """Ask for an object."""
+    joke = model.with_structured_output(Joke).invoke("Tell a joke")
+    if isinstance(joke, Joke):
+        assert_type(joke.punchline, str)
+    model.with_structured_output(Pun, method="function_calling", strict=True)
+    model.with_structured_output({"title": "pun"}, method="json_mode")
+    model.with_structured_output(Joke, method="json_schema", include_raw=True)
+
+
+def chain(model: ChatCerebrasInference) -> None:
+    """Put it into a pipeline."""
+    prompt = ChatPromptTemplate.from_template("Tell a joke about {topic}")
+    pipeline = prompt | model | StrOutputParser()
+    assert_type(pipeline.invoke({"topic": "cats"}), str)
+
+
+def failures(model: ChatCerebrasInference) -> float | None:
+    """Tell its errors apart."""
+    try:
+        model.invoke("Hello")
+    except CerebrasRateLimitError as error:
+        return error.retry_after
+    except CerebrasError as error:
+        assert_type(error.status, int | None)
+        assert_type(error.code, str | None)
+        assert_type(error.request_id, str | None)
+        assert_type(error.is_retryable, bool)
+    return None
+
+
+def offline() -> str:
+    """Run against the emulator."""
+    with Emulator() as server:
+        model = ChatCerebrasInference(
+            base_url=server.base_url,
+            session_url=server.session_url,
+            api_key=server.api_key,
+            cookies=server.cookies,
+        )
+        return f"{__version__}: {model.invoke('Hello').text}"

@@ -1,0 +1,79 @@
+"""The public names, and what it costs to ask for them."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+import langchain_cerebras_inference as package
+from langchain_cerebras_inference import errors
+
+ERRORS = {
+    "CerebrasAuthenticationError",
+    "CerebrasBillingError",
+    "CerebrasConnectionError",
+    "CerebrasContextOverflowError",
+    "CerebrasCookieError",
+    "CerebrasError",
+    "CerebrasInvalidRequestError",
+    "CerebrasModelNotFoundError",
+    "CerebrasPermissionDeniedError",
+    "CerebrasProtocolError",
+    "CerebrasRateLimitError",
+    "CerebrasServerError",
+    "CerebrasTimeoutError",
+}
+NAMES = {
+    "ChatCerebrasInference",
+    "Credential",
+    "ModelInfo",
+    "__version__",
+    "enable_init_chat_model",
+    *ERRORS,
+}
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    run = [sys.executable, "-W", "error", "-c", code]
+    return set(subprocess.check_output(run, text=True).split())
+
+
+def test_the_public_names() -> None:
+    assert set(package.__all__) == NAMES
+    assert len(package.__all__) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_public_name_is_there(name: str) -> None:
+    assert getattr(package, name) is not None
+    assert name in dir(package)
+
+
+@pytest.mark.parametrize("name", sorted(ERRORS))
+def test_an_error_is_the_one_of_the_errors_module(name: str) -> None:
+    assert getattr(package, name) is getattr(errors, name)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="ChatCerebrasInferrence"):
+        _ = package.ChatCerebrasInferrence
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert package.__version__ == metadata.version("langchain-cerebras-inference")
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    modules = modules_after("import langchain_cerebras_inference")
+
+    assert not {"langchain_core", "pydantic", "aiohttp", "tenacity"} & modules
+
+
+def test_importing_the_class_leaves_the_transport_for_the_first_call() -> None:
+    modules = modules_after(
+        "from langchain_cerebras_inference import ChatCerebrasInference"
+    )
+
+    assert not {"aiohttp", "tenacity", f"{package.__name__}.emulator"} & modules

@@ -1,0 +1,119 @@
+"""The house: who may import whom, and how long a file may grow."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "langchain_cerebras_inference"
+ROOT = Path(__file__).parents[2] / PACKAGE
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+GROUND = {"_catalogue", "_wire", "errors"}
+MAY_IMPORT = {
+    "__init__": {"_credentials", "chat_models", *GROUND},
+    "cli": {"chat_models", "emulator", *GROUND},
+    "chat_models": {"_client", "_conversion", "_credentials", *GROUND},
+    "_client": {"_credentials", "_transport", *GROUND},
+    "_credentials": {"_transport", *GROUND},
+    "_transport": GROUND,
+    "_conversion": GROUND,
+    "emulator": set(),
+    "errors": {"_catalogue"},
+    "_catalogue": set(),
+    "_wire": set(),
+}
+
+PURE = ("_conversion/", "_credentials/cookies", "_transport/pacing", "_transport/sse")
+EFFECTS = {"aiohttp", "asyncio", "socket", "threading"}
+
+LINES = {
+    "chat_models.py": 420,
+    "cli.py": 180,
+    "emulator": 800,
+    "_client.py": 220,
+    "_credentials/keys.py": 130,
+    "_credentials/jar.py": 80,
+    "_credentials/cookies.py": 120,
+    "_transport/http.py": 170,
+    "_transport/portal.py": 90,
+    "_transport/sse.py": 80,
+    "_transport/pacing.py": 130,
+    "_conversion/payload.py": 140,
+    "_conversion/messages.py": 160,
+    "_conversion/tools.py": 130,
+    "_conversion/schemas.py": 130,
+    "_conversion/structured.py": 110,
+    "_conversion/responses.py": 120,
+    "_conversion/chunks.py": 170,
+    "_conversion/events.py": 130,
+    "_conversion/blocks.py": 80,
+    "_conversion/tokens.py": 60,
+    "errors.py": 180,
+    "_catalogue.py": 150,
+    "_wire.py": 90,
+    "__init__.py": 60,
+    "_conversion/__init__.py": 20,
+    "_credentials/__init__.py": 20,
+    "_transport/__init__.py": 20,
+}
+SLACK = 1.5
+
+
+def part_of(module: str) -> str:
+    return Path(module).parts[0].removesuffix(".py")
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """Names every import of a module in full, wherever in the file it stands."""
+    for node in ast.walk(ast.parse((ROOT / module).read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def neighbours_of(module: str) -> set[str]:
+    own = (name.split(".") for name in imports_of(module))
+    parts = {(path[1:] or ["__init__"])[0] for path in own if path[0] == PACKAGE}
+    return parts - {"__version__", part_of(module)}
+
+
+def strangers_of(module: str) -> set[str]:
+    return {name.split(".")[0] for name in imports_of(module)} - {PACKAGE}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_part_imports_only_the_parts_below_it(module: str) -> None:
+    assert neighbours_of(module) <= MAY_IMPORT[part_of(module)]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(PURE)])
+def test_a_pure_module_does_nothing_to_the_world(module: str) -> None:
+    assert not strangers_of(module) & EFFECTS
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) == "_transport"])
+def test_the_transport_knows_nothing_of_langchain(module: str) -> None:
+    assert not {name for name in strangers_of(module) if name.startswith("lang")}
+
+
+def test_only_the_transport_and_the_emulator_speak_aiohttp() -> None:
+    speakers = {part_of(m) for m in MODULES if "aiohttp" in strangers_of(m)}
+
+    assert speakers <= {"_transport", "emulator"}
+
+
+def test_every_module_has_its_line_in_the_table() -> None:
+    assert {m for m in MODULES if part_of(m) != "emulator"} <= LINES.keys()
+
+
+@pytest.mark.parametrize(("name", "figure"), LINES.items())
+def test_no_file_outgrows_its_figure_by_half(name: str, figure: int) -> None:
+    files = [ROOT / m for m in MODULES if m == name or m.startswith(f"{name}/")]
+
+    lines = sum(len(file.read_text("utf-8").splitlines()) for file in files)
+
+    assert lines <= figure * SLACK
