@@ -1,4 +1,4 @@
-"""The emulator for other programs: `python -m langchain_cerebras_inference.emulator`."""
+"""`python -m langchain_cerebras_inference.emulator` serves other programs."""
 
 import argparse
 import contextlib

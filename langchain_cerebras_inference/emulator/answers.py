@@ -52,10 +52,11 @@ class Answer:
 
     @property
     def completion_tokens(self) -> int:
-        """Everything generated, the end included."""
+        """Everything generated, its end included."""
         calls = (call.name + call.arguments_text for call in self.tool_calls)
         texts = (self.reasoning, self.content, *calls)
-        return sum(len(tokens(text)) for text in texts) + 1
+        ends = self.finish_reason != "length"
+        return sum(len(tokens(text)) for text in texts) + ends
 
     @property
     def reasoning_tokens(self) -> int:
@@ -253,7 +254,7 @@ def _stopped(answer: Answer, stops: list[str], model: Model) -> Answer:
 
 def _cut(answer: Answer, budget: int) -> Answer:
     """`answer` within `budget` tokens, reasoning counted first."""
-    if answer.completion_tokens - 1 <= budget:
+    if answer.completion_tokens <= budget:
         return answer
     reasoning = tokens(answer.reasoning)[:budget]
     budget -= len(reasoning)

@@ -55,6 +55,10 @@ class Filler:
                 return self._object(schema, depth)
             case "array":
                 return self._array(schema, name, depth)
+        return self._scalar(schema, name)
+
+    def _scalar(self, schema: dict[str, Any], name: str) -> Any:
+        match self._kind(schema):
             case "integer" | "number" as kind:
                 return self._number(schema, kind)
             case "boolean":

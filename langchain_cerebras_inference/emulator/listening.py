@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from concurrent.futures import Future
+from typing import cast
 
 from aiohttp import web
 
@@ -30,7 +31,8 @@ class Listening:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
         self.port: int = self._socket.getsockname()[1]
-        self._runner: web.AppRunner
+        self._runner = _runner(service)
+        self._server: web.Server
         self._loop: asyncio.AbstractEventLoop
         self._stopped: asyncio.Event
         self._ready: Future[None] = Future()
@@ -41,8 +43,7 @@ class Listening:
     @property
     def open_connections(self) -> int:
         """How many connections are open."""
-        server = self._runner.server
-        return len(server.connections) if server else 0
+        return len(self._server.connections)
 
     def stop(self) -> None:
         """Abort every connection and wait for the thread to end."""
@@ -56,8 +57,8 @@ class Listening:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._runner = _runner(self._service)
         await self._runner.setup()
+        self._server = cast("web.Server", self._runner.server)
         listener = await self._loop.create_server(
             self._accept, sock=self._socket, ssl=self._ssl, backlog=BACKLOG
         )
@@ -71,12 +72,10 @@ class Listening:
 
     def _accept(self) -> asyncio.Protocol:
         self._service.connections += 1
-        assert self._runner.server is not None
-        return self._runner.server()
+        return self._server()
 
     def _abort_connections(self) -> None:
-        connections = self._runner.server.connections if self._runner.server else ()
-        for connection in connections:
+        for connection in self._server.connections:
             if connection.transport is not None:
                 connection.transport.abort()
 

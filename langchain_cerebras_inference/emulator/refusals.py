@@ -105,25 +105,14 @@ class Refuse:
         return _BY_CODE.get(self.code, by_status) if self.code else by_status
 
 
-class Refused(Exception):
-    """Cerebras would not take this request; `refusal` is the answer it gets."""
+class RequestError(Exception):
+    """A request that Cerebras would not take; `refusal` is the answer it gets."""
 
     def __init__(self, refusal: Refuse) -> None:
-        """Keep the answer."""
         super().__init__(refusal.message)
         self.refusal = refusal
 
 
-def bad_request(message: str, param: str = "validation_error") -> Refused:
+def bad_request(message: str, param: str = "validation_error") -> RequestError:
     """The 400 for a request of the wrong form."""
-    return Refused(Refuse(400, message=message, param=param))
-
-
-def check_known(value: Mapping[str, Any], known: set[str], path: str) -> None:
-    """Refuse `value` for the first property that is not `known`.
-
-    Raises:
-        Refused: as Cerebras does for every property it does not know.
-    """
-    for name in value.keys() - known:
-        raise bad_request(f"property 'body.{path}.{name}' is unsupported")
+    return RequestError(Refuse(400, message=message, param=param))

@@ -113,17 +113,20 @@ def _reference_fault(node: Schema, root: Schema) -> str | None:
 def _recursion_fault(root: Schema) -> str | None:
     definitions = root.get("$defs", {})
     links = {name: set(_references(node)) for name, node in definitions.items()}
-    for name in links:
-        reached: set[str] = set()
-        frontier = set(links[name])
-        while frontier:
-            reached |= frontier
-            frontier = {far for near in frontier for far in links.get(near, ())}
-            frontier -= reached
-        if name in reached:
-            return f"Recursive schemas are not supported: {name!r}"
     is_own_part = "" in _references(root)
-    return "Recursive schemas are not supported." if is_own_part else None
+    if is_own_part or any(name in _reached(name, links) for name in links):
+        return "Recursive schemas are not supported."
+    return None
+
+
+def _reached(name: str, links: Mapping[str, set[str]]) -> set[str]:
+    """The definitions that `name` refers to, near and far."""
+    reached: set[str] = set()
+    frontier = links[name]
+    while frontier := frontier - reached:
+        reached |= frontier
+        frontier = {far for near in frontier for far in links.get(near, ())}
+    return reached
 
 
 def _references(node: Any) -> Iterator[str]:

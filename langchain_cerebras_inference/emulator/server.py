@@ -99,7 +99,7 @@ class Emulator:
         return self._listening.open_connections if self._listening else 0
 
     def script(self, *acts: Scripted, route: Route = "chat") -> None:
-        """Add `acts`; each request to `route` that is not refused takes the next one."""
+        """Add `acts`: every request to `route` that is not refused takes one."""
         self._service.scripts[route].extend(acts)
 
     def script_session(self, *acts: Scripted) -> None:

@@ -25,7 +25,11 @@ from langchain_cerebras_inference.emulator.answers import Answer, answers, shown
 from langchain_cerebras_inference.emulator.catalogue import MODELS
 from langchain_cerebras_inference.emulator.limits import quota
 from langchain_cerebras_inference.emulator.records import Request
-from langchain_cerebras_inference.emulator.refusals import Refuse, Refused, bad_request
+from langchain_cerebras_inference.emulator.refusals import (
+    Refuse,
+    RequestError,
+    bad_request,
+)
 from langchain_cerebras_inference.emulator.sessions import Playground
 from langchain_cerebras_inference.emulator.shapes import Shape
 from langchain_cerebras_inference.emulator.stage import (
@@ -99,13 +103,13 @@ class Service:
             request.disconnected.set()
 
     async def _answer(
-        self, http: web.Request, request: Request, fault: Refused | None
+        self, http: web.Request, request: Request, fault: RequestError | None
     ) -> web.StreamResponse:
         prepare: Prepare = _prepared
         try:
             route, prepare = self._routed(request, fault)
             act = self._next(route, request)
-        except Refused as refused:
+        except RequestError as refused:
             act = refused.refusal
         headers = {"x-request-id": uuid.uuid4().hex[:16]}
         return await Stage(http, request, headers, prepare).play(act)
@@ -122,12 +126,12 @@ class Service:
         return act
 
     def _routed(
-        self, request: Request, fault: Refused | None
+        self, request: Request, fault: RequestError | None
     ) -> tuple[Route | None, Prepare]:
         """Who answers the request, if anybody may.
 
         Raises:
-            Refused: if Cerebras would not take it; the script then stays as it is.
+            RequestError: if Cerebras would not take it; the script then stays as it is.
         """
         if request.path.startswith("/v1/"):
             self._check_key(request)
@@ -142,15 +146,14 @@ class Service:
                 return "models", _document(_public(name))
             case ("GET", "v1", "tcp_warming"):
                 return None, _document({})
-            case ("GET", "api", "auth", "session"):
-                return "session", _default(self.playground.reply(request))
-            case ("GET", "api", "auth", "signin"):
-                return None, _default(self.playground.sign_in())
-        raise Refused(Refuse(404, body='{"detail":"Not Found"}'))
+            case ("GET", "api", "auth", "session" | "signin" as page):
+                route: Route | None = "session" if page == "session" else None
+                return route, _default(self.playground.reply(page, request))
+        raise RequestError(Refuse(404, body='{"detail":"Not Found"}'))
 
     def _check_key(self, request: Request) -> None:
         if request.bearer not in (self.api_key, self.playground.demo_key):
-            raise Refused(Refuse(401))
+            raise RequestError(Refuse(401))
 
     def _chat(self, request: Request) -> Prepare:
         body = request.body
@@ -254,7 +257,7 @@ def _public(name: list[str]) -> Any:
     if name[0] in MODELS:
         return MODELS[name[0]].public_entry()
     detail = f"Model '{name[0]}' not found or not publicly available"
-    raise Refused(Refuse(404, body=encoded({"detail": detail})))
+    raise RequestError(Refuse(404, body=encoded({"detail": detail})))
 
 
 def _recorded(http: web.Request, content: bytes, body: Any) -> Request:
@@ -275,11 +278,13 @@ def _recorded(http: web.Request, content: bytes, body: Any) -> Request:
     )
 
 
-def _decoded(content: bytes, headers: Mapping[str, str]) -> tuple[Any, Refused | None]:
+def _decoded(
+    content: bytes, headers: Mapping[str, str]
+) -> tuple[Any, RequestError | None]:
     """The JSON in `content`, or why there is none."""
     encoding = headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
-        return None, Refused(Refuse(415))
+        return None, RequestError(Refuse(415))
     try:
         plain = gzip.decompress(content) if encoding == "gzip" else content
         return (json.loads(plain) if plain else None), None

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_cerebras_inference.emulator.acts import Reply, Session
 from langchain_cerebras_inference.emulator.records import Request
-from langchain_cerebras_inference.emulator.refusals import Refuse, Refused
+from langchain_cerebras_inference.emulator.refusals import Refuse, RequestError
 
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
 _PAGE = "<!DOCTYPE html><title>Just a moment...</title><p>Checking your browser."
@@ -32,22 +32,20 @@ class Playground:
         """Give the session a new demo key; the old one is rejected from now on."""
         self.demo_key = f"demo-{secrets.token_hex(24)}"
 
-    def reply(self, request: Request) -> Reply:
-        """What the session route answers of itself.
+    def reply(self, page: str, request: Request) -> Reply:
+        """What the session route answers of itself, or the page that signs in.
 
         Raises:
-            Refused: for a request with a body or an `Authorization` header.
+            RequestError: for a request with a body or an `Authorization` header.
         """
+        if page == "signin":
+            cookie = f"{self._cookie()}; Max-Age={_MONTH}"
+            return Reply(body=_SIGNED_IN, headers={**_HTML, "Set-Cookie": cookie})
         if request.content or "Authorization" in request.headers:
             message = "The session route takes cookies and nothing else."
-            raise Refused(Refuse(400, message=message))
+            raise RequestError(Refuse(400, message=message))
         is_signed_in = self._token(request) == self.cookie_value
         return self.played(Session("signed_in" if is_signed_in else "empty"))
-
-    def sign_in(self) -> Reply:
-        """The page that signs a browser in."""
-        cookie = f"{self._cookie()}; Max-Age={_MONTH}"
-        return Reply(body=_SIGNED_IN, headers={**_HTML, "Set-Cookie": cookie})
 
     def played(self, act: Session) -> Reply:
         """`act` as bytes."""

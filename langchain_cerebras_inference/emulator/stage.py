@@ -134,21 +134,20 @@ class Stage:
         await self._whole(body, act.status, typed)
 
     async def _cut(self, act: Cut) -> None:
-        if act.after is None:
-            return await self._lose(reset=act.how == "reset")
-        prepared = self._prepare(act.reply)
-        sent, left = prepared.split(act.after)
-        await self._frames(prepared, sent)
-        if act.how == "half" and left:
-            await self._response.write(halves(left[0])[0])
-        if act.how in ("drop", "reset"):
+        if act.after is not None:
+            prepared = self._prepare(act.reply)
+            sent, left = prepared.split(act.after)
+            half = halves(left[0])[:1] if left and act.how == "half" else []
+            await self._frames(prepared, [*sent, *half])
+        if act.after is None or act.how in ("drop", "reset"):
             await self._lose(reset=act.how == "reset")
 
     async def _stall(self, act: Stall) -> None:
         prepared = self._prepare(act.reply)
         if act.after is None:
             await asyncio.sleep(act.seconds)
-            return await self._reply(prepared)
+            await self._reply(prepared)
+            return
         sent, left = prepared.split(act.after)
         await self._frames(prepared, sent)
         await self._silence(act)
@@ -191,7 +190,8 @@ class Stage:
     async def _error_event(self, act: ErrorEvent) -> None:
         prepared = self._prepare(act.reply)
         if not prepared.streamed:
-            return await self._refuse(act.refusal)
+            await self._refuse(act.refusal)
+            return
         error: dict[str, Any] = act.refusal.error()
         if act.shape.endswith("enveloped"):
             error = {"status_code": act.status, "error": error}
