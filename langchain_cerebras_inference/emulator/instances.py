@@ -132,13 +132,11 @@ class Filler:
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         items = schema.get("prefixItems")
         if items is None:
-            least = schema.get("minItems", 1)
-            count = (
-                0 if depth > _DEEP else max(least, min(1, schema.get("maxItems", 1)))
-            )
-            items = [schema.get("items") or {}] * count
-            if items and self._kind(self._plain(items[0], depth)) in _NUMERIC:
-                items *= max(1, len(self._numbers))
+            item = schema.get("items") or {}
+            is_numeric = self._kind(self._plain(item, depth)) in _NUMERIC
+            count = len(self._numbers) if is_numeric and self._numbers else 1
+            count = max(schema.get("minItems", 0), 0 if depth > _DEEP else count)
+            items = [item] * min(count, schema.get("maxItems", count))
         return [self._value(item, name, depth + 1) for item in items]
 
     def _number(self, schema: Schema, kind: str) -> float:

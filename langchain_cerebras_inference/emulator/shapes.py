@@ -147,17 +147,15 @@ class Shape:
     def _batches(self, answer: Answer) -> Iterator[tuple[list[str], list[str]]]:
         """Reasoning, then content; where one turns into the other, both at once."""
         thoughts = tokens(answer.reasoning)
-        reasoning = [thoughts[:1], *self._batched(thoughts[1:])] if thoughts else []
-        content = list(self._batched(tokens(answer.content)))
+        reasoning = (
+            [thoughts[:1], *_batched(thoughts[1:], self.batch)] if thoughts else []
+        )
+        content = list(_batched(tokens(answer.content), self.batch))
         has_turn = len(reasoning) > 1 and content
         turn = [(reasoning.pop(), content.pop(0))] if has_turn else []
         yield from ((batch, []) for batch in reasoning)
         yield from turn
         yield from (([], batch) for batch in content)
-
-    def _batched(self, pieces: list[str]) -> Iterator[list[str]]:
-        starts = range(0, len(pieces), self.batch)
-        return (pieces[start : start + self.batch] for start in starts)
 
     def _call_deltas(self, calls: Sequence[ToolCall]) -> Iterator[list[Json]]:
         if not self.model.fragments_arguments:
@@ -167,7 +165,10 @@ class Shape:
         for at, call in enumerate(calls):
             head = _whole_call(call) | {"index": at}
             yield [head | {"function": {"name": call.name, "arguments": ""}}]
-            for batch in self._batched(tokens(call.arguments_text)):
+            pieces = tokens(call.arguments_text)
+            # Arguments always come in two fragments at least, as recorded.
+            size = min(self.batch, -(-len(pieces) // 2) or 1)
+            for batch in _batched(pieces, size):
                 function = {"arguments": "".join(batch)}
                 yield [{"function": function, "type": "function", "index": at}]
 
@@ -180,6 +181,10 @@ class Shape:
             return {"logprobs": _listed(reasoning + content, top)}
         apart = {"reasoning_logprobs": _listed(reasoning, top)} if reasoning else {}
         return {"logprobs": _listed(content, top), **apart}
+
+
+def _batched(pieces: list[str], size: int) -> Iterator[list[str]]:
+    return (pieces[start : start + size] for start in range(0, len(pieces), size))
 
 
 def _whole_call(call: ToolCall) -> Json:
