@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_cerebras_inference.emulator.catalogue import Model
+from langchain_cerebras_inference.emulator.choosing import chosen, prompt_of
 from langchain_cerebras_inference.emulator.instances import Filler
 from langchain_cerebras_inference.emulator.tokens import text_of, tokens
 
 Json = dict[str, Any]
 
 _WORDS_WANTED = re.compile(r"\b(\d{1,6}) words\b")
-_SPEAKS_OF_TOOLS = re.compile(r"(?i)\btools?\b")
-_NAME_PARTS = re.compile(r"[a-z]+|[A-Z][a-z]*|[^\W\d_a-zA-Z]+")
-_TELLING_WORD = 4
 _QUOTED_CHARACTERS = 200
 
 
@@ -98,7 +96,7 @@ def _reasoning(body: Json, model: Model) -> str:
     """More of it for more effort."""
     effort = body.get("reasoning_effort") or model.default_effort
     thoughts = (
-        f'The user says: "{_clipped(_prompt(body))}".',
+        f'The user says: "{_clipped(prompt_of(body))}".',
         "Everything needed stands in the request.",
         "Check it once more, then answer briefly.",
     )
@@ -111,10 +109,10 @@ def _content(body: Json) -> str:
     if wanted.get("type") == "json_schema":
         return _instance(wanted["json_schema"]["schema"], body)
     if wanted.get("type") == "json_object":
-        return _instance(_prompted_schema(_prompt(body)), body)
+        return _instance(_prompted_schema(prompt_of(body)), body)
     if body["messages"][-1]["role"] == "tool":
         return " ".join(_tool_results(body["messages"]))
-    return _text(_prompt(body))
+    return _text(prompt_of(body))
 
 
 def _text(prompt: str) -> str:
@@ -154,16 +152,16 @@ def _prompted_schema(prompt: str) -> Json:
 
 
 def _instance(schema: Json, body: Json) -> str:
-    value = Filler(schema, _prompt(body)).fill()
+    value = Filler(schema, prompt_of(body)).fill()
     return json.dumps(value, ensure_ascii=False)
 
 
 def _calls(body: Json, model: Model) -> tuple[ToolCall, ...]:
     functions = [tool["function"] for tool in body.get("tools") or ()]
-    chosen = _chosen(functions, body)
+    called = chosen(functions, body)
     if not model.calls_in_parallel or body.get("parallel_tool_calls") is False:
-        chosen = chosen[:1]
-    return tuple(_call(function, body) for function in chosen)
+        called = called[:1]
+    return tuple(_call(function, body) for function in called)
 
 
 def _call(function: Json, body: Json) -> ToolCall:
@@ -172,59 +170,6 @@ def _call(function: Json, body: Json) -> ToolCall:
     return ToolCall(
         function["name"], arguments, _digest(function["name"], arguments, turn)
     )
-
-
-def _chosen(functions: list[Json], body: Json) -> list[Json]:
-    """The tools to call: the named one, those the prompt speaks of, or none."""
-    choice = body.get("tool_choice") or "auto"
-    if isinstance(choice, dict):
-        name = choice["function"]["name"]
-        return [function for function in functions if function["name"] == name]
-    is_free = choice == "auto" and body["messages"][-1]["role"] != "user"
-    if not functions or choice == "none" or is_free:
-        return []
-    prompt = _prompt(body)
-    spoken_of = _spoken_of(functions, prompt)
-    if choice == "required":
-        return _fresh(spoken_of + functions, body)[: len(spoken_of) or 1]
-    return spoken_of or (functions[:1] if _SPEAKS_OF_TOOLS.search(prompt) else [])
-
-
-def _fresh(functions: list[Json], body: Json) -> list[Json]:
-    """`functions`, without those called since the user spoke, unless all were."""
-    called = set()
-    for message in reversed(body["messages"]):
-        if message["role"] == "user":
-            break
-        called |= {call["function"]["name"] for call in message.get("tool_calls") or ()}
-    return [one for one in functions if one["name"] not in called] or functions
-
-
-def _spoken_of(functions: list[Json], prompt: str) -> list[Json]:
-    """The tools whose name the prompt mentions, the best match first."""
-    said = prompt.lower()
-    scores = [(_mentioned(function["name"], said), function) for function in functions]
-    named = [(score, function) for score, function in scores if score]
-    best = sorted(named, key=lambda pair: -pair[0])
-    return [function for _, function in best]
-
-
-def _mentioned(name: str, said: str) -> float:
-    """How much of a tool's name is said: 1 is all of it."""
-    if name.lower() in said:
-        return 1
-    words = [word.lower() for word in _NAME_PARTS.findall(name)]
-    telling = [word for word in words if len(word) >= _TELLING_WORD]
-    return sum(word in said for word in telling) / len(telling) if telling else 0
-
-
-def _prompt(body: Json) -> str:
-    """What the user said last."""
-    turns = (
-        message for message in reversed(body["messages"]) if message["role"] == "user"
-    )
-    last = next(turns, body["messages"][-1])
-    return text_of(last.get("content"))
 
 
 def _clipped(text: str) -> str:

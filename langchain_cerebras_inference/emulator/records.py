@@ -1,10 +1,21 @@
 """What the emulator remembers of each request."""
 
+import gzip
+import json
 import threading
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from aiohttp import web
+
+from langchain_cerebras_inference.emulator.refusals import (
+    Refuse,
+    RequestError,
+    bad_request,
+)
 
 
 class Moment(threading.Event):
@@ -52,3 +63,42 @@ class Request:
         """The key in the `Authorization` header."""
         scheme, _, key = self.headers.get("Authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else None
+
+
+async def received(http: web.Request) -> tuple[Request, RequestError | None]:
+    """The request, and what is wrong with its body if anything is."""
+    content = await http.read()
+    body, fault = _decoded(content, http.headers)
+    return _recorded(http, content, body), fault
+
+
+def _recorded(http: web.Request, content: bytes, body: Any) -> Request:
+    transport = http.transport
+    peer = transport.get_extra_info("peername") if transport else None
+    return Request(
+        method=http.method,
+        path=http.path,
+        query=http.query,
+        headers=http.headers,
+        raw_headers=tuple(
+            (name.decode(), value.decode(errors="replace"))
+            for name, value in http.raw_headers
+        ),
+        content=content,
+        body=body,
+        peer=tuple(peer or ()),
+    )
+
+
+def _decoded(
+    content: bytes, headers: Mapping[str, str]
+) -> tuple[Any, RequestError | None]:
+    """The JSON in `content`, or why there is none."""
+    encoding = headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        return None, RequestError(Refuse(415))
+    try:
+        plain = gzip.decompress(content) if encoding == "gzip" else content
+        return (json.loads(plain) if plain else None), None
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error):
+        return None, bad_request("The request body is not valid JSON.")

@@ -2,74 +2,53 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+_INVALID = "invalid_request_error"
+_TOO_MANY = "too_many_requests_error"
 
-class _Words(NamedTuple):
-    type: str
-    code: str
-    param: str | None
-    message: str
-
-
-# 400, 401, 404 and 429 as recorded; the others in the same form.
-_BY_STATUS = {
-    400: _Words(
-        "invalid_request_error", "wrong_api_format", "validation_error", "Bad request"
-    ),
-    401: _Words("invalid_request_error", "wrong_api_key", "api_key", "Wrong API Key"),
-    402: _Words(
-        "payment_required_error", "payment_required", None, "Payment required."
-    ),
-    403: _Words("permission_error", "forbidden", None, "Permission denied."),
-    404: _Words("not_found_error", "model_not_found", "model", "Model not found."),
-    408: _Words("timeout_error", "request_timeout", None, "Request timed out."),
-    413: _Words(
-        "invalid_request_error",
-        "request_too_large",
-        None,
-        "Total request size exceeds maximum",
-    ),
-    415: _Words(
-        "invalid_request_error",
-        "unsupported_media_type",
-        None,
-        "Unsupported content encoding.",
-    ),
-    422: _Words(
-        "invalid_request_error", "wrong_api_format", "validation_error", "Unprocessable"
-    ),
-    429: _Words(
-        "too_many_requests_error",
+# By status or by code: type, code, param, message. 400, 401, 404 and 429 are worded as
+# recorded, the others in the same manner.
+_WORDS: dict[int | str, tuple[str, str, str | None, str]] = {
+    400: (_INVALID, "wrong_api_format", "validation_error", "Bad request."),
+    401: (_INVALID, "wrong_api_key", "api_key", "Wrong API Key"),
+    402: ("payment_required_error", "payment_required", None, "Payment required."),
+    403: ("permission_error", "forbidden", None, "Permission denied."),
+    404: ("not_found_error", "model_not_found", "model", "Model not found."),
+    408: ("timeout_error", "request_timeout", None, "Request timed out."),
+    413: (_INVALID, "request_too_large", None, "Total request size exceeds maximum"),
+    415: (_INVALID, "unsupported_media_type", None, "Unsupported content encoding."),
+    422: (_INVALID, "wrong_api_format", "validation_error", "Unprocessable request."),
+    429: (
+        _TOO_MANY,
         "request_quota_exceeded",
         "quota",
         "Requests per minute limit exceeded - too many requests sent.",
     ),
-}
-_CLIENT_ERROR = _Words("invalid_request_error", "bad_request", None, "Request refused.")
-_SERVER_ERROR = _Words("server_error", "internal_error", None, "Something went wrong.")
-
-_BY_CODE = {
-    "token_quota_exceeded": _Words(
+    "token_quota_exceeded": (
         "too_many_tokens_error",
         "token_quota_exceeded",
         "quota",
         "Tokens per minute limit exceeded - too many tokens processed.",
     ),
-    "queue_exceeded": _Words(
-        "too_many_requests_error",
+    "queue_exceeded": (
+        _TOO_MANY,
         "queue_exceeded",
         "queue",
         "We're experiencing high traffic right now! Please try again soon.",
     ),
-    "context_length_exceeded": _Words(
-        "invalid_request_error",
+    "context_length_exceeded": (
+        _INVALID,
         "context_length_exceeded",
         "messages",
-        "Please reduce the length of the messages or completion. "
-        "Current length is 140000 while limit is 131072",
+        (
+            "Please reduce the length of the messages or completion. "
+            "Current length is 140000 while limit is 131072"
+        ),
     ),
 }
+_CLIENT_ERROR = (_INVALID, "bad_request", None, "Request refused.")
+_SERVER_ERROR = ("server_error", "internal_error", None, "Something went wrong.")
 
 
 @dataclass(frozen=True)
@@ -77,7 +56,8 @@ class Refuse:
     """Answer with an error status.
 
     What is left out is filled in as Cerebras words that status (or that code).
-    `headers` are added, `Retry-After` for one; `body` replaces the whole error body.
+    `headers` are added, `Retry-After` for one; `body` replaces the whole error body;
+    `delay` is in seconds.
     """
 
     status: int
@@ -91,18 +71,14 @@ class Refuse:
 
     def error(self) -> dict[str, Any]:
         """The flat error object."""
-        words = self._words()
-        return {
-            "message": self.message or words.message,
-            "type": self.type or words.type,
-            "param": self.param or words.param,
-            "code": self.code or words.code,
-        }
-
-    def _words(self) -> _Words:
         fallback = _SERVER_ERROR if self.status >= 500 else _CLIENT_ERROR
-        by_status = _BY_STATUS.get(self.status, fallback)
-        return _BY_CODE.get(self.code, by_status) if self.code else by_status
+        words = _WORDS.get(self.code or "", _WORDS.get(self.status, fallback))
+        return {
+            "message": self.message or words[3],
+            "type": self.type or words[0],
+            "param": self.param or words[2],
+            "code": self.code or words[1],
+        }
 
 
 class RequestError(Exception):

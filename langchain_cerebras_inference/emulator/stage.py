@@ -2,12 +2,10 @@
 
 import asyncio
 import gzip
-import json
 import math
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from aiohttp import web
@@ -23,10 +21,16 @@ from langchain_cerebras_inference.emulator.acts import (
 )
 from langchain_cerebras_inference.emulator.records import Request
 from langchain_cerebras_inference.emulator.refusals import Refuse
+from langchain_cerebras_inference.emulator.replies import (
+    JSON_TYPE,
+    Prepare,
+    Prepared,
+    encoded,
+    event,
+    halves,
+    to_bytes,
+)
 
-JSON_TYPE = "application/json"
-STREAM_TYPE = "text/event-stream; charset=utf-8"
-DONE = b"data: [DONE]\n\n"
 COMPRESSED_FROM = 1024
 _RESET = struct.pack("ii", 1, 0)
 _SETTLE = 0.02
@@ -43,44 +47,6 @@ _GARBLED = {
 }
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """An answer ready to go: its frames, and how they follow each other."""
-
-    frames: Sequence[bytes]
-    content_type: str = JSON_TYPE
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay: float = 0
-    pace: float = 0
-
-    @property
-    def streamed(self) -> bool:
-        """Whether it is a stream of events, not one whole body."""
-        return self.content_type == STREAM_TYPE
-
-    def split(self, after: int) -> tuple[Sequence[bytes], Sequence[bytes]]:
-        """The frames before and after a break; a whole body breaks in the middle."""
-        frames = self.frames if self.streamed else halves(b"".join(self.frames))
-        at = after if self.streamed else 1
-        return frames[:at], frames[at:]
-
-
-def encoded(value: Any) -> bytes:
-    """`value` as JSON the way Cerebras writes it: compact, not escaped."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def event(data: bytes) -> bytes:
-    """One event of a stream."""
-    return b"data: " + data + b"\n\n"
-
-
-def halves(data: bytes) -> list[bytes]:
-    """`data` in two."""
-    middle = len(data) // 2
-    return [data[:middle], data[middle:]]
-
-
 class Stage:
     """One request's connection, and the acts that can be played on it."""
 
@@ -89,7 +55,7 @@ class Stage:
         http: web.Request,
         record: Request,
         headers: Mapping[str, str],
-        prepare: Callable[[Reply], Prepared],
+        prepare: Prepare,
     ) -> None:
         """Play for `record`; `prepare` turns a reply into what this route sends."""
         self._http = http
@@ -129,7 +95,7 @@ class Stage:
 
     async def _refuse(self, act: Refuse) -> None:
         await asyncio.sleep(act.delay)
-        body = encoded(act.error()) if act.body is None else _bytes(act.body)
+        body = encoded(act.error()) if act.body is None else to_bytes(act.body)
         typed = {"Content-Type": JSON_TYPE, **act.headers}
         await self._whole(body, act.status, typed)
 
@@ -239,7 +205,3 @@ class Stage:
             transport.abort()
         # aiohttp cancels the handler of a lost connection.
         await asyncio.sleep(math.inf)
-
-
-def _bytes(body: bytes | str) -> bytes:
-    return body.encode() if isinstance(body, str) else body

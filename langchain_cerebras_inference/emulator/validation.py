@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langchain_cerebras_inference.emulator.catalogue import (
-    ARCHIVED,
     CONTEXT_TOKENS,
-    MODELS,
     Model,
+    find_model,
 )
 from langchain_cerebras_inference.emulator.refusals import (
     Refuse,
@@ -48,24 +47,6 @@ def check_request(body: Any) -> Model:
     _check_prediction(body, model)
     _check_length(body)
     return model
-
-
-def find_model(name: str) -> Model:
-    """The model called `name`.
-
-    Raises:
-        RequestError: if it is archived, or there is none.
-    """
-    if name in MODELS:
-        return MODELS[name]
-    if name in ARCHIVED:
-        message = f"Model {name} is archived and unavailable for the organization."
-        kind = "model_archived"
-        raise RequestError(
-            Refuse(404, code=kind, type=f"{kind}_error", message=message)
-        )
-    message = f"Model {name} does not exist or you do not have access to it."
-    raise RequestError(Refuse(404, message=message))
 
 
 def _check_roles(body: Json, model: Model) -> None:

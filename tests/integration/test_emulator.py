@@ -856,6 +856,19 @@ def test_a_reply_says_what_is_given(server: Emulator, *, streamed: bool) -> None
     assert b'"finish_reason":"length"' in answer.content
 
 
+def test_a_finish_reason_alone_keeps_the_answer(server: Emulator) -> None:
+    server.script(Reply(finish_reason="content_filter"))
+
+    (choice,) = ask(server).json["choices"]
+
+    assert choice["finish_reason"] == "content_filter"
+    assert choice["message"]["content"]
+
+
+def test_half_a_surrogate_pair_is_survived(server: Emulator) -> None:
+    assert ask(server, messages=[user("\ud800" * 1000)]).status == 200
+
+
 def test_a_reply_can_be_raw(server: Emulator) -> None:
     chunk = {"id": "x", "choices": []}
     replies = (Reply(events=[chunk]), Reply(data=[b"da", b"ta"]), Reply(body="{}"))
