@@ -1,0 +1,106 @@
+"""The wire as types: what travels to Cerebras and what comes back; no logic.
+
+Requests name every field Cerebras accepts, because it refuses the whole request for one
+it does not know. Replies name what is read; every key may be missing, because Cerebras
+leaves out what is empty.
+Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, TypedDict
+
+# --- requests ------------------------------------------------------------------------
+
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Function(TypedDict, total=False):
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict, total=False):
+    id: str
+    type: Literal["function"]
+    function: Function
+    index: int
+
+
+class Message(TypedDict, total=False):
+    role: Role
+    content: str | list[dict[str, Any]]
+    name: str
+    reasoning: str
+    tool_calls: list[ToolCall]
+    tool_call_id: str
+
+
+class Payload(TypedDict, total=False):
+    model: str
+    messages: list[Message]
+    stream: bool
+    max_completion_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    n: int
+    stop: list[str]
+    frequency_penalty: float
+    presence_penalty: float
+    logit_bias: dict[str, float]
+    logprobs: bool
+    top_logprobs: int
+    user: str
+    reasoning_effort: str
+    reasoning_format: str
+    clear_thinking: bool
+    tools: list[dict[str, Any]]
+    tool_choice: str | dict[str, Any]
+    parallel_tool_calls: bool
+    response_format: dict[str, Any]
+    service_tier: str
+    prediction: dict[str, Any]
+    prompt_cache_key: str
+
+
+# --- replies -------------------------------------------------------------------------
+
+
+class Delta(TypedDict, total=False):
+    role: str
+    content: str | None
+    reasoning: str | None
+    tool_calls: list[ToolCall] | None
+
+
+class Choice(TypedDict, total=False):
+    index: int
+    delta: Delta
+    message: Delta
+    finish_reason: str | None
+    logprobs: dict[str, Any] | None
+    reasoning_logprobs: dict[str, Any] | None
+
+
+class Usage(TypedDict, total=False):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    image_tokens: int
+    prompt_tokens_details: dict[str, int]
+    completion_tokens_details: dict[str, int]
+
+
+class Reply(TypedDict, total=False):
+    """A whole reply, or one event of a stream: they differ in `message` and `delta`."""
+
+    id: str
+    model: str
+    system_fingerprint: str
+    created: int
+    choices: list[Choice]
+    usage: Usage
+    time_info: dict[str, float]
+    service_tier: str
+    service_tier_used: str
