@@ -1,0 +1,1 @@
+"""Bytes in and out: HTTP, event streams, the loop for synchronous callers."""

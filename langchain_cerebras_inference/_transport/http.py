@@ -1,0 +1,291 @@
+"""aiohttp, once: this loop's session, TLS, proxies, deadlines, aiohttp's errors → ours.
+
+One session an event loop, shared by all models, because a session cannot leave the loop
+that made it. Nothing else in the package sees an aiohttp object or an aiohttp error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import math
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from langchain_cerebras_inference._transport import sessions
+from langchain_cerebras_inference.errors import (
+    CerebrasConnectionError,
+    CerebrasError,
+    CerebrasProtocolError,
+    CerebrasTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_cerebras_inference._transport.sessions import Pool
+
+_LARGEST_BYTES_BODY = 1024 * 1024
+"""aiohttp warns when it is given more than this as `bytes`, and not as a file."""
+
+_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to reach a server.
+
+    Attributes:
+        proxy: A proxy's URL; `None` takes the usual environment variables.
+        verify: Whether certificates are checked, or the path of a CA bundle.
+        connect_timeout: Seconds for name, connection and TLS together.
+    """
+
+    proxy: str | None = None
+    verify: bool | str = True
+    connect_timeout: float = 10.0
+
+
+class DeadConnectionError(CerebrasConnectionError):
+    """A kept-alive connection was dead, and no byte of an answer has come."""
+
+
+async def send(  # noqa: PLR0913 # an HTTP request has these parts
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    route: Route,
+    timeout: float,  # noqa: ASYNC109 # its clock starts with the connection
+    fresh: bool = False,
+) -> Answer:
+    """Send one request; return its answer as soon as the headers are here.
+
+    Args:
+        method: The HTTP method.
+        url: An absolute URL.
+        headers: All that is sent besides what HTTP itself needs.
+        body: The body, if any.
+        route: How to reach the server.
+        timeout: Seconds from the connection to the first meaningful byte, and then
+            between such bytes; `inf` is no limit.
+        fresh: Whether a new connection must be used.
+
+    Raises:
+        DeadConnectionError: If a reused connection broke before an answer began.
+        CerebrasConnectionError: If the server cannot be reached.
+        CerebrasTimeoutError: If connecting or the first byte took too long.
+        CerebrasProtocolError: If the answer is not HTTP.
+    """
+    pool = await sessions.enter()
+    attempt = Attempt(timeout)
+    try:
+        tls = await sessions.tls(route.verify) if url.startswith("https:") else True
+        proxy = pool.proxy_for(url, route.proxy)
+        async with attempt.deadline:
+            response = await pool.session(fresh=fresh).request(
+                method,
+                url,
+                headers=headers,
+                data=io.BytesIO(body)
+                if body and len(body) > _LARGEST_BYTES_BODY
+                else body,
+                ssl=tls,
+                proxy=proxy.url,
+                proxy_auth=proxy.auth,
+                skip_auto_headers=_AUTOMATIC,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=route.connect_timeout
+                ),
+                trace_request_ctx=attempt,
+            )
+    except _FAILURES as error:
+        pool.leave()
+        failure = attempt.failure(error, url, route)
+    except BaseException:
+        pool.leave()
+        raise
+    else:
+        return Answer(response, pool, attempt, timeout)
+    raise failure
+
+
+class Attempt:
+    """What is known of a request before its answer: the deadline, the connection."""
+
+    def __init__(self, seconds: float) -> None:
+        self.deadline = asyncio.timeout(None)
+        self.ends_at = math.inf
+        self._seconds = seconds
+        self._reused = False
+        self._connected = False
+
+    def connected(self, *, reused: bool) -> None:
+        """Start the clock: the server is reached, the first byte is now due."""
+        self._connected = True
+        self._reused = reused
+        if math.isfinite(self._seconds):
+            self.ends_at = asyncio.get_running_loop().time() + self._seconds
+            self.deadline.reschedule(self.ends_at)
+
+    def failure(self, error: BaseException, url: str, route: Route) -> CerebrasError:
+        if self._connected and isinstance(error, TimeoutError):
+            return _silence(self._seconds)
+        failure = _to_error(error, url, route)
+        if self._reused and type(failure) is CerebrasConnectionError:
+            return DeadConnectionError(str(failure))
+        return failure
+
+
+class Answer:
+    """An answer whose headers have come; its body is read as it arrives."""
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        pool: Pool,
+        attempt: Attempt,
+        seconds: float,
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response: aiohttp.ClientResponse | None = response
+        self._content = response.content
+        self._pool = pool
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._ends_at = attempt.ends_at
+        self._timer: asyncio.TimerHandle | None = None
+        self._broken: CerebrasError | None = None
+        self._watch()
+
+    async def read(self, limit: int) -> bytes:
+        """Read the body, or as much of it as first has more than `limit` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        while size <= limit and (data := await self.read_some()):
+            parts.append(data)
+            size += len(data)
+        return b"".join(parts)
+
+    async def read_some(self) -> bytes:
+        """Wait for more of the body and return all that has come; `b""` at its end.
+
+        Raises:
+            CerebrasConnectionError: If the connection broke; what came before is
+                returned first.
+            CerebrasTimeoutError: If the deadline has passed.
+        """
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return await self._content.readany()
+        except _FAILURES as error:
+            failure = self._failure(error)
+        rest = self._unread()
+        if not rest:
+            raise failure
+        self._broken = failure
+        return rest
+
+    def progressed(self) -> None:
+        """Give the server its full time again: something meaningful has come."""
+        self._ends_at = self._loop.time() + self._seconds
+
+    def hold(self) -> None:
+        """Stop the clock: it is the reader who is busy, not the server."""
+        self._ends_at = math.inf
+
+    def allow(self, seconds: float) -> None:
+        """Let the rest of the body take at most `seconds`."""
+        self._seconds = seconds
+        self._ends_at = self._loop.time() + seconds
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watch()
+
+    def close(self) -> None:
+        """Let go: a connection whose body was read is kept, any other is closed now."""
+        if self._response is None:
+            return
+        response, self._response = self._response, None
+        if self._timer is not None:
+            self._timer.cancel()
+        response.close()
+        self._pool.leave()
+
+    def _watch(self) -> None:
+        if math.isfinite(self._seconds):
+            latest = self._loop.time() + self._seconds
+            self._timer = self._loop.call_at(min(self._ends_at, latest), self._check)
+
+    def _check(self) -> None:
+        if self._loop.time() < self._ends_at:
+            self._watch()
+        else:
+            self._content.set_exception(_SilenceError())
+
+    def _failure(self, error: BaseException) -> CerebrasError:
+        if isinstance(error, _SilenceError):
+            return _silence(self._seconds)
+        text = str(error) or type(error).__name__
+        return CerebrasConnectionError(
+            f"The connection broke before the answer's end ({text}); try again.",
+            status=self.status,
+        )
+
+    def _unread(self) -> bytes:
+        self._content.set_exception(None)  # type: ignore[arg-type] # lets it be read
+        return self._content.read_nowait()
+
+
+class _SilenceError(TimeoutError):
+    """The watchdog's word to the read that waits."""
+
+
+def _silence(seconds: float) -> CerebrasTimeoutError:
+    return CerebrasTimeoutError(
+        f"Nothing came from Cerebras for {seconds:g} s; raise timeout if it may take longer."
+    )
+
+
+def _to_error(error: BaseException, url: str, route: Route) -> CerebrasError:
+    host = url.split("/")[2]
+    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
+        return _tls_error(error, host)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return CerebrasConnectionError(
+            f"The proxy refused the way to {host} ({error.status}); check proxy.",
+            is_retryable=error.status >= 500,  # noqa: PLR2004
+        )
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return CerebrasConnectionError("The proxy cannot be reached; check proxy.")
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return CerebrasConnectionError(
+            f"The name of {host} cannot be resolved; check base_url and the network."
+        )
+    if isinstance(error, TimeoutError):
+        return CerebrasTimeoutError(
+            f"No connection to {host} within {route.connect_timeout:g} s."
+        )
+    if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
+        return CerebrasProtocolError(f"What answers at {host} does not speak HTTP.")
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return CerebrasConnectionError(f"No connection to {host}: {reason}.")
+
+
+def _tls_error(error: BaseException, host: str) -> CerebrasError:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return CerebrasConnectionError(
+            f"The certificate of {host} does not verify; for a CA of your own set verify"
+            " to its bundle, or SSL_CERT_FILE.",
+            is_retryable=False,
+        )
+    return CerebrasConnectionError(f"TLS with {host} failed; is base_url right?")

@@ -1,0 +1,184 @@
+"""The async core for synchronous callers: one event loop in one thread of its own.
+
+The thread is a daemon, started on first use, one a process, and forgotten after a fork.
+What runs on it sees the caller's context variables, its exceptions cross unchanged, and
+a caller that is interrupted, or drops an iterator, cancels its task and waits until the
+task has ended, so that nothing it held outlives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import queue
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Generator
+
+T = TypeVar("T")
+
+_END: Any = object()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` on the portal's loop and wait for its result."""
+    job = _portal().start(work)
+    try:
+        return job.future.result()
+    finally:
+        job.cancel()
+
+
+async def run_from_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` on the portal's loop, awaited from whichever loop is running."""
+    if _current is not None and _current.is_current_thread():
+        return await work
+    job = _portal().start(work)
+    try:
+        return await asyncio.wrap_future(job.future)
+    finally:
+        job.cancel_soon()
+
+
+def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    """Yield what `source` yields, reading ahead of the caller.
+
+    What is read ahead is not bounded: the longest answer is a few hundred kilobytes.
+    """
+    items: queue.SimpleQueue[T] = queue.SimpleQueue()
+    job = _portal().start(_pump(source, items))
+    try:
+        while (item := items.get()) is not _END:
+            yield item
+        job.future.result()
+    finally:
+        job.cancel()
+
+
+async def _pump(source: AsyncGenerator[T, None], items: queue.SimpleQueue[T]) -> None:
+    try:
+        async with contextlib.aclosing(source):
+            async for item in source:
+                items.put(item)
+    finally:
+        items.put(_END)
+
+
+class _Job(Generic[T]):
+    """A coroutine on the portal's loop, as seen from outside."""
+
+    def __init__(self, portal: _Portal) -> None:
+        self.future: Future[T] = Future()
+        self._portal = portal
+        self._task: asyncio.Task[T] | None = None
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> None:
+        self._task = self._portal.loop.create_task(work)
+        self._task.add_done_callback(self._finish)
+
+    def cancel(self) -> None:
+        """Cancel the coroutine, unless it has ended, and wait until it has."""
+        if self.future.done():
+            return
+        self.cancel_soon()
+        # The collector may drop an iterator on the portal's own thread.
+        if not self._portal.is_current_thread():
+            with contextlib.suppress(BaseException):
+                self.future.result()
+
+    def cancel_soon(self) -> None:
+        with contextlib.suppress(RuntimeError):  # a closed loop runs nothing
+            self._portal.loop.call_soon_threadsafe(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            error: BaseException | None = asyncio.CancelledError()
+        else:
+            error = task.exception()
+        if self.future.cancelled():
+            return
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(task.result())
+
+
+class _Portal:
+    """One loop in one thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._serve, name="cerebras-portal", daemon=True
+        )
+        self._thread.start()
+
+    def is_current_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def start(self, work: Coroutine[Any, Any, T]) -> _Job[T]:
+        """Start `work`; it sees a copy of the calling thread's context variables."""
+        job: _Job[T] = _Job(self)
+        self.loop.call_soon_threadsafe(job.begin, work)
+        return job
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        self.loop.run_forever()
+        self.loop.run_until_complete(_cancel_all())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_current: _Portal | None = None
+_lock = threading.Lock()
+
+
+def _portal() -> _Portal:
+    global _current  # noqa: PLW0603 # one a process is the point
+    if _current is None:
+        with _lock:
+            if _current is None:
+                _current = _Portal()
+    if _current.is_current_thread():
+        msg = "a synchronous call on the portal's own thread would wait for itself"
+        raise RuntimeError(msg)
+    return _current
+
+
+def _forget() -> None:
+    """After a fork the child has the portal's memory but not its thread."""
+    global _current, _lock  # noqa: PLW0603
+    _current = None
+    _lock = threading.Lock()
+
+
+@atexit.register
+def _stop() -> None:
+    global _current  # noqa: PLW0603
+    portal, _current = _current, None
+    if portal is not None:
+        portal.stop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

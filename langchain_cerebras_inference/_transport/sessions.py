@@ -1,0 +1,271 @@
+"""One aiohttp session an event loop: made on first use, shared, closed without fuss.
+
+A session is bound to the loop that made it. It is closed when that loop shuts down its
+async generators, as `asyncio.run` does, because a suspended one holds it; when a model
+is closed; or at exit. What a loop left behind that was closed without that care is
+buried by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import os
+import ssl
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from types import SimpleNamespace
+
+_KEEP_ALIVE = 120.0
+"""Seconds: longer than the pause between two turns of a chat."""
+
+_READ_BUFFER = 2**18
+_EXIT_PATIENCE = 1.0
+
+_pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+_inherited: list[Pool] = []
+_contexts: dict[tuple[bool | str, str | None, str | None], ssl.SSLContext] = {}
+
+
+class Proxy(NamedTuple):
+    """A proxy's URL without its credentials, and those."""
+
+    url: str | None = None
+    auth: aiohttp.BasicAuth | None = None
+
+
+class Pool:
+    """A loop's sessions, and how many calls are in flight on them."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._is_retired = False
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._proxies: dict[tuple[str, str | None], Proxy] = {}
+        self._keeper: AsyncGenerator[None, None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    def enter(self) -> None:
+        """One more call is in flight."""
+        self._calls += 1
+
+    def leave(self) -> None:
+        """One call has ended; the last one of a retired pool closes it."""
+        self._calls -= 1
+        if self._is_retired and not self._calls:
+            with contextlib.suppress(RuntimeError):  # the loop itself is closing
+                self._closing = asyncio.get_running_loop().create_task(self.close())
+
+    async def retire(self) -> None:
+        """Take no new call, and close when the last one has ended."""
+        self._is_retired = True
+        if not self._calls:
+            await self.close()
+
+    def session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        """The session; or, if `fresh`, the one that uses every connection once."""
+        if fresh not in self._sessions:
+            self._sessions[fresh] = _make_session(force_close=fresh)
+        return self._sessions[fresh]
+
+    def proxy_for(self, url: str, proxy: str | None) -> Proxy:
+        """The way to `url`, worked out once for every origin."""
+        origin = "/".join(url.split("/", 3)[:3])
+        if (origin, proxy) not in self._proxies:
+            self._proxies[origin, proxy] = _find_proxy(origin, proxy)
+        return self._proxies[origin, proxy]
+
+    async def keep(self) -> None:
+        """Have the running loop close this pool when it shuts down."""
+        self._keeper = self._until_shutdown()
+        await anext(self._keeper)
+
+    async def _until_shutdown(self) -> AsyncGenerator[None, None]:
+        loop = asyncio.get_running_loop()
+        try:
+            yield
+        finally:
+            self._keeper = None
+            if _pools.get(loop) is self:
+                del _pools[loop]
+            await self.close()
+
+    async def close(self) -> None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
+        if self._keeper is not None:
+            await self._keeper.aclose()
+
+    def bury(self) -> None:
+        """Close the sockets where the loop can no longer do it."""
+        for connector in self._detached():
+            connector.bury()
+
+    def abandon(self) -> None:
+        """Forget the sockets: after a fork they are the parent's."""
+        for connector in self._detached():
+            connector.abandon()
+
+    def _detached(self) -> list[_Connector]:
+        sessions, self._sessions = self._sessions, {}
+        connectors = [session.connector for session in sessions.values()]
+        for session in sessions.values():
+            session.detach()
+        return [each for each in connectors if isinstance(each, _Connector)]
+
+
+async def enter() -> Pool:
+    """The running loop's pool, with one more call in flight."""
+    loop = asyncio.get_running_loop()
+    pool = _pools.get(loop)
+    if pool is None:
+        _bury_dead()
+        pool = _pools[loop] = Pool()
+        await pool.keep()
+    pool.enter()
+    return pool
+
+
+async def let_go() -> None:
+    """Let go of the running loop's pool; the next call makes a new one."""
+    pool = _pools.pop(asyncio.get_running_loop(), None)
+    if pool is not None:
+        await pool.retire()
+
+
+async def tls(verify: bool | str) -> ssl.SSLContext | bool:  # noqa: FBT001 # one setting
+    """The TLS context of a `verify` setting: made once a process, off the loop."""
+    if verify is False:
+        return False
+    key = (verify, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    if key not in _contexts:
+        _contexts[key] = await asyncio.to_thread(_make_context, verify)
+    return _contexts[key]
+
+
+def _make_context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001
+    if isinstance(verify, bool):
+        return ssl.create_default_context()
+    path = Path(verify).expanduser()
+    if not path.exists():
+        msg = f"verify names a CA bundle that is not there: {str(path)!r}."
+        raise ValueError(msg)
+    if path.is_dir():
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
+
+
+def _make_session(*, force_close: bool) -> aiohttp.ClientSession:
+    keep_alive: dict[str, Any] = (
+        {} if force_close else {"keepalive_timeout": _KEEP_ALIVE}
+    )
+    return aiohttp.ClientSession(
+        connector=_Connector(limit=0, force_close=force_close, **keep_alive),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[_tracing()],
+        read_bufsize=_READ_BUFFER,
+    )
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Tell each request's `Attempt` when, and on what, it was connected."""
+
+    async def on_connection(
+        session: object, context: SimpleNamespace, params: object, *, reused: bool
+    ) -> None:
+        context.trace_request_ctx.connected(reused=reused)
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_create_end.append(
+        functools.partial(on_connection, reused=False)
+    )
+    config.on_connection_reuseconn.append(functools.partial(on_connection, reused=True))
+    return config
+
+
+def _find_proxy(origin: str, proxy: str | None) -> Proxy:
+    target = urllib.parse.urlsplit(origin)
+    if proxy is None and not urllib.request.proxy_bypass(target.netloc):
+        proxy = urllib.request.getproxies().get(target.scheme)
+    if not proxy:
+        return Proxy()
+    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme not in ("http", "https"):
+        msg = f"proxy must be http:// or https://, not {parts.scheme}://."
+        raise ValueError(msg)
+    host = parts.netloc.rpartition("@")[2]
+    url = urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
+    if parts.username is None:
+        return Proxy(url)
+    user, password = (
+        urllib.parse.unquote(each or "") for each in (parts.username, parts.password)
+    )
+    return Proxy(url, aiohttp.BasicAuth(user, password))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A connection pool that can also be closed where its loop cannot run."""
+
+    def bury(self) -> None:
+        for connections in self._conns.values():
+            for protocol, _ in connections:
+                _bury_transport(protocol.transport)
+        self.abandon()
+
+    def abandon(self) -> None:
+        self._conns.clear()
+        self._closed = True
+
+
+def _bury_transport(transport: Any) -> None:
+    """Close a socket behind its transport, whose own way goes through the dead loop."""
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    if inner is not None:
+        transport._closed = True  # noqa: SLF001 # else it warns when collected
+        _bury_transport(inner)
+    elif getattr(transport, "_sock", None) is not None:
+        transport._sock.close()  # noqa: SLF001
+        transport._sock = None  # noqa: SLF001
+
+
+def _bury_dead() -> None:
+    for loop in list(_pools):
+        if loop.is_closed():
+            _pools.pop(loop).bury()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close at exit what no loop has closed: through its loop where that still runs."""
+    while _pools:
+        loop, pool = _pools.popitem()
+        if loop.is_running():
+            closing = asyncio.run_coroutine_threadsafe(pool.close(), loop)
+            with contextlib.suppress(Exception):
+                closing.result(_EXIT_PATIENCE)
+        elif loop.is_closed():
+            pool.bury()
+        else:
+            loop.run_until_complete(pool.close())
+
+
+def _forget() -> None:
+    """After a fork the child must not touch the sockets it shares with its parent."""
+    _inherited.extend(_pools.values())
+    _pools.clear()
+    for pool in _inherited:
+        pool.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,124 @@
+"""Bytes of a server-sent event stream → the data of its events; bounded and pure.
+
+The bytes are split, never decoded text: a line of an event stream ends at CR, LF or
+CRLF only, while `str.splitlines` also splits at U+2028, which JSON may hold.
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+"""Above what any event needs (a long tool call in one event is 1 MB), below what hurts."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class EventTooLargeError(ValueError):
+    """An event outgrew the decoder's limit."""
+
+
+class ErrorData(bytes):
+    """The data of an event that the stream itself names `error`."""
+
+
+class SSEDecoder:
+    """Turns bytes, cut anywhere, into the data of whole events.
+
+    Args:
+        limit: The most bytes one event may have.
+    """
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._after_cr = False
+        self._at_start = True
+
+    @property
+    def is_inside_event(self) -> bool:
+        """Whether part of an event, not of a comment, has come and its end has not."""
+        return bool(self._parts) and self._parts[0][:1] not in (b":", b"\n")
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take more bytes; return the data of the events they complete.
+
+        Raises:
+            EventTooLargeError: If an event has outgrown the limit.
+        """
+        if self._after_cr or b"\r" in data:
+            data = self._with_line_feeds(data)
+        if not data:
+            return []
+        if (
+            self._parts
+            and self._parts[-1][-1:] + data[:1] != b"\n\n"
+            and b"\n\n" not in data
+        ):
+            self._keep(data)
+            return []
+        return self._split(b"".join([*self._parts, data]))
+
+    def close(self) -> list[bytes]:
+        """End the stream; return the data of a last event that no blank line ended."""
+        rest = b"".join(self._parts)
+        self._parts = []
+        return _data_of([rest])
+
+    def _split(self, data: bytes) -> list[bytes]:
+        if self._at_start:
+            if _BOM.startswith(data):
+                self._parts = [data] if data else []
+                return []
+            data = data.removeprefix(_BOM)
+            self._at_start = False
+        frames = data.split(b"\n\n")
+        rest = frames.pop()
+        self._parts, self._size = [], 0
+        if rest:
+            self._keep(rest)
+        return _data_of(frames)
+
+    def _keep(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > self._limit:
+            self._parts = []
+            msg = f"an event has more than {self._limit} bytes"
+            raise EventTooLargeError(msg)
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        if not data:
+            return data
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._after_cr = False
+        if data:
+            self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _data_of(frames: list[bytes]) -> list[bytes]:
+    found = []
+    for frame in frames:
+        if frame.startswith(b"data: ") and b"\n" not in frame:
+            found.append(frame[6:])
+        elif (data := _slow_data_of(frame)) is not None:
+            found.append(data)
+    return found
+
+
+def _slow_data_of(frame: bytes) -> bytes | None:
+    data: list[bytes] = []
+    name = b""
+    for line in frame.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+    if not data:
+        return None
+    joined = b"\n".join(data)
+    return ErrorData(joined) if name == b"error" else joined
