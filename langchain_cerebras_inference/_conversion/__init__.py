@@ -1,0 +1,1 @@
+"""LangChain ⇄ wire. Pure: no network, no event loop."""

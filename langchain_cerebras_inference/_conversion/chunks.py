@@ -1,0 +1,200 @@
+"""The events of one stream → chunks.
+
+A chunk holds reasoning, text or tool calls, never two of them, because core's bridge to
+stream events splits what is mixed. What belongs to the answer as a whole is in the last
+chunk alone, because core adds up what it finds twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_cerebras_inference._conversion import arguments, responses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages import ToolCallChunk
+
+    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference._conversion.tools import Names
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A tool call whose arguments are still arriving."""
+
+    slot: int
+    id: str
+    name: str = ""
+    arguments: str = ""
+
+
+class ChunkReader:
+    """Turns the events of one stream into chunks, and its end into the last one.
+
+    Args:
+        names: Tool names as sent → as the user knows them.
+        headers: The answer's headers, if they are wanted in the metadata.
+    """
+
+    def __init__(self, names: Names, headers: Mapping[str, str] | None = None) -> None:
+        self._names = names
+        self._headers = headers
+        self._calls: list[_OpenCall] = []
+        self._by_index: dict[Any, _OpenCall] = {}
+        self._reply: dict[str, Any] = {}
+        self._finish_reason: str | None = None
+
+    def to_chunks(self, events: list[_wire.Reply]) -> list[ChatGenerationChunk]:
+        """Make the chunks of some events, in their order; no events are the end.
+
+        Raises:
+            CerebrasProtocolError: If an event has values of other types than the wire.
+        """
+        if not events:
+            return [self._last_chunk()]
+        chunks: list[ChatGenerationChunk] = []
+        try:
+            for event in events:
+                if event["choices"]:
+                    self._read_choice(event["choices"][0], chunks)
+                if not self._reply or "usage" in event:
+                    self._reply.update(event)
+        except responses.MALFORMED as error:
+            raise responses.malformed(error) from None
+        return chunks
+
+    def _last_chunk(self) -> ChatGenerationChunk:
+        """The chunk that ends a stream: usage, metadata, the tails of cut calls."""
+        try:
+            metadata = responses.to_metadata(self._reply, self._headers)
+            usage = responses.to_usage(self._reply.get("usage"))
+            info = {"finish_reason": self._finish_reason}
+            message = AIMessageChunk(
+                content="",
+                tool_call_chunks=self._tails(),
+                usage_metadata=usage,
+                response_metadata={**metadata, **info},
+                chunk_position="last",
+            )
+        except responses.MALFORMED as error:
+            raise responses.malformed(error) from None
+        return ChatGenerationChunk(message=message, generation_info=info)
+
+    def _read_choice(
+        self, choice: _wire.Choice, chunks: list[ChatGenerationChunk]
+    ) -> None:
+        delta = choice.get("delta") or {}
+        before = len(chunks)
+        if reasoning := delta.get("reasoning"):
+            chunks.append(_chunk("", reasoning=_checked(reasoning)))
+        if content := delta.get("content"):
+            chunks.append(_chunk(_checked(content)))
+        if calls := delta.get("tool_calls"):
+            if fragments := [each for call in calls for each in self._read_call(call)]:
+                chunks.append(_chunk("", fragments=fragments))
+        if choice.get("logprobs") or choice.get("reasoning_logprobs"):
+            if len(chunks) == before:  # the end of sequence has one and no text
+                chunks.append(_chunk(""))
+            _add_logprobs(choice, chunks[-1])
+        if finish_reason := choice.get("finish_reason"):
+            self._finish_reason = _checked(finish_reason)
+
+    # --- tool calls --------------------------------------------------------------------
+
+    def _read_call(self, fragment: _wire.ToolCall) -> list[ToolCallChunk]:
+        """One fragment of a call; nothing where it says nothing new."""
+        function = fragment.get("function") or {}
+        name, id_ = function.get("name") or "", fragment.get("id") or ""
+        text = responses.to_text(function.get("arguments"))
+        call = self._call_for(fragment.get("index"), id_, name, text)
+        is_new = call is None
+        if call is None:
+            call = self._open(fragment.get("index"), id_)
+        named = self._add_name(call, _checked(name))
+        call.arguments += text
+        if not (is_new or named or text):
+            return []
+        return [
+            tool_call_chunk(
+                name=named or None,
+                args=text,
+                id=call.id if is_new else None,
+                index=call.slot,
+            )
+        ]
+
+    def _call_for(
+        self, index: int | None, id_: str, name: str, text: str
+    ) -> _OpenCall | None:
+        """The open call a fragment continues, or `None` where it begins another."""
+        call = self._by_index.get(index)
+        if index is None and id_:
+            call = next((each for each in self._calls if each.id == id_), None)
+        if call is None or (id_ and id_ != call.id):
+            return None
+        is_whole_again = (
+            not id_ and name == call.name and arguments.parse(text) is not None
+        )
+        if is_whole_again and text and arguments.parse(call.arguments) is not None:
+            return None
+        return call
+
+    def _open(self, index: int | None, id_: str) -> _OpenCall:
+        slot = len(self._calls)
+        call = _OpenCall(slot, id_ or f"call_{slot}")
+        self._calls.append(call)
+        self._by_index[index] = call
+        return call
+
+    def _add_name(self, call: _OpenCall, name: str) -> str:
+        """The part of the name that is new; some servers repeat the whole of it."""
+        if not name or name == call.name:
+            return ""
+        call.name += name
+        return self._names.get(name, name)
+
+    def _tails(self) -> list[ToolCallChunk]:
+        return [
+            tool_call_chunk(
+                name=None,
+                args=arguments.tail_for(call.arguments),
+                id=None,
+                index=call.slot,
+            )
+            for call in self._calls
+            if responses.to_arguments(call.arguments, self._finish_reason) is None
+        ]
+
+
+def _chunk(
+    text: str, *, reasoning: str = "", fragments: list[ToolCallChunk] | None = None
+) -> ChatGenerationChunk:
+    message = AIMessageChunk(
+        content=text,
+        additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
+        tool_call_chunks=fragments or [],
+        response_metadata={"model_provider": responses.PROVIDER},
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def _add_logprobs(choice: _wire.Choice, chunk: ChatGenerationChunk) -> None:
+    chunk.message.response_metadata |= {
+        name: value
+        for name, value in choice.items()
+        if name in {"logprobs", "reasoning_logprobs"} and value
+    }
+
+
+def _checked(value: Any) -> str:
+    if not isinstance(value, str):
+        msg = f"{type(value).__name__} where text belongs"
+        raise TypeError(msg)
+    return value

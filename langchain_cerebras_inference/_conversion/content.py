@@ -1,0 +1,84 @@
+"""Message content, in every shape LangChain has for it → text or parts for the wire.
+
+Text in parts is joined, so that the same conversation is the same bytes and the prompt
+cache hits. Images go as base64 data, the one form Cerebras takes.
+Source: https://inference-docs.cerebras.ai/capabilities/image-understanding
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+THOUGHTS = frozenset(
+    {"reasoning", "thinking", "redacted_thinking", "reasoning_content"}
+)
+"""Blocks that hold what the model thought: they travel apart from the text."""
+
+_CALLS = frozenset(
+    {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call"}
+)
+_SEEN_FORMATS = ("data:image/png;base64,", "data:image/jpeg;base64,")
+
+
+def to_text(content: str | list[Any]) -> str:
+    """The text of a message's content; thoughts and tool calls travel elsewhere."""
+    if isinstance(content, str):
+        return content
+    return "".join(
+        _text_of(block) for block in content if _type_of(block) not in THOUGHTS | _CALLS
+    )
+
+
+def to_parts(content: str | list[Any]) -> str | list[dict[str, Any]]:
+    """The content of a user message: text, or parts where it holds images."""
+    if isinstance(content, str):
+        return content
+    if not any(_is_image(block) for block in content):
+        return to_text(content)
+    return [
+        {"type": "image_url", "image_url": {"url": _image_url(block)}}
+        if _is_image(block)
+        else {"type": "text", "text": _text_of(block)}
+        for block in content
+    ]
+
+
+def _type_of(block: Any) -> str:
+    return str(block.get("type", "text")) if isinstance(block, dict) else "text"
+
+
+def _text_of(block: Any) -> str:
+    if isinstance(block, str):
+        return block
+    if isinstance(block, dict):
+        text = block.get("refusal" if block.get("type") == "refusal" else "text")
+        if isinstance(text, str):
+            return text
+    msg = f"a {_type_of(block)!r} block cannot be sent to Cerebras as text."
+    raise ValueError(msg)
+
+
+def _is_image(block: Any) -> bool:
+    return _type_of(block) in {"image", "image_url"}
+
+
+def _image_url(block: Mapping[str, Any]) -> str:
+    """The data URI of an image in any of LangChain's shapes; `detail` is not known."""
+    given = block.get("image_url")
+    url = given.get("url") if isinstance(given, dict) else given
+    encoded = block.get("base64") or block.get("data")
+    if encoded is None and isinstance(source := block.get("source"), dict):
+        block, encoded = (
+            source | {"mime_type": source.get("media_type")},
+            source.get("data"),
+        )
+    if encoded is not None:
+        url = f"data:{block.get('mime_type') or 'image/jpeg'};base64,{encoded}"
+    url = url or block.get("url")
+    if not isinstance(url, str) or not url.startswith(_SEEN_FORMATS):
+        msg = "Cerebras takes images as base64 PNG or JPEG data, not by URL or file id."
+        raise ValueError(msg)
+    return url

@@ -1,0 +1,217 @@
+"""Messages → wire.
+
+Cerebras refuses a whole request for one property it does not know, wants each tool call
+answered directly after it, and takes earlier reasoning as `reasoning`, never as
+`reasoning_content`. Histories come from other providers' classes too.
+Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from pydantic_core import to_json
+
+from langchain_cerebras_inference import _catalogue
+from langchain_cerebras_inference._conversion import arguments, content, tools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from langchain_cerebras_inference import _wire
+
+_ROLES: Mapping[str, _wire.Role] = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+}
+
+
+def to_wire(
+    messages: Sequence[BaseMessage],
+    *,
+    model: str,
+    replay_reasoning: bool = True,
+    ordered: bool = True,
+) -> list[_wire.Message]:
+    """Make the messages of a request.
+
+    Args:
+        messages: The history; it is not changed.
+        model: The resolved id, which decides roles and where reasoning goes.
+        replay_reasoning: Whether earlier reasoning goes back at all.
+        ordered: Whether tool messages must be, and are put, where they belong.
+
+    Raises:
+        ValueError: If a message cannot be said to Cerebras; it is named by its place.
+    """
+    wire = []
+    for place, message in enumerate(messages):
+        try:
+            wire.append(
+                _to_wire_message(message, model, replay_reasoning=replay_reasoning)
+            )
+        except ValueError as error:
+            msg = f"messages[{place}] ({message.type}): {error}"
+            raise ValueError(msg) from None
+    return _in_tool_order(wire) if ordered else wire
+
+
+def _to_wire_message(
+    message: BaseMessage, model: str, *, replay_reasoning: bool
+) -> _wire.Message:
+    if isinstance(message, AIMessage):
+        return _to_wire_assistant(message, model, replay_reasoning=replay_reasoning)
+    if isinstance(message, ToolMessage):
+        return {
+            "role": "tool",
+            "content": content.to_text(message.content),
+            "tool_call_id": message.tool_call_id,
+        }
+    return _to_wire_prompt(message, model)
+
+
+def _to_wire_prompt(message: BaseMessage, model: str) -> _wire.Message:
+    role = _role_of(message)
+    if role == "developer" and not _catalogue.takes_developer_role(model):
+        role = "system"
+    convert = content.to_parts if role == "user" else content.to_text
+    wire: _wire.Message = {"role": role, "content": convert(message.content)}
+    if message.name:
+        wire["name"] = message.name
+    return wire
+
+
+def _role_of(message: BaseMessage) -> _wire.Role:
+    if isinstance(message, HumanMessage):
+        return "user"
+    if isinstance(message, SystemMessage):
+        is_developer = message.additional_kwargs.get("__openai_role__") == "developer"
+        return "developer" if is_developer else "system"
+    role = _ROLES.get(message.role) if isinstance(message, ChatMessage) else None
+    if role is None:
+        msg = (
+            "Cerebras knows no such role; use system, user, assistant or tool messages."
+        )
+        raise ValueError(msg)
+    return role
+
+
+# --- assistant ---------------------------------------------------------------------------
+
+
+def _to_wire_assistant(
+    message: AIMessage, model: str, *, replay_reasoning: bool
+) -> _wire.Message:
+    text = content.to_text(message.content)
+    thoughts = reasoning_of(message) if replay_reasoning else ""
+    calls = _to_wire_calls(message)
+    wire: _wire.Message = {"role": "assistant"}
+    if thoughts and _catalogue.replay_style(model) == "think":
+        text = f"<think>{thoughts}</think>{text}"
+    elif thoughts:
+        wire["reasoning"] = thoughts
+    if text or not (calls or thoughts):
+        wire["content"] = text
+    if calls:
+        wire["tool_calls"] = calls
+    if message.name:
+        wire["name"] = message.name
+    return wire
+
+
+def reasoning_of(message: AIMessage) -> str:
+    """What the model thought, from wherever the class that made the message put it."""
+    kept = message.additional_kwargs
+    said = kept.get("reasoning_content") or kept.get("reasoning")
+    if isinstance(said, str):
+        return said
+    if isinstance(said, dict):
+        return _thought(said)
+    if isinstance(message.content, str):
+        return ""
+    return "".join(
+        _thought(block)
+        for block in message.content
+        if isinstance(block, dict) and block.get("type") in content.THOUGHTS
+    )
+
+
+def _thought(block: Mapping[str, Any]) -> str:
+    for key in ("reasoning", "thinking", "reasoning_content", "text"):
+        if isinstance(block.get(key), str):
+            return str(block[key])
+    summary = block.get("summary")
+    if not isinstance(summary, list):
+        return ""
+    return "".join(
+        str(each.get("text", "")) for each in summary if isinstance(each, dict)
+    )
+
+
+def _to_wire_calls(message: AIMessage) -> list[_wire.ToolCall]:
+    valid = [_call(each, to_json(each["args"]).decode()) for each in message.tool_calls]
+    invalid = [
+        _call(each, arguments.without_tail(each.get("args") or ""))
+        for each in message.invalid_tool_calls
+        if each.get("name")
+    ]
+    return valid + invalid
+
+
+def _call(call: Mapping[str, Any], encoded: str) -> _wire.ToolCall:
+    name = tools.to_wire_name(call.get("name") or "")
+    return {
+        "id": call.get("id") or "",
+        "type": "function",
+        "function": {"name": name, "arguments": encoded or "{}"},
+    }
+
+
+# --- order -------------------------------------------------------------------------------
+
+
+def _in_tool_order(wire: list[_wire.Message]) -> list[_wire.Message]:
+    """Put each tool message directly behind the call it answers, in the calls' order."""
+    if not any(each["role"] == "tool" or "tool_calls" in each for each in wire):
+        return wire
+    ordered: list[_wire.Message] = []
+    rest = list(enumerate(wire))
+    while rest:
+        place, message = rest.pop(0)
+        if message["role"] == "tool":
+            msg = (
+                f"messages[{place}] (tool) answers {message['tool_call_id']!r}, which is"
+                " no open tool call before it."
+            )
+            raise ValueError(msg)
+        ordered.append(message)
+        for call in message.get("tool_calls", []):
+            ordered.append(_take_answer(rest, call, place))
+    return ordered
+
+
+def _take_answer(
+    rest: list[tuple[int, _wire.Message]], call: _wire.ToolCall, place: int
+) -> _wire.Message:
+    for index, (_, message) in enumerate(rest):
+        if message.get("tool_calls"):
+            break
+        if message["role"] == "tool" and message["tool_call_id"] == call["id"]:
+            return rest.pop(index)[1]
+    msg = (
+        f"messages[{place}] (ai) calls {call['function']['name']!r} ({call['id']!r}), and"
+        " no tool message answers it before the next call; add one."
+    )
+    raise ValueError(msg)

@@ -1,0 +1,198 @@
+"""A whole reply → message, usage, metadata.
+
+The metadata's words are the same for a stream, whose last chunk uses the functions here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import (
+    InputTokenDetails,
+    OutputTokenDetails,
+    UsageMetadata,
+)
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic_core import to_json
+
+from langchain_cerebras_inference._conversion import arguments
+from langchain_cerebras_inference.errors import CerebrasProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages import InvalidToolCall, ToolCall
+
+    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference._conversion.tools import Names
+
+PROVIDER = "cerebras"
+
+_KEPT = (
+    ("id", "id", str),
+    ("model", "model_name", str),
+    ("system_fingerprint", "system_fingerprint", str),
+    ("service_tier", "service_tier", str),
+    ("service_tier_used", "service_tier_used", str),
+    ("time_info", "time_info", dict),
+)
+"""What of a reply goes into the metadata: its name there, here, and its type."""
+
+_USEFUL_HEADERS = (
+    "x-ratelimit-",
+    "inference-id",
+    "x-request-id",
+    "cf-ray",
+    "server-timing",
+)
+
+
+MALFORMED = (TypeError, AttributeError, KeyError, IndexError, ValueError)
+"""What reading an answer raises that has values of other types than the wire."""
+
+
+def malformed(error: Exception) -> CerebrasProtocolError:
+    """The error for such an answer."""
+    return CerebrasProtocolError(
+        f"The answer has values of the wrong type ({error}); is base_url Cerebras'?"
+    )
+
+
+def to_result(
+    reply: _wire.Reply, names: Names, headers: Mapping[str, str] | None = None
+) -> ChatResult:
+    """Make the result of a call that was not streamed: a generation for each choice.
+
+    Args:
+        reply: The decoded reply.
+        names: Tool names as sent → as the user knows them.
+        headers: The answer's headers, if they are wanted in the metadata.
+
+    Raises:
+        CerebrasProtocolError: If the reply has values of other types than the wire.
+    """
+    try:
+        usage = to_usage(reply.get("usage"))
+        metadata = to_metadata(reply, headers)
+        generations = [
+            _to_generation(choice, names, usage if place == 0 else None, metadata)
+            for place, choice in enumerate(reply["choices"])
+        ]
+    except MALFORMED as error:
+        raise malformed(error) from None
+    return ChatResult(
+        generations=generations, llm_output={"model_name": metadata.get("model_name")}
+    )
+
+
+def to_usage(usage: _wire.Usage | None) -> UsageMetadata | None:
+    """Make LangChain's usage; reasoning and cached tokens are parts of the totals."""
+    if not usage:
+        return None
+    prompt = usage.get("prompt_tokens") or 0
+    completion = usage.get("completion_tokens") or 0
+    made = UsageMetadata(
+        input_tokens=prompt,
+        output_tokens=completion,
+        total_tokens=usage.get("total_tokens") or prompt + completion,
+    )
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    if cached is not None:
+        made["input_token_details"] = InputTokenDetails(cache_read=cached)
+    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    if thought is not None:
+        made["output_token_details"] = OutputTokenDetails(reasoning=thought)
+    return made
+
+
+def to_metadata(
+    reply: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Make the response metadata that belongs to the reply as a whole."""
+    metadata: dict[str, Any] = {"model_provider": PROVIDER}
+    for name, known_as, kind in _KEPT:
+        value = reply.get(name)
+        if isinstance(value, kind):
+            metadata[known_as] = value
+    if speed := _tokens_per_second(reply):
+        metadata["tokens_per_second"] = speed
+    if headers is not None:
+        metadata["headers"] = {
+            name.lower(): value
+            for name, value in headers.items()
+            if name.lower().startswith(_USEFUL_HEADERS)
+        }
+    return metadata
+
+
+def to_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the metadata that belongs to one choice."""
+    return {
+        name: choice[name]
+        for name in ("finish_reason", "logprobs", "reasoning_logprobs")
+        if choice.get(name)
+    }
+
+
+def _to_generation(
+    choice: _wire.Choice,
+    names: Names,
+    usage: UsageMetadata | None,
+    metadata: Mapping[str, Any],
+) -> ChatGeneration:
+    message = choice["message"]
+    info = to_choice_metadata(choice)
+    valid, invalid = _to_tool_calls(message, names, choice.get("finish_reason"))
+    reasoning = message.get("reasoning")
+    made = AIMessage(
+        content=message.get("content") or "",
+        additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
+        tool_calls=valid,
+        invalid_tool_calls=invalid,
+        usage_metadata=usage,
+        response_metadata={**metadata, **info},
+    )
+    return ChatGeneration(message=made, generation_info=info)
+
+
+def _to_tool_calls(
+    message: _wire.Delta, names: Names, finish_reason: str | None
+) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    valid, invalid = [], []
+    for place, call in enumerate(message.get("tool_calls") or []):
+        function = call["function"]
+        sent = function.get("name") or ""
+        name = names.get(sent, sent)
+        id_ = call.get("id") or f"call_{place}"
+        text = to_text(function.get("arguments"))
+        args = to_arguments(text, finish_reason)
+        if args is not None:
+            valid.append(tool_call(name=name, args=args, id=id_))
+        else:
+            invalid.append(invalid_tool_call(name=name, args=text, id=id_, error=None))
+    return valid, invalid
+
+
+def to_arguments(text: str, finish_reason: str | None) -> dict[str, Any] | None:
+    """The arguments of a call, or `None` where they are not whole.
+
+    No arguments at all are `{}`, unless the token limit ended the answer.
+    """
+    if not text and finish_reason == "length":
+        return None
+    return arguments.parse(text)
+
+
+def to_text(given: Any) -> str:
+    """Arguments as text: some servers send them as an object, or `null` for none."""
+    if given is None:
+        return ""
+    return given if isinstance(given, str) else to_json(given).decode()
+
+
+def _tokens_per_second(reply: Mapping[str, Any]) -> float | None:
+    tokens = (reply.get("usage") or {}).get("completion_tokens")
+    seconds = (reply.get("time_info") or {}).get("completion_time")
+    return round(tokens / seconds, 1) if tokens and seconds else None
