@@ -1,0 +1,74 @@
+"""LangChain chat model for Cerebras, by API key or by the cookies of a browser session.
+
+The names are handed on when they are asked for, so that importing one of them does not
+import what the others need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_cerebras_inference._catalogue import ModelInfo
+    from langchain_cerebras_inference._credentials.keys import Credential
+    from langchain_cerebras_inference._registry import enable_init_chat_model
+    from langchain_cerebras_inference.chat_models import ChatCerebrasInference
+    from langchain_cerebras_inference.errors import (
+        CerebrasAuthenticationError,
+        CerebrasBillingError,
+        CerebrasConnectionError,
+        CerebrasContextOverflowError,
+        CerebrasCookieError,
+        CerebrasError,
+        CerebrasInvalidRequestError,
+        CerebrasModelNotFoundError,
+        CerebrasPermissionDeniedError,
+        CerebrasProtocolError,
+        CerebrasRateLimitError,
+        CerebrasServerError,
+        CerebrasTimeoutError,
+    )
+
+    __version__: str
+
+__all__ = [
+    "CerebrasAuthenticationError",
+    "CerebrasBillingError",
+    "CerebrasConnectionError",
+    "CerebrasContextOverflowError",
+    "CerebrasCookieError",
+    "CerebrasError",
+    "CerebrasInvalidRequestError",
+    "CerebrasModelNotFoundError",
+    "CerebrasPermissionDeniedError",
+    "CerebrasProtocolError",
+    "CerebrasRateLimitError",
+    "CerebrasServerError",
+    "CerebrasTimeoutError",
+    "ChatCerebrasInference",
+    "Credential",
+    "ModelInfo",
+    "__version__",
+    "enable_init_chat_model",
+]
+
+_HOMES = {
+    "ChatCerebrasInference": "chat_models",
+    "Credential": "_credentials.keys",
+    "ModelInfo": "_catalogue",
+    "enable_init_chat_model": "_registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module(f"{__name__}._version").version()
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,719 @@
+"""`ChatCerebrasInference`: LangChain messages in, `AIMessageChunk`s out.
+
+The class holds the settings and answers LangChain's hooks. What a request looks like is
+decided in `_conversion`, how a call is made in `_client`, where the key comes from in
+`_credentials`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import importlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import (
+    BaseChatModel,
+    LangSmithParams,
+    LanguageModelInput,
+    ModelProfile,
+)
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from langchain_cerebras_inference import _catalogue, _urls
+from langchain_cerebras_inference._conversion import (
+    blocks as _blocks,  # noqa: F401 # registers how messages become content blocks
+)
+from langchain_cerebras_inference._conversion import (
+    messages as _messages,
+)
+from langchain_cerebras_inference._conversion import (
+    payload,
+    responses,
+    structured,
+    tokens,
+)
+from langchain_cerebras_inference._conversion import tools as _tools
+from langchain_cerebras_inference._conversion.chunks import ChunkReader
+from langchain_cerebras_inference._credentials import cookies as _cookies
+from langchain_cerebras_inference._version import version
+from langchain_cerebras_inference.errors import CerebrasError
+
+if TYPE_CHECKING:
+    from typing import Self, Unpack
+
+    from langchain_cerebras_inference._arguments import Arguments
+    from langchain_cerebras_inference._catalogue import ModelInfo
+    from langchain_cerebras_inference._client import Call, CerebrasClient
+    from langchain_cerebras_inference._credentials.keys import Credential
+    from langchain_cerebras_inference._wire import Reply
+
+_CLIENT = "langchain_cerebras_inference._client"
+
+_CREDENTIALS = {
+    "cerebras_api_key": "CEREBRAS_API_KEY",
+    "cookies": "CEREBRAS_COOKIES",
+}
+
+_SENT = {
+    "model_name": "model",
+    "max_tokens": "max_completion_tokens",
+    **{
+        name: name
+        for name in (
+            "temperature",
+            "top_p",
+            "seed",
+            "n",
+            "stop",
+            "frequency_penalty",
+            "presence_penalty",
+            "logit_bias",
+            "logprobs",
+            "top_logprobs",
+            "user",
+            "reasoning_effort",
+            "reasoning_format",
+            "clear_thinking",
+            "disable_reasoning",
+            "replay_reasoning",
+            "parallel_tool_calls",
+            "service_tier",
+            "prediction",
+            "prompt_cache_key",
+            "extra_body",
+        )
+    },
+}
+"""Fields that decide what a request says → their names on the wire."""
+
+
+def _default_proxy() -> SecretStr | None:
+    proxy = os.environ.get("CEREBRAS_PROXY")
+    return SecretStr(proxy) if proxy else None
+
+
+class ChatCerebrasInference(BaseChatModel):
+    """Chat with the models Cerebras serves.
+
+    It signs in with an API key or with the cookies of a browser session, and works the
+    same in `invoke`, `ainvoke`, `stream`, `astream` and what LangChain builds on them.
+
+    ```python
+    from langchain_cerebras_inference import ChatCerebrasInference
+
+    model = ChatCerebrasInference(model="gpt-oss-120b", reasoning_effort="low")
+    for chunk in model.stream("Why is the sky blue?"):
+        print(chunk.text, end="", flush=True)
+    ```
+
+    Every field has a default, which `None` stands for too. Most may be given for one
+    call alone, as an argument of `invoke` and its kin or of `bind`.
+    """
+
+    model_name: str = Field(_catalogue.DEFAULT_MODEL, alias="model")
+    """The model's id."""
+
+    cerebras_api_key: SecretStr | Callable[[], Any] | None = Field(
+        None, alias="api_key"
+    )
+    """The key, or a function, sync or async, that returns it; else `CEREBRAS_API_KEY`."""
+
+    cookies: SecretStr | None = None
+    """Names and values, or a `Cookie` header, of a signed-in browser session; else
+    `CEREBRAS_COOKIES`. As secret as a key."""
+
+    session_url: str = Field(default_factory=_urls.default_session_url)
+    """Where cookies become a key; else `CEREBRAS_SESSION_URL`."""
+
+    cerebras_api_base: str = Field(
+        default_factory=_urls.default_api_base, alias="base_url"
+    )
+    """The API's URL; one without a path gets `/v1`. Else `CEREBRAS_API_BASE` or
+    `CEREBRAS_BASE_URL`."""
+
+    temperature: float | None = None
+    """Randomness, from 0 to 2."""
+
+    top_p: float | None = None
+    """The probability mass tokens are drawn from, from 0 to 1."""
+
+    seed: int | None = None
+    """Makes equal requests give equal answers, as far as the server can."""
+
+    n: int | None = None
+    """How many answers `invoke` gets; they are the generations of one result."""
+
+    logprobs: bool | None = None
+    """Whether each token's log probability is returned."""
+
+    top_logprobs: int | None = None
+    """How many alternatives of each token are returned, up to 20."""
+
+    frequency_penalty: float | None = None
+    """Makes repeated tokens less likely, from -2 to 2."""
+
+    presence_penalty: float | None = None
+    """Makes tokens that have occurred less likely, from -2 to 2."""
+
+    logit_bias: dict[str, float] | None = None
+    """Token ids → how much more likely they are, from -100 to 100."""
+
+    user: str | None = None
+    """Your word for your user, by which abuse is traced."""
+
+    max_tokens: int | None = Field(None, alias="max_completion_tokens")
+    """The longest answer in tokens, reasoning included. The server reserves it against
+    the quota before it answers."""
+
+    stop: str | list[str] | None = Field(None, alias="stop_sequences")
+    """Up to four texts that end the answer."""
+
+    reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+    """How long the model thinks first."""
+
+    reasoning_format: str | None = None
+    """How the server tells reasoning from text; models separate them by default."""
+
+    clear_thinking: bool | None = None
+    """Whether the server drops earlier reasoning."""
+
+    disable_reasoning: bool | None = None
+    """`ChatCerebras`' older word for `reasoning_effort="none"`."""
+
+    replay_reasoning: bool = True
+    """Whether earlier reasoning goes back, the way the model wants it."""
+
+    parallel_tool_calls: bool | None = None
+    """Whether one answer may call several tools."""
+
+    service_tier: str | None = None
+    """Which queue the request joins."""
+
+    prediction: dict[str, Any] | None = None
+    """Text the answer will largely repeat."""
+
+    prompt_cache_key: str | None = None
+    """Keeps one conversation's requests on one cache."""
+
+    extra_body: dict[str, Any] | None = None
+    """Merged deeply into the body, last: for what Cerebras has learnt since."""
+
+    default_headers: dict[str, SecretStr] | None = Field(None, exclude=True)
+    """Added to requests to the API; they win over ours and are not serialised."""
+
+    timeout: float = Field(60.0, gt=0)
+    """Seconds without a meaningful byte: to the first, and then between events. For an
+    answer that is not streamed, the whole generation."""
+
+    connect_timeout: float = Field(10.0, gt=0)
+    """Seconds for name, connection and TLS together."""
+
+    max_retries: int = Field(2, ge=0)
+    """How often a call is sent again where the error says that this may help."""
+
+    max_retry_wait: float = Field(60.0, ge=0)
+    """Seconds; where the server asks for a longer wait, the call fails at once."""
+
+    proxy: SecretStr | None = Field(default_factory=_default_proxy)
+    """A proxy's URL; else `CEREBRAS_PROXY`, or the usual variables."""
+
+    verify: bool | str = True
+    """Whether certificates are checked, or the path of a CA bundle."""
+
+    streaming: bool | None = None
+    """`True` sends `invoke` through the stream, `False` forbids streaming."""
+
+    stream_usage: bool = True
+    """Accepted for compatibility: usage always arrives."""
+
+    coalesce: bool = False
+    """Join deltas that have already arrived. Not supported yet."""
+
+    compression: Literal["auto"] | bool = "auto"
+    """Compress what is sent. Not supported yet: `"auto"` sends it as it is."""
+
+    include_response_headers: bool = False
+    """Whether the useful headers are in `response_metadata["headers"]`."""
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Unpack[Arguments]) -> None:
+            """Each field by its name or its alias."""
+
+    # --- construction ------------------------------------------------------------------
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_arguments(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Take each field by one of its names; `None` is its default."""
+        fields: dict[str, Any] = {}
+        for name, value in given.items():
+            field = _ALIASES.get(name, name)
+            if field not in cls.model_fields:
+                raise ValueError(_unknown(name, cls.model_fields))
+            if value is None:
+                continue
+            if field in fields:
+                msg = f"{field!r} and its alias are one field; give one of the two."
+                raise ValueError(msg)
+            fields[field] = value
+        return _with_credentials(fields)
+
+    @field_validator("model_name")
+    @classmethod
+    def _resolve_model(cls, value: str) -> str:
+        return _catalogue.resolve(value)
+
+    @field_validator("cerebras_api_key", mode="before")
+    @classmethod
+    def _strip_key(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return SecretStr(text.strip()) if isinstance(text, str) else value
+
+    @field_validator("cookies", mode="before")
+    @classmethod
+    def _read_cookies(cls, value: Any) -> Any:
+        given = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return SecretStr(_cookies.to_header(given))
+
+    @field_validator("session_url")
+    @classmethod
+    def _check_session_url(cls, value: str) -> str:
+        return _urls.to_session_url(value)
+
+    @field_validator("cerebras_api_base")
+    @classmethod
+    def _check_api_base(cls, value: str) -> str:
+        return _urls.to_api_base(value)
+
+    @field_validator("verify", mode="before")
+    @classmethod
+    def _read_verify(cls, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    @model_validator(mode="after")
+    def _set_cerebras_version(self) -> Self:
+        self._add_version("langchain-cerebras-inference", version())
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_what_cannot_be(self) -> Self:
+        if self.coalesce or self.compression is True:
+            msg = "coalesce and compression=True are not supported yet; leave them out."
+            raise ValueError(msg)
+        is_local = _urls.is_loopback(self.session_url)
+        if self.cookies is not None and self.verify is False and not is_local:
+            msg = "verify=False would show the cookies to whoever answers; give a CA path."
+            raise ValueError(msg)
+        return self
+
+    # --- LangChain's hooks -------------------------------------------------------------
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        client, call, names = self._prepare(messages, stop, kwargs, stream=False)
+        return self._to_result(call, client.complete_from_thread(call), names)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        await _import_client()
+        client, call, names = self._prepare(messages, stop, kwargs, stream=False)
+        return self._to_result(call, await client.complete(call), names)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        reader = self._reader(call, names)
+        with contextlib.closing(client.stream_from_thread(call)) as batches:
+            for events in batches:
+                for chunk in reader.to_chunks(events):
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        await _import_client()
+        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        reader = self._reader(call, names)
+        async with contextlib.aclosing(client.stream(call)) as batches:
+            async for events in batches:
+                for chunk in reader.to_chunks(events):
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _prepare(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        arguments: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> tuple[CerebrasClient, Call, _tools.Names]:
+        """Make what one call needs; nothing of it outlives the call."""
+        from langchain_cerebras_inference._client import Call  # noqa: PLC0415 # aiohttp
+
+        request = payload.to_request(
+            self._settings(), messages, {"stop": stop, **arguments}, stream=stream
+        )
+        timeout, retries = request.timeout, request.max_retries
+        call = Call(
+            request.payload,
+            timeout=self.timeout if timeout is None else timeout,
+            max_retries=self.max_retries if retries is None else retries,
+        )
+        return self._client(), call, request.names
+
+    def _settings(self) -> dict[str, Any]:
+        """The fields that decide what a request says, by their names on the wire."""
+        fields = self.__dict__
+        return {sent: fields[name] for name, sent in _SENT.items()}
+
+    def _client(self) -> CerebrasClient:
+        from langchain_cerebras_inference._client import CerebrasClient  # noqa: PLC0415
+
+        return CerebrasClient(
+            base_url=self.cerebras_api_base,
+            key=self.cerebras_api_key,
+            cookies=self.cookies,
+            session_url=self.session_url,
+            headers=self.default_headers,
+            proxy=self.proxy,
+            verify=self.verify,
+            connect_timeout=self.connect_timeout,
+            timeout=self.timeout,
+            max_retry_wait=self.max_retry_wait,
+        )
+
+    def _to_result(self, call: Call, reply: Reply, names: _tools.Names) -> ChatResult:
+        headers = call.headers if self.include_response_headers else None
+        return responses.to_result(reply, names, headers)
+
+    def _reader(self, call: Call, names: _tools.Names) -> ChunkReader:
+        return ChunkReader(
+            names, call.headers if self.include_response_headers else None
+        )
+
+    def _streaming_disabled(self, **kwargs: Any) -> bool:
+        """Several answers cannot be streamed, so what may choose does not stream them."""
+        several = (kwargs.get("n") or self.n or 1) > 1
+        return (several and not kwargs.get("stream")) or super()._streaming_disabled(
+            **kwargs
+        )
+
+    @property
+    def _llm_type(self) -> str:
+        return "cerebras-inference"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        sent = {
+            name: value for name, value in self._settings().items() if value is not None
+        }
+        return {**sent, "base_url": self.cerebras_api_base}
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """The cache's key: all that decides the answer, and no secret."""
+        decides = {**self._identifying_params, **kwargs, "stop": stop or self.stop}
+        decides["model"] = _catalogue.resolve(decides["model"])
+        return json.dumps([self.lc_id(), decides], sort_keys=True, default=str)
+
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        """What traces show of a call; its own arguments come before the fields."""
+        arguments = {payload.ALIASES.get(name, name): kwargs[name] for name in kwargs}
+        settings = self._settings() | {
+            k: v for k, v in arguments.items() if v is not None
+        }
+        stops = stop or settings["stop"] or []
+        params = LangSmithParams(
+            ls_provider=responses.PROVIDER,
+            ls_model_name=_catalogue.resolve(settings["model"]),
+            ls_model_type="chat",
+        )
+        if settings["temperature"] is not None:
+            params["ls_temperature"] = settings["temperature"]
+        if settings["max_completion_tokens"] is not None:
+            params["ls_max_tokens"] = settings["max_completion_tokens"]
+        if stops:
+            params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
+        return params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return _catalogue.profile(self.model_name)
+
+    # --- tools and structured output -----------------------------------------------------
+
+    def bind_tools(
+        self,
+        tools: Sequence[Any],
+        *,
+        tool_choice: Any = None,
+        strict: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools the model may call.
+
+        Args:
+            tools: Pydantic classes, functions, `BaseTool`s, JSON schemas or dicts in
+                OpenAI's shape. Without any, nothing about tools is sent.
+            tool_choice: `"any"` or `"required"` for at least one call, `"none"`,
+                `"auto"`, a tool's name, a dict that names one, or `True` for `"any"`.
+            strict: Whether arguments must follow the schema exactly.
+            response_format: A schema or format for the answer, where there are no tools.
+            kwargs: Other arguments of the call, such as `parallel_tool_calls`.
+
+        Raises:
+            ValueError: If `tool_choice` names another tool, or there are both tools and
+                a response format.
+        """
+        bound = _tools.to_openai_tools(tools, strict=strict)
+        payload.refuse_both(bound, response_format)
+        arguments = {
+            "tools": bound or None,
+            "tool_choice": _tools.to_openai_choice(tool_choice, bound),
+            "response_format": response_format,
+        }
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return super().bind(**given, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: Any = None,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answer with an object of a schema.
+
+        Args:
+            schema: A pydantic class of either major version, a TypedDict or a JSON
+                schema. Only `"json_mode"` does without.
+            method: `"json_schema"` constrains the answer where the schema can be said
+                in Cerebras' subset; `"function_calling"` has the model call a tool;
+                `"json_mode"` asks for JSON, which the prompt must do too.
+            include_raw: Whether the output is a dict of `raw`, `parsed` and
+                `parsing_error`, and an answer that does not fit is no exception.
+            strict: `False` never constrains, `True` logs where that is impossible.
+            kwargs: Other arguments of the call.
+
+        Returns:
+            A runnable whose output is an instance of a pydantic class, or a dict.
+
+        Raises:
+            ValueError: If the method is unknown or does not go with the rest.
+        """
+        if schema is None and method != "json_mode":
+            msg = f"method {method!r} needs a schema; 'json_mode' does without."
+            raise ValueError(msg)
+        traced = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": schema or {"title": "json", "type": "object", "properties": {}},
+        }
+        llm: Runnable[LanguageModelInput, AIMessage]
+        name = None
+        if method == "function_calling":
+            name = structured.to_function(schema)["name"]
+            llm = self.bind_tools(
+                [schema],
+                tool_choice=name,
+                strict=strict,
+                ls_structured_output_format=traced,
+                **kwargs,
+            )
+        else:
+            wanted = structured.to_format(schema, method, strict=strict)
+            llm = super().bind(
+                response_format=wanted, ls_structured_output_format=traced, **kwargs
+            )
+        return structured.to_pipeline(
+            llm, schema, tool_name=name, include_raw=include_raw
+        )
+
+    # --- tokens --------------------------------------------------------------------------
+
+    def get_num_tokens(self, text: str) -> int:
+        """Estimate the tokens of a text, without a tokenizer and without the network."""
+        return tokens.estimate_tokens(text)
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Estimate the prompt tokens of messages and tools; it errs on the high side."""
+        wire = _messages.to_wire(messages, model=self.model_name, ordered=False)
+        bound = _tools.to_openai_tools(tools) if tools else None
+        return tokens.estimate_message_tokens(wire, bound, model=self.model_name)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Refused: Cerebras publishes no tokenizer.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        msg = "Cerebras publishes no tokenizer; get_num_tokens estimates how many there are."
+        raise NotImplementedError(msg)
+
+    # --- serialisation ---------------------------------------------------------------------
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether LangChain can serialise it: yes, without its secrets."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The fields whose values are replaced by the names of their variables."""
+        return {**_CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
+
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> Self:
+        """Copy the model; what core has cached about the old one stays behind."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_serialized", None)
+        return copy
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field; what core has cached about the old value is dropped."""
+        super().__setattr__(name, value)
+        self.__dict__.pop("_serialized", None)
+
+    # --- beside the calls --------------------------------------------------------------------
+
+    def list_models(self) -> list[ModelInfo]:
+        """List the models this key can use, with what Cerebras' catalogue knows of them."""
+        return self._client().from_thread(self.alist_models())
+
+    async def alist_models(self) -> list[ModelInfo]:
+        """List the models this key can use, with what Cerebras' catalogue knows of them."""
+        await _import_client()
+        client, public = self._client(), _urls.public_base(self.cerebras_api_base)
+        mine = await client.get(f"{self.cerebras_api_base}/models")
+        try:
+            catalogue = await client.get(f"{public}/models", signed=False)
+        except CerebrasError:  # a gateway may have no public catalogue
+            catalogue = {}
+        return _catalogue.merged(mine, catalogue)
+
+    def credential(self) -> Credential:
+        """Say what the model signs in with; cookies are exchanged if they have not been."""
+        return self._client().from_thread(self.acredential())
+
+    async def acredential(self) -> Credential:
+        """Say what the model signs in with; cookies are exchanged if they have not been."""
+        await _import_client()
+        return await self._client().keys.credential(self.cerebras_api_base)
+
+    def warm_up(self) -> None:
+        """Open the connection the next call will use; failing to is no error."""
+        self._client().from_thread(self.awarm_up())
+
+    async def awarm_up(self) -> None:
+        """Open the connection the next call will use; failing to is no error."""
+        await _import_client()
+        with contextlib.suppress(CerebrasError):
+            await self._client().get(f"{self.cerebras_api_base}/tcp_warming")
+
+    def close(self) -> None:
+        """Let go of the connections of synchronous calls; the next call opens new ones."""
+        self._client().from_thread(self.aclose())
+
+    async def aclose(self) -> None:
+        """Let go of this loop's connections; the next call opens new ones."""
+        await _import_client()
+        await self._client().let_go()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+_ALIASES = {
+    field.alias: name
+    for name, field in ChatCerebrasInference.model_fields.items()
+    if field.alias
+}
+
+
+def _unknown(name: str, fields: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, [*fields, *_ALIASES], n=1)
+    return f"There is no field {name!r}." + (
+        f" Did you mean {near[0]!r}?" if near else ""
+    )
+
+
+def _with_credentials(fields: dict[str, Any]) -> dict[str, Any]:
+    """Drop blank credentials; where none is left, take those of the environment."""
+    given = {name: fields.pop(name) for name in _CREDENTIALS if name in fields}
+    given = {name: value for name, value in given.items() if not _is_blank(value)}
+    for name, variable in _CREDENTIALS.items():
+        value = os.environ.get(variable)
+        if not given and not _is_blank(value):
+            given[name] = value
+    return {**fields, **given}
+
+
+def _is_blank(value: Any) -> bool:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str):
+        return not text.strip()
+    return text is None or (isinstance(text, Mapping) and not text)
+
+
+async def _import_client() -> None:
+    """Import aiohttp, which takes 80 ms, off the loop."""
+    if _CLIENT not in sys.modules:
+        await asyncio.to_thread(importlib.import_module, _CLIENT)
