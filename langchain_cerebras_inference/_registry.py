@@ -17,7 +17,12 @@ def enable_init_chat_model() -> None:
 
     providers = getattr(base, "_BUILTIN_PROVIDERS", None)
     like = providers.get("groq") if isinstance(providers, dict) else None
-    if providers is None or not isinstance(like, tuple) or len(like) != 3 or not callable(like[2]):  # noqa: PLR2004
+    if (
+        providers is None
+        or not isinstance(like, tuple)
+        or len(like) != 3
+        or not callable(like[2])
+    ):  # noqa: PLR2004
         msg = (
             "LangChain has changed its table of providers, so init_chat_model cannot"
             " be taught this one; construct ChatCerebrasInference(model=...) instead."

@@ -127,9 +127,7 @@ def _uniform(functions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     one as not strict.
     """
     if any(each.get("strict") for each in functions):
-        made = [
-            schemas.to_wire_schema(_parameters(each), strict=True) for each in functions
-        ]
+        made = [schemas.to_wire_schema(_parameters(each)) for each in functions]
         if all(is_strict for _, is_strict in made):
             return [
                 {**each, "parameters": schema, "strict": True}

@@ -25,6 +25,7 @@ from langchain_cerebras_inference.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from langchain_cerebras_inference._transport.sessions import Pool
 
@@ -165,6 +166,12 @@ class Answer:
         self._timer: asyncio.TimerHandle | None = None
         self._broken: CerebrasError | None = None
         self._watch()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     async def read(self, limit: int) -> bytes:
         """Read the body, or as much of it as first has more than `limit` bytes."""
