@@ -10,7 +10,6 @@ from langchain_cerebras_inference.emulator import Emulator
 _SETTINGS = re.compile(
     r"(CEREBRAS|OPENAI|LANGCHAIN|LANGSMITH|LC)_.*|.*_PROXY|SSL_CERT_(FILE|DIR)",
     re.IGNORECASE,
-    GNORECASE,
 )
 
 
