@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from collections.abc import Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+)
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -18,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_cerebras_inference._answers import Events, Judge, says_something
+from langchain_cerebras_inference._credentials.exchange import Exchange
 from langchain_cerebras_inference._credentials.keys import Keys
 from langchain_cerebras_inference._transport import http, pacing, portal, sessions
 from langchain_cerebras_inference._version import user_agent
@@ -31,7 +38,7 @@ from langchain_cerebras_inference.errors import (
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from langchain_cerebras_inference._credentials.keys import Bearer
+    from langchain_cerebras_inference._credentials.exchange import Bearer
     from langchain_cerebras_inference._wire import Payload, Reply
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -93,7 +100,7 @@ class CerebrasClient:
         self._route = http.Route(
             proxy.get_secret_value() if proxy else None, verify, connect_timeout
         )
-        self.keys = Keys(key, cookies, session_url, self._route, timeout)
+        self.keys = Keys(key, cookies, Exchange(session_url, self._route, timeout))
 
     async def complete(self, call: Call) -> Reply:
         """Make a call; return the whole reply."""

@@ -13,7 +13,7 @@ def enable_init_chat_model() -> None:
         ImportError: If `langchain` is not installed.
         RuntimeError: If LangChain has changed its table.
     """
-    from langchain.chat_models import base  # noqa: PLC0415 # no dependency of ours
+    from langchain.chat_models import base  # no dependency of ours
 
     providers = getattr(base, "_BUILTIN_PROVIDERS", None)
     like = providers.get("groq") if isinstance(providers, dict) else None
@@ -22,7 +22,7 @@ def enable_init_chat_model() -> None:
         or not isinstance(like, tuple)
         or len(like) != 3
         or not callable(like[2])
-    ):  # noqa: PLR2004
+    ):
         msg = (
             "LangChain has changed its table of providers, so init_chat_model cannot"
             " be taught this one; construct ChatCerebrasInference(model=...) instead."

@@ -392,7 +392,7 @@ class ChatCerebrasInference(BaseChatModel):
         stream: bool,
     ) -> tuple[CerebrasClient, Call, _tools.Names]:
         """Make what one call needs; nothing of it outlives the call."""
-        from langchain_cerebras_inference._client import Call  # noqa: PLC0415 # aiohttp
+        from langchain_cerebras_inference._client import Call  # aiohttp
 
         request = payload.to_request(
             self._settings(), messages, {"stop": stop, **arguments}, stream=stream
@@ -411,7 +411,7 @@ class ChatCerebrasInference(BaseChatModel):
         return {sent: fields[name] for name, sent in _SENT.items()}
 
     def _client(self) -> CerebrasClient:
-        from langchain_cerebras_inference._client import CerebrasClient  # noqa: PLC0415
+        from langchain_cerebras_inference._client import CerebrasClient
 
         return CerebrasClient(
             base_url=self.cerebras_api_base,

@@ -114,7 +114,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
         """Parse an answer's text."""
         return self._parse_whole(AIMessage(text))
 
-    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
         growing = _Growing(self)
         for piece in input:
             yield from growing.add(piece)
@@ -122,7 +122,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
 
     async def _atransform(
         self,
-        input: AsyncIterator[str | BaseMessage],  # noqa: A002 # core's name for it
+        input: AsyncIterator[str | BaseMessage],  # core's name for it
     ) -> AsyncIterator[Any]:
         growing = _Growing(self)
         async for piece in input:

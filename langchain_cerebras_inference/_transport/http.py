@@ -1,7 +1,6 @@
-"""aiohttp, once: this loop's session, TLS, proxies, deadlines, aiohttp's errors → ours.
+"""A request and its answer, on aiohttp; how long either may take.
 
-One session an event loop, shared by all models, because a session cannot leave the loop
-that made it. Nothing else in the package sees an aiohttp object or an aiohttp error.
+aiohttp stays in this folder: who calls `send` sees no object and no error of it.
 """
 
 from __future__ import annotations
@@ -9,18 +8,15 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
 
-from langchain_cerebras_inference._transport import sessions
+from langchain_cerebras_inference._transport import failures, sessions
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
     CerebrasError,
-    CerebrasProtocolError,
-    CerebrasTimeoutError,
 )
 
 if TYPE_CHECKING:
@@ -56,14 +52,14 @@ class DeadConnectionError(CerebrasConnectionError):
     """A kept-alive connection was dead, and no byte of an answer has come."""
 
 
-async def send(  # noqa: PLR0913 # an HTTP request has these parts
+async def send(
     method: str,
     url: str,
     *,
     headers: Mapping[str, str],
     body: bytes | None = None,
     route: Route,
-    timeout: float,  # noqa: ASYNC109 # its clock starts with the connection
+    timeout: float,
     fresh: bool = False,
 ) -> Answer:
     """Send one request; return its answer as soon as the headers are here.
@@ -138,8 +134,8 @@ class Attempt:
 
     def failure(self, error: BaseException, url: str, route: Route) -> CerebrasError:
         if self._connected and isinstance(error, TimeoutError):
-            return _silence(self._seconds)
-        failure = _to_error(error, url, route)
+            return failures.silence(self._seconds)
+        failure = failures.to_error(error, url, route.connect_timeout)
         if self._reused and type(failure) is CerebrasConnectionError:
             return DeadConnectionError(str(failure))
         return failure
@@ -241,12 +237,8 @@ class Answer:
 
     def _failure(self, error: BaseException) -> CerebrasError:
         if isinstance(error, _SilenceError):
-            return _silence(self._seconds)
-        text = str(error) or type(error).__name__
-        return CerebrasConnectionError(
-            f"The connection broke before the answer's end ({text}); try again.",
-            status=self.status,
-        )
+            return failures.silence(self._seconds)
+        return failures.broken(error, self.status)
 
     def _unread(self) -> bytes:
         self._content.set_exception(None)  # type: ignore[arg-type] # lets it be read
@@ -255,44 +247,3 @@ class Answer:
 
 class _SilenceError(TimeoutError):
     """The watchdog's word to the read that waits."""
-
-
-def _silence(seconds: float) -> CerebrasTimeoutError:
-    return CerebrasTimeoutError(
-        f"Nothing came from Cerebras for {seconds:g} s; raise timeout if it may take longer."
-    )
-
-
-def _to_error(error: BaseException, url: str, route: Route) -> CerebrasError:
-    host = url.split("/")[2]
-    if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return _tls_error(error, host)
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return CerebrasConnectionError(
-            f"The proxy refused the way to {host} ({error.status}); check proxy.",
-            is_retryable=error.status >= 500,  # noqa: PLR2004
-        )
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return CerebrasConnectionError("The proxy cannot be reached; check proxy.")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return CerebrasConnectionError(
-            f"The name of {host} cannot be resolved; check base_url and the network."
-        )
-    if isinstance(error, TimeoutError):
-        return CerebrasTimeoutError(
-            f"No connection to {host} within {route.connect_timeout:g} s."
-        )
-    if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
-        return CerebrasProtocolError(f"What answers at {host} does not speak HTTP.")
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return CerebrasConnectionError(f"No connection to {host}: {reason}.")
-
-
-def _tls_error(error: BaseException, host: str) -> CerebrasError:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return CerebrasConnectionError(
-            f"The certificate of {host} does not verify; for a CA of your own set verify"
-            " to its bundle, or SSL_CERT_FILE.",
-            is_retryable=False,
-        )
-    return CerebrasConnectionError(f"TLS with {host} failed; is base_url right?")

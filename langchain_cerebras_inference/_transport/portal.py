@@ -154,7 +154,7 @@ _lock = threading.Lock()
 
 
 def _portal() -> _Portal:
-    global _current  # noqa: PLW0603 # one a process is the point
+    global _current  # one a process is the point
     if _current is None:
         with _lock:
             if _current is None:
@@ -167,14 +167,14 @@ def _portal() -> _Portal:
 
 def _forget() -> None:
     """After a fork the child has the portal's memory but not its thread."""
-    global _current, _lock  # noqa: PLW0603
+    global _current, _lock
     _current = None
     _lock = threading.Lock()
 
 
 @atexit.register
 def _stop() -> None:
-    global _current  # noqa: PLW0603
+    global _current
     portal, _current = _current, None
     if portal is not None:
         portal.stop()

@@ -143,7 +143,7 @@ async def let_go() -> None:
         await pool.retire()
 
 
-async def tls(verify: bool | str) -> ssl.SSLContext | bool:  # noqa: FBT001 # one setting
+async def tls(verify: bool | str) -> ssl.SSLContext | bool:  # one setting
     """The TLS context of a `verify` setting: made once a process, off the loop."""
     if verify is False:
         return False
@@ -153,7 +153,7 @@ async def tls(verify: bool | str) -> ssl.SSLContext | bool:  # noqa: FBT001 # on
     return _contexts[key]
 
 
-def _make_context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001
+def _make_context(verify: bool | str) -> ssl.SSLContext:
     if isinstance(verify, bool):
         return ssl.create_default_context()
     path = Path(verify).expanduser()
@@ -231,11 +231,11 @@ def _bury_transport(transport: Any) -> None:
     """Close a socket behind its transport, whose own way goes through the dead loop."""
     inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
     if inner is not None:
-        transport._closed = True  # noqa: SLF001 # else it warns when collected
+        transport._closed = True  # else it warns when collected
         _bury_transport(inner)
     elif getattr(transport, "_sock", None) is not None:
-        transport._sock.close()  # noqa: SLF001
-        transport._sock = None  # noqa: SLF001
+        transport._sock.close()
+        transport._sock = None
 
 
 def _bury_dead() -> None:
