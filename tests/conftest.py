@@ -1,11 +1,21 @@
+"""What tests of several modules share."""
+
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator
+
+DATA = Path(__file__).parent / "data"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("plain", deadline=None, database=None)
+settings.load_profile("plain")
 
 _SETTINGS = re.compile(
     r"(CEREBRAS|OPENAI|LANGCHAIN|LANGSMITH|LC)_.*|.*_PROXY|SSL_CERT_(FILE|DIR)",
@@ -15,16 +25,25 @@ _SETTINGS = re.compile(
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the developer has set decides no test."""
     for name in filter(_SETTINGS.fullmatch, list(os.environ)):
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
+def recorded() -> Callable[[str], bytes]:
+    """The bytes of a file in `data/`: event streams, and the same answers whole."""
+    return lambda name: (DATA / name).read_bytes()
+
+
+@pytest.fixture
 def server() -> Iterator[Emulator]:
+    """A local Cerebras, for one test."""
     with Emulator() as running:
         yield running
 
 
 @pytest.fixture
 def model(server: Emulator) -> ChatCerebrasInference:
+    """A model that talks to it with its API key."""
     return ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
