@@ -56,9 +56,7 @@ class Judge:
         except CerebrasError:  # cut off, but the status says enough
             raw = b""
         body = self.to_json_or_text(raw)
-        return _refusals.to_error(
-            answer.status, body, answer.headers, model=self._model
-        )
+        return _refusals.to_error(answer.status, body, answer.headers, model=self._model)
 
     async def json(self, answer: Answer) -> Any:
         """The JSON of an answer, unless it is an error.
@@ -68,9 +66,7 @@ class Judge:
         """
         raw = await answer.read(_MAX_REPLY_BYTES)
         if len(raw) > _MAX_REPLY_BYTES:
-            raise CerebrasProtocolError(
-                f"The answer has over {_MAX_REPLY_BYTES} bytes."
-            )
+            raise CerebrasProtocolError(f"The answer has over {_MAX_REPLY_BYTES} bytes.")
         try:
             body = from_json(raw)
         except ValueError:
@@ -94,9 +90,7 @@ class Judge:
     def error(self, answer: Answer, body: Any) -> CerebrasError:
         """The error a body is that came with status 200."""
         status = body.get("status_code") if isinstance(body, dict) else None
-        known = (
-            status if isinstance(status, int) and not isinstance(status, bool) else None
-        )
+        known = status if isinstance(status, int) and not isinstance(status, bool) else None
         return _refusals.to_error(known, body, answer.headers, model=self._model)
 
     def stranger(self, answer: Answer, raw: bytes) -> CerebrasError:

@@ -1,7 +1,9 @@
-"""What the constructor accepts, for type checkers: each name and each form of value."""
+"""What the constructor accepts: as types, and made into fields."""
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http.cookiejar import CookieJar
 from os import PathLike
@@ -77,3 +79,72 @@ class Arguments(TypedDict, total=False):
     disable_streaming: bool | Literal["tool_calling"] | None
     output_version: str | None
     profile: ModelProfile | None
+
+
+CREDENTIALS = {
+    "cerebras_api_key": "CEREBRAS_API_KEY",
+    "cookies": "CEREBRAS_COOKIES",
+}
+"""Fields that sign in → the variables they are taken from otherwise."""
+
+
+def to_fields(
+    given: Mapping[str, Any], known: Mapping[str, Any], aliases: Mapping[str, str]
+) -> dict[str, Any]:
+    """Make fields of arguments; `None` is a field's default, and so is left out.
+
+    Args:
+        given: The arguments; they are not changed.
+        known: The fields there are.
+        aliases: Other names of fields → the fields.
+
+    Raises:
+        ValueError: If a name is unknown, or a field is given by both its names.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in given.items():
+        field = aliases.get(name, name)
+        if field not in known:
+            raise ValueError(_unknown(name, [*known, *aliases]))
+        if value is None:
+            continue
+        if field in fields:
+            other = next(
+                each for each in given if each != name and aliases.get(each, each) == field
+            )
+            raise ValueError(f"{other!r} and {name!r} are one field; give one of the two.")
+        fields[field] = value
+    return _with_credentials(fields)
+
+
+def _names_of(field: str, aliases: Mapping[str, str]) -> str:
+    return " and ".join(
+        repr(each) for each in (field, *aliases) if aliases.get(each, each) == field
+    )
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"There is no field {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def _with_credentials(fields: dict[str, Any]) -> dict[str, Any]:
+    """Drop blank credentials; where none is left, take one from the environment.
+
+    The environment is read here, so that the fields hold the whole truth and a copy of
+    the model signs in as the model does.
+    """
+    given = {name: fields.pop(name) for name in CREDENTIALS if name in fields}
+    given = {name: value for name, value in given.items() if not _is_blank(value)}
+    for name, variable in CREDENTIALS.items():
+        value = os.environ.get(variable)
+        if not given and not _is_blank(value):
+            given[name] = value
+    return {**fields, **given}
+
+
+def _is_blank(value: Any) -> bool:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str):
+        return not text.strip()
+    return text is None or (isinstance(text, Mapping) and not text)

@@ -174,7 +174,7 @@ def _to_profile(info: ModelInfo) -> ModelProfile:
 
 
 def merged(mine: Any, public: Any) -> list[ModelInfo]:
-    """The models of `/v1/models`, with what `/public/v1/models` knows; odd entries are left out."""
+    """The models of `/v1/models`, with what `/public/v1/models` adds."""
     entries = {each["id"]: each for each in _entries(public)}
     return [_to_info(each, entries.get(each["id"], {})) for each in _entries(mine)]
 

@@ -260,9 +260,7 @@ class CerebrasClient:
         )
         return await retrying(again)
 
-    def _wait(
-        self, call: Call, error: BaseException | None, attempt: int
-    ) -> float | None:
+    def _wait(self, call: Call, error: BaseException | None, attempt: int) -> float | None:
         """Seconds to wait before trying again; `None` where that will not help."""
         if not isinstance(error, CerebrasError) or not error.is_retryable:
             return None
@@ -274,9 +272,7 @@ class CerebrasClient:
             wait = pacing.backoff(attempt, error.code)
         return wait if wait <= self._max_retry_wait else None
 
-    async def _repairing(
-        self, call: Call, attempt: Callable[[Call], Awaitable[T]]
-    ) -> T:
+    async def _repairing(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
         while True:
             try:
                 return await attempt(call)

@@ -133,11 +133,7 @@ def _class_for(status: int, code: str) -> type[CerebrasError]:
         return errors.CerebrasContextOverflowError
     if status < 400:
         return errors.CerebrasProtocolError
-    other = (
-        errors.CerebrasServerError
-        if status >= 500
-        else errors.CerebrasInvalidRequestError
-    )
+    other = errors.CerebrasServerError if status >= 500 else errors.CerebrasInvalidRequestError
     return _BY_STATUS.get(status, other)
 
 

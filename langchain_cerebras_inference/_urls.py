@@ -12,11 +12,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def default_api_base() -> str:
-    return (
-        os.environ.get("CEREBRAS_API_BASE")
-        or os.environ.get("CEREBRAS_BASE_URL")
-        or _API
-    )
+    return os.environ.get("CEREBRAS_API_BASE") or os.environ.get("CEREBRAS_BASE_URL") or _API
 
 
 def default_session_url() -> str:

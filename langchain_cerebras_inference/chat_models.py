@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import importlib
 import json
 import os
@@ -32,19 +31,15 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from langchain_cerebras_inference import _catalogue, _urls
+from langchain_cerebras_inference import _arguments, _catalogue, _urls
 from langchain_cerebras_inference._conversion import (
-    blocks as _blocks,  # noqa: F401 # registers how messages become content blocks
-)
-from langchain_cerebras_inference._conversion import (
-    messages as _messages,
-)
-from langchain_cerebras_inference._conversion import (
+    blocks,  # noqa: F401 # registers how messages become content blocks
     payload,
     responses,
     structured,
     tokens,
 )
+from langchain_cerebras_inference._conversion import messages as _messages
 from langchain_cerebras_inference._conversion import tools as _tools
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
 from langchain_cerebras_inference._credentials import cookies as _cookies
@@ -54,50 +49,12 @@ from langchain_cerebras_inference.errors import CerebrasError
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
-    from langchain_cerebras_inference._arguments import Arguments
     from langchain_cerebras_inference._catalogue import ModelInfo
     from langchain_cerebras_inference._client import Call, CerebrasClient
     from langchain_cerebras_inference._credentials.keys import Credential
     from langchain_cerebras_inference._wire import Reply
 
 _CLIENT = "langchain_cerebras_inference._client"
-
-_CREDENTIALS = {
-    "cerebras_api_key": "CEREBRAS_API_KEY",
-    "cookies": "CEREBRAS_COOKIES",
-}
-
-_SENT = {
-    "model_name": "model",
-    "max_tokens": "max_completion_tokens",
-    **{
-        name: name
-        for name in (
-            "temperature",
-            "top_p",
-            "seed",
-            "n",
-            "stop",
-            "frequency_penalty",
-            "presence_penalty",
-            "logit_bias",
-            "logprobs",
-            "top_logprobs",
-            "user",
-            "reasoning_effort",
-            "reasoning_format",
-            "clear_thinking",
-            "disable_reasoning",
-            "replay_reasoning",
-            "parallel_tool_calls",
-            "service_tier",
-            "prediction",
-            "prompt_cache_key",
-            "extra_body",
-        )
-    },
-}
-"""Fields that decide what a request says → their names on the wire."""
 
 
 def _default_proxy() -> SecretStr | None:
@@ -126,9 +83,7 @@ class ChatCerebrasInference(BaseChatModel):
     model_name: str = Field(_catalogue.DEFAULT_MODEL, alias="model")
     """The model's id."""
 
-    cerebras_api_key: SecretStr | Callable[[], Any] | None = Field(
-        None, alias="api_key"
-    )
+    cerebras_api_key: SecretStr | Callable[[], Any] | None = Field(None, alias="api_key")
     """The key, or a function, sync or async, that returns it; else `CEREBRAS_API_KEY`."""
 
     cookies: SecretStr | None = None
@@ -138,9 +93,7 @@ class ChatCerebrasInference(BaseChatModel):
     session_url: str = Field(default_factory=_urls.default_session_url)
     """Where cookies become a key; else `CEREBRAS_SESSION_URL`."""
 
-    cerebras_api_base: str = Field(
-        default_factory=_urls.default_api_base, alias="base_url"
-    )
+    cerebras_api_base: str = Field(default_factory=_urls.default_api_base, alias="base_url")
     """The API's URL; one without a path gets `/v1`. Else `CEREBRAS_API_BASE` or
     `CEREBRAS_BASE_URL`."""
 
@@ -257,7 +210,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     if TYPE_CHECKING:
 
-        def __init__(self, **fields: Unpack[Arguments]) -> None:
+        def __init__(self, **fields: Unpack[_arguments.Arguments]) -> None:
             """Each field by its name or its alias."""
 
     # --- construction ------------------------------------------------------------------
@@ -265,19 +218,8 @@ class ChatCerebrasInference(BaseChatModel):
     @model_validator(mode="before")
     @classmethod
     def _read_arguments(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Take each field by one of its names; `None` is its default."""
-        fields: dict[str, Any] = {}
-        for name, value in given.items():
-            field = _ALIASES.get(name, name)
-            if field not in cls.model_fields:
-                raise ValueError(_unknown(name, cls.model_fields))
-            if value is None:
-                continue
-            if field in fields:
-                msg = f"{field!r} and its alias are one field; give one of the two."
-                raise ValueError(msg)
-            fields[field] = value
-        return _with_credentials(fields)
+        """Take each field by either of its names; `None` is its default."""
+        return _arguments.to_fields(given, _FIELDS, _ALIASES)
 
     @field_validator("model_name")
     @classmethod
@@ -431,16 +373,12 @@ class ChatCerebrasInference(BaseChatModel):
         return responses.to_result(reply, names, headers)
 
     def _reader(self, call: Call, names: _tools.Names) -> ChunkReader:
-        return ChunkReader(
-            names, call.headers if self.include_response_headers else None
-        )
+        return ChunkReader(names, call.headers if self.include_response_headers else None)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Several answers cannot be streamed, so what may choose does not stream them."""
         several = (kwargs.get("n") or self.n or 1) > 1
-        return (several and not kwargs.get("stream")) or super()._streaming_disabled(
-            **kwargs
-        )
+        return (several and not kwargs.get("stream")) or super()._streaming_disabled(**kwargs)
 
     @property
     def _llm_type(self) -> str:
@@ -448,9 +386,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        sent = {
-            name: value for name, value in self._settings().items() if value is not None
-        }
+        sent = {name: value for name, value in self._settings().items() if value is not None}
         return {**sent, "base_url": self.cerebras_api_base}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
@@ -459,14 +395,10 @@ class ChatCerebrasInference(BaseChatModel):
         decides["model"] = _catalogue.resolve(decides["model"])
         return json.dumps([self.lc_id(), decides], sort_keys=True, default=str)
 
-    def _get_ls_params(
-        self, stop: list[str] | None = None, **kwargs: Any
-    ) -> LangSmithParams:
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """What traces show of a call; its own arguments come before the fields."""
         arguments = {payload.ALIASES.get(name, name): kwargs[name] for name in kwargs}
-        settings = self._settings() | {
-            k: v for k, v in arguments.items() if v is not None
-        }
+        settings = self._settings() | {k: v for k, v in arguments.items() if v is not None}
         stops = stop or settings["stop"] or []
         params = LangSmithParams(
             ls_provider=responses.PROVIDER,
@@ -571,9 +503,7 @@ class ChatCerebrasInference(BaseChatModel):
             llm = super().bind(
                 response_format=wanted, ls_structured_output_format=traced, **kwargs
             )
-        return structured.to_pipeline(
-            llm, schema, tool_name=name, include_raw=include_raw
-        )
+        return structured.to_pipeline(llm, schema, tool_name=name, include_raw=include_raw)
 
     # --- tokens --------------------------------------------------------------------------
 
@@ -608,7 +538,7 @@ class ChatCerebrasInference(BaseChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The fields whose values are replaced by the names of their variables."""
-        return {**_CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
+        return {**_arguments.CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
@@ -681,36 +611,14 @@ class ChatCerebrasInference(BaseChatModel):
         await self.aclose()
 
 
-_ALIASES = {
-    field.alias: name
-    for name, field in ChatCerebrasInference.model_fields.items()
-    if field.alias
+_FIELDS = ChatCerebrasInference.model_fields
+_ALIASES = {field.alias: name for name, field in _FIELDS.items() if field.alias}
+_SENT = {
+    name: payload.ALIASES.get(name, name)
+    for name in _FIELDS
+    if payload.ALIASES.get(name, name) in payload.SETTINGS
 }
-
-
-def _unknown(name: str, fields: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, [*fields, *_ALIASES], n=1)
-    return f"There is no field {name!r}." + (
-        f" Did you mean {near[0]!r}?" if near else ""
-    )
-
-
-def _with_credentials(fields: dict[str, Any]) -> dict[str, Any]:
-    """Drop blank credentials; where none is left, take those of the environment."""
-    given = {name: fields.pop(name) for name in _CREDENTIALS if name in fields}
-    given = {name: value for name, value in given.items() if not _is_blank(value)}
-    for name, variable in _CREDENTIALS.items():
-        value = os.environ.get(variable)
-        if not given and not _is_blank(value):
-            given[name] = value
-    return {**fields, **given}
-
-
-def _is_blank(value: Any) -> bool:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if isinstance(text, str):
-        return not text.strip()
-    return text is None or (isinstance(text, Mapping) and not text)
+"""Fields that decide what a request says → their names on the wire."""
 
 
 async def _import_client() -> None:

@@ -30,9 +30,7 @@ def to_blocks(message: AIMessage) -> list[ContentBlock]:
         }
         for call in message.tool_calls
     ]
-    blocks += [
-        {"type": "invalid_tool_call", **call} for call in message.invalid_tool_calls
-    ]
+    blocks += [{"type": "invalid_tool_call", **call} for call in message.invalid_tool_calls]
     return blocks
 
 

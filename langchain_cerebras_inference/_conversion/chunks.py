@@ -87,18 +87,16 @@ class ChunkReader:
             raise responses.malformed(error) from None
         return ChatGenerationChunk(message=message, generation_info=info)
 
-    def _read_choice(
-        self, choice: _wire.Choice, chunks: list[ChatGenerationChunk]
-    ) -> None:
+    def _read_choice(self, choice: _wire.Choice, chunks: list[ChatGenerationChunk]) -> None:
         delta = choice.get("delta") or {}
         before = len(chunks)
         if reasoning := delta.get("reasoning"):
             chunks.append(_chunk("", reasoning=_checked(reasoning)))
         if content := delta.get("content"):
             chunks.append(_chunk(_checked(content)))
-        if calls := delta.get("tool_calls"):
-            if fragments := [each for call in calls for each in self._read_call(call)]:
-                chunks.append(_chunk("", fragments=fragments))
+        calls = delta.get("tool_calls") or ()
+        if fragments := [each for call in calls for each in self._read_call(call)]:
+            chunks.append(_chunk("", fragments=fragments))
         if choice.get("logprobs") or choice.get("reasoning_logprobs"):
             if len(chunks) == before:  # the end of sequence has one and no text
                 chunks.append(_chunk(""))
@@ -130,18 +128,14 @@ class ChunkReader:
             )
         ]
 
-    def _call_for(
-        self, index: int | None, id_: str, name: str, text: str
-    ) -> _OpenCall | None:
+    def _call_for(self, index: int | None, id_: str, name: str, text: str) -> _OpenCall | None:
         """The open call a fragment continues, or `None` where it begins another."""
         call = self._by_index.get(index)
         if index is None and id_:
             call = next((each for each in self._calls if each.id == id_), None)
         if call is None or (id_ and id_ != call.id):
             return None
-        is_whole_again = (
-            not id_ and name == call.name and arguments.parse(text) is not None
-        )
+        is_whole_again = not id_ and name == call.name and arguments.parse(text) is not None
         if is_whole_again and text and arguments.parse(call.arguments) is not None:
             return None
         return call

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-THOUGHTS = frozenset(
-    {"reasoning", "thinking", "redacted_thinking", "reasoning_content"}
-)
+THOUGHTS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
 """Blocks that hold what the model thought: they travel apart from the text."""
 
 _CALLS = frozenset(

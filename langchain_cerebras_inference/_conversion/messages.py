@@ -59,9 +59,7 @@ def to_wire(
     wire = []
     for place, message in enumerate(messages):
         try:
-            wire.append(
-                _to_wire_message(message, model, replay_reasoning=replay_reasoning)
-            )
+            wire.append(_to_wire_message(message, model, replay_reasoning=replay_reasoning))
         except ValueError as error:
             msg = f"messages[{place}] ({message.type}): {error}"
             raise ValueError(msg) from None
@@ -101,9 +99,7 @@ def _role_of(message: BaseMessage) -> _wire.Role:
         return "developer" if is_developer else "system"
     role = _ROLES.get(message.role) if isinstance(message, ChatMessage) else None
     if role is None:
-        msg = (
-            "Cerebras knows no such role; use system, user, assistant or tool messages."
-        )
+        msg = "Cerebras knows no such role; use system, user, assistant or tool messages."
         raise ValueError(msg)
     return role
 
@@ -155,9 +151,7 @@ def _thought(block: Mapping[str, Any]) -> str:
     summary = block.get("summary")
     if not isinstance(summary, list):
         return ""
-    return "".join(
-        str(each.get("text", "")) for each in summary if isinstance(each, dict)
-    )
+    return "".join(str(each.get("text", "")) for each in summary if isinstance(each, dict))
 
 
 def _to_wire_calls(message: AIMessage) -> list[_wire.ToolCall]:

@@ -28,9 +28,10 @@ ALIASES: Mapping[str, str] = {
 """Other names of arguments → the wire's."""
 
 _ON_THE_WIRE = frozenset(_wire.Payload.__annotations__) - {"messages", "stream"}
-_OURS = frozenset(
-    {"timeout", "max_retries", "coalesce", "extra_body", "disable_reasoning"}
-)
+SETTINGS = _ON_THE_WIRE | {"extra_body", "disable_reasoning", "replay_reasoning"}
+"""What decides what a request says: each is a field, or an argument of one call."""
+
+_ARGUMENTS = SETTINGS | {"timeout", "max_retries", "coalesce"}
 _DROPPED = frozenset({"stream", "stream_usage", "stream_options"})
 _MOST_STOPS = 4
 
@@ -97,7 +98,7 @@ def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if wire_name in known:
             msg = f"{name!r} is another name for {wire_name!r}; give one of the two."
             raise ValueError(msg)
-        if wire_name not in _ON_THE_WIRE | _OURS | _DROPPED:
+        if wire_name not in _ARGUMENTS | _DROPPED:
             raise ValueError(_unknown(name))
         if value is not None and wire_name not in _DROPPED:
             known[wire_name] = value
@@ -105,7 +106,7 @@ def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> str:
-    names = sorted(_ON_THE_WIRE | _OURS | ALIASES.keys())
+    names = sorted(_ARGUMENTS | ALIASES.keys())
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (

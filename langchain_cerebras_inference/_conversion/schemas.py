@@ -104,9 +104,7 @@ class _Strict:
         else:
             kind = _types(own)[0]
             shapes = {"object": self._object, "array": self._array}
-            shape = {"type": kind} | shapes.get(kind, self._scalar)(
-                own | {"type": kind}
-            )
+            shape = {"type": kind} | shapes.get(kind, self._scalar)(own | {"type": kind})
         self._spend("levels", -1)
         wire = _notes(own) | shape
         return {key: wire[key] for key in (*own, *wire) if key in wire}

@@ -45,8 +45,9 @@ def to_format(schema: Any, method: str, *, strict: bool | None) -> dict[str, Any
     if method == "json_schema":
         return to_response_format(schema, strict=strict)
     if method != "json_mode":
-        msg = f"method must be 'json_schema', 'function_calling' or 'json_mode', not {method!r}."
-        raise ValueError(msg)
+        raise ValueError(
+            f"method must be json_schema, function_calling or json_mode, not {method!r}."
+        )
     if strict is not None:
         msg = "strict goes with a schema the server sees; 'json_mode' sends none."
         raise ValueError(msg)
@@ -78,9 +79,7 @@ def to_pipeline(
     include_raw: bool,
 ) -> Runnable[Any, Any]:
     """Follow a model with the parser of its answers, or with all there is to know."""
-    target = (
-        schema if inspect.isclass(schema) and is_basemodel_subclass(schema) else None
-    )
+    target = schema if inspect.isclass(schema) and is_basemodel_subclass(schema) else None
     if not include_raw:
         return llm | StructuredParser(target=target, tool_name=tool_name)
     parts: dict[str, Runnable[Any, Any]] = {
@@ -204,16 +203,12 @@ class _Growing:
 
     def _parsed(self, *, partial: bool) -> Any:
         message = self._message or AIMessage("")
-        return self._parser.parse_result(
-            [ChatGeneration(message=message)], partial=partial
-        )
+        return self._parser.parse_result([ChatGeneration(message=message)], partial=partial)
 
 
 def _message_of(result: list[Generation]) -> AIMessage:
     generation = result[0]
-    if isinstance(generation, ChatGeneration) and isinstance(
-        generation.message, AIMessage
-    ):
+    if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
         return generation.message
     return AIMessage(generation.text)
 

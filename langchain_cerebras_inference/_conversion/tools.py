@@ -40,10 +40,7 @@ def to_openai_tools(
     converted = [convert_to_openai_tool(tool) for tool in tools]
     if strict is None:
         return converted
-    return [
-        {**tool, "function": {**tool["function"], "strict": strict}}
-        for tool in converted
-    ]
+    return [{**tool, "function": {**tool["function"], "strict": strict}} for tool in converted]
 
 
 def to_openai_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
@@ -70,9 +67,7 @@ def to_openai_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
 
 def to_wire_tools(tools: Sequence[Any]) -> tuple[list[dict[str, Any]], Names]:
     """Make the tools of a request: accepted names, one `strict` for all."""
-    functions = [
-        tool["function"] for tool in (convert_to_openai_tool(each) for each in tools)
-    ]
+    functions = [tool["function"] for tool in (convert_to_openai_tool(each) for each in tools)]
     names = {to_wire_name(each["name"]): each["name"] for each in functions}
     wire = [
         {"type": "function", "function": {**each, "name": to_wire_name(each["name"])}}

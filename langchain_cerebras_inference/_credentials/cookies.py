@@ -42,7 +42,7 @@ def _names_a_source(text: str) -> bool:
         text == "browser"
         or text.startswith(("browser:", "~"))
         or "=" not in text
-        or os.path.isabs(text)
+        or PurePath(text).is_absolute()
         or text.endswith((".txt", ".json"))
     )
 
@@ -52,9 +52,7 @@ def _source_of(cookies: Any) -> str:
         return "a CookieJar"
     if isinstance(cookies, str) and cookies.strip().startswith("browser"):
         return "a browser"
-    return (
-        "a file" if isinstance(cookies, (str, PurePath, os.PathLike)) else "this type"
-    )
+    return "a file" if isinstance(cookies, (str, PurePath, os.PathLike)) else "this type"
 
 
 def _pairs_of(header: str) -> list[tuple[str, str]]:

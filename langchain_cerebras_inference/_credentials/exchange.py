@@ -143,8 +143,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
     except ValueError:
         if b"<html" in body[:1024].lower():
             raise failed(
-                "A web page came instead of a session: a sign-in or a bot check."
-                f" {_SIGN_IN}"
+                f"A web page came instead of a session: a sign-in or a bot check. {_SIGN_IN}"
             ) from None
         raise failed("What came is no JSON; is session_url right?") from None
     if session is not None and not isinstance(session, dict):
@@ -154,16 +153,12 @@ def _decoded(body: bytes) -> dict[str, Any]:
 
 def _refused(status: int, headers: Mapping[str, str]) -> CerebrasCookieError:
     if 300 <= status < 400:
-        return failed(
-            f"The site sends the cookies to its sign-in page. {_SIGN_IN}", status
-        )
+        return failed(f"The site sends the cookies to its sign-in page. {_SIGN_IN}", status)
     if status in (401, 403):
         return failed(f"The site refuses the cookies ({status}). {_SIGN_IN}", status)
     if status == 429 or status >= 500:
         why = "too many exchanges" if status == 429 else "the site failed"
-        failure = failed(
-            f"{why} ({status}); try again later.", status, is_retryable=True
-        )
+        failure = failed(f"{why} ({status}); try again later.", status, is_retryable=True)
         failure.retry_after = pacing.asked_wait(headers, time.time())
         return failure
     return failed(f"The site answers {status}; is session_url right?", status)

@@ -48,9 +48,7 @@ def to_error(error: BaseException, url: str, connect_timeout: float) -> Cerebras
             f"The name of {host} cannot be resolved; check base_url and the network."
         )
     if isinstance(error, TimeoutError):
-        return CerebrasTimeoutError(
-            f"No connection to {host} within {connect_timeout:g} s."
-        )
+        return CerebrasTimeoutError(f"No connection to {host} within {connect_timeout:g} s.")
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
         return CerebrasProtocolError(f"What answers at {host} does not speak HTTP.")
     reason = getattr(error, "strerror", None) or type(error).__name__

@@ -90,17 +90,13 @@ async def send(
                 method,
                 url,
                 headers=headers,
-                data=io.BytesIO(body)
-                if body and len(body) > _LARGEST_BYTES_BODY
-                else body,
+                data=io.BytesIO(body) if body and len(body) > _LARGEST_BYTES_BODY else body,
                 ssl=tls,
                 proxy=proxy.url,
                 proxy_auth=proxy.auth,
                 skip_auto_headers=_AUTOMATIC,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=route.connect_timeout
-                ),
+                timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_timeout),
                 trace_request_ctx=attempt,
             )
     except _FAILURES as error:

@@ -15,7 +15,7 @@ import os
 import queue
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
@@ -27,7 +27,7 @@ _END: Any = object()
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` on the portal's loop and wait for its result."""
-    job = _portal().start(work)
+    job = _Portal.shared().start(work)
     try:
         return job.future.result()
     finally:
@@ -36,9 +36,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 async def run_from_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` on the portal's loop, awaited from whichever loop is running."""
-    if _current is not None and _current.is_current_thread():
+    portal = _Portal.shared()
+    if portal.is_current_thread():
         return await work
-    job = _portal().start(work)
+    job = portal.start(work)
     try:
         return await asyncio.wrap_future(job.future)
     finally:
@@ -51,7 +52,7 @@ def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     What is read ahead is not bounded: the longest answer is a few hundred kilobytes.
     """
     items: queue.SimpleQueue[T] = queue.SimpleQueue()
-    job = _portal().start(_pump(source, items))
+    job = _Portal.shared().start(_pump(source, items))
     try:
         while (item := items.get()) is not _END:
             yield item
@@ -115,11 +116,33 @@ class _Job(Generic[T]):
 class _Portal:
     """One loop in one thread."""
 
+    _shared: ClassVar[_Portal | None] = None
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    @classmethod
+    def shared(cls) -> _Portal:
+        """The process's portal, started on first use."""
+        if cls._shared is None:
+            with cls._lock:
+                if cls._shared is None:
+                    cls._shared = cls()
+        return cls._shared
+
+    @classmethod
+    def stop_shared(cls) -> None:
+        portal, cls._shared = cls._shared, None
+        if portal is not None:
+            portal.stop()
+
+    @classmethod
+    def forget_shared(cls) -> None:
+        """After a fork the child has the portal's memory but not its thread."""
+        cls._shared = None
+        cls._lock = threading.Lock()
+
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._serve, name="cerebras-portal", daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, name="cerebras-portal", daemon=True)
         self._thread.start()
 
     def is_current_thread(self) -> bool:
@@ -127,6 +150,11 @@ class _Portal:
 
     def start(self, work: Coroutine[Any, Any, T]) -> _Job[T]:
         """Start `work`; it sees a copy of the calling thread's context variables."""
+        if self.is_current_thread():
+            work.close()
+            raise RuntimeError(
+                "a synchronous call on the portal's thread would wait for itself"
+            )
         job: _Job[T] = _Job(self)
         self.loop.call_soon_threadsafe(job.begin, work)
         return job
@@ -149,36 +177,6 @@ async def _cancel_all() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-_current: _Portal | None = None
-_lock = threading.Lock()
-
-
-def _portal() -> _Portal:
-    global _current  # one a process is the point
-    if _current is None:
-        with _lock:
-            if _current is None:
-                _current = _Portal()
-    if _current.is_current_thread():
-        msg = "a synchronous call on the portal's own thread would wait for itself"
-        raise RuntimeError(msg)
-    return _current
-
-
-def _forget() -> None:
-    """After a fork the child has the portal's memory but not its thread."""
-    global _current, _lock
-    _current = None
-    _lock = threading.Lock()
-
-
-@atexit.register
-def _stop() -> None:
-    global _current
-    portal, _current = _current, None
-    if portal is not None:
-        portal.stop()
-
-
+atexit.register(_Portal.stop_shared)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_Portal.forget_shared)

@@ -166,9 +166,7 @@ def _make_context(verify: bool | str) -> ssl.SSLContext:
 
 
 def _make_session(*, force_close: bool) -> aiohttp.ClientSession:
-    keep_alive: dict[str, Any] = (
-        {} if force_close else {"keepalive_timeout": _KEEP_ALIVE}
-    )
+    keep_alive: dict[str, Any] = {} if force_close else {"keepalive_timeout": _KEEP_ALIVE}
     return aiohttp.ClientSession(
         connector=_Connector(limit=0, force_close=force_close, **keep_alive),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -181,14 +179,12 @@ def _tracing() -> aiohttp.TraceConfig:
     """Tell each request's `Attempt` when, and on what, it was connected."""
 
     async def on_connection(
-        session: object, context: SimpleNamespace, params: object, *, reused: bool
+        _session: object, context: SimpleNamespace, _params: object, *, reused: bool
     ) -> None:
         context.trace_request_ctx.connected(reused=reused)
 
     config = aiohttp.TraceConfig()
-    config.on_connection_create_end.append(
-        functools.partial(on_connection, reused=False)
-    )
+    config.on_connection_create_end.append(functools.partial(on_connection, reused=False))
     config.on_connection_reuseconn.append(functools.partial(on_connection, reused=True))
     return config
 
@@ -229,6 +225,7 @@ class _Connector(aiohttp.TCPConnector):
 
 def _bury_transport(transport: Any) -> None:
     """Close a socket behind its transport, whose own way goes through the dead loop."""
+    # ruff: noqa: SLF001 # asyncio has no public way to it
     inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
     if inner is not None:
         transport._closed = True  # else it warns when collected

@@ -50,14 +50,11 @@ class SSEDecoder:
             data = self._with_line_feeds(data)
         if not data:
             return []
-        if (
-            self._parts
-            and self._parts[-1][-1:] + data[:1] != b"\n\n"
-            and b"\n\n" not in data
-        ):
-            self._keep(data)
-            return []
-        return self._split(b"".join([*self._parts, data]))
+        joint = self._parts[-1][-1:] + data[:1] if self._parts else b"\n\n"
+        if self._at_start or joint == b"\n\n" or b"\n\n" in data:
+            return self._split(b"".join([*self._parts, data]))
+        self._keep(data)
+        return []
 
     def close(self) -> list[bytes]:
         """End the stream; return the data of a last event that no blank line ended."""
@@ -68,7 +65,7 @@ class SSEDecoder:
     def _split(self, data: bytes) -> list[bytes]:
         if self._at_start:
             if _BOM.startswith(data):
-                self._parts = [data] if data else []
+                self._parts = [data]
                 return []
             data = data.removeprefix(_BOM)
             self._at_start = False
