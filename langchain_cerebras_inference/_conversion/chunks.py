@@ -64,7 +64,7 @@ class ChunkReader:
             for event in events:
                 if event["choices"]:
                     self._read_choice(event["choices"][0], chunks)
-                if not self._reply or "usage" in event:
+                if not self._reply or "usage" in event or "time_info" in event:
                     self._reply.update(event)
         except responses.MALFORMED as error:
             raise responses.malformed(error) from None
