@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 _CLOSERS = {"{": "}", "[": "]"}
 _WRONG = {"}": "]", "]": "}"}
-_LONGEST_TAIL = 3
+_TAIL_LENGTHS = (5, 3, 1)
 
 
 def parse(text: str) -> dict[str, Any] | None:
@@ -30,7 +30,8 @@ def parse(text: str) -> dict[str, Any] | None:
 def tail_for(text: str) -> str:
     """What to append to cut arguments so that nothing can close them.
 
-    The string that is open is closed, if one is, and the wrong bracket follows.
+    The string that is open is closed, if one is, and the wrong bracket follows: once,
+    and once more for each quote, so that it can be told where the tail begins.
     """
     stack: list[str] = []
     in_string = escaped = False
@@ -44,14 +45,14 @@ def tail_for(text: str) -> str:
             stack.append(_CLOSERS[char])
         elif char in _WRONG and stack and stack[-1] == char:
             stack.pop()
-    opened = '"' * (in_string + escaped)
-    return opened + _WRONG.get(stack[-1] if stack else "}", "]")
+    quotes = in_string + escaped
+    return '"' * quotes + _WRONG[stack[-1] if stack else "}"] * (1 + quotes)
 
 
 def without_tail(text: str) -> str:
     """The arguments as the server sent them, for going back to it."""
-    for length in range(1, _LONGEST_TAIL + 1):
+    for length in _TAIL_LENGTHS:
         sent, tail = text[:-length], text[-length:]
-        if tail == tail_for(sent) and parse(sent) is None:
+        if tail == tail_for(sent) and (not sent or parse(sent) is None):
             return sent
     return text
