@@ -197,7 +197,7 @@ class CerebrasClient:
             timeout=call.timeout,
             fresh=call.needs_fresh_connection,
         )
-        call.headers.update(answer.headers)
+        call.headers.update({name.lower(): value for name, value in answer.headers.items()})
         if answer.status == 200:
             return answer
         with answer:

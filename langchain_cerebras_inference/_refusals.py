@@ -87,7 +87,7 @@ def to_error(
         is_retryable=_is_retryable(status, said, headers),
     )
     name = f"{status} {code}".strip()
-    error.args = (f"Cerebras answered {name}: {said} {_advice(error, model)}".strip(),)
+    error.args = (f"Cerebras answered {name}: {_ended(said)} {_advice(error, model)}".strip(),)
     return error
 
 
@@ -109,8 +109,12 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 def quoted(body: Any) -> str:
     """The beginning of a body, in one line."""
-    text = " ".join(str(body).split()) if body else "nothing."
+    text = " ".join(str(body).split()) if body else "nothing"
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _fields_of(body: Any) -> Mapping[str, Any]:

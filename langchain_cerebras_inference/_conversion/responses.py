@@ -120,9 +120,7 @@ def to_metadata(
         metadata["tokens_per_second"] = speed
     if headers is not None:
         metadata["headers"] = {
-            name.lower(): value
-            for name, value in headers.items()
-            if name.lower().startswith(_USEFUL_HEADERS)
+            name: value for name, value in headers.items() if name.startswith(_USEFUL_HEADERS)
         }
     return metadata
 

@@ -29,11 +29,9 @@ _FENCES = (("```json", "```"), ("```", "```"))
 def to_response_format(schema: Any, *, strict: bool | None) -> dict[str, Any]:
     """Make the `response_format` that asks for an object of `schema`."""
     wire, is_strict = schemas.to_wire_schema(to_json_schema(schema), strict=strict)
-    name = tools.to_wire_name(to_function(schema)["name"])
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": name, "schema": wire, "strict": is_strict},
-    }
+    name = getattr(schema, "__name__", None) or wire.get("title") or "answer"
+    described = {"name": tools.to_wire_name(name), "schema": wire, "strict": is_strict}
+    return {"type": "json_schema", "json_schema": described}
 
 
 def to_format(schema: Any, method: str, *, strict: bool | None) -> dict[str, Any]:
