@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._credentials.keys import Credential
     from langchain_cerebras_inference._wire import Reply
 
+T = TypeVar("T")
+
 _CLIENT = "langchain_cerebras_inference._client"
 
 
@@ -90,10 +92,12 @@ class ChatCerebrasInference(BaseChatModel):
     """Names and values, or a `Cookie` header, of a signed-in browser session; else
     `CEREBRAS_COOKIES`. As secret as a key."""
 
-    session_url: str = Field(default_factory=_urls.default_session_url)
+    session_url: str = Field(default_factory=_urls.default_session_url, validate_default=True)
     """Where cookies become a key; else `CEREBRAS_SESSION_URL`."""
 
-    cerebras_api_base: str = Field(default_factory=_urls.default_api_base, alias="base_url")
+    cerebras_api_base: str = Field(
+        default_factory=_urls.default_api_base, alias="base_url", validate_default=True
+    )
     """The API's URL; one without a path gets `/v1`. Else `CEREBRAS_API_BASE` or
     `CEREBRAS_BASE_URL`."""
 
@@ -193,7 +197,8 @@ class ChatCerebrasInference(BaseChatModel):
     """Accepted for compatibility: usage always arrives."""
 
     coalesce: bool = False
-    """Join deltas that have already arrived. Not supported yet."""
+    """Join the deltas of one kind that have already arrived: who is behind gets fewer,
+    larger chunks, and never waits for more."""
 
     compression: Literal["auto"] | bool = "auto"
     """Compress what is sent. Not supported yet: `"auto"` sends it as it is."""
@@ -260,9 +265,8 @@ class ChatCerebrasInference(BaseChatModel):
 
     @model_validator(mode="after")
     def _refuse_what_cannot_be(self) -> Self:
-        if self.coalesce or self.compression is True:
-            msg = "coalesce and compression=True are not supported yet; leave them out."
-            raise ValueError(msg)
+        if self.compression is True:
+            raise ValueError("compression=True is not supported yet; leave it out.")
         is_local = _urls.is_loopback(self.session_url)
         if self.cookies is not None and self.verify is False and not is_local:
             msg = "verify=False would show the cookies to whoever answers; give a CA path."
@@ -339,11 +343,11 @@ class ChatCerebrasInference(BaseChatModel):
         request = payload.to_request(
             self._settings(), messages, {"stop": stop, **arguments}, stream=stream
         )
-        timeout, retries = request.timeout, request.max_retries
         call = Call(
             request.payload,
-            timeout=self.timeout if timeout is None else timeout,
-            max_retries=self.max_retries if retries is None else retries,
+            timeout=_first(request.timeout, self.timeout),
+            max_retries=_first(request.max_retries, self.max_retries),
+            coalesce=_first(request.coalesce, self.coalesce),
         )
         return self._client(), call, request.names
 
@@ -373,7 +377,8 @@ class ChatCerebrasInference(BaseChatModel):
         return responses.to_result(reply, names, headers)
 
     def _reader(self, call: Call, names: _tools.Names) -> ChunkReader:
-        return ChunkReader(names, call.headers if self.include_response_headers else None)
+        headers = call.headers if self.include_response_headers else None
+        return ChunkReader(names, headers, coalesce=call.coalesce)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Several answers cannot be streamed, so what may choose does not stream them."""
@@ -619,6 +624,10 @@ _SENT = {
     if payload.ALIASES.get(name, name) in payload.SETTINGS
 }
 """Fields that decide what a request says → their names on the wire."""
+
+
+def _first(given: T | None, default: T) -> T:
+    return default if given is None else given
 
 
 async def _import_client() -> None:

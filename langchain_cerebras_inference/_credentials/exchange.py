@@ -141,7 +141,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
     try:
         session = json.loads(body)
     except ValueError:
-        if b"<html" in body[:1024].lower():
+        if any(tag in body[:1024].lower() for tag in (b"<html", b"<!doctype html")):
             raise failed(
                 f"A web page came instead of a session: a sign-in or a bot check. {_SIGN_IN}"
             ) from None
