@@ -17,6 +17,7 @@ from collections.abc import (
     Generator,
     Mapping,
 )
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -68,6 +69,7 @@ class Call:
     payload: Payload
     timeout: float
     max_retries: int
+    coalesce: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     bearer: Bearer | None = None
     needs_fresh_connection: bool = False
@@ -139,8 +141,13 @@ class CerebrasClient:
         return portal.run(self.complete(call))
 
     def stream_from_thread(self, call: Call) -> Generator[list[Reply], None, None]:
-        """`stream`, for code that is not async."""
-        return portal.iterate(self.stream(call))
+        """`stream`, for code that is not async; together what has come meanwhile."""
+        with closing(portal.iterate(self.stream(call))) as ready:
+            for batches in ready:
+                if events := [event for batch in batches for event in batch]:
+                    yield events
+                if not batches[-1]:
+                    yield []
 
     def from_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """Any other work, for code that is not async."""

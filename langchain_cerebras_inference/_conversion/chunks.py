@@ -8,13 +8,15 @@ chunk alone, because core adds up what it finds twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._conversion import arguments, responses
+from langchain_cerebras_inference._conversion import arguments, construct, responses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference import _wire
     from langchain_cerebras_inference._conversion.tools import Names
+
+
+_TEXT, _REASONING, _CALLS = "text", "reasoning", "calls"
+
+_Piece: TypeAlias = tuple[str, Any, dict[str, Any] | None]
+"""A chunk to be: its kind, its text or fragments, its log probabilities."""
 
 
 @dataclass(slots=True)
@@ -41,11 +49,19 @@ class ChunkReader:
     Args:
         names: Tool names as sent → as the user knows them.
         headers: The answer's headers, if they are wanted in the metadata.
+        coalesce: Whether what arrived together is joined, each kind for itself.
     """
 
-    def __init__(self, names: Names, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        names: Names,
+        headers: Mapping[str, str] | None = None,
+        *,
+        coalesce: bool = False,
+    ) -> None:
         self._names = names
         self._headers = headers
+        self._coalesce = coalesce
         self._calls: list[_OpenCall] = []
         self._by_index: dict[Any, _OpenCall] = {}
         self._reply: dict[str, Any] = {}
@@ -59,16 +75,18 @@ class ChunkReader:
         """
         if not events:
             return [self._last_chunk()]
-        chunks: list[ChatGenerationChunk] = []
+        pieces: list[_Piece] = []
         try:
             for event in events:
                 if event["choices"]:
-                    self._read_choice(event["choices"][0], chunks)
+                    self._read_choice(event["choices"][0], pieces)
                 if not self._reply or "usage" in event or "time_info" in event:
                     self._reply.update(event)
         except responses.MALFORMED as error:
             raise responses.malformed(error) from None
-        return chunks
+        if self._coalesce or self._calls:
+            pieces = _joined(pieces, join_all=self._coalesce)
+        return [_to_chunk(*piece) for piece in pieces]
 
     def _last_chunk(self) -> ChatGenerationChunk:
         """The chunk that ends a stream: usage, metadata, the tails of cut calls."""
@@ -87,20 +105,21 @@ class ChunkReader:
             raise responses.malformed(error) from None
         return ChatGenerationChunk(message=message, generation_info=info)
 
-    def _read_choice(self, choice: _wire.Choice, chunks: list[ChatGenerationChunk]) -> None:
+    def _read_choice(self, choice: _wire.Choice, pieces: list[_Piece]) -> None:
         delta = choice.get("delta") or {}
-        before = len(chunks)
+        before = len(pieces)
         if reasoning := delta.get("reasoning"):
-            chunks.append(_chunk("", reasoning=_checked(reasoning)))
+            pieces.append((_REASONING, _checked(reasoning), None))
         if content := delta.get("content"):
-            chunks.append(_chunk(_checked(content)))
-        calls = delta.get("tool_calls") or ()
-        if fragments := [each for call in calls for each in self._read_call(call)]:
-            chunks.append(_chunk("", fragments=fragments))
+            pieces.append((_TEXT, _checked(content), None))
+        if calls := delta.get("tool_calls"):
+            fragments = [each for call in calls for each in self._read_call(call)]
+            if fragments:
+                pieces.append((_CALLS, fragments, None))
         if choice.get("logprobs") or choice.get("reasoning_logprobs"):
-            if len(chunks) == before:  # the end of sequence has one and no text
-                chunks.append(_chunk(""))
-            _add_logprobs(choice, chunks[-1])
+            # The end of the sequence has one and no text.
+            kind, value, _ = pieces.pop() if len(pieces) > before else (_TEXT, "", None)
+            pieces.append((kind, value, _logprobs_of(choice)))
         if finish_reason := choice.get("finish_reason"):
             self._finish_reason = _checked(finish_reason)
 
@@ -135,9 +154,9 @@ class ChunkReader:
             call = next((each for each in self._calls if each.id == id_), None)
         if call is None or (id_ and id_ != call.id):
             return None
-        is_whole_again = not id_ and name == call.name and arguments.parse(text) is not None
-        if is_whole_again and text and arguments.parse(call.arguments) is not None:
-            return None
+        is_named_again = not id_ and name == call.name and text and call.arguments
+        if is_named_again and None not in map(arguments.parse, (text, call.arguments)):
+            return None  # both are whole
         return call
 
     def _open(self, index: int | None, id_: str) -> _OpenCall:
@@ -167,24 +186,74 @@ class ChunkReader:
         ]
 
 
-def _chunk(
-    text: str, *, reasoning: str = "", fragments: list[ToolCallChunk] | None = None
-) -> ChatGenerationChunk:
-    message = AIMessageChunk(
-        content=text,
-        additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
-        tool_call_chunks=fragments or [],
-        response_metadata={"model_provider": responses.PROVIDER},
-    )
-    return ChatGenerationChunk(message=message)
+def _to_chunk(kind: str, value: Any, logprobs: dict[str, Any] | None) -> ChatGenerationChunk:
+    if kind is _TEXT:
+        chunk = construct.chunk(value, {})
+    elif kind is _REASONING:
+        chunk = construct.chunk("", {"reasoning_content": value})
+    else:
+        message = AIMessageChunk(
+            content="",
+            tool_call_chunks=value,
+            response_metadata={"model_provider": responses.PROVIDER},
+        )
+        chunk = ChatGenerationChunk(message=message)
+    if logprobs:
+        chunk.message.response_metadata.update(logprobs)
+    return chunk
 
 
-def _add_logprobs(choice: _wire.Choice, chunk: ChatGenerationChunk) -> None:
-    chunk.message.response_metadata |= {
+def _joined(pieces: list[_Piece], *, join_all: bool) -> list[_Piece]:
+    """Join neighbours of one kind: fragments of calls always, the rest if asked to.
+
+    Core parses a call's arguments again at every merge, so that a thousand fragments
+    cost it a million steps.
+    """
+    joined: list[_Piece] = []
+    for kind, run in groupby(pieces, key=itemgetter(0)):
+        same = list(run)
+        if len(same) == 1 or not (join_all or kind is _CALLS):
+            joined += same
+        elif kind is _CALLS:
+            fragments = [fragment for _, value, _ in same for fragment in value]
+            joined.append((kind, _merged(fragments), _sum_of_logprobs(same)))
+        else:
+            text = "".join([value for _, value, _ in same])
+            joined.append((kind, text, _sum_of_logprobs(same)))
+    return joined
+
+
+def _merged(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
+    """One fragment for each call; its name and id are in the first."""
+    by_slot: dict[Any, list[ToolCallChunk]] = {}
+    for fragment in fragments:
+        by_slot.setdefault(fragment["index"], []).append(fragment)
+    return [
+        tool_call_chunk(
+            name="".join(each["name"] or "" for each in same) or None,
+            args="".join(each["args"] or "" for each in same),
+            id=same[0]["id"],
+            index=slot,
+        )
+        for slot, same in by_slot.items()
+    ]
+
+
+def _logprobs_of(choice: _wire.Choice) -> dict[str, Any]:
+    return {
         name: value
         for name, value in choice.items()
         if name in {"logprobs", "reasoning_logprobs"} and value
     }
+
+
+def _sum_of_logprobs(pieces: list[_Piece]) -> dict[str, Any] | None:
+    total: dict[str, Any] = {}
+    for _, _, logprobs in pieces:
+        for name, value in (logprobs or {}).items():
+            known = total.setdefault(name, {**value, "content": []})
+            known["content"] += value.get("content") or []
+    return total or None
 
 
 def _checked(value: Any) -> str:

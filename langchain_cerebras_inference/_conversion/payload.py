@@ -44,6 +44,7 @@ class Request:
     names: tools.Names
     timeout: float | None
     max_retries: int | None
+    coalesce: bool | None
 
 
 def to_request(
@@ -86,8 +87,9 @@ def to_request(
     return Request(
         cast("_wire.Payload", body),
         names,
-        given.get("timeout"),
-        given.get("max_retries"),
+        timeout=given.get("timeout"),
+        max_retries=given.get("max_retries"),
+        coalesce=given.get("coalesce"),
     )
 
 

@@ -46,16 +46,22 @@ async def run_from_loop(work: Coroutine[Any, Any, T]) -> T:
         job.cancel_soon()
 
 
-def iterate(source: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """Yield what `source` yields, reading ahead of the caller.
+def iterate(source: AsyncGenerator[T, None]) -> Generator[list[T], None, None]:
+    """Yield what `source` yields, reading ahead: together what has come meanwhile.
 
     What is read ahead is not bounded: the longest answer is a few hundred kilobytes.
     """
     items: queue.SimpleQueue[T] = queue.SimpleQueue()
     job = _Portal.shared().start(_pump(source, items))
     try:
-        while (item := items.get()) is not _END:
-            yield item
+        is_over = False
+        while not is_over:
+            ready = [items.get(), *(items.get_nowait() for _ in range(items.qsize()))]
+            is_over = ready[-1] is _END
+            if is_over:
+                ready.pop()
+            if ready:
+                yield ready
         job.future.result()
     finally:
         job.cancel()

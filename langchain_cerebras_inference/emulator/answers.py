@@ -64,9 +64,7 @@ class Answer:
 
 def answers(body: Json, model: Model) -> list[Answer]:
     """One answer for each of the `n` choices, within the limits the request sets."""
-    return [
-        _limited(_answer(body, model, index), body, model) for index in range(_n(body))
-    ]
+    return [_limited(_answer(body, model, index), body, model) for index in range(_n(body))]
 
 
 def shown(answer: Answer, body: Json) -> Answer:
@@ -167,9 +165,7 @@ def _calls(body: Json, model: Model) -> tuple[ToolCall, ...]:
 def _call(function: Json, body: Json) -> ToolCall:
     arguments = _instance(function.get("parameters") or {"type": "object"}, body)
     turn = len(body["messages"])
-    return ToolCall(
-        function["name"], arguments, _digest(function["name"], arguments, turn)
-    )
+    return ToolCall(function["name"], arguments, _digest(function["name"], arguments, turn))
 
 
 def _clipped(text: str) -> str:
@@ -207,9 +203,7 @@ def _cut(answer: Answer, budget: int) -> Answer:
     budget -= len(content)
     calls = []
     for call in answer.tool_calls:
-        arguments = tokens(call.arguments_text)[
-            : max(0, budget - len(tokens(call.name)))
-        ]
+        arguments = tokens(call.arguments_text)[: max(0, budget - len(tokens(call.name)))]
         if budget > 0:
             calls.append(replace(call, arguments="".join(arguments)))
         budget -= len(tokens(call.name)) + len(arguments)

@@ -149,9 +149,7 @@ def find_model(name: str) -> Model:
     if name in ARCHIVED:
         message = f"Model {name} is archived and unavailable for the organization."
         kind = "model_archived"
-        raise RequestError(
-            Refuse(404, code=kind, type=f"{kind}_error", message=message)
-        )
+        raise RequestError(Refuse(404, code=kind, type=f"{kind}_error", message=message))
     message = f"Model {name} does not exist or you do not have access to it."
     raise RequestError(Refuse(404, message=message))
 

@@ -14,9 +14,7 @@ _TELLING_WORD = 4
 
 def prompt_of(body: Json) -> str:
     """What the user said last."""
-    turns = (
-        message for message in reversed(body["messages"]) if message["role"] == "user"
-    )
+    turns = (message for message in reversed(body["messages"]) if message["role"] == "user")
     last = next(turns, body["messages"][-1])
     return text_of(last.get("content"))
 

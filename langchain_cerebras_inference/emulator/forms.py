@@ -25,17 +25,13 @@ def text(longest: float = math.inf) -> Form:
     return check
 
 
-def number(
-    low: float = -math.inf, high: float = math.inf, *, whole: bool = False
-) -> Form:
+def number(low: float = -math.inf, high: float = math.inf, *, whole: bool = False) -> Form:
     """A number within bounds."""
 
     def check(path: str, value: Any) -> None:
         kind = int if whole else int | float
         if isinstance(value, bool) or not isinstance(value, kind):
-            raise bad_request(
-                f"'{path}' must be {'an integer' if whole else 'a number'}"
-            )
+            raise bad_request(f"'{path}' must be {'an integer' if whole else 'a number'}")
         if not low <= value <= high:
             raise bad_request(f"'{path}' must be between {low} and {high}")
 

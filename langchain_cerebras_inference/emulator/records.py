@@ -81,8 +81,7 @@ def _recorded(http: web.Request, content: bytes, body: Any) -> Request:
         query=http.query,
         headers=http.headers,
         raw_headers=tuple(
-            (name.decode(), value.decode(errors="replace"))
-            for name, value in http.raw_headers
+            (name.decode(), value.decode(errors="replace")) for name, value in http.raw_headers
         ),
         content=content,
         body=body,
@@ -90,9 +89,7 @@ def _recorded(http: web.Request, content: bytes, body: Any) -> Request:
     )
 
 
-def _decoded(
-    content: bytes, headers: Mapping[str, str]
-) -> tuple[Any, RequestError | None]:
+def _decoded(content: bytes, headers: Mapping[str, str]) -> tuple[Any, RequestError | None]:
     """The JSON in `content`, or why there is none."""
     encoding = headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):

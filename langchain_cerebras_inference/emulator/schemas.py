@@ -98,10 +98,7 @@ def _size_faults(root: Schema, nodes: list[Schema]) -> Iterator[str]:
         yield f"The schema has more than {MAX_PROPERTIES} properties."
     if len(values) > MAX_ENUM_VALUES:
         yield f"The schema has more than {MAX_ENUM_VALUES} enum values."
-    if (
-        _characters([*names, *root.get("$defs", ()), *values, *constants])
-        > MAX_CHARACTERS
-    ):
+    if _characters([*names, *root.get("$defs", ()), *values, *constants]) > MAX_CHARACTERS:
         yield f"The schema is longer than {MAX_CHARACTERS} characters."
 
 

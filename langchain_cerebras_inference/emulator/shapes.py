@@ -36,9 +36,7 @@ class Shape:
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4()}")
     started: float = field(default_factory=time.time)
 
-    def completion(
-        self, shown: Sequence[Answer], usage: Mapping[str, Any] | None
-    ) -> Json:
+    def completion(self, shown: Sequence[Answer], usage: Mapping[str, Any] | None) -> Json:
         """The whole reply."""
         choices = [self._choice(index, answer) for index, answer in enumerate(shown)]
         return self._envelope(choices, "chat.completion") | self._figures(usage)
@@ -147,9 +145,7 @@ class Shape:
     def _batches(self, answer: Answer) -> Iterator[tuple[list[str], list[str]]]:
         """Reasoning, then content; where one turns into the other, both at once."""
         thoughts = tokens(answer.reasoning)
-        reasoning = (
-            [thoughts[:1], *_batched(thoughts[1:], self.batch)] if thoughts else []
-        )
+        reasoning = [thoughts[:1], *_batched(thoughts[1:], self.batch)] if thoughts else []
         content = list(_batched(tokens(answer.content), self.batch))
         has_turn = len(reasoning) > 1 and content
         turn = [(reasoning.pop(), content.pop(0))] if has_turn else []

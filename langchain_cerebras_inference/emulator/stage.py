@@ -178,9 +178,7 @@ class Stage:
             await asyncio.sleep(max(0, due - clock()))
             await self._response.write(frame)
 
-    async def _whole(
-        self, body: bytes, status: int, headers: Mapping[str, str]
-    ) -> None:
+    async def _whole(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
         packed = self._packed(body, status)
         encoding = {"Content-Encoding": "gzip"} if packed is not body else {}
         merged = {**self._headers, **encoding, **headers}

@@ -50,9 +50,5 @@ def prompt_tokens(body: Mapping[str, Any]) -> int:
 def image_tokens(body: Mapping[str, Any]) -> int:
     """How many of them are images."""
     contents = [message.get("content") for message in body.get("messages") or ()]
-    parts = [
-        part for content in contents if isinstance(content, list) for part in content
-    ]
-    return IMAGE_TOKENS * len(
-        [part for part in parts if part.get("type") == "image_url"]
-    )
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return IMAGE_TOKENS * len([part for part in parts if part.get("type") == "image_url"])

@@ -52,9 +52,7 @@ def check_request(body: Any) -> Model:
 def _check_roles(body: Json, model: Model) -> None:
     roles = {message["role"] for message in body["messages"]}
     if "developer" in roles and not model.takes_developer:
-        raise bad_request(
-            f"role 'developer' is not supported for {model.id}", "messages"
-        )
+        raise bad_request(f"role 'developer' is not supported for {model.id}", "messages")
 
 
 def _check_tool_order(messages: Sequence[Json]) -> None:

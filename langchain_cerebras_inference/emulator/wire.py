@@ -105,9 +105,7 @@ REQUEST = fields(
     reasoning_effort=one_of("none", "low", "medium", "high"),
     reasoning_format=one_of("none", "parsed", "text_parsed", "raw", "hidden"),
     clear_thinking=flag,
-    prediction=fields(
-        "type content", type=one_of("content"), content=text_or(each(_TEXT))
-    ),
+    prediction=fields("type content", type=one_of("content"), content=text_or(each(_TEXT))),
     prompt_cache_key=text(1024),
     service_tier=one_of("auto", "default", "flex", "priority"),
     user=text(),
