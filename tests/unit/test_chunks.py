@@ -1,0 +1,581 @@
+"""The events of one stream → chunks."""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import add
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_cerebras_inference._conversion import arguments
+from langchain_cerebras_inference._conversion.chunks import ChunkReader
+from langchain_cerebras_inference._conversion.responses import to_result
+from langchain_cerebras_inference._transport.sse import SSEDecoder
+from langchain_cerebras_inference.errors import CerebrasProtocolError
+
+STREAMS = [
+    "reasoning",
+    "transition",
+    "tool_fragments",
+    "parallel_tools",
+    "logprobs",
+    "trailing_usage",
+    "unicode",
+]
+LINE_ENDS = [b"\n", b"\r\n", b"\r"]
+
+
+def events_of(pieces: Iterable[bytes]) -> list[Any]:
+    decoder = SSEDecoder()
+    found = [data for piece in pieces for data in decoder.feed(piece)]
+    return [json.loads(data) for data in found if data != b"[DONE]"]
+
+
+def chunks_of(events: list[Any], names: dict[str, str] | None = None) -> list[AIMessageChunk]:
+    reader = ChunkReader(names or {})
+    made = [chunk for event in events for chunk in reader.to_chunks([event])]
+    return [message_of(chunk) for chunk in [*made, *reader.to_chunks([])]]
+
+
+def message_of(chunk: ChatGenerationChunk) -> AIMessageChunk:
+    assert isinstance(chunk.message, AIMessageChunk)
+    return chunk.message
+
+
+def sum_of(events: list[Any], names: dict[str, str] | None = None) -> AIMessageChunk:
+    return reduce(add, chunks_of(events, names))
+
+
+def said(message: AIMessage) -> dict[str, Any]:
+    """All there is to an answer, in a form that whole and streamed ones share."""
+    return {
+        "text": message.content,
+        "kwargs": message.additional_kwargs,
+        "calls": message.tool_calls,
+        "invalid": message.invalid_tool_calls,
+        "usage": message.usage_metadata,
+        "metadata": message.response_metadata,
+    }
+
+
+def whole_of(body: bytes) -> dict[str, Any]:
+    [generation] = to_result(json.loads(body), {}).generations
+    assert isinstance(generation.message, AIMessage)
+    return said(generation.message)
+
+
+def event(delta: Any = None, **choice: Any) -> Any:
+    return {"model": "m", "choices": [{"index": 0, "delta": delta or {}, **choice}]}
+
+
+def fragment(**call: Any) -> Any:
+    function = {name: call.pop(name) for name in ("name", "arguments") if name in call}
+    return event({"tool_calls": [{"type": "function", "function": function, **call}]})
+
+
+END = event(finish_reason="tool_calls")
+
+
+# --- recordings --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", LINE_ENDS)
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_sum_of_the_chunks_is_the_whole_reply(
+    recorded: Callable[[str], bytes], name: str, end: bytes
+) -> None:
+    stream = recorded(f"{name}.sse").replace(b"\n", end)
+    whole = whole_of(recorded(f"{name}.json"))
+
+    at_once = sum_of(events_of([stream]))
+    by_bytes = sum_of(events_of(stream[n : n + 1] for n in range(len(stream))))
+
+    assert said(at_once) == whole
+    assert said(by_bytes) == whole
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_cut_in_two_anywhere_gives_the_same_events(
+    recorded: Callable[[str], bytes], name: str
+) -> None:
+    stream = recorded(f"{name}.sse")
+    whole = whole_of(recorded(f"{name}.json"))
+    expected = events_of([stream])
+
+    differing = [
+        cut for cut in range(len(stream)) if events_of([stream[:cut], stream[cut:]]) != expected
+    ]
+
+    assert differing == []
+    assert said(sum_of(expected)) == whole
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_events_that_come_together_give_the_same_chunks(
+    recorded: Callable[[str], bytes], name: str
+) -> None:
+    events = events_of([recorded(f"{name}.sse")])
+    reader = ChunkReader({})
+
+    together = [message_of(each) for each in reader.to_chunks(events)]
+    end = [message_of(each) for each in reader.to_chunks([])]
+
+    assert together + end == chunks_of(events)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_chunk_is_of_one_kind(recorded: Callable[[str], bytes], name: str) -> None:
+    for chunk in chunks_of(events_of([recorded(f"{name}.sse")])):
+        kinds = [
+            bool(chunk.content),
+            "reasoning_content" in chunk.additional_kwargs,
+            bool(chunk.tool_call_chunks),
+        ]
+
+        assert sum(kinds) <= 1
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_only_the_last_chunk_holds_what_belongs_to_the_whole(
+    recorded: Callable[[str], bytes], name: str
+) -> None:
+    *others, last = chunks_of(events_of([recorded(f"{name}.sse")]))
+
+    assert last.chunk_position == "last"
+    assert last.usage_metadata is not None
+    assert {"finish_reason", "id", "model_name", "time_info"} <= last.response_metadata.keys()
+    for chunk in others:
+        assert chunk.chunk_position is None
+        assert chunk.usage_metadata is None
+        assert chunk.response_metadata.keys() <= {"model_provider", "logprobs"}
+        assert chunk.id is None
+
+
+def test_reasoning_text_and_calls_are_those_that_were_sent(
+    recorded: Callable[[str], bytes],
+) -> None:
+    message = sum_of(events_of([recorded("tool_fragments.sse")]))
+
+    assert message.content == ""
+    assert message.additional_kwargs == {"reasoning_content": "We need the tide tool."}
+    assert message.tool_calls == [
+        {
+            "name": "tide_at",
+            "args": {
+                "place": 'Cape "North"',
+                "levels": [[1, 2], [3]],
+                "deep": {"dry_run": True},
+            },
+            "id": "b1c2d3e4f",
+            "type": "tool_call",
+        }
+    ]
+    assert message.usage_metadata == {
+        "input_tokens": 160,
+        "output_tokens": 33,
+        "total_tokens": 193,
+        "input_token_details": {"cache_read": 128},
+        "output_token_details": {"reasoning": 12},
+    }
+
+
+def test_a_transition_delta_gives_its_reasoning_before_its_text(
+    recorded: Callable[[str], bytes],
+) -> None:
+    chunks = chunks_of(events_of([recorded("transition.sse")]))
+
+    assert [
+        chunk.additional_kwargs.get("reasoning_content") or chunk.content for chunk in chunks
+    ] == [
+        "Answer with the word",
+        " harbour.",
+        "Harbour",
+        " lights",
+        " Plural is right.",
+        ".",
+        "",
+    ]
+
+
+def test_log_probabilities_stay_with_their_text(recorded: Callable[[str], bytes]) -> None:
+    chunks = chunks_of(events_of([recorded("logprobs.sse")]))
+
+    assert [
+        (
+            chunk.content,
+            [each["token"] for each in chunk.response_metadata["logprobs"]["content"]],
+        )
+        for chunk in chunks[:-1]
+    ] == [("Yes", ["Yes"]), (".", ["."]), ("", ["<|return|>"])]
+
+
+# --- deltas ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {},
+        {"role": "assistant"},
+        {"content": ""},
+        {"content": None, "reasoning": None, "tool_calls": None},
+        {"reasoning": ""},
+        {"tool_calls": []},
+        {"unknown": "field"},
+    ],
+)
+def test_a_delta_that_says_nothing_gives_no_chunk(delta: dict[str, Any]) -> None:
+    assert ChunkReader({}).to_chunks([event(delta)]) == []
+
+
+@pytest.mark.parametrize("choices", [[], [{"index": 0}], [{"index": 0, "delta": None}]])
+def test_an_event_without_a_delta_gives_no_chunk(choices: list[Any]) -> None:
+    assert ChunkReader({}).to_chunks([{"choices": choices}]) == []
+
+
+def test_reasoning_log_probabilities_are_kept_beside_the_others() -> None:
+    [chunk, _] = chunks_of(
+        [
+            event(
+                {"reasoning": "So"},
+                reasoning_logprobs={"content": [{"token": "So"}]},
+                logprobs=None,
+            )
+        ]
+    )
+
+    assert chunk.response_metadata == {
+        "model_provider": "cerebras",
+        "reasoning_logprobs": {"content": [{"token": "So"}]},
+    }
+
+
+def test_usage_in_the_finish_and_again_after_it_counts_once() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+    message = sum_of(
+        [
+            event({"content": "a"}),
+            {**event(finish_reason="stop"), "usage": usage},
+            {"choices": [], "usage": usage},
+        ]
+    )
+
+    assert message.usage_metadata == {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+def test_a_stream_without_usage_has_none() -> None:
+    message = sum_of([event({"content": "a"}), event(finish_reason="stop")])
+
+    assert message.usage_metadata is None
+    assert message.response_metadata == {
+        "model_provider": "cerebras",
+        "model_name": "m",
+        "finish_reason": "stop",
+    }
+
+
+def test_the_last_chunk_names_the_finish_reason_for_callbacks_too() -> None:
+    reader = ChunkReader({})
+    reader.to_chunks([event({"content": "a"}, finish_reason="length")])
+
+    [last] = reader.to_chunks([])
+
+    assert last.generation_info == {"finish_reason": "length"}
+
+
+def test_headers_that_are_wanted_are_in_the_last_chunk() -> None:
+    reader = ChunkReader({}, {"cf-ray": "8f00", "set-cookie": "secret"})
+    reader.to_chunks([event({"content": "a"}, finish_reason="stop")])
+
+    [last] = reader.to_chunks([])
+
+    assert last.message.response_metadata["headers"] == {"cf-ray": "8f00"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        event({"content": 5}),
+        event({"content": ["a"]}),
+        event({"reasoning": {"text": "a"}}),
+        event({"tool_calls": "a"}),
+        event({"tool_calls": 5}),
+        event({"tool_calls": [{"function": "a"}]}),
+        fragment(name=5, id="a", index=0),
+        fragment(name="a", id=5, index=0),
+        fragment(name="a", id="a", index=[]),
+        event(finish_reason=5),
+        event("text"),
+        {"choices": ["a"]},
+        {"choices": 5},
+        {},
+    ],
+)
+def test_values_of_other_types_than_the_wires_are_a_protocol_error(odd: Any) -> None:
+    reader = ChunkReader({})
+
+    with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
+        reader.to_chunks([odd])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"usage": "a"},
+        {"usage": {"prompt_tokens": "many", "completion_tokens": 1}},
+        {"usage": {"prompt_tokens_details": 5}},
+        {"usage": {"completion_tokens": 5}, "time_info": {"completion_time": "long"}},
+    ],
+)
+def test_odd_usage_is_a_protocol_error_at_the_end(more: dict[str, Any]) -> None:
+    reader = ChunkReader({})
+    reader.to_chunks([{**event(finish_reason="stop"), **more}])
+
+    with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
+        reader.to_chunks([])
+
+
+# --- tool calls --------------------------------------------------------------------------
+
+
+def calls(*events: Any, names: dict[str, str] | None = None) -> list[tuple[str, Any, Any]]:
+    message = sum_of([*events, END], names)
+    assert message.invalid_tool_calls == []
+    return [(call["name"], call["args"], call["id"]) for call in message.tool_calls]
+
+
+def test_whole_calls_come_in_one_chunk() -> None:
+    [chunk, _] = chunks_of(
+        [
+            event(
+                {
+                    "tool_calls": [
+                        {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}},
+                        {"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}},
+                    ]
+                }
+            )
+        ]
+    )
+
+    assert [(call["name"], call["id"], call["index"]) for call in chunk.tool_call_chunks] == [
+        ("f", "a", 0),
+        ("g", "b", 1),
+    ]
+
+
+def test_name_and_id_are_said_once_a_call() -> None:
+    chunks = chunks_of(
+        [
+            fragment(index=0, id="a", name="f", arguments=""),
+            fragment(index=0, arguments='{"x"'),
+            fragment(index=0, id="a", name="f", arguments=":1}"),
+            END,
+        ]
+    )
+
+    assert [
+        (call["name"], call["id"], call["args"])
+        for chunk in chunks
+        for call in chunk.tool_call_chunks
+    ] == [("f", "a", ""), (None, None, '{"x"'), (None, None, ":1}")]
+
+
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":'},
+                {"index": 1, "id": "b", "name": "g", "arguments": '{"y":'},
+                {"index": 0, "arguments": "1}"},
+                {"index": 1, "arguments": "2}"},
+            ],
+            [("f", {"x": 1}, "a"), ("g", {"y": 2}, "b")],
+            id="fragments of two calls, mixed",
+        ),
+        pytest.param(
+            [
+                {"id": "a", "name": "f", "arguments": '{"x":'},
+                {"arguments": "1}"},
+                {"id": "b", "name": "f", "arguments": '{"x":'},
+                {"id": "b", "arguments": "2}"},
+            ],
+            [("f", {"x": 1}, "a"), ("f", {"x": 2}, "b")],
+            id="no index",
+        ),
+        pytest.param(
+            [
+                {"id": "a", "name": "f", "arguments": '{"x":'},
+                {"id": "b", "name": "f", "arguments": '{"x":2}'},
+                {"id": "a", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "a"), ("f", {"x": 2}, "b")],
+            id="no index, by id",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1}'},
+                {"index": 0, "id": "b", "name": "f", "arguments": '{"x":2}'},
+            ],
+            [("f", {"x": 1}, "a"), ("f", {"x": 2}, "b")],
+            id="one index for all",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "name": "f", "arguments": '{"x":1}'},
+                {"index": 0, "name": "f", "arguments": '{"x":2}'},
+            ],
+            [("f", {"x": 1}, "call_0"), ("f", {"x": 2}, "call_1")],
+            id="one index for all and no ids",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1'},
+                {"index": 0, "name": "f", "arguments": "}"},
+            ],
+            [("f", {"x": 1}, "a")],
+            id="the name again with each fragment",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 0, "name": "f", "arguments": '{"x":1}'},
+            ],
+            [("f", {"x": 1}, "a")],
+            id="the name again with all of the arguments",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "look", "arguments": ""},
+                {"index": 0, "name": "_up", "arguments": "{}"},
+            ],
+            [("look_up", {}, "a")],
+            id="a name in two parts",
+        ),
+        pytest.param(
+            [{"index": 3, "id": "a", "name": "f", "arguments": "{}"}],
+            [("f", {}, "a")],
+            id="an index that does not start at 0",
+        ),
+        pytest.param(
+            [{"index": 0, "id": "a", "name": "f", "arguments": ""}],
+            [("f", {}, "a")],
+            id="no arguments",
+        ),
+        pytest.param(
+            [{"index": 0, "id": "a", "name": "f", "arguments": None}],
+            [("f", {}, "a")],
+            id="null for arguments",
+        ),
+        pytest.param(
+            [{"index": 0, "id": "a", "name": "f", "arguments": {"x": [1]}}],
+            [("f", {"x": [1]}, "a")],
+            id="arguments as an object",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": "{}"},
+                {"index": 0, "arguments": ""},
+                {"index": 0},
+            ],
+            [("f", {}, "a")],
+            id="empty fragments",
+        ),
+    ],
+)
+def test_each_call_arrives_once_and_whole(
+    fragments: list[dict[str, Any]], expected: list[tuple[str, Any, str]]
+) -> None:
+    assert calls(*(fragment(**each) for each in fragments)) == expected
+
+
+def test_a_fragment_that_adds_nothing_gives_no_chunk() -> None:
+    reader = ChunkReader({})
+    reader.to_chunks([fragment(index=0, id="a", name="f", arguments="{}")])
+
+    again = reader.to_chunks([fragment(index=0, id="a", name="f", arguments="")])
+
+    assert again == []
+
+
+def test_names_are_those_the_user_knows() -> None:
+    assert calls(
+        fragment(index=0, id="a", name="math_add_1b3d", arguments="{}"),
+        fragment(index=1, id="b", name="plain", arguments="{}"),
+        names={"math_add_1b3d": "math.add"},
+    ) == [("math.add", {}, "a"), ("plain", {}, "b")]
+
+
+WHOLE = [
+    '{"path":"a.txt","force":false}',
+    '{"a":[[1,2],[{"b":[]}]],"c":{}}',
+    '{"text":"say \\"hi\\" \\\\ there\\n"}',
+    '{"unicode":"\\u00e9\\ud83c\\udf0a é🌊"}',
+    '{"literals":[true,false,null,-1.5e3]}',
+]
+
+
+@pytest.mark.parametrize("finish", ["length", "tool_calls", "stop"])
+@pytest.mark.parametrize("text", WHOLE)
+def test_half_of_the_arguments_is_never_a_call(text: str, finish: str) -> None:
+    for length in range(1, len(text)):
+        message = sum_of(
+            [
+                fragment(index=0, id="a1b2c3d4e", name="remove", arguments=""),
+                fragment(index=0, arguments=text[: length // 2]),
+                fragment(index=0, arguments=text[length // 2 : length]),
+                event(finish_reason=finish),
+            ]
+        )
+        [invalid] = message.invalid_tool_calls
+
+        assert message.tool_calls == []
+        assert (invalid["name"], invalid["id"]) == ("remove", "a1b2c3d4e")
+        assert arguments.without_tail(invalid["args"] or "") == text[:length]
+
+
+@pytest.mark.parametrize("finish", ["length", "tool_calls", "stop"])
+@pytest.mark.parametrize("text", WHOLE)
+def test_whole_arguments_get_no_tail(text: str, finish: str) -> None:
+    for cut in range(len(text)):
+        *_, last = chunks_of(
+            [
+                fragment(index=0, id="a", name="remove", arguments=text[:cut]),
+                fragment(index=0, arguments=text[cut:]),
+                event(finish_reason=finish),
+            ]
+        )
+
+        assert last.tool_call_chunks == []
+
+
+def test_no_arguments_are_cut_arguments_where_the_token_limit_ended_the_answer() -> None:
+    message = sum_of(
+        [
+            fragment(index=0, id="a1b2c3d4e", name="remove", arguments=""),
+            event(finish_reason="length"),
+        ]
+    )
+
+    assert message.tool_calls == []
+    assert [(call["name"], call["id"]) for call in message.invalid_tool_calls] == [
+        ("remove", "a1b2c3d4e")
+    ]
+
+
+def test_only_the_call_that_was_cut_is_invalid() -> None:
+    message = sum_of(
+        [
+            fragment(index=0, id="a", name="f", arguments='{"x":1}'),
+            fragment(index=1, id="b", name="g", arguments='{"y":"ha'),
+            event(finish_reason="length"),
+        ]
+    )
+
+    assert [call["id"] for call in message.tool_calls] == ["a"]
+    assert [call["id"] for call in message.invalid_tool_calls] == ["b"]
