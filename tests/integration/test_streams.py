@@ -1,0 +1,509 @@
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessageChunk
+from langchain_core.tools import tool
+
+from langchain_cerebras_inference import (
+    CerebrasConnectionError,
+    CerebrasError,
+    CerebrasInvalidRequestError,
+    CerebrasProtocolError,
+    CerebrasRateLimitError,
+    CerebrasServerError,
+    CerebrasTimeoutError,
+    ChatCerebrasInference,
+)
+from langchain_cerebras_inference.emulator import (
+    Act,
+    Cut,
+    Emulator,
+    ErrorEvent,
+    Garble,
+    Refuse,
+    Reply,
+    Stall,
+    ToolCall,
+)
+from tests.integration.styles import STREAMED, Model, collected, summed
+
+WORDS = Reply(content="one two three four five six seven eight nine ten eleven twelve")
+"""Two tokens of it come in the first event after the role, six in each that follows."""
+
+BEGINNING = "one two three four five six"
+"""What two events say: that of the role and the next."""
+
+SHAPES = ["enveloped", "flat", "event-enveloped", "event-flat"]
+
+Result: TypeAlias = tuple[str, CerebrasError | None]
+
+
+@pytest.fixture
+def impatient(server: Emulator) -> ChatCerebrasInference:
+    return ChatCerebrasInference(
+        base_url=server.base_url, api_key=server.api_key, timeout=0.3, max_retries=0
+    )
+
+
+def streamed(model: Model) -> Result:
+    """The text that came, and the error that came after it."""
+    text = ""
+    try:
+        for chunk in model.stream("Hello!"):
+            text += chunk.text
+    except CerebrasError as error:
+        return text, error
+    return text, None
+
+
+def astreamed(model: Model) -> Result:
+    async def result() -> Result:
+        text = ""
+        try:
+            async for chunk in model.astream("Hello!"):
+                text += chunk.text
+        except CerebrasError as error:
+            return text, error
+        return text, None
+
+    return asyncio.run(result())
+
+
+ways = pytest.mark.parametrize("way", [streamed, astreamed])
+Way: TypeAlias = Callable[[Model], Result]
+
+
+# --- whole or an error --------------------------------------------------------------
+
+
+@ways
+@pytest.mark.parametrize("how", ["close", "half", "drop", "reset"])
+def test_a_cut_stream_is_an_error_after_what_came(
+    how: Any, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Cut(after=2, how=how, reply=WORDS))
+
+    text, error = way(impatient)
+
+    assert text == BEGINNING
+    assert type(error) is CerebrasConnectionError
+    assert error.is_retryable
+
+
+@ways
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("how", ["close", "half", "drop", "reset"])
+def test_a_stream_cut_before_its_first_word_is_an_error(
+    how: Any, after: int, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Cut(after=after, how=how, reply=WORDS))
+
+    text, error = way(impatient)
+
+    assert text == ""
+    assert type(error) is CerebrasConnectionError
+
+
+@pytest.mark.parametrize("style", STREAMED)
+def test_a_cut_stream_is_an_error_however_it_was_asked_for(
+    style: str, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Cut(after=2, reply=WORDS))
+
+    with pytest.raises(CerebrasConnectionError):
+        STREAMED[style](impatient, "Hello!")
+
+
+@ways
+def test_a_stream_cut_at_any_event_but_the_last_is_an_error(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    whole, _ = way(impatient)
+
+    for after in range(50):
+        server.script(Cut(after=after))
+        text, error = way(impatient)
+        if error is None:
+            break
+        assert whole.startswith(text)
+
+    assert text == whole
+    assert after > 5
+
+
+@ways
+@pytest.mark.parametrize("how", ["close", "half", "drop", "reset"])
+def test_a_finish_without_done_is_success(
+    how: Any, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Cut(after=-1, how=how, reply=WORDS))
+
+    text, error = way(impatient)
+
+    assert error is None
+    assert text == WORDS.content
+
+
+@ways
+def test_silence_after_the_finish_is_success_a_second_later(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Stall(after=-1, reply=WORDS))
+    started = time.monotonic()
+
+    text, error = way(impatient)
+
+    assert error is None
+    assert text == WORDS.content
+    assert time.monotonic() - started < 3
+
+
+@ways
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_an_error_inside_a_stream_is_raised_after_what_came(
+    after: int, shape: Any, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(ErrorEvent(after=after, status=429, shape=shape, reply=WORDS))
+
+    text, error = way(impatient)
+
+    assert text == (BEGINNING if after == 2 else "")
+    assert type(error) is CerebrasRateLimitError
+    assert (error.status, error.code) == (429, "request_quota_exceeded")
+    assert "Requests per minute limit exceeded" in str(error)
+
+
+@ways
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "tool_use_failed", CerebrasInvalidRequestError),
+        (429, "token_quota_exceeded", CerebrasRateLimitError),
+        (500, None, CerebrasServerError),
+        (503, None, CerebrasServerError),
+    ],
+)
+def test_an_error_inside_a_stream_has_the_class_of_its_status_or_code(
+    status: int,
+    code: str | None,
+    kind: type[CerebrasError],
+    shape: Any,
+    way: Way,
+    impatient: ChatCerebrasInference,
+    server: Emulator,
+) -> None:
+    server.script(ErrorEvent(2, status, code, shape=shape, reply=WORDS))
+
+    text, error = way(impatient)
+
+    assert text == BEGINNING
+    assert type(error) is kind
+
+
+@pytest.mark.parametrize("style", STREAMED)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_error_inside_a_stream_is_raised_however_it_was_asked_for(
+    shape: Any, style: str, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(ErrorEvent(after=2, shape=shape, reply=WORDS))
+
+    with pytest.raises(CerebrasRateLimitError):
+        STREAMED[style](impatient, "Hello!")
+
+
+INSTEAD: Mapping[str, type[CerebrasError]] = {
+    "html": CerebrasProtocolError,
+    "flat_error": CerebrasServerError,
+    "empty": CerebrasConnectionError,
+}
+
+
+@ways
+@pytest.mark.parametrize("how", INSTEAD)
+def test_what_comes_instead_of_a_stream_is_an_error(
+    how: Any, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Garble(how))
+
+    text, error = way(impatient)
+
+    assert text == ""
+    assert type(error) is INSTEAD[how]
+
+
+@ways
+@pytest.mark.parametrize("how", ["json", "deep", "null", "list", "types", "utf8", "endless"])
+def test_an_event_that_is_none_is_an_error_after_what_came(
+    how: Any, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Garble(how, after=2, reply=WORDS))
+
+    text, error = way(impatient)
+
+    assert text == BEGINNING
+    assert type(error) is CerebrasProtocolError
+    assert len(str(error)) < 1000
+
+
+# --- silence ------------------------------------------------------------------------
+
+
+SILENCES: Mapping[str, tuple[Act, str]] = {
+    "before the headers": (Stall(after=None), ""),
+    "before the first event": (Stall(after=0, reply=WORDS), ""),
+    "after the role": (Stall(after=1, reply=WORDS), ""),
+    "between events": (Stall(after=2, reply=WORDS), BEGINNING),
+    "under comments, before the first event": (
+        Stall(after=0, comments=True, reply=WORDS),
+        "",
+    ),
+    "under comments, between events": (
+        Stall(after=2, comments=True, reply=WORDS),
+        BEGINNING,
+    ),
+}
+
+
+@ways
+@pytest.mark.parametrize("when", SILENCES)
+def test_silence_ends_in_a_timeout(
+    when: str, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    act, said = SILENCES[when]
+    server.script(act)
+    started = time.monotonic()
+
+    text, error = way(impatient)
+
+    assert text == said
+    assert type(error) is CerebrasTimeoutError
+    assert "0.3 s" in str(error)
+    assert 0.25 < time.monotonic() - started < 3
+
+
+@ways
+def test_a_slow_stream_is_not_silence(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(content=WORDS.content, pace=0.15))
+
+    text, error = way(impatient)
+
+    assert error is None
+    assert text == WORDS.content
+
+
+def test_a_slow_reader_is_not_silence(
+    impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(content=WORDS.content, pace=0.05))
+    text = ""
+
+    for chunk in impatient.stream("Hello!"):
+        text += chunk.text
+        time.sleep(0.2)
+
+    assert text == WORDS.content
+
+
+async def test_a_slow_reader_on_a_loop_is_not_silence(
+    impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(content=WORDS.content, pace=0.05))
+    text = ""
+
+    async for chunk in impatient.astream("Hello!"):
+        text += chunk.text
+        await asyncio.sleep(0.2)
+
+    assert text == WORDS.content
+
+
+@ways
+def test_the_timeout_of_a_call_wins(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Stall(after=2, seconds=0.5, reply=WORDS))
+
+    text, error = way(impatient.bind(timeout=float("inf")))
+
+    assert error is None
+    assert text == WORDS.content
+
+
+# --- what a stream is made of -------------------------------------------------------
+
+
+def test_the_last_chunk_alone_has_usage_and_metadata(
+    model: ChatCerebrasInference,
+) -> None:
+    *chunks, last = model.stream("Hello!")
+
+    assert isinstance(last, AIMessageChunk)
+    assert last.chunk_position == "last"
+    assert last.usage_metadata
+    assert last.response_metadata["finish_reason"] == "stop"
+    assert {"id", "model_name", "time_info"} <= last.response_metadata.keys()
+    assert not any(chunk.usage_metadata for chunk in chunks)
+    assert {tuple(chunk.response_metadata) for chunk in chunks} == {("model_provider",)}
+
+
+def test_no_chunk_mixes_reasoning_text_and_tool_calls(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(
+        Reply(
+            reasoning="Let me see what there is to be done about this.",
+            content="I will do what there is to be done about this.",
+            tool_calls=[ToolCall("magic", {"input": 3})],
+        )
+    )
+
+    chunks = list(model.bind_tools([{"name": "magic"}]).stream("Hello!"))
+
+    kinds = [{block["type"] for block in chunk.content_blocks} for chunk in chunks]
+    assert set(map(len, kinds)) == {0, 1}
+    assert set.union(*kinds) == {"reasoning", "text", "tool_call_chunk"}
+
+
+# --- tools whose arguments are cut --------------------------------------------------
+
+CUT_ARGUMENTS = {
+    "in a string": '{"path": "a.txt", "content": "hal',
+    "after an escape": '{"path": "a.txt", "content": "half\\',
+    "in a literal": '{"path": "a.txt", "force": fal',
+    "in an array": '{"path": "a.txt", "lines": [1, 2',
+    "in an object": '{"path": "a.txt", "more": {"a": 1',
+    "after a key": '{"path": "a.txt", "force":',
+    "after a value": '{"path": "a.txt", "force": true',
+    "after a comma": '{"path": "a.txt", ',
+    "at the start": "{",
+    "before the start": "",
+}
+
+
+class Disk:
+    """A tool that remembers its calls."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def agent(self, model: ChatCerebrasInference) -> Any:
+        @tool
+        def write(path: str = "", content: str = "", *, force: bool = True) -> str:
+            """Write a file."""
+            self.written.append(path)
+            return "written"
+
+        return create_agent(model, [write])
+
+
+def run_whole(agent: Any) -> None:
+    agent.invoke({"messages": ["Write it."]})
+
+
+def run_streamed(agent: Any) -> None:
+    list(agent.stream({"messages": ["Write it."]}, stream_mode="messages"))
+
+
+def run_streamed_on_a_loop(agent: Any) -> None:
+    asyncio.run(collected(agent.astream({"messages": ["Write it."]}, stream_mode="messages")))
+
+
+RUNS = [run_whole, run_streamed, run_streamed_on_a_loop]
+
+
+@pytest.mark.parametrize("model_name", ["gpt-oss-120b", "qwen-3.8-27b"])
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("cut", CUT_ARGUMENTS)
+def test_an_agent_never_runs_a_tool_whose_arguments_are_cut(
+    cut: str, run: Callable[[Any], None], model_name: str, server: Emulator
+) -> None:
+    call = ToolCall("write", CUT_ARGUMENTS[cut])
+    server.script(Reply(tool_calls=[call], finish_reason="length"))
+    disk = Disk()
+    model = ChatCerebrasInference(
+        model=model_name, base_url=server.base_url, api_key=server.api_key
+    )
+
+    run(disk.agent(model))
+
+    assert disk.written == []
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_an_agent_runs_a_tool_whose_arguments_are_whole(
+    run: Callable[[Any], None], model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(tool_calls=[ToolCall("write", {"path": "a.txt"})]))
+    disk = Disk()
+
+    run(disk.agent(model))
+
+    assert disk.written == ["a.txt"]
+
+
+@pytest.mark.parametrize("run", [run_streamed, run_streamed_on_a_loop])
+def test_an_agent_never_runs_a_tool_whose_stream_is_cut(
+    run: Callable[[Any], None], impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    call = ToolCall("write", {"path": "a.txt", "content": "a long text " * 5})
+    server.script(Cut(after=4, reply=Reply(tool_calls=[call])))
+    disk = Disk()
+
+    with pytest.raises(CerebrasConnectionError):
+        run(disk.agent(impatient))
+
+    assert disk.written == []
+
+
+@pytest.mark.parametrize("style", STREAMED)
+@pytest.mark.parametrize("cut", CUT_ARGUMENTS)
+def test_cut_arguments_stay_out_of_tool_calls_whoever_adds_the_chunks(
+    cut: str, style: str, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    call = ToolCall("write", CUT_ARGUMENTS[cut], id="a")
+    server.script(Reply(tool_calls=[call], finish_reason="length"))
+    bound = model.bind_tools([{"name": "write"}])
+
+    answer = STREAMED[style](bound, "Write it.")
+
+    assert answer.tool_calls == []
+    assert [each["id"] for each in answer.invalid_tool_calls] == ["a"]
+
+
+def test_the_order_in_which_chunks_are_added_changes_nothing(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    call = ToolCall("write", CUT_ARGUMENTS["in a string"], id="a")
+    server.script(Reply(tool_calls=[call], finish_reason="length"))
+    chunks = [
+        chunk
+        for chunk in model.bind_tools([{"name": "write"}]).stream("Write it.")
+        if isinstance(chunk, AIMessageChunk)
+    ]
+
+    from_the_end = chunks[-1]
+    for chunk in reversed(chunks[:-1]):
+        from_the_end = chunk + from_the_end
+
+    assert from_the_end.tool_calls == summed(chunks).tool_calls == []
+    assert from_the_end.invalid_tool_calls == summed(chunks).invalid_tool_calls
+
+
+def test_refusing_a_stream_is_an_error_at_its_first_step(
+    impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Refuse(503))
+
+    stream = impatient.stream("Hello!")
+
+    with pytest.raises(CerebrasServerError):
+        next(stream)
