@@ -192,8 +192,8 @@ def _to_info(listed: dict[str, Any], public: dict[str, Any]) -> ModelInfo:
     known = MODELS.get(listed["id"], ModelInfo(listed["id"]))
     if not public:
         return known
-    limits, prices = public.get("limits") or {}, public.get("pricing") or {}
-    abilities = public.get("capabilities") or {}
+    facts = (public.get(name) for name in ("limits", "pricing", "capabilities"))
+    limits, prices, abilities = (each if isinstance(each, dict) else {} for each in facts)
     return replace(
         known,
         owner=public.get("owned_by") or known.owner,

@@ -20,14 +20,14 @@ from collections.abc import (
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_cerebras_inference._answers import Events, Judge, says_something
 from langchain_cerebras_inference._credentials.exchange import Exchange
 from langchain_cerebras_inference._credentials.keys import Keys
-from langchain_cerebras_inference._transport import http, pacing, portal, sessions
+from langchain_cerebras_inference._transport import encoding, http, pacing, portal, sessions
 from langchain_cerebras_inference._version import user_agent
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
@@ -48,6 +48,10 @@ T = TypeVar("T")
 
 _ASSUMED_COMPLETION = 16_384
 """What the server is reported to reserve where no max_completion_tokens is sent."""
+
+_HOME = "https://api.cerebras.ai/"
+_LEAST_COMPRESSED = 4096
+"""Bytes: below it the time for compressing is not won back on the way."""
 
 _DEMO_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}
 """What the playground's demo keys are used with."""
@@ -92,10 +96,12 @@ class CerebrasClient:
         connect_timeout: float,
         timeout: float,
         max_retry_wait: float,
+        compression: Literal["auto"] | bool,
     ) -> None:
         self._base_url = base_url
         self._timeout = timeout
         self._max_retry_wait = max_retry_wait
+        self._compression = compression
         self._given = {
             name: value.get_secret_value() for name, value in (headers or {}).items()
         }
@@ -195,10 +201,14 @@ class CerebrasClient:
         signed: bool = True,
     ) -> http.Answer:
         call.bearer = await self.keys.bearer() if signed else None
+        headers = self._headers(call.bearer, has_body=body is not None)
+        if body and self._compresses(body):
+            headers["Content-Encoding"] = "gzip"
+            body = await encoding.gzipped(body)
         answer = await http.send(
             method,
             url,
-            headers=self._headers(call.bearer, has_body=body is not None),
+            headers=headers,
             body=body,
             route=self._route,
             timeout=call.timeout,
@@ -220,6 +230,13 @@ class CerebrasClient:
         given = {name.lower() for name in self._given}
         kept = {name: headers[name] for name in headers if name.lower() not in given}
         return {**kept, **self._given}
+
+    def _compresses(self, body: bytes) -> bool:
+        if encoding.is_refused_by(self._base_url):
+            return False
+        if self._compression == "auto":
+            return len(body) >= _LEAST_COMPRESSED and self._base_url.startswith(_HOME)
+        return self._compression
 
     def _judge(self, call: Call) -> Judge:
         keys = [call.bearer.key] if call.bearer else []
@@ -301,6 +318,9 @@ class CerebrasClient:
             rest = {k: v for k, v in call.payload.items() if k != "prediction"}
             call.payload = cast("Payload", rest)
             return "a refused prediction"
+        if _refuses_encoding(error) and not encoding.is_refused_by(self._base_url):
+            encoding.refused_by(self._base_url)
+            return "a refused encoding"
         return None
 
 
@@ -315,6 +335,11 @@ def _reserved_tokens(payload: Payload) -> int:
     """What the server sets aside for a request: its prompt and its longest answer."""
     longest = payload.get("max_completion_tokens", _ASSUMED_COMPLETION)
     return len(_to_bytes(payload)) // 4 + max(longest, 0)
+
+
+def _refuses_encoding(error: CerebrasError) -> bool:
+    said = str(error).lower()
+    return error.status in (400, 415) and ("encoding" in said or "gzip" in said)
 
 
 def _refuses_prediction(error: CerebrasError) -> bool:

@@ -6,6 +6,8 @@ import os
 from functools import cache
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from pydantic import SecretStr
+
 _API = "https://api.cerebras.ai/v1"
 _SESSION = "https://inference.cerebras.ai/api/auth/session"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -13,6 +15,11 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def default_api_base() -> str:
     return os.environ.get("CEREBRAS_API_BASE") or os.environ.get("CEREBRAS_BASE_URL") or _API
+
+
+def default_proxy() -> SecretStr | None:
+    proxy = os.environ.get("CEREBRAS_PROXY")
+    return SecretStr(proxy) if proxy else None
 
 
 def default_session_url() -> str:

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -54,14 +54,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._credentials.keys import Credential
     from langchain_cerebras_inference._wire import Reply
 
-T = TypeVar("T")
-
 _CLIENT = "langchain_cerebras_inference._client"
-
-
-def _default_proxy() -> SecretStr | None:
-    proxy = os.environ.get("CEREBRAS_PROXY")
-    return SecretStr(proxy) if proxy else None
 
 
 class ChatCerebrasInference(BaseChatModel):
@@ -184,7 +177,7 @@ class ChatCerebrasInference(BaseChatModel):
     max_retry_wait: float = Field(60.0, ge=0)
     """Seconds; where the server asks for a longer wait, the call fails at once."""
 
-    proxy: SecretStr | None = Field(default_factory=_default_proxy)
+    proxy: SecretStr | None = Field(default_factory=_urls.default_proxy)
     """A proxy's URL; else `CEREBRAS_PROXY`, or the usual variables."""
 
     verify: bool | str = True
@@ -201,7 +194,7 @@ class ChatCerebrasInference(BaseChatModel):
     larger chunks, and never waits for more."""
 
     compression: Literal["auto"] | bool = "auto"
-    """Compress what is sent. Not supported yet: `"auto"` sends it as it is."""
+    """Whether requests are compressed: `"auto"` does it to Cerebras' own host, from 4 KiB."""
 
     include_response_headers: bool = False
     """Whether the useful headers are in `response_metadata["headers"]`."""
@@ -264,13 +257,10 @@ class ChatCerebrasInference(BaseChatModel):
         return self
 
     @model_validator(mode="after")
-    def _refuse_what_cannot_be(self) -> Self:
-        if self.compression is True:
-            raise ValueError("compression=True is not supported yet; leave it out.")
+    def _guard_cookies(self) -> Self:
         is_local = _urls.is_loopback(self.session_url)
         if self.cookies is not None and self.verify is False and not is_local:
-            msg = "verify=False would show the cookies to whoever answers; give a CA path."
-            raise ValueError(msg)
+            raise ValueError("verify=False would show the cookies to anybody; name a CA.")
         return self
 
     # --- LangChain's hooks -------------------------------------------------------------
@@ -340,14 +330,20 @@ class ChatCerebrasInference(BaseChatModel):
         """Make what one call needs; nothing of it outlives the call."""
         from langchain_cerebras_inference._client import Call  # aiohttp
 
+        settings = {
+            **self._settings(),
+            "timeout": self.timeout,
+            "max_retries": self.max_retries,
+            "coalesce": self.coalesce,
+        }
         request = payload.to_request(
-            self._settings(), messages, {"stop": stop, **arguments}, stream=stream
+            settings, messages, {"stop": stop, **arguments}, stream=stream
         )
         call = Call(
             request.payload,
-            timeout=_first(request.timeout, self.timeout),
-            max_retries=_first(request.max_retries, self.max_retries),
-            coalesce=_first(request.coalesce, self.coalesce),
+            timeout=request.timeout,
+            max_retries=request.max_retries,
+            coalesce=request.coalesce,
         )
         return self._client(), call, request.names
 
@@ -370,6 +366,7 @@ class ChatCerebrasInference(BaseChatModel):
             connect_timeout=self.connect_timeout,
             timeout=self.timeout,
             max_retry_wait=self.max_retry_wait,
+            compression=self.compression,
         )
 
     def _to_result(self, call: Call, reply: Reply, names: _tools.Names) -> ChatResult:
@@ -624,10 +621,6 @@ _SENT = {
     if payload.ALIASES.get(name, name) in payload.SETTINGS
 }
 """Fields that decide what a request says → their names on the wire."""
-
-
-def _first(given: T | None, default: T) -> T:
-    return default if given is None else given
 
 
 async def _import_client() -> None:

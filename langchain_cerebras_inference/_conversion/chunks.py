@@ -82,11 +82,11 @@ class ChunkReader:
                     self._read_choice(event["choices"][0], pieces)
                 if not self._reply or "usage" in event or "time_info" in event:
                     self._reply.update(event)
+            if self._coalesce or self._calls:
+                pieces = _joined(pieces, join_all=self._coalesce)
+            return [_to_chunk(*piece) for piece in pieces]
         except responses.MALFORMED as error:
             raise responses.malformed(error) from None
-        if self._coalesce or self._calls:
-            pieces = _joined(pieces, join_all=self._coalesce)
-        return [_to_chunk(*piece) for piece in pieces]
 
     def _last_chunk(self) -> ChatGenerationChunk:
         """The chunk that ends a stream: usage, metadata, the tails of cut calls."""

@@ -42,9 +42,9 @@ class Request:
 
     payload: _wire.Payload
     names: tools.Names
-    timeout: float | None
-    max_retries: int | None
-    coalesce: bool | None
+    timeout: float
+    max_retries: int
+    coalesce: bool
 
 
 def to_request(
@@ -58,7 +58,7 @@ def to_request(
 
     Args:
         settings: The model's fields by their names on the wire, besides
-            `replay_reasoning`, `disable_reasoning` and `extra_body`.
+            `SETTINGS` of ours, `timeout`, `max_retries` and `coalesce`.
         messages: The history; it is not changed.
         arguments: What was given for this call alone; `None` leaves the field's value.
         stream: Whether the answer is to be streamed.
@@ -87,9 +87,9 @@ def to_request(
     return Request(
         cast("_wire.Payload", body),
         names,
-        timeout=given.get("timeout"),
-        max_retries=given.get("max_retries"),
-        coalesce=given.get("coalesce"),
+        timeout=merged["timeout"],
+        max_retries=merged["max_retries"],
+        coalesce=merged["coalesce"],
     )
 
 
