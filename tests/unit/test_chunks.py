@@ -113,17 +113,18 @@ def test_a_stream_cut_in_two_anywhere_gives_the_same_events(
     assert said(sum_of(expected)) == whole
 
 
+@pytest.mark.parametrize("coalesce", [False, True])
 @pytest.mark.parametrize("name", STREAMS)
-def test_events_that_come_together_give_the_same_chunks(
-    recorded: Callable[[str], bytes], name: str
+def test_events_that_come_together_have_the_same_sum(
+    recorded: Callable[[str], bytes], name: str, coalesce: bool
 ) -> None:
     events = events_of([recorded(f"{name}.sse")])
-    reader = ChunkReader({})
+    reader = ChunkReader({}, coalesce=coalesce)
 
     together = [message_of(each) for each in reader.to_chunks(events)]
     end = [message_of(each) for each in reader.to_chunks([])]
 
-    assert together + end == chunks_of(events)
+    assert said(reduce(add, together + end)) == whole_of(recorded(f"{name}.json"))
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -210,6 +211,99 @@ def test_log_probabilities_stay_with_their_text(recorded: Callable[[str], bytes]
         )
         for chunk in chunks[:-1]
     ] == [("Yes", ["Yes"]), (".", ["."]), ("", ["<|return|>"])]
+
+
+# --- what comes together -----------------------------------------------------------------
+
+
+TOGETHER = [
+    event({"role": "assistant"}),
+    event({"reasoning": "Let me"}),
+    event({"reasoning": " see."}),
+    event({"content": "It"}),
+    event({"reasoning": "Really?", "content": " is"}),
+    event({"content": " so."}),
+]
+
+
+def texts_of(chunks: list[ChatGenerationChunk]) -> list[tuple[str, str]]:
+    return [
+        (str(chunk.message.additional_kwargs.get("reasoning_content", "")), chunk.text)
+        for chunk in chunks
+    ]
+
+
+def test_each_delta_is_a_chunk() -> None:
+    chunks = ChunkReader({}).to_chunks(TOGETHER)
+
+    assert texts_of(chunks) == [
+        ("Let me", ""),
+        (" see.", ""),
+        ("", "It"),
+        ("Really?", ""),
+        ("", " is"),
+        ("", " so."),
+    ]
+
+
+def test_neighbours_of_one_kind_are_joined_where_that_is_asked_for() -> None:
+    chunks = ChunkReader({}, coalesce=True).to_chunks(TOGETHER)
+
+    assert texts_of(chunks) == [
+        ("Let me see.", ""),
+        ("", "It"),
+        ("Really?", ""),
+        ("", " is so."),
+    ]
+
+
+def test_joined_texts_keep_all_of_their_log_probabilities() -> None:
+    events = [
+        event({"content": "a"}, logprobs={"content": [{"token": "a"}]}),
+        event({"content": "b"}),
+        event({"content": "c"}, logprobs={"content": None}),
+        event({"content": "d"}, logprobs={"content": [{"token": "d"}]}),
+    ]
+
+    [chunk] = ChunkReader({}, coalesce=True).to_chunks(events)
+
+    assert chunk.text == "abcd"
+    assert chunk.message.response_metadata["logprobs"] == {
+        "content": [{"token": "a"}, {"token": "d"}]
+    }
+    assert events[0]["choices"][0]["logprobs"] == {"content": [{"token": "a"}]}
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
+def test_fragments_of_calls_that_come_together_are_one_for_each_call(coalesce: bool) -> None:
+    [chunk] = ChunkReader({}, coalesce=coalesce).to_chunks(
+        [
+            fragment(index=0, id="a", name="f", arguments=""),
+            fragment(index=0, arguments='{"x":'),
+            fragment(index=1, id="b", name="g", arguments='{"y":'),
+            fragment(index=0, arguments="1}"),
+            fragment(index=1, arguments="2}"),
+        ]
+    )
+
+    assert [
+        (call["name"], call["id"], call["args"], call["index"])
+        for call in message_of(chunk).tool_call_chunks
+    ] == [("f", "a", '{"x":1}', 0), ("g", "b", '{"y":2}', 1)]
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
+def test_odd_log_probabilities_are_a_protocol_error_when_joined(coalesce: bool) -> None:
+    reader = ChunkReader({}, coalesce=coalesce)
+    calls = [
+        fragment(index=0, id="a", name="f", arguments=""),
+        fragment(index=0, arguments="{}"),
+    ]
+    for each in calls:
+        each["choices"][0]["logprobs"] = ["odd"]
+
+    with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
+        reader.to_chunks(calls)
 
 
 # --- deltas ------------------------------------------------------------------------------
@@ -331,9 +425,9 @@ def test_values_of_other_types_than_the_wires_are_a_protocol_error(odd: Any) -> 
         {"usage": {"completion_tokens": 5}, "time_info": {"completion_time": "long"}},
     ],
 )
-def test_odd_usage_is_a_protocol_error_at_the_end(more: dict[str, Any]) -> None:
+def test_odd_usage_is_a_protocol_error_at_the_end(more: Any) -> None:
     reader = ChunkReader({})
-    reader.to_chunks([{**event(finish_reason="stop"), **more}])
+    reader.to_chunks([event(finish_reason="stop") | more])
 
     with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
         reader.to_chunks([])
