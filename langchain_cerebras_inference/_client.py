@@ -77,6 +77,7 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     bearer: Bearer | None = None
     needs_fresh_connection: bool = False
+    is_compressed: bool = False
     repairs: set[str] = field(default_factory=set)
 
 
@@ -202,7 +203,8 @@ class CerebrasClient:
     ) -> http.Answer:
         call.bearer = await self.keys.bearer() if signed else None
         headers = self._headers(call.bearer, has_body=body is not None)
-        if body and self._compresses(body):
+        call.is_compressed = body is not None and self._compresses(body)
+        if body and call.is_compressed:
             headers["Content-Encoding"] = "gzip"
             body = await encoding.gzipped(body)
         answer = await http.send(
@@ -318,7 +320,7 @@ class CerebrasClient:
             rest = {k: v for k, v in call.payload.items() if k != "prediction"}
             call.payload = cast("Payload", rest)
             return "a refused prediction"
-        if _refuses_encoding(error) and not encoding.is_refused_by(self._base_url):
+        if _refuses_encoding(error) and call.is_compressed:
             encoding.refused_by(self._base_url)
             return "a refused encoding"
         return None
