@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -42,6 +42,8 @@ from langchain_cerebras_inference._conversion import (
 from langchain_cerebras_inference._conversion import messages as _messages
 from langchain_cerebras_inference._conversion import tools as _tools
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
+from langchain_cerebras_inference._conversion.deltas import DeltaReader
+from langchain_cerebras_inference._conversion.events import EventReader
 from langchain_cerebras_inference._credentials import cookies as _cookies
 from langchain_cerebras_inference._version import version
 from langchain_cerebras_inference.errors import CerebrasError
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._client import Call, CerebrasClient
     from langchain_cerebras_inference._credentials.keys import Credential
     from langchain_cerebras_inference._wire import Reply
+
+R = TypeVar("R", bound=DeltaReader)
 
 _CLIENT = "langchain_cerebras_inference._client"
 
@@ -294,7 +298,7 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
-        reader = self._reader(call, names)
+        reader = self._reader(ChunkReader, call, names)
         with contextlib.closing(client.stream_from_thread(call)) as batches:
             for events in batches:
                 for chunk in reader.to_chunks(events):
@@ -311,13 +315,50 @@ class ChatCerebrasInference(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         await _import_client()
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
-        reader = self._reader(call, names)
+        reader = self._reader(ChunkReader, call, names)
         async with contextlib.aclosing(client.stream(call)) as batches:
             async for events in batches:
                 for chunk in reader.to_chunks(events):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[dict[str, Any]]:
+        """`stream_events(version="v3")` looks this up, and bridges `_stream` without it."""
+        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        reader = self._reader(EventReader, call, names)
+        listened_to = run_manager if run_manager and run_manager.handlers else None
+        with contextlib.closing(client.stream_from_thread(call)) as batches:
+            for events in batches:
+                for event in reader.to_events(events):
+                    if listened_to and (token := _token_of(event)):
+                        listened_to.on_llm_new_token(token)
+                    yield event
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """`astream_events(version="v3")` looks this up, and bridges `_astream` without it."""
+        await _import_client()
+        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        reader = self._reader(EventReader, call, names)
+        listened_to = run_manager if run_manager and run_manager.handlers else None
+        async with contextlib.aclosing(client.stream(call)) as batches:
+            async for events in batches:
+                for event in reader.to_events(events):
+                    if listened_to and (token := _token_of(event)):
+                        await listened_to.on_llm_new_token(token)
+                    yield event
 
     def _prepare(
         self,
@@ -373,9 +414,9 @@ class ChatCerebrasInference(BaseChatModel):
         headers = call.headers if self.include_response_headers else None
         return responses.to_result(reply, names, headers)
 
-    def _reader(self, call: Call, names: _tools.Names) -> ChunkReader:
+    def _reader(self, kind: type[R], call: Call, names: _tools.Names) -> R:
         headers = call.headers if self.include_response_headers else None
-        return ChunkReader(names, headers, coalesce=call.coalesce)
+        return kind(names, headers, coalesce=call.coalesce)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Several answers cannot be streamed, so what may choose does not stream them."""
@@ -621,6 +662,12 @@ _SENT = {
     if payload.ALIASES.get(name, name) in payload.SETTINGS
 }
 """Fields that decide what a request says → their names on the wire."""
+
+
+def _token_of(event: Mapping[str, Any]) -> str | None:
+    """What callbacks hear of a protocol event."""
+    delta = event.get("delta") or {}
+    return delta.get("text") or delta.get("reasoning")
 
 
 async def _import_client() -> None:

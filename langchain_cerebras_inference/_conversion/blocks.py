@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from langchain_core.messages.content import ContentBlock
 
 
+INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
+CALL_INDEX = "lc_tc_"
+
+
 def to_blocks(message: AIMessage) -> list[ContentBlock]:
     """The blocks of a whole message: reasoning, text, calls, invalid calls."""
     blocks: list[Any] = _said(message)
@@ -38,17 +42,17 @@ def to_chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:
     """The blocks of a chunk, or of chunks added up; whole calls once the last is in."""
     if chunk.chunk_position == "last" and _has_whole_calls(chunk):
         return to_blocks(chunk)
-    blocks: list[Any] = _said(chunk)
-    if blocks:
-        for block in blocks:
-            block["index"] = "lc_rs_0" if block["type"] == "reasoning" else "lc_txt_0"
+    blocks: list[Any] = [
+        {**block, "index": INDEX[block["type"]]} if block["type"] in INDEX else block
+        for block in _said(chunk)
+    ]
     blocks += [
         {
             "type": "tool_call_chunk",
             "id": call["id"],
             "name": call["name"],
             "args": call["args"],
-            "index": f"lc_tc_{call['index']}",
+            "index": f"{CALL_INDEX}{call['index']}",
         }
         for call in chunk.tool_call_chunks
     ]

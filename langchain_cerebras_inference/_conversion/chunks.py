@@ -7,65 +7,22 @@ chunk alone, because core adds up what it finds twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._conversion import arguments, construct, responses
+from langchain_cerebras_inference._conversion import arguments, construct, deltas, responses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from langchain_core.messages import ToolCallChunk
 
     from langchain_cerebras_inference import _wire
-    from langchain_cerebras_inference._conversion.tools import Names
 
 
-_TEXT, _REASONING, _CALLS = "text", "reasoning", "calls"
-
-_Piece: TypeAlias = tuple[str, Any, dict[str, Any] | None]
-"""A chunk to be: its kind, its text or fragments, its log probabilities."""
-
-
-@dataclass(slots=True)
-class _OpenCall:
-    """A tool call whose arguments are still arriving."""
-
-    slot: int
-    id: str
-    name: str = ""
-    arguments: str = ""
-
-
-class ChunkReader:
-    """Turns the events of one stream into chunks, and its end into the last one.
-
-    Args:
-        names: Tool names as sent → as the user knows them.
-        headers: The answer's headers, if they are wanted in the metadata.
-        coalesce: Whether what arrived together is joined, each kind for itself.
-    """
-
-    def __init__(
-        self,
-        names: Names,
-        headers: Mapping[str, str] | None = None,
-        *,
-        coalesce: bool = False,
-    ) -> None:
-        self._names = names
-        self._headers = headers
-        self._coalesce = coalesce
-        self._calls: list[_OpenCall] = []
-        self._by_index: dict[Any, _OpenCall] = {}
-        self._reply: dict[str, Any] = {}
-        self._finish_reason: str | None = None
+class ChunkReader(deltas.DeltaReader):
+    """Turns the events of one stream into chunks, and its end into the last one."""
 
     def to_chunks(self, events: list[_wire.Reply]) -> list[ChatGenerationChunk]:
         """Make the chunks of some events, in their order; no events are the end.
@@ -75,105 +32,23 @@ class ChunkReader:
         """
         if not events:
             return [self._last_chunk()]
-        pieces: list[_Piece] = []
-        try:
-            for event in events:
-                if event["choices"]:
-                    self._read_choice(event["choices"][0], pieces)
-                if not self._reply or "usage" in event or "time_info" in event:
-                    self._reply.update(event)
-            if self._coalesce or self._calls:
-                pieces = _joined(pieces, join_all=self._coalesce)
-            return [_to_chunk(*piece) for piece in pieces]
-        except responses.MALFORMED as error:
-            raise responses.malformed(error) from None
+        return [to_chunk(*piece) for piece in self.read(events)]
 
     def _last_chunk(self) -> ChatGenerationChunk:
         """The chunk that ends a stream: usage, metadata, the tails of cut calls."""
-        try:
-            metadata = responses.to_metadata(self._reply, self._headers)
-            usage = responses.to_usage(self._reply.get("usage"))
-            info = {"finish_reason": self._finish_reason}
-            message = AIMessageChunk(
-                content="",
-                tool_call_chunks=self._tails(),
-                usage_metadata=usage,
-                response_metadata={**metadata, **info},
-                chunk_position="last",
-            )
-        except responses.MALFORMED as error:
-            raise responses.malformed(error) from None
+        metadata = self.metadata()
+        message = AIMessageChunk(
+            content="",
+            tool_call_chunks=self._tails(),
+            usage_metadata=self.usage(),
+            response_metadata=metadata,
+            chunk_position="last",
+        )
+        info = {"finish_reason": metadata["finish_reason"]}
         return ChatGenerationChunk(message=message, generation_info=info)
 
-    def _read_choice(self, choice: _wire.Choice, pieces: list[_Piece]) -> None:
-        delta = choice.get("delta") or {}
-        before = len(pieces)
-        if reasoning := delta.get("reasoning"):
-            pieces.append((_REASONING, _checked(reasoning), None))
-        if content := delta.get("content"):
-            pieces.append((_TEXT, _checked(content), None))
-        if calls := delta.get("tool_calls"):
-            fragments = [each for call in calls for each in self._read_call(call)]
-            if fragments:
-                pieces.append((_CALLS, fragments, None))
-        if choice.get("logprobs") or choice.get("reasoning_logprobs"):
-            # The end of the sequence has one and no text.
-            kind, value, _ = pieces.pop() if len(pieces) > before else (_TEXT, "", None)
-            pieces.append((kind, value, _logprobs_of(choice)))
-        if finish_reason := choice.get("finish_reason"):
-            self._finish_reason = _checked(finish_reason)
-
-    # --- tool calls --------------------------------------------------------------------
-
-    def _read_call(self, fragment: _wire.ToolCall) -> list[ToolCallChunk]:
-        """One fragment of a call; nothing where it says nothing new."""
-        function = fragment.get("function") or {}
-        name, id_ = function.get("name") or "", fragment.get("id") or ""
-        text = responses.to_text(function.get("arguments"))
-        call = self._call_for(fragment.get("index"), id_, name, text)
-        is_new = call is None
-        if call is None:
-            call = self._open(fragment.get("index"), id_)
-        named = self._add_name(call, _checked(name))
-        call.arguments += text
-        if not (is_new or named or text):
-            return []
-        return [
-            tool_call_chunk(
-                name=named or None,
-                args=text,
-                id=call.id if is_new else None,
-                index=call.slot,
-            )
-        ]
-
-    def _call_for(self, index: int | None, id_: str, name: str, text: str) -> _OpenCall | None:
-        """The open call a fragment continues, or `None` where it begins another."""
-        call = self._by_index.get(index)
-        if index is None and id_:
-            call = next((each for each in self._calls if each.id == id_), None)
-        if call is None or (id_ and id_ != call.id):
-            return None
-        is_named_again = not id_ and name == call.name and text and call.arguments
-        if is_named_again and None not in map(arguments.parse, (text, call.arguments)):
-            return None  # both are whole
-        return call
-
-    def _open(self, index: int | None, id_: str) -> _OpenCall:
-        slot = len(self._calls)
-        call = _OpenCall(slot, id_ or f"call_{slot}")
-        self._calls.append(call)
-        self._by_index[index] = call
-        return call
-
-    def _add_name(self, call: _OpenCall, name: str) -> str:
-        """The part of the name that is new; some servers repeat the whole of it."""
-        if not name or name == call.name:
-            return ""
-        call.name += name
-        return self._names.get(name, name)
-
     def _tails(self) -> list[ToolCallChunk]:
+        """What makes cut calls invalid, which core would mend into shorter ones."""
         return [
             tool_call_chunk(
                 name=None,
@@ -181,15 +56,16 @@ class ChunkReader:
                 id=None,
                 index=call.slot,
             )
-            for call in self._calls
-            if responses.to_arguments(call.arguments, self._finish_reason) is None
+            for call in self.calls
+            if self.arguments_of(call) is None
         ]
 
 
-def _to_chunk(kind: str, value: Any, logprobs: dict[str, Any] | None) -> ChatGenerationChunk:
-    if kind is _TEXT:
+def to_chunk(kind: str, value: Any, logprobs: dict[str, Any] | None) -> ChatGenerationChunk:
+    """Make the chunk of one piece."""
+    if kind is deltas.TEXT:
         chunk = construct.chunk(value, {})
-    elif kind is _REASONING:
+    elif kind is deltas.REASONING:
         chunk = construct.chunk("", {"reasoning_content": value})
     else:
         message = AIMessageChunk(
@@ -201,63 +77,3 @@ def _to_chunk(kind: str, value: Any, logprobs: dict[str, Any] | None) -> ChatGen
     if logprobs:
         chunk.message.response_metadata.update(logprobs)
     return chunk
-
-
-def _joined(pieces: list[_Piece], *, join_all: bool) -> list[_Piece]:
-    """Join neighbours of one kind: fragments of calls always, the rest if asked to.
-
-    Core parses a call's arguments again at every merge, so that a thousand fragments
-    cost it a million steps.
-    """
-    joined: list[_Piece] = []
-    for kind, run in groupby(pieces, key=itemgetter(0)):
-        same = list(run)
-        if len(same) == 1 or not (join_all or kind is _CALLS):
-            joined += same
-        elif kind is _CALLS:
-            fragments = [fragment for _, value, _ in same for fragment in value]
-            joined.append((kind, _merged(fragments), _sum_of_logprobs(same)))
-        else:
-            text = "".join([value for _, value, _ in same])
-            joined.append((kind, text, _sum_of_logprobs(same)))
-    return joined
-
-
-def _merged(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
-    """One fragment for each call; its name and id are in the first."""
-    by_slot: dict[Any, list[ToolCallChunk]] = {}
-    for fragment in fragments:
-        by_slot.setdefault(fragment["index"], []).append(fragment)
-    return [
-        tool_call_chunk(
-            name="".join(each["name"] or "" for each in same) or None,
-            args="".join(each["args"] or "" for each in same),
-            id=same[0]["id"],
-            index=slot,
-        )
-        for slot, same in by_slot.items()
-    ]
-
-
-def _logprobs_of(choice: _wire.Choice) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in choice.items()
-        if name in {"logprobs", "reasoning_logprobs"} and value
-    }
-
-
-def _sum_of_logprobs(pieces: list[_Piece]) -> dict[str, Any] | None:
-    total: dict[str, Any] = {}
-    for _, _, logprobs in pieces:
-        for name, value in (logprobs or {}).items():
-            known = total.setdefault(name, {**value, "content": []})
-            known["content"] += value.get("content") or []
-    return total or None
-
-
-def _checked(value: Any) -> str:
-    if not isinstance(value, str):
-        msg = f"{type(value).__name__} where text belongs"
-        raise TypeError(msg)
-    return value

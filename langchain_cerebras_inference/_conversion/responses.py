@@ -5,6 +5,8 @@ The metadata's words are the same for a stream, whose last chunk uses the functi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -49,15 +51,15 @@ _USEFUL_HEADERS = (
 )
 
 
-MALFORMED = (TypeError, AttributeError, KeyError, IndexError, ValueError)
-"""What reading an answer raises that has values of other types than the wire."""
-
-
-def malformed(error: Exception) -> CerebrasProtocolError:
-    """The error for such an answer."""
-    return CerebrasProtocolError(
-        f"The answer has values of the wrong type ({error}); is base_url Cerebras'?"
-    )
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raise the one error for an answer that has values of other types than the wire."""
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
+        raise CerebrasProtocolError(
+            f"The answer has values of the wrong type ({error}); is base_url Cerebras'?"
+        ) from None
 
 
 def to_result(
@@ -73,15 +75,13 @@ def to_result(
     Raises:
         CerebrasProtocolError: If the reply has values of other types than the wire.
     """
-    try:
+    with reading():
         usage = to_usage(reply.get("usage"))
         metadata = to_metadata(reply, headers)
         generations = [
             _to_generation(choice, names, usage if place == 0 else None, metadata)
             for place, choice in enumerate(reply["choices"])
         ]
-    except MALFORMED as error:
-        raise malformed(error) from None
     return ChatResult(
         generations=generations, llm_output={"model_name": metadata.get("model_name")}
     )

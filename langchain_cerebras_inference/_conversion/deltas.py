@@ -1,0 +1,229 @@
+"""The events of one stream → what they add: reasoning, text, fragments of tool calls.
+
+Both faces of a stream are made of this: LangChain's chunks and its protocol events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from langchain_core.messages.tool import tool_call_chunk
+
+from langchain_cerebras_inference._conversion import arguments, responses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages import ToolCallChunk
+    from langchain_core.messages.ai import UsageMetadata
+
+    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference._conversion.tools import Names
+
+TEXT, REASONING, CALLS = "text", "reasoning", "calls"
+
+Piece: TypeAlias = tuple[str, Any, dict[str, Any] | None]
+"""What was added: its kind, the text or the fragments, their log probabilities."""
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A tool call whose arguments are still arriving."""
+
+    slot: int
+    id: str
+    name: str = ""
+    arguments: str = ""
+
+
+class DeltaReader:
+    """Reads the events of one stream, in their order.
+
+    Args:
+        names: Tool names as sent → as the user knows them.
+        headers: The answer's headers, if they are wanted in the metadata.
+        coalesce: Whether what arrived together is joined, each kind for itself.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        headers: Mapping[str, str] | None = None,
+        *,
+        coalesce: bool = False,
+    ) -> None:
+        self.calls: list[OpenCall] = []
+        self._names = names
+        self._headers = headers
+        self._coalesce = coalesce
+        self._by_index: dict[Any, OpenCall] = {}
+        self._reply: dict[str, Any] = {}
+        self._finish_reason: str | None = None
+
+    def read(self, events: list[_wire.Reply]) -> list[Piece]:
+        """Read events that came together.
+
+        Raises:
+            CerebrasProtocolError: If one has values of other types than the wire.
+        """
+        pieces: list[Piece] = []
+        with responses.reading():
+            for event in events:
+                if event["choices"]:
+                    self._read_choice(event["choices"][0], pieces)
+                if not self._reply or "usage" in event or "time_info" in event:
+                    self._reply.update(event)
+            if self._coalesce or self.calls:
+                pieces = _joined(pieces, join_all=self._coalesce)
+        return pieces
+
+    def usage(self) -> UsageMetadata | None:
+        """The usage of the whole answer."""
+        with responses.reading():
+            return responses.to_usage(self._reply.get("usage"))
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of the whole answer."""
+        with responses.reading():
+            metadata = responses.to_metadata(self._reply, self._headers)
+        return {**metadata, "finish_reason": self._finish_reason}
+
+    def arguments_of(self, call: OpenCall) -> dict[str, Any] | None:
+        """A call's arguments; `None` where they did not come to their end."""
+        return responses.to_arguments(call.arguments, self._finish_reason)
+
+    def known_name(self, call: OpenCall) -> str:
+        """A call's name as the user knows it."""
+        return self._names.get(call.name, call.name)
+
+    def _read_choice(self, choice: _wire.Choice, pieces: list[Piece]) -> None:
+        delta = choice.get("delta") or {}
+        before = len(pieces)
+        if reasoning := delta.get("reasoning"):
+            pieces.append((REASONING, _checked(reasoning), None))
+        if content := delta.get("content"):
+            pieces.append((TEXT, _checked(content), None))
+        if calls := delta.get("tool_calls"):
+            fragments = [each for call in calls for each in self._read_call(call)]
+            if fragments:
+                pieces.append((CALLS, fragments, None))
+        if choice.get("logprobs") or choice.get("reasoning_logprobs"):
+            # The end of the sequence has one and no text.
+            kind, value, _ = pieces.pop() if len(pieces) > before else (TEXT, "", None)
+            pieces.append((kind, value, _logprobs_of(choice)))
+        if finish_reason := choice.get("finish_reason"):
+            self._finish_reason = _checked(finish_reason)
+
+    # --- tool calls ----------------------------------------------------------------------
+
+    def _read_call(self, fragment: _wire.ToolCall) -> list[ToolCallChunk]:
+        """One fragment of a call; nothing where it says nothing new."""
+        function = fragment.get("function") or {}
+        name, id_ = _checked(function.get("name") or ""), _checked(fragment.get("id") or "")
+        text = responses.to_text(function.get("arguments"))
+        call = self._call_for(fragment.get("index"), id_, name, text)
+        is_new = call is None
+        if call is None:
+            call = self._open(fragment.get("index"), id_)
+        named = self._add_name(call, name)
+        call.arguments += text
+        if not (is_new or named or text):
+            return []
+        return [
+            tool_call_chunk(
+                name=named or None,
+                args=text,
+                id=call.id if is_new else None,
+                index=call.slot,
+            )
+        ]
+
+    def _call_for(self, index: int | None, id_: str, name: str, text: str) -> OpenCall | None:
+        """The open call a fragment continues, or `None` where it begins another."""
+        call = self._by_index.get(index)
+        if index is None and id_:
+            call = next((each for each in self.calls if each.id == id_), None)
+        if call is None or (id_ and id_ != call.id):
+            return None
+        is_named_again = not id_ and name == call.name and text and call.arguments
+        if is_named_again and None not in map(arguments.parse, (text, call.arguments)):
+            return None  # both are whole
+        return call
+
+    def _open(self, index: int | None, id_: str) -> OpenCall:
+        slot = len(self.calls)
+        call = OpenCall(slot, id_ or f"call_{slot}")
+        self.calls.append(call)
+        self._by_index[index] = call
+        return call
+
+    def _add_name(self, call: OpenCall, name: str) -> str:
+        """The part of the name that is new; some servers repeat the whole of it."""
+        if not name or name == call.name:
+            return ""
+        call.name += name
+        return self._names.get(name, name)
+
+
+def _joined(pieces: list[Piece], *, join_all: bool) -> list[Piece]:
+    """Join neighbours of one kind: fragments of calls always, the rest if asked to.
+
+    Core parses a call's arguments again at every merge, so that a thousand fragments
+    cost it a million steps.
+    """
+    joined: list[Piece] = []
+    for kind, run in groupby(pieces, key=itemgetter(0)):
+        same = list(run)
+        if len(same) == 1 or not (join_all or kind is CALLS):
+            joined += same
+        elif kind is CALLS:
+            fragments = [fragment for _, value, _ in same for fragment in value]
+            joined.append((kind, _merged(fragments), sum_of_logprobs(same)))
+        else:
+            text = "".join([value for _, value, _ in same])
+            joined.append((kind, text, sum_of_logprobs(same)))
+    return joined
+
+
+def _merged(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
+    """One fragment for each call; its name and id are in the first."""
+    by_slot: dict[Any, list[ToolCallChunk]] = {}
+    for fragment in fragments:
+        by_slot.setdefault(fragment["index"], []).append(fragment)
+    return [
+        tool_call_chunk(
+            name="".join(each["name"] or "" for each in same) or None,
+            args="".join(each["args"] or "" for each in same),
+            id=same[0]["id"],
+            index=slot,
+        )
+        for slot, same in by_slot.items()
+    ]
+
+
+def _logprobs_of(choice: _wire.Choice) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in choice.items()
+        if name in {"logprobs", "reasoning_logprobs"} and value
+    }
+
+
+def sum_of_logprobs(pieces: list[Piece]) -> dict[str, Any] | None:
+    """The log probabilities of several pieces, in one."""
+    total: dict[str, Any] = {}
+    for _, _, logprobs in pieces:
+        for name, value in (logprobs or {}).items():
+            known = total.setdefault(name, {**value, "content": []})
+            known["content"] += value.get("content") or []
+    return total or None
+
+
+def _checked(value: Any) -> str:
+    if not isinstance(value, str):
+        msg = f"{type(value).__name__} where text belongs"
+        raise TypeError(msg)
+    return value

@@ -1,0 +1,112 @@
+"""The events of one stream → LangChain's protocol events, without chunks between.
+
+Each kind of content is one block: it starts when it is first heard of, and all finish
+at the end. Core assembles the message from these events, and there is no lenient parser
+on this way, so cut arguments need no tail here.
+Source: https://docs.langchain.com/oss/python/langchain/streaming
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_cerebras_inference._conversion import blocks, deltas, responses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_core.messages import ToolCallChunk
+
+    from langchain_cerebras_inference import _wire
+
+
+class EventReader(deltas.DeltaReader):
+    """Turns the events of one stream into protocol events."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_started = False
+        self._indices: dict[Any, int] = {}
+        self._said: dict[str, list[str]] = {deltas.TEXT: [], deltas.REASONING: []}
+        self._logprobs: list[deltas.Piece] = []
+
+    def to_events(self, events: list[_wire.Reply]) -> Iterator[dict[str, Any]]:
+        """Make the protocol events of some events; no events are the end.
+
+        Raises:
+            CerebrasProtocolError: If an event has values of other types than the wire.
+        """
+        if not self._is_started:
+            self._is_started = True
+            yield self._message_start(events)
+        if not events:
+            yield from self._ends()
+        for piece in self.read(events):
+            kind, value, logprobs = piece
+            if logprobs:
+                self._logprobs.append(piece)
+            if kind is deltas.CALLS:
+                for fragment in value:
+                    yield from self._of_fragment(fragment)
+            elif value:
+                yield from self._of_text(kind, value)
+
+    def _message_start(self, events: list[_wire.Reply]) -> dict[str, Any]:
+        metadata = {"provider": responses.PROVIDER}
+        if events and isinstance(model := events[0].get("model"), str):
+            metadata["model"] = model
+        return {"event": "message-start", "role": "ai", "id": "", "metadata": metadata}
+
+    def _of_text(self, kind: str, value: str) -> Iterator[dict[str, Any]]:
+        if kind not in self._indices:
+            yield self._start(kind, {"type": kind, kind: ""})
+        self._said[kind].append(value)
+        yield _delta(self._indices[kind], {"type": f"{kind}-delta", kind: value})
+
+    def _of_fragment(self, fragment: ToolCallChunk) -> Iterator[dict[str, Any]]:
+        slot = fragment["index"]
+        if slot not in self._indices:
+            index = f"{blocks.CALL_INDEX}{slot}"
+            start = {**fragment, "type": "tool_call_chunk", "args": "", "index": index}
+            yield self._start(slot, start)
+        if fragment["args"]:
+            delta = {"type": "tool-call-delta", "args": fragment["args"]}
+            yield _delta(self._indices[slot], delta)
+
+    def _start(self, key: Any, content: dict[str, Any]) -> dict[str, Any]:
+        index = self._indices[key] = len(self._indices)
+        return {"event": "content-block-start", "index": index, "content": content}
+
+    def _ends(self) -> Iterator[dict[str, Any]]:
+        for key, index in self._indices.items():
+            content = self._call(key) if key not in self._said else self._block(key)
+            yield {"event": "content-block-finish", "index": index, "content": content}
+        finish: dict[str, Any] = {
+            "event": "message-finish",
+            "metadata": {**self.metadata(), **(deltas.sum_of_logprobs(self._logprobs) or {})},
+        }
+        if usage := self.usage():
+            finish["usage"] = usage
+        if reasoning := "".join(self._said[deltas.REASONING]):
+            finish["additional_kwargs"] = {"reasoning_content": reasoning}
+        yield finish
+
+    def _block(self, kind: str) -> dict[str, Any]:
+        return {"type": kind, kind: "".join(self._said[kind]), "index": blocks.INDEX[kind]}
+
+    def _call(self, slot: int) -> dict[str, Any]:
+        call = self.calls[slot]
+        named = {"id": call.id, "name": self.known_name(call)}
+        args = self.arguments_of(call)
+        if args is not None:
+            return {"type": "tool_call", **named, "args": args}
+        return {
+            "type": "invalid_tool_call",
+            **named,
+            "args": call.arguments,
+            "error": "The arguments are not whole.",
+        }
+
+
+def _delta(index: int, delta: dict[str, Any]) -> dict[str, Any]:
+    return {"event": "content-block-delta", "index": index, "delta": delta}
