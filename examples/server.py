@@ -1,0 +1,32 @@
+"""A LangServe app: the model and a chain over HTTP, each call with its own settings.
+
+pip install "langserve[server]" uvicorn
+CEREBRAS_API_KEY=... python examples/server.py
+
+Then http://127.0.0.1:8000/chain/playground/ is a page to try it on.
+"""
+
+import os
+
+import uvicorn
+from fastapi import FastAPI
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import ConfigurableField
+from langserve import add_routes
+
+from langchain_cerebras_inference import ChatCerebrasInference
+
+MODEL = ChatCerebrasInference().configurable_fields(
+    reasoning_effort=ConfigurableField("reasoning_effort", name="Reasoning effort"),
+    max_tokens=ConfigurableField("max_tokens", name="Longest answer in tokens"),
+)
+PROMPT = ChatPromptTemplate.from_template("Explain {topic} to a ten-year-old.")
+
+app = FastAPI(title="Cerebras by LangServe")
+add_routes(app, MODEL, path="/model")
+add_routes(app, PROMPT | MODEL | StrOutputParser(), path="/chain")
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(os.environ.get("PORT", "8000")))
