@@ -32,7 +32,7 @@ from langchain_cerebras_inference.emulator import (
 from tests.integration.styles import STREAMED, Model, collected, summed
 
 WORDS = Reply(content="one two three four five six seven eight nine ten eleven twelve")
-"""Two tokens of it come in the first event after the role, six in each that follows."""
+"""After the role, six tokens in each event."""
 
 BEGINNING = "one two three four five six"
 """What two events say: that of the role and the next."""
