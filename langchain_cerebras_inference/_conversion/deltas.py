@@ -103,9 +103,9 @@ class DeltaReader:
         delta = choice.get("delta") or {}
         before = len(pieces)
         if reasoning := delta.get("reasoning"):
-            pieces.append((REASONING, _checked(reasoning), None))
+            pieces.append((REASONING, responses.checked(reasoning), None))
         if content := delta.get("content"):
-            pieces.append((TEXT, _checked(content), None))
+            pieces.append((TEXT, responses.checked(content), None))
         if calls := delta.get("tool_calls"):
             fragments = [each for call in calls for each in self._read_call(call)]
             if fragments:
@@ -115,14 +115,15 @@ class DeltaReader:
             kind, value, _ = pieces.pop() if len(pieces) > before else (TEXT, "", None)
             pieces.append((kind, value, _logprobs_of(choice)))
         if finish_reason := choice.get("finish_reason"):
-            self._finish_reason = _checked(finish_reason)
+            self._finish_reason = responses.checked(finish_reason)
 
     # --- tool calls ----------------------------------------------------------------------
 
     def _read_call(self, fragment: _wire.ToolCall) -> list[ToolCallChunk]:
         """One fragment of a call; nothing where it says nothing new."""
         function = fragment.get("function") or {}
-        name, id_ = _checked(function.get("name") or ""), _checked(fragment.get("id") or "")
+        name = responses.checked(function.get("name") or "")
+        id_ = responses.checked(fragment.get("id") or "")
         text = responses.to_text(function.get("arguments"))
         call = self._call_for(fragment.get("index"), id_, name, text)
         is_new = call is None
@@ -220,10 +221,3 @@ def sum_of_logprobs(pieces: list[Piece]) -> dict[str, Any] | None:
             known = total.setdefault(name, {**value, "content": []})
             known["content"] += value.get("content") or []
     return total or None
-
-
-def _checked(value: Any) -> str:
-    if not isinstance(value, str):
-        msg = f"{type(value).__name__} where text belongs"
-        raise TypeError(msg)
-    return value

@@ -97,13 +97,14 @@ def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for name, value in arguments.items():
         wire_name = ALIASES.get(name, name)
+        if wire_name not in _ARGUMENTS | _DROPPED:
+            raise ValueError(_unknown(name))
+        if value is None or wire_name in _DROPPED:
+            continue
         if wire_name in known:
             msg = f"{name!r} is another name for {wire_name!r}; give one of the two."
             raise ValueError(msg)
-        if wire_name not in _ARGUMENTS | _DROPPED:
-            raise ValueError(_unknown(name))
-        if value is not None and wire_name not in _DROPPED:
-            known[wire_name] = value
+        known[wire_name] = value
     return known
 
 

@@ -62,6 +62,17 @@ def reading() -> Iterator[None]:
         ) from None
 
 
+def checked(value: Any) -> str:
+    """Text that came, checked where nothing else would notice that it is none.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where text belongs")
+    return value
+
+
 def to_result(
     reply: _wire.Reply, names: Names, headers: Mapping[str, str] | None = None
 ) -> ChatResult:
@@ -143,7 +154,7 @@ def _to_generation(
     message = choice["message"]
     info = to_choice_metadata(choice)
     valid, invalid = _to_tool_calls(message, names, choice.get("finish_reason"))
-    reasoning = message.get("reasoning")
+    reasoning = checked(message.get("reasoning") or "")
     made = AIMessage(
         content=message.get("content") or "",
         additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
