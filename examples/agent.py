@@ -14,13 +14,12 @@ from langchain_core.tools import tool
 
 from langchain_cerebras_inference import ChatCerebrasInference
 
-PRICES = {"bicycle": 640.0, "helmet": 55.0, "lock": 38.5}
-
 
 @tool
 def get_price(item: Literal["bicycle", "helmet", "lock"]) -> str:
     """Look up the price of an item in the shop."""
-    return f"{PRICES[item]:.2f} euros"
+    prices = {"bicycle": 640.0, "helmet": 55.0, "lock": 38.5}
+    return f"{prices[item]:.2f} euros"
 
 
 @tool
