@@ -237,8 +237,7 @@ class ChatCerebrasInference(BaseChatModel):
     @field_validator("cookies", mode="before")
     @classmethod
     def _read_cookies(cls, value: Any) -> Any:
-        given = value.get_secret_value() if isinstance(value, SecretStr) else value
-        return SecretStr(_cookies.to_header(given))
+        return SecretStr(_cookies.to_header(value))
 
     @field_validator("session_url")
     @classmethod

@@ -11,11 +11,15 @@ from http.cookiejar import CookieJar
 from pathlib import PurePath
 from typing import Any
 
+from pydantic import SecretStr
+
 _LATER = "is not supported yet; give a mapping of names to values, or a Cookie header."
 
 
 def to_header(cookies: Any) -> str:
     """Make a `Cookie` header of a mapping of names to values, or of a header.
+
+    A secret is always a header, so that what was made here can be given again.
 
     Returns:
         The header's text; `""` where there is no cookie in it.
@@ -23,9 +27,14 @@ def to_header(cookies: Any) -> str:
     Raises:
         ValueError: If the form is unknown, or a cookie cannot travel in a header.
     """
+    if isinstance(cookies, SecretStr):  # as a model holds them, whatever they end in
+        cookies = cookies.get_secret_value()
+        is_header = "=" in cookies
+    else:
+        is_header = isinstance(cookies, str) and not _names_a_source(cookies)
     if isinstance(cookies, Mapping):
         pairs = [(str(name), str(value)) for name, value in cookies.items()]
-    elif isinstance(cookies, str) and not _names_a_source(cookies):
+    elif is_header:
         pairs = _pairs_of(cookies)
     else:
         msg = f"cookies from {_source_of(cookies)} {_LATER}"

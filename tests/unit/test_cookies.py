@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from langchain_cerebras_inference._credentials.cookies import to_header
 
@@ -28,6 +29,8 @@ from langchain_cerebras_inference._credentials.cookies import to_header
         ('session="quoted"', 'session="quoted"'),
         ("session=a.txt; other=d", "session=a.txt; other=d"),
         ("browsers=chrome", "browsers=chrome"),
+        (SecretStr("session=a.txt"), "session=a.txt"),
+        (SecretStr("Cookie: ~a=b"), "~a=b"),
     ],
 )
 def test_a_mapping_or_a_header_becomes_a_header(given: Any, header: str) -> None:
@@ -49,6 +52,7 @@ def test_a_mapping_or_a_header_becomes_a_header(given: Any, header: str) -> None
         ("session", "a file"),
         (Path("cookies"), "a file"),
         (CookieJar(), "a CookieJar"),
+        (SecretStr("cookies.txt"), "a file"),
         (5, "this type"),
         ([("session", "abc")], "this type"),
     ],
@@ -80,14 +84,15 @@ def test_what_cannot_travel_in_a_header_is_refused_without_its_value(given: Any)
 
 @given(
     st.dictionaries(
-        st.from_regex(r"[A-Za-z_.-]{1,8}", fullmatch=True),
+        st.from_regex(r"[!-9<>-~]{1,8}", fullmatch=True),
         st.from_regex(r"[!-:<-~]{0,12}", fullmatch=True),
+        min_size=1,
     )
 )
-def test_a_header_of_cookies_never_holds_a_line_end_and_reads_back_alike(
-    cookies: dict[str, str],
-) -> None:
+def test_a_header_that_was_made_here_can_be_given_again(cookies: dict[str, str]) -> None:
     header = to_header(cookies)
 
+    again = to_header(SecretStr(header))
+
+    assert again == header
     assert not set("\r\n\0") & set(header)
-    assert to_header(f"{header}; end=1") == "; ".join(filter(None, [header, "end=1"]))
