@@ -140,7 +140,7 @@ def to_bearer(status: int, headers: Mapping[str, str], body: bytes) -> Bearer:
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
         session = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         if any(tag in body[:1024].lower() for tag in (b"<html", b"<!doctype html")):
             raise failed(
                 f"A web page came instead of a session: a sign-in or a bot check. {_SIGN_IN}"

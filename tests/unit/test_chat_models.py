@@ -4,7 +4,6 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
-from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
@@ -244,12 +243,6 @@ def test_cookies_are_held_as_a_header_and_a_secret(given: Any) -> None:
     assert secret_of(make(cookies=given).cookies) == "a=b; c=d"
 
 
-@pytest.mark.parametrize("given", ["browser:firefox", "cookies.txt", Path("c"), CookieJar()])
-def test_other_sources_of_cookies_are_refused_in_words(given: Any) -> None:
-    with pytest.raises(ValidationError, match="is not supported yet; give a mapping"):
-        make(cookies=given)
-
-
 BOTH = {"CEREBRAS_API_KEY": "env-key", "CEREBRAS_COOKIES": "env=cookie"}
 BLANK = {"CEREBRAS_API_KEY": "  ", "CEREBRAS_COOKIES": "env=cookie"}
 COOKIES = {"CEREBRAS_COOKIES": "env=cookie"}
@@ -361,7 +354,8 @@ def test_cookies_that_end_like_a_file_name_survive_too() -> None:
 
     again = make(**model.__dict__)
 
-    assert secret_of(again.cookies) == "last=notes.txt"
+    assert again == model
+    assert "last=notes.txt" in secret_of(again.cookies)
 
 
 def test_a_rebuilt_model_keeps_the_environment_it_was_made_in(
