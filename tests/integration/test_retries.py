@@ -192,15 +192,15 @@ def in_two_seconds() -> str:
 
 
 WAITS: dict[str, tuple[dict[str, str], float]] = {
-    "seconds": ({"Retry-After": "0.4"}, 0.4),
-    "milliseconds": ({"retry-after-ms": "400"}, 0.4),
-    "a reset": ({"x-ratelimit-reset-requests-minute": "0.4"}, 0.4),
-    "a reset of 2025": ({"x-ratelimit-reset-tokens-minute": "0.400000000001"}, 0.4),
+    "seconds": ({"Retry-After": "0.2"}, 0.2),
+    "milliseconds": ({"retry-after-ms": "200"}, 0.2),
+    "a reset": ({"x-ratelimit-reset-requests-minute": "0.2"}, 0.2),
+    "a reset of 2025": ({"x-ratelimit-reset-tokens-minute": "0.200000000001"}, 0.2),
     "seconds before a reset": (
-        {"Retry-After": "0.4", "x-ratelimit-reset-tokens-minute": "50"},
-        0.4,
+        {"Retry-After": "0.2", "x-ratelimit-reset-tokens-minute": "50"},
+        0.2,
     ),
-    "an implied wait": ({"x-ratelimit-limit-requests-minute": "150"}, 0.4),
+    "an implied wait": ({"x-ratelimit-limit-requests-minute": "300"}, 0.2),
 }
 
 
