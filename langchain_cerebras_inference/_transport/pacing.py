@@ -65,7 +65,7 @@ def backoff(attempt: int, code: str | None) -> float:
     if code in _QUOTA_CODES:
         return _QUOTA_BACKOFF[min(attempt, len(_QUOTA_BACKOFF)) - 1]
     longest = min(_FIRST_BACKOFF * 2.0 ** (attempt - 1), _LONGEST_BACKOFF)
-    return longest * (1 - random.random() / 4)  # noqa: S311 # spreads clients, no secret  # spreads clients, no secret
+    return longest * (1 - random.random() / 4)  # noqa: S311 # spreads clients, no secret
 
 
 def spent_quota(headers: Mapping[str, str]) -> str | None:
