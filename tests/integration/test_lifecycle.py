@@ -379,8 +379,13 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("style", CALLS)
-def test_both_sides_of_a_fork_work(style: str, server: Emulator) -> None:
+@pytest.mark.parametrize(
+    ("style", "connections"),
+    [("invoke", 1), ("stream", 1), ("ainvoke", 3), ("astream", 3)],
+)
+def test_both_sides_of_a_fork_work_and_share_no_connection(
+    style: str, connections: int, server: Emulator
+) -> None:
     children = ", ".join(f"lambda: {CALLS[child]}" for child in ("invoke", "astream"))
     forked = FORKED.format(call=CALLS[style], children=children)
 
@@ -388,3 +393,4 @@ def test_both_sides_of_a_fork_work(style: str, server: Emulator) -> None:
 
     assert output == "child\n" * 2 + "parent\n"
     assert len(server.requests) == 5
+    assert server.connections == connections + 2  # a child has one of its own

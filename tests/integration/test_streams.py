@@ -34,6 +34,9 @@ from tests.integration.styles import STREAMED, Model, collected, summed
 WORDS = Reply(content="one two three four five six seven eight nine ten eleven twelve")
 """After the role, six tokens in each event."""
 
+LONG = " ".join(f"word{number}" for number in range(60))
+"""Twenty events of it."""
+
 BEGINNING = "one two three four five six"
 """What two events say: that of the role and the next."""
 
@@ -302,27 +305,27 @@ def test_a_slow_stream_is_not_silence(
 def test_a_slow_reader_is_not_silence(
     impatient: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(Reply(content=WORDS.content, pace=0.05))
-    text = ""
+    server.script(Reply(content=LONG, pace=0.05))
+    stream = impatient.stream("Hello!")
 
-    for chunk in impatient.stream("Hello!"):
-        text += chunk.text
-        time.sleep(0.2)
+    text = str(next(stream).text)
+    time.sleep(0.5)
+    text += "".join(chunk.text for chunk in stream)
 
-    assert text == WORDS.content
+    assert text == LONG
 
 
 async def test_a_slow_reader_on_a_loop_is_not_silence(
     impatient: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(Reply(content=WORDS.content, pace=0.05))
-    text = ""
+    server.script(Reply(content=LONG, pace=0.05))
+    stream = impatient.astream("Hello!")
 
-    async for chunk in impatient.astream("Hello!"):
-        text += chunk.text
-        await asyncio.sleep(0.2)
+    text = str((await anext(stream)).text)
+    await asyncio.sleep(0.5)
+    text += "".join([chunk.text async for chunk in stream])
 
-    assert text == WORDS.content
+    assert text == LONG
 
 
 @ways
