@@ -177,7 +177,7 @@ class Events:
                 events.append(event)
                 if finish is not None:
                     self._finish()
-            elif data != _DONE:
+            elif data and data != _DONE:
                 try:
                     events.append(self._odd(data))
                 except CerebrasError as error:

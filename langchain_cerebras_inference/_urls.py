@@ -64,6 +64,7 @@ def public_base(api_base: str) -> str:
 def _checked(name: str, url: str) -> SplitResult:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        msg = f"{name} must be an http or https URL with a host."
-        raise ValueError(msg)
+        raise ValueError(f"{name} must be an http or https URL with a host.")
+    if parts.username is not None:
+        raise ValueError(f"{name} must hold no user or password; use default_headers.")
     return parts

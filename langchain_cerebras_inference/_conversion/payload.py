@@ -34,6 +34,8 @@ SETTINGS = _ON_THE_WIRE | {"extra_body", "disable_reasoning", "replay_reasoning"
 _ARGUMENTS = SETTINGS | {"timeout", "max_retries", "coalesce"}
 _DROPPED = frozenset({"stream", "stream_usage", "stream_options"})
 _MOST_STOPS = 4
+_PLAIN_TEXT = {"type": "text"}
+"""The format of an answer where none is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def refuse_both(bound: Sequence[Any], response_format: Any) -> None:
     Raises:
         ValueError: If there are both.
     """
-    if bound and response_format not in (None, {"type": "text"}):
+    if bound and response_format not in (None, _PLAIN_TEXT):
         msg = (
             "Cerebras refuses tools and response_format in one request; with an agent use"
             " ToolStrategy(schema) for the response, which is a tool itself."
@@ -156,6 +158,8 @@ def _check(merged: dict[str, Any], *, stream: bool) -> None:
         msg = f"Cerebras takes up to {_MOST_STOPS} stop sequences, not {len(stops)}."
         raise ValueError(msg)
     merged["stop"] = stops or None
+    if merged.get("response_format") == _PLAIN_TEXT:
+        merged["response_format"] = None
     if merged.get("response_format") is not None:
         merged["response_format"] = _to_wire_format(merged["response_format"])
 

@@ -355,6 +355,10 @@ def test_a_format_keeps_its_word_on_strict_and_gets_a_name() -> None:
     }
 
 
+def test_plain_text_needs_no_format() -> None:
+    assert "response_format" not in body(response_format={"type": "text"})
+
+
 def test_a_formats_name_is_one_cerebras_accepts() -> None:
     made = body(response_format={"type": "json_schema", "json_schema": {"name": "math.add"}})
 
@@ -363,7 +367,7 @@ def test_a_formats_name_is_one_cerebras_accepts() -> None:
 
 @pytest.mark.parametrize(
     "response_format",
-    [{"type": "text"}, {"type": "json_object"}, {"type": "json_schema", "json_schema": None}],
+    [{"type": "json_object"}, {"type": "json_schema", "json_schema": None}],
 )
 def test_a_format_without_a_schema_is_sent_as_it_is(response_format: dict[str, Any]) -> None:
     assert body(response_format=response_format)["response_format"] == response_format

@@ -1,5 +1,7 @@
 """The URLs a model talks to."""
 
+from collections.abc import Callable
+
 import pytest
 
 from langchain_cerebras_inference._urls import (
@@ -119,3 +121,11 @@ def test_loopback_is_this_machine_alone(url: str, is_local: bool) -> None:
 )
 def test_the_public_catalogue_is_beside_the_api(base: str, public: str) -> None:
     assert public_base(base) == public
+
+
+@pytest.mark.parametrize("to_url", [to_api_base, to_session_url])
+def test_a_url_holds_no_password(to_url: Callable[[str], str]) -> None:
+    with pytest.raises(ValueError, match="must hold no user or password") as caught:
+        to_url("https://user:secret@api.example/v1")
+
+    assert "secret" not in str(caught.value)
