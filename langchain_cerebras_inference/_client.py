@@ -39,7 +39,7 @@ from langchain_cerebras_inference.errors import (
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from langchain_cerebras_inference._credentials.exchange import Bearer
+    from langchain_cerebras_inference._credentials.session import Bearer
     from langchain_cerebras_inference._wire import Payload, Reply
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -341,7 +341,9 @@ def _reserved_tokens(payload: Payload) -> int:
 
 def _refuses_encoding(error: CerebrasError) -> bool:
     said = str(error).lower()
-    return error.status in (400, 415) and ("encoding" in said or "gzip" in said)
+    return error.status == 415 or (
+        error.status == 400 and ("content-encoding" in said or "gzip" in said)
+    )
 
 
 def _refuses_prediction(error: CerebrasError) -> bool:
