@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from http.cookiejar import CookieJar
 from os import PathLike
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -117,12 +117,6 @@ def to_fields(
     return _with_credentials(fields)
 
 
-def _names_of(field: str, aliases: Mapping[str, str]) -> str:
-    return " and ".join(
-        repr(each) for each in (field, *aliases) if aliases.get(each, each) == field
-    )
-
-
 def _unknown(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     return f"There is no field {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
@@ -147,4 +141,4 @@ def _is_blank(value: Any) -> bool:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(text, str):
         return not text.strip()
-    return text is None or (isinstance(text, Mapping) and not text)
+    return text is None or (isinstance(text, Sized) and not len(text))

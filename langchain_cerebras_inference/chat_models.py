@@ -86,8 +86,8 @@ class ChatCerebrasInference(BaseChatModel):
     """The key, or a function, sync or async, that returns it; else `CEREBRAS_API_KEY`."""
 
     cookies: SecretStr | None = None
-    """Names and values, or a `Cookie` header, of a signed-in browser session; else
-    `CEREBRAS_COOKIES`. As secret as a key."""
+    """Of a signed-in browser session: names and values, a `Cookie` header, a `CookieJar`, an
+    exported file's path, or `"browser"`; else `CEREBRAS_COOKIES`. As secret as a key."""
 
     session_url: str = Field(default_factory=_urls.default_session_url, validate_default=True)
     """Where cookies become a key; else `CEREBRAS_SESSION_URL`."""
@@ -237,7 +237,7 @@ class ChatCerebrasInference(BaseChatModel):
     @field_validator("cookies", mode="before")
     @classmethod
     def _read_cookies(cls, value: Any) -> Any:
-        return SecretStr(_cookies.to_header(value))
+        return SecretStr(_cookies.to_text(value))
 
     @field_validator("session_url")
     @classmethod

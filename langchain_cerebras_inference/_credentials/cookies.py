@@ -1,79 +1,143 @@
-"""Cookies as users give them → the one form they are kept in: a `Cookie` header's text.
+"""Cookies as users give them → one text to keep; a text, or cookies → a URL's header.
 
-Pure: what a file or a browser holds is read elsewhere.
+Pure: what a file or a browser holds is read elsewhere. The text is `browser`,
+`browser:NAME`, a path, the JSON of cookies that know where they belong, or a `Cookie`
+header. It shows which, so a copy, a pickle and the environment are read as the model is.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
-from http.cookiejar import CookieJar
-from pathlib import PurePath
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from pathlib import Path, PurePath
+from typing import Any, Literal, NamedTuple, TypeAlias
+from urllib.request import Request
 
 from pydantic import SecretStr
 
-_LATER = "is not supported yet; give a mapping of names to values, or a Cookie header."
+from langchain_cerebras_inference._credentials import exports
+
+Kind: TypeAlias = Literal["browser", "file", "json", "header"]
+
+_UNSENDABLE = re.compile("[\0-\x1f\x7f;\ud800-\udfff]")
 
 
-def to_header(cookies: Any) -> str:
-    """Make a `Cookie` header of a mapping of names to values, or of a header.
+class Chosen(NamedTuple):
+    """The header for a URL, and which of its cookies are left out as expired."""
 
-    A secret is always a header, so that what was made here can be given again.
+    header: str
+    expired: tuple[str, ...] = ()
 
-    Returns:
-        The header's text; `""` where there is no cookie in it.
+
+def to_text(given: Any) -> str:
+    """Make one text of whatever form cookies are given in; nothing is read yet.
 
     Raises:
         ValueError: If the form is unknown, or a cookie cannot travel in a header.
     """
-    if isinstance(cookies, SecretStr):  # as a model holds them, whatever they end in
-        cookies = cookies.get_secret_value()
-        is_header = "=" in cookies
-    else:
-        is_header = isinstance(cookies, str) and not _names_a_source(cookies)
-    if isinstance(cookies, Mapping):
-        pairs = [(str(name), str(value)) for name, value in cookies.items()]
-    elif is_header:
-        pairs = _pairs_of(cookies)
-    else:
-        msg = f"cookies from {_source_of(cookies)} {_LATER}"
-        raise ValueError(msg)
+    if isinstance(given, SecretStr):
+        given = given.get_secret_value()
+    if isinstance(given, CookieJar):
+        return json.dumps([exports.to_object(cookie) for cookie in given])
+    if isinstance(given, Mapping):
+        return _unmistakable(_joined((str(name), str(given[name])) for name in given))
+    if isinstance(given, os.PathLike):
+        return _absolute(os.fsdecode(given))
+    if isinstance(given, str):
+        return _normal(given.strip())
+    kind = type(given).__name__
+    raise ValueError(f"cookies must be a mapping, a CookieJar, a path or text, not {kind}.")
+
+
+def kind_of(text: str) -> Kind:
+    """What a text is, by how it looks alone."""
+    if text == "browser" or text.startswith("browser:"):
+        return "browser"
+    if text[:1] + text[-1:] in ("[]", "{}"):
+        return "json"
+    if "=" not in text or text.startswith("~") or text.endswith((".txt", ".json")):
+        return "file"
+    return "file" if PurePath(text).is_absolute() else "header"
+
+
+def to_header(text: str) -> str:
+    """The pairs of a `Cookie` header, without its name and what is no pair.
+
+    Raises:
+        ValueError: If a cookie cannot travel in a header.
+    """
+    if text[:7].lower() == "cookie:":
+        text = text[7:]
+    parts = [part.partition("=") for part in text.split(";")]
+    return _joined((name.strip(), value.strip()) for name, is_pair, value in parts if is_pair)
+
+
+def choose(cookies: Iterable[Cookie], url: str) -> Chosen:
+    """Pick a URL's cookies, as the standard library would send them.
+
+    Raises:
+        ValueError: If one of them cannot travel in a header.
+    """
+    policy = _Policy()
+    jar = CookieJar(policy)
+    for cookie in cookies:
+        jar.set_cookie(cookie)
+    request = Request(url)  # noqa: S310 # it is never opened
+    jar.add_cookie_header(request)
+    return Chosen(request.get_header("Cookie") or "", tuple(policy.expired))
+
+
+class _Policy(DefaultCookiePolicy):
+    """The standard library's, strict about hosts; it notes what has expired."""
+
+    def __init__(self) -> None:
+        super().__init__(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
+        self.expired: list[str] = []
+
+    def return_ok_expires(self, cookie: Cookie, request: Request) -> bool:
+        is_valid = super().return_ok_expires(cookie, request)
+        if not is_valid:
+            self.expired.append(cookie.name)
+        return is_valid
+
+    def return_ok(self, cookie: Cookie, request: Request) -> bool:
+        is_sent = super().return_ok(cookie, request)
+        if is_sent:
+            _pair(cookie.name, cookie.value or "")
+        return is_sent
+
+
+def _normal(text: str) -> str:
+    """Check a text, and make it as any other way to give the same cookies makes it."""
+    match kind_of(text):
+        case "file":
+            return _absolute(text)
+        case "json":
+            exports.parse(text, "")
+        case "header":
+            return _unmistakable(to_header(text))
+    return text
+
+
+def _absolute(path: str) -> str:
+    """A path that no other form looks like, and that means the same in every directory."""
+    return path if path.startswith("~") else str(Path(path).absolute())
+
+
+def _unmistakable(header: str) -> str:
+    """A header that looks like no other form, as `a=b.txt` looks like a file."""
+    return header if kind_of(header) == "header" else f"Cookie: {header};"
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> str:
     return "; ".join(_pair(name, value) for name, value in pairs)
 
 
-def _names_a_source(text: str) -> bool:
-    """Whether the text names a browser or a file; a header has a `=` and is neither."""
-    text = text.strip()
-    if not text:
-        return False
-    return (
-        text == "browser"
-        or text.startswith(("browser:", "~"))
-        or "=" not in text
-        or PurePath(text).is_absolute()
-        or text.endswith((".txt", ".json"))
-    )
-
-
-def _source_of(cookies: Any) -> str:
-    if isinstance(cookies, CookieJar):
-        return "a CookieJar"
-    if isinstance(cookies, str) and cookies.strip().startswith("browser"):
-        return "a browser"
-    return "a file" if isinstance(cookies, (str, PurePath, os.PathLike)) else "this type"
-
-
-def _pairs_of(header: str) -> list[tuple[str, str]]:
-    text = header.strip()
-    if text.lower().startswith("cookie:"):
-        text = text[len("cookie:") :]
-    parts = [part.strip().partition("=") for part in text.split(";")]
-    return [(name.strip(), value.strip()) for name, is_pair, value in parts if is_pair]
-
-
 def _pair(name: str, value: str) -> str:
-    if not name or any(char in name or char in value for char in "\r\n\0;"):
+    if not name or "=" in name or _UNSENDABLE.search(name + value):
         msg = f"the cookie {name!r} cannot be sent: a name is missing, or CR, LF or ; is in it."
         raise ValueError(msg)
     return f"{name}={value}"

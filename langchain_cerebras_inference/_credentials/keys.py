@@ -8,15 +8,18 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from langchain_cerebras_inference._credentials import cookies as _cookies
 from langchain_cerebras_inference._credentials import exchange
-from langchain_cerebras_inference._credentials.exchange import Bearer, Exchange
+from langchain_cerebras_inference._credentials.exchange import Exchange
+from langchain_cerebras_inference._credentials.session import Bearer
 from langchain_cerebras_inference.errors import CerebrasAuthenticationError
+
+Source: TypeAlias = Literal["argument", "environment", "file", "browser"]
 
 _SHORTEST_HINTED = 16
 _NO_CREDENTIAL = (
@@ -37,7 +40,7 @@ class Credential:
         hint: The key's first and last characters.
     """
 
-    source: Literal["argument", "environment"]
+    source: Source
     kind: Literal["API key", "demo key"]
     host: str
     expires: datetime | None
@@ -50,7 +53,7 @@ class Keys:
 
     Attributes:
         key: The key, a function that returns it, or `None`.
-        cookies: A `Cookie` header, or `None`.
+        cookies: Cookies as one text, or `None`.
         exchange: Where cookies become a key.
     """
 
@@ -92,21 +95,29 @@ class Keys:
 
     async def _from_environment(self) -> Bearer:
         """The environment may have been filled since the model was made."""
-        if key := os.environ.get("CEREBRAS_API_KEY", "").strip():
+        if key := _key_of_environment():
             return Bearer(key)
-        if header := _cookies.to_header(os.environ.get("CEREBRAS_COOKIES", "")):
-            return await self.exchange.key_for(header)
+        if cookies := _cookies_of_environment():
+            return await self.exchange.key_for(cookies)
         raise CerebrasAuthenticationError(_NO_CREDENTIAL)
 
-    def _source_of(self, bearer: Bearer) -> Literal["argument", "environment"]:
+    def _source_of(self, bearer: Bearer) -> Source:
         """A model takes in the environment at construction, so the values tell."""
         held = self.cookies if bearer.is_demo else self.key
-        variable = "CEREBRAS_COOKIES" if bearer.is_demo else "CEREBRAS_API_KEY"
-        value = os.environ.get(variable, "").strip()
-        if bearer.is_demo:
-            value = _cookies.to_header(value)
+        there = _cookies_of_environment() if bearer.is_demo else _key_of_environment()
         text = held.get_secret_value() if isinstance(held, SecretStr) else None
-        return "environment" if held is None or text == value else "argument"
+        if bearer.is_demo and (kind := _cookies.kind_of(text or there)) in ("file", "browser"):
+            return kind
+        return "environment" if held is None or text == there else "argument"
+
+
+def _key_of_environment() -> str:
+    return os.environ.get("CEREBRAS_API_KEY", "").strip()
+
+
+def _cookies_of_environment() -> str:
+    given = os.environ.get("CEREBRAS_COOKIES", "").strip()
+    return _cookies.to_text(given) if given else ""
 
 
 def _hint(key: str) -> str:

@@ -26,7 +26,13 @@ MAY_IMPORT = {
     **{name: set() for name in GROUND},
 }
 
-PURE = ("_conversion/", "_credentials/cookies", "_transport/pacing", "_transport/sse")
+PURE = (
+    "_conversion/",
+    "_credentials/cookies",
+    "_credentials/exports",
+    "_transport/pacing",
+    "_transport/sse",
+)
 EFFECTS = {"aiohttp", "asyncio", "socket", "threading"}
 
 LINES = {
@@ -37,10 +43,13 @@ LINES = {
     "_answers.py": 170,
     "_refusals.py": 130,
     "_registry.py": 30,
-    "_credentials/keys.py": 90,
-    "_credentials/exchange.py": 140,
-    "_credentials/jar.py": 80,
+    "_credentials/keys.py": 100,
+    "_credentials/exchange.py": 110,
+    "_credentials/session.py": 110,
+    "_credentials/jar.py": 90,
+    "_credentials/browsers.py": 140,
     "_credentials/cookies.py": 120,
+    "_credentials/exports.py": 110,
     "_transport/http.py": 170,
     "_transport/sessions.py": 180,
     "_transport/failures.py": 50,

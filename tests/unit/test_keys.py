@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from langchain_cerebras_inference._credentials.exchange import Bearer, Exchange
+from langchain_cerebras_inference._credentials.exchange import Exchange
 from langchain_cerebras_inference._credentials.keys import Credential, Keys
+from langchain_cerebras_inference._credentials.session import Bearer
 from langchain_cerebras_inference._transport.http import Route
 from langchain_cerebras_inference.errors import CerebrasAuthenticationError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from langchain_cerebras_inference._credentials.exchange import Bearer, to_bearer
+from langchain_cerebras_inference._credentials.session import Bearer, to_bearer
 from langchain_cerebras_inference.errors import CerebrasCookieError
 
 USER = {"name": "Ada", "email": "ada@example.com", "demoApiKey": "demo-0123456789abcdef"}

@@ -1,0 +1,103 @@
+"""Files and browsers → a URL's cookies, read in a thread, and anew each time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from http.cookiejar import Cookie
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from langchain_cerebras_inference._credentials import browsers, cookies, exports
+from langchain_cerebras_inference._credentials.cookies import Chosen
+from langchain_cerebras_inference.errors import CerebrasCookieError
+
+_MOST_BYTES = 16 * 1024 * 1024
+_SUFFIXES = (".txt", ".json")
+
+
+async def choose(text: str, url: str) -> Chosen:
+    """Find a URL's cookies where a text says that they are.
+
+    Raises:
+        CerebrasCookieError: If they cannot be read, or there are none.
+    """
+    try:
+        return await asyncio.to_thread(_choose, text, url)
+    except ValueError as error:
+        why = str(error)  # but not the error, which may hold what was read
+    raise CerebrasCookieError(f"There are no cookies to sign in with: {why}")
+
+
+def _choose(text: str, url: str) -> Chosen:
+    match cookies.kind_of(text):
+        case "header":
+            return Chosen(cookies.to_header(text))
+        case "json":
+            return _some(exports.parse(text, _host_of(url)), url, "what was given")
+        case "file":
+            return _from_file(Path(text).expanduser(), url)
+    name = text.partition(":")[2].strip().lower()
+    return _from_browser(name, url) if name else _from_any_browser(url)
+
+
+def _from_file(path: Path, url: str) -> Chosen:
+    try:
+        text = _read(path)
+    except FileNotFoundError:
+        raise ValueError(f"no such file{_shown(path)}.") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text.") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
+    try:
+        found = exports.parse(text, _host_of(url))
+    except ValueError as error:
+        raise ValueError(f"{path}, {error}") from None
+    return _some(found, url, str(path))
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise OSError(0, "it is too large for cookies")
+    return data.decode("utf-8-sig")
+
+
+def _shown(path: Path) -> str:
+    """A path's name, unless it may be a cookie's value that was taken for a file's name."""
+    if path.suffix in _SUFFIXES or (path.parent.is_dir() and path.parent != Path.cwd()):
+        return f": {path}"
+    return "; a header would have the form name=value"
+
+
+def _from_browser(name: str, url: str) -> Chosen:
+    return _some(browsers.read(name, _host_of(url)), url, name)
+
+
+def _from_any_browser(url: str) -> Chosen:
+    """The cookies of the first browser that has any; else what kept each from it."""
+    failures = []
+    for name in browsers.installed():
+        try:
+            return _from_browser(name, url)
+        except ValueError as error:
+            failures.append(str(error))
+    raise ValueError(" ".join(failures) or "no browser was found; give a file or a header.")
+
+
+def _some(found: Iterable[Cookie], url: str, source: str) -> Chosen:
+    chosen = cookies.choose(found, url)
+    if chosen.header:
+        return chosen
+    host = _host_of(url)
+    if chosen.expired:
+        names = ", ".join(chosen.expired)
+        raise ValueError(f"those for {host} in {source} have expired ({names}); sign in again.")
+    raise ValueError(f"{source} holds none for {host}; sign in there first.")
+
+
+def _host_of(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]" if ":" in host else host
