@@ -340,10 +340,9 @@ def _reserved_tokens(payload: Payload) -> int:
 
 
 def _refuses_encoding(error: CerebrasError) -> bool:
-    said = str(error).lower()
-    return error.status == 415 or (
-        error.status == 400 and ("content-encoding" in said or "gzip" in said)
-    )
+    said = str(error).lower().replace("-", " ")
+    names_it = "content encoding" in said or "gzip" in said
+    return error.status == 415 or (error.status == 400 and names_it)
 
 
 def _refuses_prediction(error: CerebrasError) -> bool:

@@ -232,9 +232,7 @@ def test_quotas_are_told_as_limit_and_remaining_without_reset(server: Emulator) 
 
 def test_reasoning_grows_with_the_effort(server: Emulator) -> None:
     efforts = ("low", "medium", "high")
-    thoughts = [
-        ask(server, reasoning_effort=one).message["reasoning"] for one in efforts
-    ]
+    thoughts = [ask(server, reasoning_effort=one).message["reasoning"] for one in efforts]
 
     assert thoughts == sorted(thoughts, key=len)
     assert len(set(thoughts)) == 3
@@ -369,9 +367,7 @@ def test_a_prompt_that_speaks_of_no_tool_gets_text(server: Emulator) -> None:
         ({"type": "function", "function": {"name": "get_weather"}}, ["get_weather"]),
     ],
 )
-def test_a_tool_choice_is_obeyed(
-    server: Emulator, choice: Any, called: list[str]
-) -> None:
+def test_a_tool_choice_is_obeyed(server: Emulator, choice: Any, called: list[str]) -> None:
     tools = [tool("magic", MAGIC), tool("get_weather", WEATHER)]
 
     message = ask(server, tools=tools, tool_choice=choice).message
@@ -384,9 +380,7 @@ def test_a_tool_result_is_answered_in_text_that_quotes_it(server: Emulator) -> N
     turn = [user("The weather?"), assistant(tool_calls=[call("a", "get_weather")])]
     messages = [*turn, result("a", "Sunny, 21°C")]
 
-    message = ask(
-        server, messages=messages, tools=[tool("get_weather", WEATHER)]
-    ).message
+    message = ask(server, messages=messages, tools=[tool("get_weather", WEATHER)]).message
 
     assert "Sunny, 21°C" in message["content"]
 
@@ -415,9 +409,7 @@ def test_a_json_schema_is_filled(server: Emulator) -> None:
     wanted = {"name": "Joke", "schema": schema, "strict": True}
     form = {"type": "json_schema", "json_schema": wanted}
 
-    message = ask(
-        server, messages=[user("A 5 star joke")], response_format=form
-    ).message
+    message = ask(server, messages=[user("A 5 star joke")], response_format=form).message
 
     assert json.loads(message["content"]) == {"setup": "an example setup", "stars": 5}
 
@@ -461,11 +453,7 @@ def test_a_stream_begins_with_the_role_and_ends_with_the_figures(
 def test_one_chunk_carries_the_end_of_reasoning_and_the_first_text(
     server: Emulator,
 ) -> None:
-    both = [
-        d
-        for d in ask(server, stream=True).deltas
-        if {"reasoning", "content"} <= d.keys()
-    ]
+    both = [d for d in ask(server, stream=True).deltas if {"reasoning", "content"} <= d.keys()]
 
     assert len(both) == 1
 
@@ -680,9 +668,7 @@ def test_an_image_cerebras_cannot_see_is_refused(
         ("llama3.1-8b", "model_archived"),
     ],
 )
-def test_a_model_that_is_not_there_is_404(
-    server: Emulator, model: str, code: str
-) -> None:
+def test_a_model_that_is_not_there_is_404(server: Emulator, model: str, code: str) -> None:
     answer = ask(server, model=model)
 
     assert (answer.status, answer.json["code"]) == (404, code)
@@ -694,9 +680,7 @@ def test_a_model_that_is_not_there_is_404(
     [{"messages": [user("x" * 600_000)]}, {"max_completion_tokens": 131_072}],
     ids=["a long prompt", "a large budget"],
 )
-def test_what_does_not_fit_the_context_is_refused(
-    server: Emulator, extra: Json
-) -> None:
+def test_what_does_not_fit_the_context_is_refused(server: Emulator, extra: Json) -> None:
     answer = ask(server, **extra)
 
     assert answer.status == 400
@@ -998,9 +982,7 @@ def test_a_reset_connection_is_reset(server: Emulator) -> None:
 def test_a_connection_can_break_before_any_byte(server: Emulator, how: Any) -> None:
     server.script(Cut(None, how))
 
-    with pytest.raises(
-        (RemoteDisconnected, ConnectionResetError, urllib.error.URLError)
-    ):
+    with pytest.raises((RemoteDisconnected, ConnectionResetError, urllib.error.URLError)):
         ask(server)
 
 
@@ -1148,9 +1130,7 @@ async def test_connections_are_counted(server: Emulator) -> None:
 @pytest.mark.parametrize(
     "act", [Stall(2), Stall(None), Reply(delay=60), Reply(pace=1)], ids=repr
 )
-async def test_a_client_that_goes_away_is_noticed_at_once(
-    server: Emulator, act: Act
-) -> None:
+async def test_a_client_that_goes_away_is_noticed_at_once(server: Emulator, act: Act) -> None:
     server.script(act)
 
     with pytest.raises(TimeoutError):

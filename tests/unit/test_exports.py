@@ -72,8 +72,6 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 def test_importing_the_class_leaves_the_transport_for_the_first_call() -> None:
-    modules = modules_after(
-        "from langchain_cerebras_inference import ChatCerebrasInference"
-    )
+    modules = modules_after("from langchain_cerebras_inference import ChatCerebrasInference")
 
     assert not {"aiohttp", "tenacity", f"{package.__name__}.emulator"} & modules

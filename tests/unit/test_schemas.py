@@ -43,9 +43,7 @@ def test_a_tool_without_arguments_has_its_one_strict_form() -> None:
 
 
 def test_objects_that_are_silent_are_closed() -> None:
-    assert inner(an_object(a=TEXT)) == an_object(a=TEXT) | {
-        "additionalProperties": False
-    }
+    assert inner(an_object(a=TEXT)) == an_object(a=TEXT) | {"additionalProperties": False}
 
 
 def test_what_the_subset_has_stays_in_its_order() -> None:
@@ -203,9 +201,7 @@ def test_what_strict_cannot_say_is_in_the_description() -> None:
 
 
 def test_examples_reach_the_model() -> None:
-    assert (
-        inner(TEXT | {"examples": ["a", "b"]})["description"] == "(examples ['a', 'b'])"
-    )
+    assert inner(TEXT | {"examples": ["a", "b"]})["description"] == "(examples ['a', 'b'])"
 
 
 def test_unknown_keywords_mean_nothing_and_are_dropped() -> None:
@@ -305,9 +301,7 @@ def test_references_that_double_at_every_step_end_soon() -> None:
         f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(50)
     }
 
-    assert not is_strict(
-        {"$ref": "#/$defs/d0"}, **{"$defs": definitions | {"d50": TEXT}}
-    )
+    assert not is_strict({"$ref": "#/$defs/d0"}, **{"$defs": definitions | {"d50": TEXT}})
 
 
 def nested(levels: int) -> Schema:
@@ -444,9 +438,7 @@ def is_valid(instance: Any, schema: Schema) -> bool:
         return bool(instance >= schema.get("minimum", instance))
     if isinstance(instance, dict):
         named = schema["properties"]
-        return set(
-            schema.get("required", [])
-        ) <= instance.keys() <= named.keys() and all(
+        return set(schema.get("required", [])) <= instance.keys() <= named.keys() and all(
             is_valid(value, named[name]) for name, value in instance.items()
         )
     if isinstance(instance, list):
@@ -515,9 +507,7 @@ def objects(draw: st.DrawFn, cases: st.SearchStrategy[Case]) -> Case:
 
 def arrays(case: Case) -> Case:
     schema, instances = case
-    return {"type": "array", "items": schema, "maxItems": 2}, st.lists(
-        instances, max_size=2
-    )
+    return {"type": "array", "items": schema, "maxItems": 2}, st.lists(instances, max_size=2)
 
 
 def pairs(case: tuple[Case, Case]) -> Case:
@@ -575,9 +565,7 @@ values = st.recursive(
     | st.booleans()
     | st.integers(-1, 2)
     | st.sampled_from(["object", "string", "array", "#", "#/properties/type", "type"]),
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(keywords, inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keywords, inner, max_size=4),
     max_leaves=12,
 )
 
