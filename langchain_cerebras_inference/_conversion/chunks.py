@@ -7,10 +7,10 @@ chunk alone, because core adds up what it finds twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessageChunk
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_cerebras_inference._conversion import arguments, construct, deltas, responses
@@ -68,12 +68,32 @@ def to_chunk(kind: str, value: Any, logprobs: dict[str, Any] | None) -> ChatGene
     elif kind is deltas.REASONING:
         chunk = construct.chunk("", {"reasoning_content": value})
     else:
-        message = AIMessageChunk(
-            content="",
-            tool_call_chunks=value,
-            response_metadata={"model_provider": responses.PROVIDER},
-        )
-        chunk = ChatGenerationChunk(message=message)
+        chunk = fragments_chunk(value)
     if logprobs:
         chunk.message.response_metadata.update(logprobs)
+    return chunk
+
+
+def fragments_chunk(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
+    """Make the chunk of some fragments of tool calls.
+
+    Core tries to read each as a whole call, again without its last character until it
+    can. What does not begin an object never becomes one, so that it need not try.
+    """
+    if any((each["args"] or "").lstrip()[:1] in {"", "{"} for each in fragments):
+        message = AIMessageChunk(
+            content="",
+            tool_call_chunks=fragments,
+            response_metadata={"model_provider": responses.PROVIDER},
+        )
+        return ChatGenerationChunk(message=message)
+    chunk = construct.chunk("", {})
+    chunk.message.model_fields_set.discard("additional_kwargs")
+    message = cast("AIMessageChunk", chunk.message)
+    message.tool_calls = []
+    message.tool_call_chunks = fragments
+    message.invalid_tool_calls = [
+        invalid_tool_call(name=each["name"], args=each["args"], id=each["id"], error=None)
+        for each in fragments
+    ]
     return chunk

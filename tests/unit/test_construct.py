@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
+from langchain_cerebras_inference._conversion import responses
+from langchain_cerebras_inference._conversion.chunks import fragments_chunk
 from langchain_cerebras_inference._conversion.construct import bare, chunk, validated
 
 SEEN_AS: list[Callable[[ChatGenerationChunk], Any]] = [
@@ -67,3 +70,25 @@ def test_chunks_share_nothing() -> None:
 
 def test_with_this_core_chunks_are_built_the_cheap_way() -> None:
     assert chunk is bare
+
+
+ARGS = st.text(alphabet='{}[]":, \\n\\ab1', max_size=12) | st.text(max_size=6)
+
+
+@pytest.mark.parametrize("seen", SEEN_AS)
+@given(args=st.lists(ARGS, min_size=1, max_size=2), name=st.sampled_from([None, "f"]))
+def test_fragments_of_calls_are_chunks_as_core_makes_them(
+    seen: Callable[[ChatGenerationChunk], Any], args: list[str], name: str | None
+) -> None:
+    fragments = [
+        tool_call_chunk(name=name, args=text, id=name, index=at) for at, text in enumerate(args)
+    ]
+    message = AIMessageChunk(
+        content="",
+        tool_call_chunks=fragments,
+        response_metadata={"model_provider": responses.PROVIDER},
+    )
+
+    one, other = fragments_chunk(fragments), ChatGenerationChunk(message=message)
+
+    assert seen(one) == seen(other)
