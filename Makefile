@@ -12,10 +12,10 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 INSTALL := pip install -qq --disable-pip-version-check
 VENVS := .venv .venv-demo
 
-.PHONY: help demo test lint format live lock clean
+.PHONY: help demo test test-browser lint format live lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv-demo/ready ## See it work, with no key: the answers come from an emulator
 	@.venv-demo/bin/python examples/demo.py
@@ -23,6 +23,9 @@ demo: .venv-demo/ready ## See it work, with no key: the answers come from an emu
 test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
 	.venv/bin/pytest -n 2 --disable-socket --allow-unix-socket tests/unit
 	.venv/bin/pytest -n 2 tests/integration
+
+test-browser: .venv/ready ## Read what real browsers hold, those that are installed
+	.venv/bin/pytest -m browser tests/integration
 
 lint: .venv/ready ## Check format, style, types and the lock
 	$(POETRY) check --lock
