@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.messages.tool import tool_call_chunk
 
-from langchain_cerebras_inference._conversion import arguments, responses
+from langchain_cerebras_inference._conversion import arguments, responses, thinking, usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference import _wire
     from langchain_cerebras_inference._conversion.tools import Names
 
-TEXT, REASONING, CALLS = "text", "reasoning", "calls"
+TEXT, REASONING, CALLS = thinking.TEXT, thinking.REASONING, "calls"
 
 Piece: TypeAlias = tuple[str, Any, dict[str, Any] | None]
 """What was added: its kind, the text or the fragments, their log probabilities."""
@@ -62,6 +62,8 @@ class DeltaReader:
         self._by_index: dict[Any, OpenCall] = {}
         self._reply: dict[str, Any] = {}
         self._finish_reason: str | None = None
+        self._opening: thinking.Opening | None = thinking.Opening()
+        self._has_reasoned = False
 
     def read(self, events: list[_wire.Reply]) -> list[Piece]:
         """Read events that came together.
@@ -83,7 +85,7 @@ class DeltaReader:
     def usage(self) -> UsageMetadata | None:
         """The usage of the whole answer."""
         with responses.reading():
-            return responses.to_usage(self._reply.get("usage"))
+            return usage.to_usage(self._reply.get("usage"))
 
     def metadata(self) -> dict[str, Any]:
         """The metadata of the whole answer."""
@@ -103,19 +105,42 @@ class DeltaReader:
         delta = choice.get("delta") or {}
         before = len(pieces)
         if reasoning := delta.get("reasoning"):
+            self._has_reasoned = True
             pieces.append((REASONING, responses.checked(reasoning), None))
         if content := delta.get("content"):
-            pieces.append((TEXT, responses.checked(content), None))
+            if self._opening:
+                pieces += self._read_opening(self._opening, responses.checked(content))
+            else:
+                pieces.append((TEXT, responses.checked(content), None))
         if calls := delta.get("tool_calls"):
             fragments = [each for call in calls for each in self._read_call(call)]
             if fragments:
                 pieces.append((CALLS, fragments, None))
+        if finish_reason := choice.get("finish_reason"):
+            pieces += self._read_finish(responses.checked(finish_reason))
         if choice.get("logprobs") or choice.get("reasoning_logprobs"):
             # The end of the sequence has one and no text.
             kind, value, _ = pieces.pop() if len(pieces) > before else (TEXT, "", None)
             pieces.append((kind, value, _logprobs_of(choice)))
-        if finish_reason := choice.get("finish_reason"):
-            self._finish_reason = responses.checked(finish_reason)
+
+    def _read_opening(self, opening: thinking.Opening, content: str) -> list[Piece]:
+        """Content before the first text: without a field, it may begin with thoughts."""
+        if self._has_reasoned:
+            said = [*opening.rest(), (TEXT, content)]
+        else:
+            said = opening.read(content)
+        if any(kind is TEXT for kind, _ in said):
+            self._opening = None
+        return [(kind, value, None) for kind, value in said]
+
+    def _read_finish(self, finish_reason: str) -> list[Piece]:
+        """The end; an answer that came to it without a word is explained once."""
+        rest = self._opening.rest() if self._opening else []
+        is_silent = self._opening and not self.calls and TEXT not in dict(rest)
+        if is_silent and self._finish_reason is None:
+            responses.explain_silence(finish_reason)
+        self._finish_reason = finish_reason
+        return [(kind, value, None) for kind, value in rest]
 
     # --- tool calls ----------------------------------------------------------------------
 

@@ -1,34 +1,33 @@
-"""A whole reply → message, usage, metadata.
+"""A whole reply → message and metadata.
 
 The metadata's words are the same for a stream, whose last chunk uses the functions here.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import (
-    InputTokenDetails,
-    OutputTokenDetails,
-    UsageMetadata,
-)
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic_core import to_json
 
-from langchain_cerebras_inference._conversion import arguments
+from langchain_cerebras_inference._conversion import arguments, thinking, usage
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_core.messages import InvalidToolCall, ToolCall
+    from langchain_core.messages.ai import UsageMetadata
 
     from langchain_cerebras_inference import _wire
     from langchain_cerebras_inference._conversion.tools import Names
+
+logger = logging.getLogger("langchain_cerebras_inference")
 
 PROVIDER = "cerebras"
 
@@ -87,10 +86,10 @@ def to_result(
         CerebrasProtocolError: If the reply has values of other types than the wire.
     """
     with reading():
-        usage = to_usage(reply.get("usage"))
+        cost = usage.to_usage(reply.get("usage"))
         metadata = to_metadata(reply, headers)
         generations = [
-            _to_generation(choice, names, usage if place == 0 else None, metadata)
+            _to_generation(choice, names, cost if place == 0 else None, metadata)
             for place, choice in enumerate(reply["choices"])
         ]
     return ChatResult(
@@ -98,24 +97,13 @@ def to_result(
     )
 
 
-def to_usage(usage: _wire.Usage | None) -> UsageMetadata | None:
-    """Make LangChain's usage; reasoning and cached tokens are parts of the totals."""
-    if not usage:
-        return None
-    prompt = usage.get("prompt_tokens") or 0
-    completion = usage.get("completion_tokens") or 0
-    made = UsageMetadata(
-        input_tokens=prompt,
-        output_tokens=completion,
-        total_tokens=usage.get("total_tokens") or prompt + completion,
-    )
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    if cached is not None:
-        made["input_token_details"] = InputTokenDetails(cache_read=cached)
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    if thought is not None:
-        made["output_token_details"] = OutputTokenDetails(reasoning=thought)
-    return made
+def explain_silence(finish_reason: str | None) -> None:
+    """Say what helps where an answer has neither text nor calls."""
+    if finish_reason == "length":
+        logger.warning(
+            "the answer is empty: reasoning used up its tokens; raise max_tokens, or"
+            " lower reasoning_effort"
+        )
 
 
 def to_metadata(
@@ -127,7 +115,7 @@ def to_metadata(
         value = reply.get(name)
         if isinstance(value, kind):
             metadata[known_as] = value
-    if speed := _tokens_per_second(reply):
+    if speed := usage.to_speed(reply):
         metadata["tokens_per_second"] = speed
     if headers is not None:
         metadata["headers"] = {
@@ -148,19 +136,24 @@ def to_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
 def _to_generation(
     choice: _wire.Choice,
     names: Names,
-    usage: UsageMetadata | None,
+    cost: UsageMetadata | None,
     metadata: Mapping[str, Any],
 ) -> ChatGeneration:
     message = choice["message"]
     info = to_choice_metadata(choice)
     valid, invalid = _to_tool_calls(message, names, choice.get("finish_reason"))
     reasoning = checked(message.get("reasoning") or "")
+    content = message.get("content") or ""
+    if not reasoning and isinstance(content, str):
+        reasoning, content = thinking.split(content)
+    if not (content or valid or invalid):
+        explain_silence(choice.get("finish_reason"))
     made = AIMessage(
-        content=message.get("content") or "",
+        content=content,
         additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
         tool_calls=valid,
         invalid_tool_calls=invalid,
-        usage_metadata=usage,
+        usage_metadata=cost,
         response_metadata={**metadata, **info},
     )
     return ChatGeneration(message=made, generation_info=info)
@@ -199,9 +192,3 @@ def to_text(given: Any) -> str:
     if given is None:
         return ""
     return given if isinstance(given, str) else to_json(given).decode()
-
-
-def _tokens_per_second(reply: Mapping[str, Any]) -> float | None:
-    tokens = (reply.get("usage") or {}).get("completion_tokens")
-    seconds = (reply.get("time_info") or {}).get("completion_time")
-    return round(tokens / seconds, 1) if tokens and seconds else None

@@ -10,8 +10,8 @@ from langchain_cerebras_inference._conversion.responses import (
     to_metadata,
     to_result,
     to_text,
-    to_usage,
 )
+from langchain_cerebras_inference._conversion.usage import to_usage
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 
