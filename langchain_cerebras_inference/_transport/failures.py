@@ -6,6 +6,7 @@ They are never chained: some of them carry the request, and with it the key.
 from __future__ import annotations
 
 import ssl
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -32,20 +33,20 @@ def silence(seconds: float) -> CerebrasTimeoutError:
     )
 
 
-def to_error(error: BaseException, url: str, connect_timeout: float) -> CerebrasError:
-    host = url.split("/")[2]
+def to_error(
+    error: BaseException, url: str, proxy: str | None, connect_timeout: float
+) -> CerebrasError:
+    """What kept a request to `url` from being answered."""
+    host, setting = _place(error, url, proxy)
     if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return _tls_error(error, host)
+        return _tls_error(error, host, setting)
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return CerebrasConnectionError(
-            f"The proxy refused the way to {host} ({error.status}); check proxy.",
-            is_retryable=error.status >= 500,
-        )
+        return refused_by_proxy(error.status, proxy)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return CerebrasConnectionError("The proxy cannot be reached; check proxy.")
+        return CerebrasConnectionError(f"The proxy {host} cannot be reached; check proxy.")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return CerebrasConnectionError(
-            f"The name of {host} cannot be resolved; check base_url and the network."
+            f"The name of {host} cannot be resolved; check {setting} and the network."
         )
     if isinstance(error, TimeoutError):
         return CerebrasTimeoutError(f"No connection to {host} within {connect_timeout:g} s.")
@@ -55,11 +56,30 @@ def to_error(error: BaseException, url: str, connect_timeout: float) -> Cerebras
     return CerebrasConnectionError(f"No connection to {host}: {reason}.")
 
 
-def _tls_error(error: BaseException, host: str) -> CerebrasError:
+def refused_by_proxy(status: int, proxy: str | None) -> CerebrasError:
+    where = urlsplit(proxy).netloc if proxy else "a proxy on the way"
+    what = "the user and password for" if status == 407 else "proxy, which is"
+    return CerebrasConnectionError(
+        f"The proxy refused to pass the request on ({status}); check {what} {where}.",
+        status=status,
+        is_retryable=status >= 500,
+    )
+
+
+def _place(error: BaseException, url: str, proxy: str | None) -> tuple[str, str]:
+    """Where it failed, and the setting that names that place: the server or the proxy."""
+    there = urlsplit(proxy or "")
+    address = getattr(error, "host", None), getattr(error, "port", None)
+    if address == (there.hostname, there.port or (443 if there.scheme == "https" else 80)):
+        return there.netloc, "proxy"
+    return urlsplit(url).netloc, "base_url"
+
+
+def _tls_error(error: BaseException, host: str, setting: str) -> CerebrasError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CerebrasConnectionError(
             f"The certificate of {host} does not verify; for a CA of your own set verify"
             " to its bundle, or SSL_CERT_FILE.",
             is_retryable=False,
         )
-    return CerebrasConnectionError(f"TLS with {host} failed; is base_url right?")
+    return CerebrasConnectionError(f"TLS with {host} failed; is {setting} right?")

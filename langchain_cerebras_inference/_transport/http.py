@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from langchain_cerebras_inference._transport import failures, sessions
+from langchain_cerebras_inference._transport import failures, sessions, ways
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
     CerebrasError,
@@ -82,18 +82,21 @@ async def send(
     """
     pool = await sessions.enter()
     attempt = Attempt(timeout)
+    proxy = ways.Proxy()
     try:
-        tls = await sessions.tls(route.verify) if url.startswith("https:") else True
+        is_secure = url.startswith("https:")
         proxy = pool.proxy_for(url, route.proxy)
+        is_plain = not is_secure and not (proxy.url or "").startswith("https:")
+        tls = True if is_plain else await ways.tls(route.verify)
         async with attempt.deadline:
             response = await pool.session(fresh=fresh).request(
                 method,
                 url,
-                headers=headers,
+                headers=headers if is_secure else {**headers, **proxy.headers},
                 data=io.BytesIO(body) if body and len(body) > _LARGEST_BYTES_BODY else body,
                 ssl=tls,
                 proxy=proxy.url,
-                proxy_auth=proxy.auth,
+                proxy_headers=proxy.headers,
                 skip_auto_headers=_AUTOMATIC,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_timeout),
@@ -101,12 +104,16 @@ async def send(
             )
     except _FAILURES as error:
         pool.leave()
-        failure = attempt.failure(error, url, route)
+        failure = attempt.failure(error, url, proxy.url, route.connect_timeout)
     except BaseException:
         pool.leave()
         raise
     else:
-        return Answer(response, pool, attempt, timeout)
+        answer = Answer(response, pool, attempt, timeout)
+        if response.status != 407:
+            return answer
+        answer.close()
+        failure = failures.refused_by_proxy(response.status, proxy.url)
     raise failure
 
 
@@ -128,10 +135,12 @@ class Attempt:
             self.ends_at = asyncio.get_running_loop().time() + self._seconds
             self.deadline.reschedule(self.ends_at)
 
-    def failure(self, error: BaseException, url: str, route: Route) -> CerebrasError:
+    def failure(
+        self, error: BaseException, url: str, proxy: str | None, connect_timeout: float
+    ) -> CerebrasError:
         if self._connected and isinstance(error, TimeoutError):
             return failures.silence(self._seconds)
-        failure = failures.to_error(error, url, route.connect_timeout)
+        failure = failures.to_error(error, url, proxy, connect_timeout)
         if self._reused and type(failure) is CerebrasConnectionError:
             return DeadConnectionError(str(failure))
         return failure

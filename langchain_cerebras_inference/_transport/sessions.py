@@ -13,13 +13,11 @@ import atexit
 import contextlib
 import functools
 import os
-import ssl
-import urllib.parse
-import urllib.request
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+
+from langchain_cerebras_inference._transport import ways
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,14 +31,6 @@ _EXIT_PATIENCE = 1.0
 
 _pools: dict[asyncio.AbstractEventLoop, Pool] = {}
 _inherited: list[Pool] = []
-_contexts: dict[tuple[bool | str, str | None, str | None], ssl.SSLContext] = {}
-
-
-class Proxy(NamedTuple):
-    """A proxy's URL without its credentials, and those."""
-
-    url: str | None = None
-    auth: aiohttp.BasicAuth | None = None
 
 
 class Pool:
@@ -50,7 +40,7 @@ class Pool:
         self._calls = 0
         self._is_retired = False
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        self._proxies: dict[tuple[str, str | None], Proxy] = {}
+        self._proxies: dict[tuple[str, str | None], ways.Proxy] = {}
         self._keeper: AsyncGenerator[None, None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -77,11 +67,11 @@ class Pool:
             self._sessions[fresh] = _make_session(force_close=fresh)
         return self._sessions[fresh]
 
-    def proxy_for(self, url: str, proxy: str | None) -> Proxy:
+    def proxy_for(self, url: str, proxy: str | None) -> ways.Proxy:
         """The way to `url`, worked out once for every origin."""
         origin = "/".join(url.split("/", 3)[:3])
         if (origin, proxy) not in self._proxies:
-            self._proxies[origin, proxy] = _find_proxy(origin, proxy)
+            self._proxies[origin, proxy] = ways.find_proxy(origin, proxy)
         return self._proxies[origin, proxy]
 
     async def keep(self) -> None:
@@ -143,28 +133,6 @@ async def let_go() -> None:
         await pool.retire()
 
 
-async def tls(verify: bool | str) -> ssl.SSLContext | bool:  # one setting
-    """The TLS context of a `verify` setting: made once a process, off the loop."""
-    if verify is False:
-        return False
-    key = (verify, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    if key not in _contexts:
-        _contexts[key] = await asyncio.to_thread(_make_context, verify)
-    return _contexts[key]
-
-
-def _make_context(verify: bool | str) -> ssl.SSLContext:
-    if isinstance(verify, bool):
-        return ssl.create_default_context()
-    path = Path(verify).expanduser()
-    if not path.exists():
-        msg = f"verify names a CA bundle that is not there: {str(path)!r}."
-        raise ValueError(msg)
-    if path.is_dir():
-        return ssl.create_default_context(capath=path)
-    return ssl.create_default_context(cafile=path)
-
-
 def _make_session(*, force_close: bool) -> aiohttp.ClientSession:
     keep_alive: dict[str, Any] = {} if force_close else {"keepalive_timeout": _KEEP_ALIVE}
     return aiohttp.ClientSession(
@@ -187,26 +155,6 @@ def _tracing() -> aiohttp.TraceConfig:
     config.on_connection_create_end.append(functools.partial(on_connection, reused=False))
     config.on_connection_reuseconn.append(functools.partial(on_connection, reused=True))
     return config
-
-
-def _find_proxy(origin: str, proxy: str | None) -> Proxy:
-    target = urllib.parse.urlsplit(origin)
-    if proxy is None and not urllib.request.proxy_bypass(target.netloc):
-        proxy = urllib.request.getproxies().get(target.scheme)
-    if not proxy:
-        return Proxy()
-    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme not in ("http", "https"):
-        msg = f"proxy must be http:// or https://, not {parts.scheme}://."
-        raise ValueError(msg)
-    host = parts.netloc.rpartition("@")[2]
-    url = urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
-    if parts.username is None:
-        return Proxy(url)
-    user, password = (
-        urllib.parse.unquote(each or "") for each in (parts.username, parts.password)
-    )
-    return Proxy(url, aiohttp.BasicAuth(user, password))
 
 
 class _Connector(aiohttp.TCPConnector):
