@@ -8,16 +8,17 @@ import pytest
 
 from langchain_cerebras_inference.emulator import Emulator
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 
 
 def programs() -> Iterator[tuple[str, str]]:
     """Name the section of every Python block, and give its text."""
     section = ""
-    text = README.read_text("utf-8")
     for found in re.finditer(
         r"^```python\n(?P<block>.*?)^```$|^```.*?^```$|^#+ (?P<section>.+?)$",
-        text,
+        TEXT,
         re.DOTALL | re.MULTILINE,
     ):
         section = found["section"] or section
@@ -43,12 +44,12 @@ def environment(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_python_block_is_found() -> None:
-    assert len(PROGRAMS) == README.read_text("utf-8").count("```python")
+    assert len(PROGRAMS) == TEXT.count("```python")
 
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_readme_runs_as_written_in(program: str, tmp_path: Path) -> None:
+def test_pages_run_as_written_in(program: str, tmp_path: Path) -> None:
     file = tmp_path / "test_block.py"
     file.write_text(program, "utf-8")
     runner = ["-m", "pytest", "-p", "no:asyncio"] if "\ndef test_" in program else []
