@@ -1,5 +1,6 @@
-# .venv is where the work is done; the demo has its own, smaller .venv-demo; and
-# Poetry lives apart in .tools, because its dependencies are not ours.
+# .venv is where the work is done; the demo has its own, smaller .venv-demo; whom the
+# benchmarks compare with live in .venv-bench; and Poetry lives apart in .tools, because
+# its dependencies are not ours.
 
 POETRY_VERSION := 2.5.1
 EXPORT_VERSION := 1.10.1
@@ -10,9 +11,9 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 TOOLS := .tools/poetry-$(POETRY_VERSION)-$(EXPORT_VERSION)
 POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 INSTALL := pip install -qq --disable-pip-version-check
-VENVS := .venv .venv-demo
+VENVS := .venv .venv-bench .venv-demo
 
-.PHONY: help demo test test-browser lint format live lock clean
+.PHONY: help demo test test-browser lint format live bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,17 +42,21 @@ format: .venv/ready ## Put the code in order
 live: .venv/ready ## Run the tests that talk to Cerebras; they need a credential
 	.venv/bin/pytest -m live tests
 
+bench: .venv-bench/ready ## Measure against others, side by side; half an hour
+	.venv-bench/bin/python -m benchmarks
+
 lock: $(TOOLS) ## Resolve the dependencies anew
 	$(POETRY) lock
 
 clean: ## Remove everything that was generated
-	rm -rf .venv .venv-demo .tools .coverage .coverage.* dist htmlcov
+	rm -rf $(VENVS) .tools .coverage .coverage.* dist htmlcov
 	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # `locked` stands for what poetry.lock says, `ready` for the project on top of it.
 
 .venv/locked: GROUPS := main,build,test,lint
+.venv-bench/locked: GROUPS := main,build,bench
 .venv-demo/locked: GROUPS := main,build,demo
 
 $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
