@@ -34,7 +34,11 @@ _MAX_ERROR_BYTES = 64 * 1024
 _AFTER_FINISH = 1.0
 """Seconds for what follows the finish: a usage event, `[DONE]`, the body's end."""
 
+_CUT = "The stream ended before its finish, so the answer is not whole; try again."
 _DONE = b"[DONE]"
+
+_SHORTEST_SECRET = 6
+"""A shorter one is in half of what a server says, and hidden there it would tell more."""
 
 
 class Judge:
@@ -47,7 +51,7 @@ class Judge:
 
     def __init__(self, model: str, secrets: list[str]) -> None:
         self._model = model
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = [each for each in secrets if len(each) >= _SHORTEST_SECRET]
 
     async def refusal(self, answer: Answer) -> CerebrasError:
         """The error an answer with another status than 200 is."""
@@ -64,15 +68,17 @@ class Judge:
         Raises:
             CerebrasError: If it is an error, or no JSON, or too large.
         """
-        raw = await answer.read(_MAX_REPLY_BYTES)
-        if len(raw) > _MAX_REPLY_BYTES:
-            raise CerebrasProtocolError(f"The answer has over {_MAX_REPLY_BYTES} bytes.")
         try:
+            raw = await answer.read(_MAX_REPLY_BYTES)
+            if len(raw) > _MAX_REPLY_BYTES:
+                raise CerebrasProtocolError(f"The answer has over {_MAX_REPLY_BYTES} bytes.")
             body = from_json(raw)
+        except CerebrasError as error:
+            raise _of(answer, error) from None
         except ValueError:
-            raise self.stranger(answer, raw) from None
+            raise self.stranger(answer, self.to_json_or_text(raw)) from None
         if _refusals.is_error(body):
-            raise self.error(answer, self.to_json_or_text(raw))
+            raise self.error(answer, self._masked(body))
         return body
 
     async def reply(self, answer: Answer) -> Reply:
@@ -84,7 +90,7 @@ class Judge:
         body = await self.json(answer)
         choices = body.get("choices") if isinstance(body, dict) else None
         if not isinstance(choices, list) or not choices:
-            raise self.stranger(answer, str(body).encode())
+            raise self.stranger(answer, body)
         return cast("Reply", body)
 
     def error(self, answer: Answer, body: Any) -> CerebrasError:
@@ -93,14 +99,13 @@ class Judge:
         known = status if isinstance(status, int) and not isinstance(status, bool) else None
         return _refusals.to_error(known, body, answer.headers, model=self._model)
 
-    def stranger(self, answer: Answer, raw: bytes) -> CerebrasError:
+    def stranger(self, answer: Answer, body: Any) -> CerebrasError:
         """The error for what is not of this API at all."""
-        body = self.to_json_or_text(raw)
-        kind = answer.headers.get("content-type", "no content type")
+        body = self._masked(body)
+        kind = self._masked(answer.headers.get("content-type", "no content type"))
         return CerebrasProtocolError(
-            f"Status {answer.status} came with {kind} and no answer:"
-            f" {_refusals.quoted(body)!r}."
-            " Is base_url right, or does a proxy answer for it?",
+            f"Status {answer.status} came with {_refusals.quoted(kind)} and no answer:"
+            f" {_refusals.quoted(body)!r}. Is base_url right, or does a proxy answer for it?",
             status=answer.status,
             body=body,
             request_id=_refusals.request_id(answer.headers),
@@ -109,12 +114,21 @@ class Judge:
     def to_json_or_text(self, raw: bytes) -> Any:
         """A body for an error's attributes, without the request's own secrets."""
         text = raw.decode("utf-8", "replace")
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
         try:
-            return from_json(text)
+            return self._masked(from_json(text))
         except ValueError:
-            return text
+            return self._masked(text)
+
+    def _masked(self, body: Any) -> Any:
+        """Decoded JSON, masked within its strings, where nothing is escaped any more."""
+        if isinstance(body, dict):
+            return {self._masked(name): self._masked(body[name]) for name in body}
+        if isinstance(body, list):
+            return [self._masked(each) for each in body]
+        if isinstance(body, str):
+            for secret in self._secrets:
+                body = body.replace(secret, "***")
+        return body
 
 
 class Events:
@@ -191,7 +205,7 @@ class Events:
         if _refusals.is_error(body) or isinstance(data, ErrorData):
             raise self._judge.error(self.answer, body)
         if not isinstance(body, dict) or body.get("choices"):
-            raise self._judge.stranger(self.answer, data)
+            raise self._judge.stranger(self.answer, body)
         return cast("Reply", {**body, "choices": []})
 
     def _rest(self) -> list[Reply]:
@@ -200,7 +214,7 @@ class Events:
         whole = [data for data in self._decoder.close() if _is_json(data)]
         events = self._judged(whole)
         if not self._is_finished:
-            self._fail(_cut(self.answer))
+            self._fail(CerebrasConnectionError(_CUT))
         return events
 
     def _finish(self) -> None:
@@ -212,7 +226,7 @@ class Events:
         """Keep the error until what came before it has been read."""
         self._is_over = True
         if self._failure is None and not self._is_finished:
-            self._failure = error
+            self._failure = _of(self.answer, error)
 
 
 def says_something(event: Reply) -> bool:
@@ -234,8 +248,8 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def _cut(answer: Answer) -> CerebrasError:
-    return CerebrasConnectionError(
-        "The stream ended before its finish, so the answer is not whole; try again.",
-        request_id=_refusals.request_id(answer.headers),
-    )
+def _of(answer: Answer, error: CerebrasError) -> CerebrasError:
+    """An error that came after the headers says which answer it ended."""
+    error.status = error.status or answer.status
+    error.request_id = error.request_id or _refusals.request_id(answer.headers)
+    return error

@@ -178,7 +178,7 @@ class CerebrasClient:
             kind = answer.headers.get("content-type", "text/event-stream")
             if not kind.startswith("text/event-stream"):
                 body = await judge.json(answer)
-                raise judge.stranger(answer, str(body).encode())
+                raise judge.stranger(answer, body)
             events = Events(answer, judge)
             while batch := await events.read():
                 if any(map(says_something, batch)):
