@@ -129,6 +129,8 @@ def _asked(name: str, uri: str, host: str) -> list[dict[str, Any]]:
     query = _FIREFOX_QUERY if name == "firefox" else _CHROMIUM_QUERY
     with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_PATIENCE)) as connection:
         connection.row_factory = sqlite3.Row
+        # sqlite's own error would quote what is no text.
+        connection.text_factory = lambda data: data.decode(errors="surrogateescape")
         return [dict(row) for row in connection.execute(query, (host,))]
 
 

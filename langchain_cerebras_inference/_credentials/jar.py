@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Iterable
 from http.cookiejar import Cookie
 from pathlib import Path
@@ -13,6 +15,7 @@ from langchain_cerebras_inference._credentials.cookies import Chosen
 from langchain_cerebras_inference.errors import CerebrasCookieError
 
 _MOST_BYTES = 16 * 1024 * 1024
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _SUFFIXES = (".txt", ".json")
 
 
@@ -36,7 +39,7 @@ def _choose(text: str, url: str) -> Chosen:
         case "json":
             return _some(exports.parse(text, _host_of(url)), url, "what was given")
         case "file":
-            return _from_file(Path(text).expanduser(), url)
+            return _from_file(Path(os.path.expanduser(text)), url)  # noqa: PTH111 # never raises
     name = text.partition(":")[2].strip().lower()
     return _from_browser(name, url) if name else _from_any_browser(url)
 
@@ -44,11 +47,11 @@ def _choose(text: str, url: str) -> Chosen:
 def _from_file(path: Path, url: str) -> Chosen:
     try:
         text = _read(path)
-    except FileNotFoundError:
-        raise ValueError(f"no such file{_shown(path)}.") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text.") from None
     except OSError as error:
+        if error.errno in _ABSENT:
+            raise ValueError(f"no such file{_shown(path)}.") from None
         raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
     try:
         found = exports.parse(text, _host_of(url))
@@ -67,7 +70,8 @@ def _read(path: Path) -> str:
 
 def _shown(path: Path) -> str:
     """A path's name, unless it may be a cookie's value that was taken for a file's name."""
-    if path.suffix in _SUFFIXES or (path.parent.is_dir() and path.parent != Path.cwd()):
+    is_alone = path.parent == Path.cwd() or not os.path.isdir(path.parent)  # noqa: PTH112
+    if path.suffix in _SUFFIXES or not is_alone:
         return f": {path}"
     return "; a header would have the form name=value"
 

@@ -240,10 +240,10 @@ def test_two_hundred_first_calls_from_four_loops_and_threads_make_one_exchange(
         await asyncio.gather(*(model.ainvoke("Hello!") for _ in range(45)))
 
     with ThreadPoolExecutor(24) as threads:
-        loops = [threads.submit(asyncio.run, many()) for _ in range(4)]
-        calls = [threads.submit(model.invoke, "Hello!") for _ in range(20)]
-        for each in [*loops, *calls]:
-            each.result()
+        for _ in range(4):
+            threads.submit(asyncio.run, many())
+        for _ in range(20):
+            threads.submit(model.invoke, "Hello!")
 
     assert len(exchanges(server)) == 1
     assert len(server.requests) == 201
@@ -274,6 +274,9 @@ def expired(server: Emulator, home: Path) -> Given:
 UNUSABLE: dict[str, tuple[Callable[[Emulator, Path], Given], str]] = {
     "a file that is missing": (lambda _, home: home / "a.txt", "no such file: .*a.txt"),
     "a name that may be a value": (lambda _, __: "SECRET", "no such file; a header would"),
+    "a long value": (lambda _, __: "SECRET" * 100, "no such file; a header would"),
+    "a value with slashes": (lambda _, __: "SECRET/SECRET", "no such file; a header would"),
+    "nobody's home": (lambda _, __: "~nobody-here/a.txt", "no such file: ~nobody-here/a.txt"),
     "a directory": (lambda _, home: home, "cannot be read .*directory"),
     "a file that is no text": (
         lambda _, home: written(home, "a.txt", "").write_bytes(b"\xff\xfe") and home / "a.txt",

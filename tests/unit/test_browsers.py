@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from langchain_cerebras_inference._credentials.browsers import installed, read
+from langchain_cerebras_inference._credentials.cookies import choose
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lays files out as Linux does")
 
@@ -198,6 +199,19 @@ def test_a_broken_database_is_told_in_words(content: bytes, home: Path) -> None:
 
     with pytest.raises(ValueError, match="the cookies of chromium cannot be read"):
         read("chromium", HOST)
+
+
+def test_a_value_that_is_no_text_is_not_quoted(home: Path) -> None:
+    path = firefox(home / ".mozilla/firefox/a.default/cookies.sqlite", (HOST, "a", "1"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE moz_cookies SET value = CAST(x'53454352455480' AS TEXT)")
+        connection.commit()
+
+    [cookie] = read("firefox", HOST)
+
+    with pytest.raises(ValueError, match="'a' cannot be sent") as caught:
+        choose([cookie], f"https://{HOST}/")
+    assert "SECRET" not in str(caught.value)
 
 
 def test_nothing_is_written_beside_the_database_or_elsewhere(
