@@ -7,6 +7,8 @@ Source: https://inference-docs.cerebras.ai/capabilities/image-understanding
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ THOUGHTS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_c
 _CALLS = frozenset(
     {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call"}
 )
+_SHOWN = frozenset(
+    {"text", "image", "image_url", "audio", "input_audio", "video", "file", "media"}
+)
+"""Blocks that a reader would miss: to leave one out would change what was said."""
+
 _SEEN_FORMATS = ("data:image/png;base64,", "data:image/jpeg;base64,")
 
 
@@ -28,6 +35,17 @@ def to_text(content: str | list[Any]) -> str:
     return "".join(
         _text_of(block) for block in content if _type_of(block) not in THOUGHTS | _CALLS
     )
+
+
+def to_speech(content: str | list[Any]) -> str:
+    """The text of an assistant's turn.
+
+    What another provider's server did in it, a search say, is no word of the assistant's
+    and is left out.
+    """
+    if isinstance(content, str):
+        return content
+    return to_text([each for each in content if _type_of(each) in _SHOWN or _says(each)])
 
 
 def to_parts(content: str | list[Any]) -> str | list[dict[str, Any]]:
@@ -59,6 +77,10 @@ def _text_of(block: Any) -> str:
     raise ValueError(msg)
 
 
+def _says(block: Mapping[str, Any]) -> bool:
+    return isinstance(block.get("text") or block.get("refusal"), str)
+
+
 def _is_image(block: Any) -> bool:
     return _type_of(block) in {"image", "image_url"}
 
@@ -76,7 +98,14 @@ def _image_url(block: Mapping[str, Any]) -> str:
     if encoded is not None:
         url = f"data:{block.get('mime_type') or 'image/jpeg'};base64,{encoded}"
     url = url or block.get("url")
+    if isinstance(url, str):
+        url = url.replace("data:image/jpg;", "data:image/jpeg;", 1)
     if not isinstance(url, str) or not url.startswith(_SEEN_FORMATS):
         msg = "Cerebras takes images as base64 PNG or JPEG data, not by URL or file id."
         raise ValueError(msg)
+    try:
+        base64.b64decode(url.partition(",")[2], validate=True)
+    except binascii.Error as error:
+        msg = f"the data of an image is no base64: {error}."
+        raise ValueError(msg) from None
     return url

@@ -21,7 +21,7 @@ from langchain_core.messages import (
 from pydantic_core import to_json
 
 from langchain_cerebras_inference import _catalogue
-from langchain_cerebras_inference._conversion import arguments, content, tools
+from langchain_cerebras_inference._conversion import arguments, content, order, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def to_wire(
         except ValueError as error:
             msg = f"messages[{place}] ({message.type}): {error}"
             raise ValueError(msg) from None
-    return _in_tool_order(wire) if ordered else wire
+    return order.in_tool_order(wire, messages) if ordered else wire
 
 
 def _to_wire_message(
@@ -110,7 +110,7 @@ def _role_of(message: BaseMessage) -> _wire.Role:
 def _to_wire_assistant(
     message: AIMessage, model: str, *, replay_reasoning: bool
 ) -> _wire.Message:
-    text = content.to_text(message.content)
+    text = content.to_speech(message.content)
     thoughts = reasoning_of(message) if replay_reasoning else ""
     calls = _to_wire_calls(message)
     wire: _wire.Message = {"role": "assistant"}
@@ -146,12 +146,15 @@ def reasoning_of(message: AIMessage) -> str:
 
 def _thought(block: Mapping[str, Any]) -> str:
     for key in ("reasoning", "thinking", "reasoning_content", "text"):
-        if isinstance(block.get(key), str):
-            return str(block[key])
-    summary = block.get("summary")
-    if not isinstance(summary, list):
+        said = block.get(key)
+        if isinstance(said, str):
+            return said
+        if isinstance(said, dict):
+            return _thought(said)
+    parts = block.get("summary") or block.get("content")
+    if not isinstance(parts, list):
         return ""
-    return "".join(str(each.get("text", "")) for each in summary if isinstance(each, dict))
+    return "".join(str(each.get("text", "")) for each in parts if isinstance(each, dict))
 
 
 def _to_wire_calls(message: AIMessage) -> list[_wire.ToolCall]:
@@ -171,41 +174,3 @@ def _call(call: Mapping[str, Any], encoded: str) -> _wire.ToolCall:
         "type": "function",
         "function": {"name": name, "arguments": encoded or "{}"},
     }
-
-
-# --- order -------------------------------------------------------------------------------
-
-
-def _in_tool_order(wire: list[_wire.Message]) -> list[_wire.Message]:
-    """Put each tool message directly behind the call it answers, in the calls' order."""
-    if not any(each["role"] == "tool" or "tool_calls" in each for each in wire):
-        return wire
-    ordered: list[_wire.Message] = []
-    rest = list(enumerate(wire))
-    while rest:
-        place, message = rest.pop(0)
-        if message["role"] == "tool":
-            msg = (
-                f"messages[{place}] (tool) answers {message['tool_call_id']!r}, which is"
-                " no open tool call before it."
-            )
-            raise ValueError(msg)
-        ordered.append(message)
-        for call in message.get("tool_calls", []):
-            ordered.append(_take_answer(rest, call, place))
-    return ordered
-
-
-def _take_answer(
-    rest: list[tuple[int, _wire.Message]], call: _wire.ToolCall, place: int
-) -> _wire.Message:
-    for index, (_, message) in enumerate(rest):
-        if message.get("tool_calls"):
-            break
-        if message["role"] == "tool" and message["tool_call_id"] == call["id"]:
-            return rest.pop(index)[1]
-    msg = (
-        f"messages[{place}] (ai) calls {call['function']['name']!r} ({call['id']!r}), and"
-        " no tool message answers it before the next call; add one."
-    )
-    raise ValueError(msg)

@@ -69,6 +69,9 @@ def to_request(
         ValueError: If an argument is unknown, two exclude each other, or a message or
             value cannot be said to Cerebras.
     """
+    if not messages:
+        msg = "there is no message; Cerebras answers to at least one."
+        raise ValueError(msg)
     given = _known(arguments)
     merged = {**settings, **given}
     model = merged["model"] = _catalogue.resolve(merged["model"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from langchain_cerebras_inference._conversion.content import to_parts, to_text
+from langchain_cerebras_inference._conversion.content import to_parts, to_speech, to_text
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 JPEG = "data:image/jpeg;base64,/9j/4AAQ"
@@ -75,6 +75,8 @@ def test_what_is_no_text_is_refused_by_its_type(block: Any, kind: str) -> None:
         ({"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}, PNG),
         ({"type": "image", "base64": "/9j/4AAQ"}, JPEG),
         ({"type": "image", "url": PNG}, PNG),
+        ({"type": "image", "base64": "/9j/4AAQ", "mime_type": "image/jpg"}, JPEG),
+        ({"type": "image_url", "image_url": JPEG.replace("jpeg", "jpg")}, JPEG),
         (
             {
                 "type": "image",
@@ -122,6 +124,39 @@ def test_an_image_in_any_shape_goes_as_data(block: dict[str, Any], url: str) -> 
 def test_an_image_that_is_no_data_is_refused(block: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Cerebras takes images as base64 PNG or JPEG data"):
         to_parts([block])
+
+
+@pytest.mark.parametrize("data", ["no base64", "iVBORw0KGgo", "iVBORw0K\nGgo="])
+def test_an_image_whose_data_is_no_base64_is_refused(data: str) -> None:
+    with pytest.raises(ValueError, match="the data of an image is no base64"):
+        to_parts([{"type": "image", "base64": data, "mime_type": "image/png"}])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Ahoy", "Ahoy"),
+        (["A", {"type": "text", "text": "hoy"}], "Ahoy"),
+        ([{"type": "refusal", "refusal": "I won't."}], "I won't."),
+        ([{"type": "web_search_call", "id": "x"}, {"type": "text", "text": "Ahoy"}], "Ahoy"),
+        ([{"type": "server_tool_call", "name": "f"}], ""),
+        ([{"type": "non_standard", "value": {"text": "x"}}], ""),
+        ([{"type": "thinking", "thinking": "Hm."}], ""),
+    ],
+)
+def test_what_a_server_did_beside_it_is_no_word_of_the_assistants(
+    content: Any, text: str
+) -> None:
+    assert to_speech(content) == text
+
+
+@pytest.mark.parametrize(
+    "block",
+    [{"type": "image_url", "image_url": PNG}, {"type": "audio"}, {"type": "text"}, {}, 5],
+)
+def test_what_an_assistant_said_is_not_left_out(block: Any) -> None:
+    with pytest.raises(ValueError, match="block cannot be sent to Cerebras as text"):
+        to_speech([block])
 
 
 def test_blocks_are_not_changed() -> None:

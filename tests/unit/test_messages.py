@@ -206,6 +206,8 @@ def test_a_turn_may_be_reasoning_alone() -> None:
         AIMessage([{"type": "thinking", "thinking": "Is it?", "signature": "x"}]),
         AIMessage([{"type": "reasoning_content", "reasoning_content": "Is it?"}]),
         AIMessage([{"type": "reasoning", "summary": [{"text": "Is it?"}, "x"]}]),
+        AIMessage([{"type": "reasoning", "summary": [], "content": [{"text": "Is it?"}]}]),
+        AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "Is it?"}}]),
         AIMessage(
             [
                 {"type": "redacted_thinking", "data": "x"},
@@ -382,7 +384,7 @@ CALLS = AIMessage("call", tool_calls=[call("f", "a"), call("g", "b")])
         ),
         (
             [CALLS, answer("a"), answer("b"), CALLS, answer("b"), answer("a")],
-            ["call", "a", "b", "call", "a", "b"],
+            ["call", "a", "b", "call", "a_2", "b_2"],
         ),
     ],
 )
@@ -414,6 +416,93 @@ def test_what_does_not_belong_together_is_refused_by_place(
 ) -> None:
     with pytest.raises(ValueError, match=what):
         to_wire(messages, model=GPT)
+
+
+def ids_of(*messages: BaseMessage) -> list[str]:
+    return [
+        id_
+        for each in to_wire(messages, model=GPT)
+        for id_ in (
+            [each["tool_call_id"]]
+            if each["role"] == "tool"
+            else [call["id"] for call in each.get("tool_calls", [])]
+        )
+    ]
+
+
+def calls(*ids: str | None) -> AIMessage:
+    return AIMessage("", tool_calls=[call("f", id_) for id_ in ids])
+
+
+@pytest.mark.parametrize(
+    ("messages", "ids"),
+    [
+        ([calls("a"), answer("a"), calls("a"), answer("a")], ["a", "a", "a_2", "a_2"]),
+        (
+            [calls("a"), answer("a")] * 3,
+            ["a", "a", "a_2", "a_2", "a_3", "a_3"],
+        ),
+        (
+            [calls("a_2"), answer("a_2"), *[calls("a"), answer("a")] * 2],
+            ["a_2", "a_2", "a", "a", "a_3", "a_3"],
+        ),
+        (
+            [calls("a"), answer("a"), calls("a_2"), answer("a_2"), calls("a"), answer("a")],
+            ["a", "a", "a_2", "a_2", "a_3", "a_3"],
+        ),
+        ([calls("a", "a"), answer("a"), answer("a")], ["a", "a_2", "a", "a_2"]),
+        ([calls(None), answer("")], ["call", "call"]),
+        (
+            [calls("", None), answer(""), answer(""), calls(""), answer("")],
+            ["call", "call_2", "call", "call_2", "call_3", "call_3"],
+        ),
+    ],
+)
+def test_a_call_has_an_id_of_its_own_and_its_answer_has_it_too(
+    messages: list[BaseMessage], ids: list[str]
+) -> None:
+    assert ids_of(*messages) == ids
+
+
+def test_a_longer_history_begins_with_the_same_ids() -> None:
+    turn: list[BaseMessage] = [calls("a", None), answer(""), answer("a")]
+
+    shorter, longer = ids_of(*turn * 2), ids_of(*turn * 3)
+
+    assert longer[: len(shorter)] == shorter
+
+
+BROKEN = {"name": "f", "args": '{"x":', "id": "a", "error": None, "type": "invalid_tool_call"}
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        (AIMessage("", invalid_tool_calls=[BROKEN]), {"content": ""}),
+        (AIMessage("Well.", invalid_tool_calls=[BROKEN]), {"content": "Well."}),
+        (
+            AIMessage(
+                "",
+                invalid_tool_calls=[BROKEN],
+                additional_kwargs={"reasoning_content": "Hm."},
+            ),
+            {"reasoning": "Hm."},
+        ),
+    ],
+)
+def test_a_broken_call_that_nobody_answered_stays_at_home(
+    message: AIMessage, kept: dict[str, str]
+) -> None:
+    wire, _ = to_wire([message, HumanMessage("So?")], model=GPT)
+
+    assert wire == {"role": "assistant", **kept}
+
+
+def test_a_broken_call_that_was_answered_goes_back_with_its_answer() -> None:
+    message = AIMessage("", tool_calls=[call("g", "b")], invalid_tool_calls=[BROKEN])
+
+    assert ids_of(message, answer("a"), answer("b")) == ["b", "a", "b", "a"]
+    assert ids_of(message, answer("b")) == ["b", "b"]
 
 
 def test_order_is_left_alone_where_it_does_not_matter() -> None:
