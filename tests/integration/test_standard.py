@@ -1,5 +1,7 @@
+import base64
 from typing import Any, Literal
 
+import httpx
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -17,8 +19,14 @@ Detail = Literal[
 ]
 
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
+    "rkJggg=="
+)
+
+
 class OnEmulator(ChatModelIntegrationTests):
-    """All that Cerebras can do, but for images: that test downloads one."""
+    """All that every model of Cerebras can do."""
 
     server: Emulator
 
@@ -74,6 +82,40 @@ class TestJsonSchema(OnEmulator):
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "json_schema"}
+
+
+class TestSight(TestJsonSchema):
+    """A model that sees images, as data but not by their address."""
+
+    @pytest.fixture(autouse=True)
+    def _picture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The suite downloads a picture; here it gets one without a network."""
+        picture = httpx.Response(200, content=PNG)
+        monkeypatch.setattr(httpx, "get", lambda *_args, **_options: picture)
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {**super().chat_model_params, "model": "qwen-3.8-27b"}
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_urls(self) -> bool:
+        return False
+
+    @property
+    def model_override_value(self) -> str:
+        return "gpt-oss-120b"
+
+
+class TestVersion1(TestSight):
+    """Content as a list of blocks, in and out."""
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {**super().chat_model_params, "output_version": "v1"}
 
 
 class TestFunctionCalling(OnEmulator):

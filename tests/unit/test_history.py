@@ -326,7 +326,7 @@ others = (
 messages = humans | systems | assistants | tools | others
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     history=st.lists(messages, max_size=5) | st.lists(humans, max_size=2),
     replays=st.booleans(),
@@ -368,7 +368,7 @@ def conversations(draw: st.DrawFn) -> list[BaseMessage]:
     return history
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(history=conversations(), model=st.sampled_from([GPT, QWEN]))
 def test_a_conversation_in_which_every_call_is_answered_is_taken(
     history: list[BaseMessage], model: str
@@ -381,7 +381,7 @@ def test_a_conversation_in_which_every_call_is_answered_is_taken(
     assert sent.count("tool") == sum(isinstance(each, ToolMessage) for each in history)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(turns=st.lists(conversations(), min_size=2, max_size=3))
 def test_a_conversation_that_goes_on_begins_with_the_same_bytes(
     turns: list[list[BaseMessage]],
