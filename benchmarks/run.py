@@ -11,6 +11,10 @@ from benchmarks.rows import ROWS, Row
 
 _QUICK_ROUNDS = 2
 
+_ENOUGH = 3
+_BUDGET = 5.0
+"""Seconds a subject may take in one row once it has given enough figures."""
+
 
 @dataclass
 class Results:
@@ -52,17 +56,20 @@ async def _measure(
     wanted = [each for each in row.subjects if each in workers]
     rounds = min(row.rounds, _QUICK_ROUNDS) if results.is_quick else row.rounds
     size = row.quick_size if results.is_quick else row.size
+    spent = dict.fromkeys(wanted, 0.0)
     for at in range(-row.warm_up, rounds):
         for subject in list(wanted):
+            begun = time.perf_counter()
             try:
                 value = await _figure(row, subject, f"{url}/{row.workload}", size, workers)
             except Broken as error:
                 failures[subject] = str(error)
                 value = None
-            if value is None:
-                wanted.remove(subject)
-            elif at >= 0:
+            spent[subject] += time.perf_counter() - begun
+            if value is not None and at >= 0:
                 figures.setdefault(subject, []).append(value)
+            if value is None or (at + 1 >= _ENOUGH and spent[subject] > _BUDGET):
+                wanted.remove(subject)
     for subject, values in figures.items():
         _say(f"    {subject:20} {row.best(values):12,.2f}")
     for subject, words in failures.items():
