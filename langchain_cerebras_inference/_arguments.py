@@ -39,7 +39,7 @@ class Arguments(TypedDict, total=False):
     top_logprobs: int | None
     frequency_penalty: float | None
     presence_penalty: float | None
-    logit_bias: Mapping[str, float] | None
+    logit_bias: Mapping[str, float] | Mapping[int, float] | None
     user: str | None
     max_tokens: int | None
     max_completion_tokens: int | None
@@ -88,6 +88,33 @@ CREDENTIALS = {
 """Fields that sign in → the variables they are taken from otherwise."""
 
 
+_RESPONSES = "it is of OpenAI's Responses API, which Cerebras has not"
+_CLIENTS = "calls go over aiohttp; see proxy, verify, connect_timeout and default_headers"
+
+FOREIGN = {
+    "model_kwargs": "give what was in it as fields; for what has none there is extra_body",
+    "cerebras_proxy": "use proxy",
+    "openai_api_key": "use api_key",
+    "openai_api_base": "use base_url",
+    "openai_proxy": "use proxy",
+    "openai_organization": "Cerebras knows no organizations; leave it out",
+    "organization": "Cerebras knows no organizations; leave it out",
+    "request_timeout": "use timeout",
+    "stream_chunk_timeout": "use timeout, which counts between events too",
+    "reasoning": "use reasoning_effort and reasoning_format",
+    "verbosity": "Cerebras has no such setting; ask for it in the prompt",
+    "prompt_cache_options": "caching needs none; for its key there is prompt_cache_key",
+    "disabled_params": "what is None is not sent; leave it out",
+    "tiktoken_model_name": "get_num_tokens needs no tokenizer; leave it out",
+    "default_query": "Cerebras takes no query; leave it out",
+    **dict.fromkeys(["http_client", "http_async_client", "http_socket_options"], _CLIENTS),
+    **dict.fromkeys(["client", "async_client", "root_client", "root_async_client"], _CLIENTS),
+    **dict.fromkeys(["use_responses_api", "use_previous_response_id", "store"], _RESPONSES),
+    **dict.fromkeys(["context_management", "include", "truncation"], _RESPONSES),
+}
+"""Arguments of ChatCerebras 0.8.2 and ChatOpenAI 1.7.4 that are none here → what to do."""
+
+
 def to_fields(
     given: Mapping[str, Any], known: Mapping[str, Any], aliases: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -118,6 +145,8 @@ def to_fields(
 
 
 def _unknown(name: str, names: Sequence[str]) -> str:
+    if name in FOREIGN:
+        return f"There is no field {name!r}: {FOREIGN[name]}."
     near = difflib.get_close_matches(name, names, n=1)
     return f"There is no field {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
 

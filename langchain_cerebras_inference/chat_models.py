@@ -228,6 +228,13 @@ class ChatCerebrasInference(BaseChatModel):
     def _resolve_model(cls, value: str) -> str:
         return _catalogue.resolve(value)
 
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _read_logit_bias(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {str(token_id): bias for token_id, bias in value.items()}
+
     @field_validator("cerebras_api_key", mode="before")
     @classmethod
     def _strip_key(cls, value: Any) -> Any:

@@ -77,7 +77,7 @@ LINES = {
     "_conversion/blocks.py": 80,
     "_conversion/tokens.py": 60,
     "errors.py": 110,
-    "_arguments.py": 100,
+    "_arguments.py": 120,
     "_urls.py": 50,
     "_version.py": 20,
     "_catalogue.py": 150,
