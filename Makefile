@@ -13,7 +13,7 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 INSTALL := pip install -qq --disable-pip-version-check
 VENVS := .venv .venv-bench .venv-demo
 
-.PHONY: help demo test test-browser lint format live bench lock clean
+.PHONY: help demo test test-browser lint format live load bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ format: .venv/ready ## Put the code in order
 
 live: .venv/ready ## Run the tests that talk to Cerebras; they need a credential
 	.venv/bin/pytest -m live tests
+
+load: .venv/ready ## Run much at once, and for long, and print the figures; ten minutes
+	.venv/bin/pytest -m load -s tests/integration/test_load.py
 
 bench: .venv-bench/ready ## Measure against others, side by side; half an hour
 	.venv-bench/bin/python -m benchmarks
