@@ -13,8 +13,14 @@ from langchain_cerebras_inference.emulator import Emulator
 
 DATA = Path(__file__).parent / "data"
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("plain", deadline=None, database=None)
+# How long an example takes says more about the machine than about the code. To look
+# longer: EXAMPLES=100000 pytest tests/unit/test_hostile.py
+settings.register_profile(
+    "plain",
+    deadline=None,
+    database=None,
+    max_examples=int(os.environ.get("EXAMPLES", "100")),
+)
 settings.load_profile("plain")
 
 _SETTINGS = re.compile(

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.messages.tool import tool_call_chunk
 
-from langchain_cerebras_inference._conversion import arguments, responses, thinking, usage
+from langchain_cerebras_inference._conversion import (
+    arguments,
+    checks,
+    responses,
+    thinking,
+    usage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +78,7 @@ class DeltaReader:
             CerebrasProtocolError: If one has values of other types than the wire.
         """
         pieces: list[Piece] = []
-        with responses.reading():
+        with checks.reading():
             for event in events:
                 if event["choices"]:
                     self._read_choice(event["choices"][0], pieces)
@@ -84,12 +90,12 @@ class DeltaReader:
 
     def usage(self) -> UsageMetadata | None:
         """The usage of the whole answer."""
-        with responses.reading():
+        with checks.reading():
             return usage.to_usage(self._reply.get("usage"))
 
     def metadata(self) -> dict[str, Any]:
         """The metadata of the whole answer."""
-        with responses.reading():
+        with checks.reading():
             metadata = responses.to_metadata(self._reply, self._headers)
         return {**metadata, "finish_reason": self._finish_reason}
 
@@ -106,18 +112,18 @@ class DeltaReader:
         before = len(pieces)
         if reasoning := delta.get("reasoning"):
             self._has_reasoned = True
-            pieces.append((REASONING, responses.checked(reasoning), None))
+            pieces.append((REASONING, checks.text(reasoning), None))
         if content := delta.get("content"):
             if self._opening:
-                pieces += self._read_opening(self._opening, responses.checked(content))
+                pieces += self._read_opening(self._opening, checks.text(content))
             else:
-                pieces.append((TEXT, responses.checked(content), None))
+                pieces.append((TEXT, checks.text(content), None))
         if calls := delta.get("tool_calls"):
             fragments = [each for call in calls for each in self._read_call(call)]
             if fragments:
                 pieces.append((CALLS, fragments, None))
         if finish_reason := choice.get("finish_reason"):
-            pieces += self._read_finish(responses.checked(finish_reason))
+            pieces += self._read_finish(checks.text(finish_reason))
         if choice.get("logprobs") or choice.get("reasoning_logprobs"):
             # The end of the sequence has one and no text.
             kind, value, _ = pieces.pop() if len(pieces) > before else (TEXT, "", None)
@@ -147,8 +153,8 @@ class DeltaReader:
     def _read_call(self, fragment: _wire.ToolCall) -> list[ToolCallChunk]:
         """One fragment of a call; nothing where it says nothing new."""
         function = fragment.get("function") or {}
-        name = responses.checked(function.get("name") or "")
-        id_ = responses.checked(fragment.get("id") or "")
+        name = checks.text(function.get("name") or "")
+        id_ = checks.text(fragment.get("id") or "")
         text = responses.to_text(function.get("arguments"))
         call = self._call_for(fragment.get("index"), id_, name, text)
         is_new = call is None
@@ -232,7 +238,7 @@ def _merged(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
 
 def _logprobs_of(choice: _wire.Choice) -> dict[str, Any]:
     return {
-        name: value
+        name: checks.logprobs(value)
         for name, value in choice.items()
         if name in {"logprobs", "reasoning_logprobs"} and value
     }

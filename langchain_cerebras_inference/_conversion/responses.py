@@ -6,8 +6,6 @@ The metadata's words are the same for a stream, whose last chunk uses the functi
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -15,8 +13,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic_core import to_json
 
-from langchain_cerebras_inference._conversion import arguments, thinking, usage
-from langchain_cerebras_inference.errors import CerebrasProtocolError
+from langchain_cerebras_inference._conversion import arguments, checks, thinking, usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,28 +47,6 @@ _USEFUL_HEADERS = (
 )
 
 
-@contextmanager
-def reading() -> Iterator[None]:
-    """Raise the one error for an answer that has values of other types than the wire."""
-    try:
-        yield
-    except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
-        raise CerebrasProtocolError(
-            f"The answer has values of the wrong type ({error}); is base_url Cerebras'?"
-        ) from None
-
-
-def checked(value: Any) -> str:
-    """Text that came, checked where nothing else would notice that it is none.
-
-    Raises:
-        TypeError: If it is none.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where text belongs")
-    return value
-
-
 def to_result(
     reply: _wire.Reply, names: Names, headers: Mapping[str, str] | None = None
 ) -> ChatResult:
@@ -85,7 +60,7 @@ def to_result(
     Raises:
         CerebrasProtocolError: If the reply has values of other types than the wire.
     """
-    with reading():
+    with checks.reading():
         cost = usage.to_usage(reply.get("usage"))
         metadata = to_metadata(reply, headers)
         generations = [
@@ -142,7 +117,7 @@ def _to_generation(
     message = choice["message"]
     info = to_choice_metadata(choice)
     valid, invalid = _to_tool_calls(message, names, choice.get("finish_reason"))
-    reasoning = checked(message.get("reasoning") or "")
+    reasoning = checks.text(message.get("reasoning") or "")
     content = message.get("content") or ""
     if not reasoning and isinstance(content, str):
         reasoning, content = thinking.split(content)

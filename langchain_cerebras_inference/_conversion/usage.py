@@ -10,6 +10,8 @@ from langchain_core.messages.ai import (
     UsageMetadata,
 )
 
+from langchain_cerebras_inference._conversion import checks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,19 +22,19 @@ def to_usage(usage: _wire.Usage | None) -> UsageMetadata | None:
     """Make LangChain's usage; reasoning and cached tokens are parts of the totals."""
     if not usage:
         return None
-    prompt = usage.get("prompt_tokens") or 0
-    completion = usage.get("completion_tokens") or 0
+    prompt = checks.count(usage.get("prompt_tokens"))
+    completion = checks.count(usage.get("completion_tokens"))
     made = UsageMetadata(
         input_tokens=prompt,
         output_tokens=completion,
-        total_tokens=usage.get("total_tokens") or prompt + completion,
+        total_tokens=checks.count(usage.get("total_tokens")) or prompt + completion,
     )
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
     if cached is not None:
-        made["input_token_details"] = InputTokenDetails(cache_read=cached)
+        made["input_token_details"] = InputTokenDetails(cache_read=checks.count(cached))
     thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     if thought is not None:
-        made["output_token_details"] = OutputTokenDetails(reasoning=thought)
+        made["output_token_details"] = OutputTokenDetails(reasoning=checks.count(thought))
     return made
 
 
