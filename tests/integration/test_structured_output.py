@@ -99,8 +99,8 @@ def server(running: Emulator) -> Emulator:
 
 
 def is_the_joke(answer: Any, schema: Any) -> bool:
-    if isinstance(schema, type) and not issubclass(schema, dict):
-        return isinstance(answer, schema) and bool(answer.setup and answer.punchline)
+    if schema in (Joke, OlderJoke):
+        return type(answer) is schema and bool(answer.setup and answer.punchline)
     return isinstance(answer, dict) and answer.keys() == {"setup", "punchline"}
 
 

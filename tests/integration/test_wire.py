@@ -156,7 +156,7 @@ def test_several_answers_come_whole_even_in_a_graph_that_streams(server: Emulato
     def node(state: MessagesState) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
 
-    graph = StateGraph(MessagesState).add_node(node).set_entry_point("node").compile()
+    graph: Any = StateGraph(MessagesState).add_node(node).set_entry_point("node").compile()
     [(message, _)] = graph.stream({"messages": ["Hello!"]}, stream_mode="messages")
 
     assert isinstance(message, AIMessage)
@@ -322,7 +322,7 @@ def enabled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_init_chat_model_knows_the_provider_once_it_is_enabled(
     enabled: None, server: Emulator
 ) -> None:
-    where = {"base_url": server.base_url, "api_key": server.api_key}
+    where: dict[str, Any] = {"base_url": server.base_url, "api_key": server.api_key}
 
     model = init_chat_model("cerebras:gpt-oss-120b", temperature=0, **where)
     configurable: Any = init_chat_model(configurable_fields=("model",), **where)
