@@ -1,0 +1,123 @@
+"""What counts as silence, on a clock that runs two hundred times as fast."""
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+
+from langchain_cerebras_inference import CerebrasTimeoutError, ChatCerebrasInference
+from langchain_cerebras_inference.emulator import Emulator, Reply, Stall
+from tests.integration.styles import collected
+
+T = TypeVar("T")
+
+HURRY = 200
+
+
+class HurriedSelector(selectors.DefaultSelector):
+    """Waits a two-hundredth of what it is asked to."""
+
+    def select(self, timeout: float | None = None) -> Any:
+        return super().select(timeout and timeout / HURRY)
+
+
+class HurriedLoop(asyncio.SelectorEventLoop):
+    """A loop on which a second of waiting is 200 s."""
+
+    def __init__(self) -> None:
+        super().__init__(HurriedSelector())
+
+    def time(self) -> float:
+        return time.monotonic() * HURRY
+
+
+def hurried(work: Coroutine[Any, Any, T]) -> tuple[T, float]:
+    """Run `work`; its result, and the seconds it took by the loop's clock."""
+
+    async def timed() -> tuple[T, float]:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        result = await work
+        return result, clock() - started
+
+    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        return runner.run(timed())
+
+
+SENTENCE = " ".join(f"word{number}" for number in range(60))
+"""22 events of it."""
+
+
+def test_a_stream_of_four_hundred_seconds_is_whole(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(content=SENTENCE, pace=0.1))  # 20 s on that clock
+
+    chunks, took = hurried(collected(model.astream("Hello!")))
+
+    assert "".join(chunk.text for chunk in chunks) == SENTENCE
+    assert took > 400
+
+
+def test_a_whole_answer_of_four_hundred_seconds_is_whole(server: Emulator) -> None:
+    server.script(Reply(content=SENTENCE, delay=2))
+    model = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key, timeout=600)
+
+    answer, took = hurried(model.ainvoke("Hello!"))
+
+    assert answer.text == SENTENCE
+    assert took > 400
+
+
+@pytest.mark.parametrize("comments", [False, True])
+def test_silence_ends_after_a_minute_by_default(comments: bool, server: Emulator) -> None:
+    server.script(Stall(after=2, comments=comments, every=0.05))
+    model = ChatCerebrasInference(
+        base_url=server.base_url, api_key=server.api_key, max_retries=0
+    )
+
+    async def work() -> float:
+        with pytest.raises(CerebrasTimeoutError, match="for 60 s"):
+            await collected(model.astream("Hello!"))
+        return 0
+
+    _, took = hurried(work())
+
+    assert 60 <= took < 120
+
+
+# --- many at once -------------------------------------------------------------------
+
+MANY = 150
+"""More than the hundred connections that aiohttp allows unless it is told otherwise."""
+
+
+async def asked_together(model: ChatCerebrasInference) -> list[Any]:
+    answers: list[Any] = await model.abatch(["Hello!"] * MANY)
+    return answers
+
+
+async def streamed_together(model: ChatCerebrasInference) -> list[Any]:
+    streams = (collected(model.astream("Hello!")) for _ in range(MANY))
+    return await asyncio.gather(*streams)
+
+
+@pytest.mark.parametrize("work", [asked_together, streamed_together])
+def test_nobody_waits_for_a_connection(
+    work: Callable[[ChatCerebrasInference], Coroutine[Any, Any, list[Any]]], server: Emulator
+) -> None:
+    server.script(*[Reply(delay=1.5)] * MANY)
+    model = ChatCerebrasInference(
+        base_url=server.base_url, api_key=server.api_key, timeout=20, max_retries=0
+    )
+    started = time.monotonic()
+
+    answers = asyncio.run(work(model))
+
+    times = [request.time for request in server.requests]
+    assert all(answers)
+    assert server.connections == MANY
+    assert max(times) - started < 1.5 + min(times) - started
