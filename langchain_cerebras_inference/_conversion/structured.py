@@ -21,7 +21,7 @@ from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic_core import from_json, to_json
 
-from langchain_cerebras_inference._conversion import schemas, tools
+from langchain_cerebras_inference._conversion import schemas, tools, validity
 
 _FENCES = (("```json", "```"), ("```", "```"))
 
@@ -78,11 +78,16 @@ def to_pipeline(
 ) -> Runnable[Any, Any]:
     """Follow a model with the parser of its answers, or with all there is to know."""
     target = schema if inspect.isclass(schema) and is_basemodel_subclass(schema) else None
+    is_checked = target is None and schema is not None
+    parser = StructuredParser(
+        target=target,
+        json_schema=to_json_schema(schema) if is_checked else None,
+        tool_name=tool_name,
+    )
     if not include_raw:
-        return llm | StructuredParser(target=target, tool_name=tool_name)
+        return llm | parser
     parts: dict[str, Runnable[Any, Any]] = {
-        wanted: itemgetter("raw")
-        | StructuredParser(target=target, tool_name=tool_name, wanted=wanted)
+        wanted: itemgetter("raw") | parser.model_copy(update={"wanted": wanted})
         for wanted in ("parsed", "parsing_error")
     }
     return RunnableMap(raw=llm) | RunnablePassthrough.assign(**parts)
@@ -93,6 +98,8 @@ class StructuredParser(BaseTransformOutputParser[Any]):
 
     target: Any = None
     """The pydantic class to make; `None` leaves the object as parsed."""
+    json_schema: dict[str, Any] | None = None
+    """What a whole object must fit where there is no class."""
     tool_name: str | None = None
     """The tool whose arguments are the answer; `None` reads the answer's text."""
     wanted: Literal["object", "parsed", "parsing_error"] = "object"
@@ -130,7 +137,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
 
     def _parse_whole(self, message: AIMessage) -> Any:
         try:
-            answer = self._made(self._object_of(message))
+            answer = self._made(self._checked(self._object_of(message)))
         except OutputParserException as error:
             if self.wanted == "object":
                 raise
@@ -148,6 +155,12 @@ class StructuredParser(BaseTransformOutputParser[Any]):
 
     def _object_of(self, message: AIMessage) -> Any:
         return self._arguments(message) if self.tool_name else _json_of(message)
+
+    def _checked(self, answer: Any) -> Any:
+        if self.json_schema and (fault := validity.fault_of(answer, self.json_schema)):
+            msg = f"The answer does not fit the schema: {fault}."
+            raise OutputParserException(msg, llm_output=str(answer))
+        return answer
 
     def _made(self, answer: Any) -> Any:
         if self.target is None or answer is None:

@@ -287,6 +287,20 @@ def test_calls_without_ids_can_be_answered_turn_after_turn(
     assert [message["tool_call_id"] for message in sent if message["role"] == "tool"] == ids
 
 
+@styles
+def test_a_conversation_goes_on_after_a_call_that_was_cut(style: str, server: Emulator) -> None:
+    cut = ToolCall("web.search", '{"query": "lla', id="a")
+    server.script(Reply(tool_calls=[cut], finish_reason="length"))
+    bound = model_of(server).bind_tools([DOTTED])
+
+    answer = STYLES[style](bound, "Hello!")
+    after = STYLES[style](bound, ["Hello!", answer, "Try again."])
+
+    assert answer.invalid_tool_calls
+    assert after.text
+    assert "tool_calls" not in server.requests[1].body["messages"][1]
+
+
 # --- beside the calls --------------------------------------------------------------------
 
 

@@ -57,6 +57,16 @@ def test_english_prose_is_four_to_five_characters_a_token() -> None:
     assert 4 <= len(prose) / estimate_tokens(prose) <= 5.5
 
 
+@pytest.mark.parametrize(
+    ("text", "recorded"), [("Test message", 69), ("What is the capital of France?", 74)]
+)
+def test_an_estimate_for_gpt_oss_is_near_what_was_recorded(text: str, recorded: int) -> None:
+    """Usage in the public recordings of dcdpr/jp and pydantic/pydantic-ai."""
+    estimated = estimate({"role": "user", "content": text})
+
+    assert estimated == pytest.approx(recorded, rel=0.2)
+
+
 def test_the_harmony_preamble_is_paid_once() -> None:
     assert estimate(USER) == 63 + 4 + 7
     assert estimate(USER, USER) - estimate(USER) == 4 + 7
