@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from langchain_cerebras_inference._conversion import arguments, checks, thinking, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import UsageMetadata
@@ -37,6 +37,13 @@ _KEPT = (
     ("time_info", "time_info", dict),
 )
 """What of a reply goes into the metadata: its name there, here, and its type."""
+
+_OF_CHOICE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("finish_reason", checks.text),
+    ("logprobs", checks.logprobs),
+    ("reasoning_logprobs", checks.logprobs),
+)
+"""What of a choice goes into the metadata, and what it must be."""
 
 _USEFUL_HEADERS = (
     "x-ratelimit-",
@@ -101,11 +108,7 @@ def to_metadata(
 
 def to_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
     """Make the metadata that belongs to one choice."""
-    return {
-        name: choice[name]
-        for name in ("finish_reason", "logprobs", "reasoning_logprobs")
-        if choice.get(name)
-    }
+    return {name: check(choice[name]) for name, check in _OF_CHOICE if choice.get(name)}
 
 
 def _to_generation(
@@ -118,8 +121,8 @@ def _to_generation(
     info = to_choice_metadata(choice)
     valid, invalid = _to_tool_calls(message, names, choice.get("finish_reason"))
     reasoning = checks.text(message.get("reasoning") or "")
-    content = message.get("content") or ""
-    if not reasoning and isinstance(content, str):
+    content = checks.text(message.get("content") or "")
+    if not reasoning:
         reasoning, content = thinking.split(content)
     if not (content or valid or invalid):
         explain_silence(choice.get("finish_reason"))

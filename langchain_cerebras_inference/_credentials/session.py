@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeGuard
 
@@ -25,7 +25,7 @@ _SIGN_IN = "Sign in at https://cloud.cerebras.ai and copy the cookies again."
 class Bearer:
     """A key, and whether it came from cookies."""
 
-    key: str
+    key: str = field(repr=False)
     is_demo: bool = False
     expires: datetime | None = None
 

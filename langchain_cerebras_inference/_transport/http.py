@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -43,7 +43,7 @@ class Route:
         connect_timeout: Seconds for name, connection and TLS together.
     """
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     verify: bool | str = True
     connect_timeout: float = 10.0
 

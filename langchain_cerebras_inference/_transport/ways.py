@@ -28,7 +28,7 @@ class Proxy:
     """
 
     url: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def find_proxy(origin: str, proxy: str | None) -> Proxy:

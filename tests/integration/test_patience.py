@@ -102,7 +102,8 @@ async def asked_together(model: ChatCerebrasInference) -> list[Any]:
 
 async def streamed_together(model: ChatCerebrasInference) -> list[Any]:
     streams = (collected(model.astream("Hello!")) for _ in range(MANY))
-    return await asyncio.gather(*streams)
+    answers: list[Any] = await asyncio.gather(*streams)
+    return answers
 
 
 @pytest.mark.parametrize("work", [asked_together, streamed_together])
