@@ -1,4 +1,5 @@
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -439,6 +440,47 @@ def test_an_agent_never_runs_a_tool_whose_arguments_are_cut(
 
     assert disk.written == []
     assert len(server.requests) == 1
+
+
+WHOLE_ARGUMENTS = (
+    '{"path": "a \\"b\\" \\u00e9.txt", "content": "[1, {\\\\", "force": false,'
+    ' "more": {"a": [-1.5e3, null, {}]}}'
+)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_an_agent_never_runs_a_tool_whose_arguments_are_cut_anywhere(
+    run: Callable[[Any], None], model: ChatCerebrasInference, server: Emulator
+) -> None:
+    json.loads(WHOLE_ARGUMENTS)
+    disk = Disk()
+    agent = disk.agent(model)
+
+    for cut in range(len(WHOLE_ARGUMENTS)):
+        call = ToolCall("write", WHOLE_ARGUMENTS[:cut])
+        server.script(Reply(tool_calls=[call], finish_reason="length"))
+        run(agent)
+
+    assert disk.written == []
+    assert len(server.requests) == len(WHOLE_ARGUMENTS)
+
+
+@pytest.mark.parametrize("run", [run_streamed, run_streamed_on_a_loop])
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_an_agent_never_runs_a_tool_whose_stream_is_cut_anywhere(
+    how: Any, run: Callable[[Any], None], impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    disk = Disk()
+    agent = disk.agent(impatient)
+    reply = Reply(tool_calls=[ToolCall("write", WHOLE_ARGUMENTS)])
+
+    for after in range(7):
+        server.script(Cut(after=after, how=how, reply=reply))
+        with pytest.raises(CerebrasConnectionError):
+            run(agent)
+
+    assert disk.written == []
+    assert len(server.requests) == 7
 
 
 @pytest.mark.parametrize("run", RUNS)
