@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -9,6 +10,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
@@ -227,6 +229,25 @@ def test_an_error_in_a_node_is_the_callers(
 
     with pytest.raises(CerebrasConnectionError):
         streamed(graph_of(model), QUESTION)
+
+
+@pytest.mark.parametrize("ran", [run, arun])
+def test_a_checkpoint_gives_back_what_was_said_and_the_next_turn_goes_on(
+    ran: Callable[[Graph], list[BaseMessage]], model: ChatCerebrasInference, server: Emulator
+) -> None:
+    agent = create_agent(model, [get_weather], checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    bound = agent.with_config(thread)
+
+    first = ran(bound)
+    kept = bound.get_state(thread).values["messages"]
+    second = ran(bound)
+
+    assert kept == first
+    assert json.loads(json.dumps([each.model_dump() for each in first]))
+    assert second[: len(first)] == first
+    asked = server.requests[-1].body["messages"]
+    assert [each.get("reasoning") is not None for each in asked].count(True) >= 2
 
 
 # --- events -------------------------------------------------------------------------

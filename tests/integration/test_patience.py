@@ -7,10 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import RunnableConfig
 
 from langchain_cerebras_inference import CerebrasTimeoutError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator, Reply, Stall
-from tests.integration.styles import collected
+from tests.integration.styles import STYLES, collected
 
 T = TypeVar("T")
 
@@ -122,3 +124,35 @@ def test_nobody_waits_for_a_connection(
     assert all(answers)
     assert server.connections == MANY
     assert max(times) - started < 1.5 + min(times) - started
+
+
+@pytest.mark.parametrize("style", ["batch", "abatch"])
+def test_no_more_go_out_together_than_is_allowed(style: str, server: Emulator) -> None:
+    server.script(*[Reply(delay=0.1)] * 6)
+    model = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
+    config: RunnableConfig = {"max_concurrency": 2}
+
+    if style == "batch":
+        model.batch(["Hello!"] * 6, config)
+    else:
+        asyncio.run(model.abatch(["Hello!"] * 6, config))
+
+    times = [request.time for request in server.requests]
+    assert len(times) == 6
+    assert all(third - first > 0.05 for first, third in zip(times, times[2:], strict=False))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_rate_limiter_is_obeyed(style: str, server: Emulator) -> None:
+    limiter = InMemoryRateLimiter(
+        requests_per_second=10, check_every_n_seconds=0.01, max_bucket_size=1
+    )
+    model = ChatCerebrasInference(
+        base_url=server.base_url, api_key=server.api_key, rate_limiter=limiter
+    )
+
+    for _ in range(3):
+        STYLES[style](model, "Hello!")
+
+    first, _, third = (request.time for request in server.requests)
+    assert third - first > 0.15
