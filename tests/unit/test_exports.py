@@ -1,8 +1,10 @@
 """The public names, and what it costs to ask for them."""
 
+import ast
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +77,16 @@ def test_importing_the_class_leaves_the_transport_for_the_first_call() -> None:
     modules = modules_after("from langchain_cerebras_inference import ChatCerebrasInference")
 
     assert not {"aiohttp", "tenacity", f"{package.__name__}.emulator"} & modules
+
+
+@pytest.mark.parametrize("path", sorted(Path(package.__file__).parent.rglob("*.py")))
+def test_nothing_private_of_langchain_is_imported(path: Path) -> None:
+    imports = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+
+    others = [name for name in imports if name.startswith(("langchain_core", "langchain."))]
+    assert [name for name in others if "._" in name] == []
