@@ -160,6 +160,13 @@ def _tracing() -> aiohttp.TraceConfig:
 class _Connector(aiohttp.TCPConnector):
     """A connection pool that can also be closed where its loop cannot run."""
 
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        """Drop what is not kept at once: TLS would wait for the other side's good-bye."""
+        is_dropped = should_close or self._force_close or protocol.should_close
+        if is_dropped and not self._closed and protocol.transport is not None:
+            protocol.transport.abort()
+        super()._release(key, protocol, should_close=should_close)
+
     def bury(self) -> None:
         for connections in self._conns.values():
             for protocol, _ in connections:

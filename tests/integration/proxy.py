@@ -60,6 +60,10 @@ class _Server:
     def origin(self) -> str:
         return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self.port}"
 
+    @property
+    def open_connections(self) -> int:
+        return len(self._handlers)
+
     def _run(self) -> None:
         asyncio.run(self._listen(), debug=False)
 
@@ -93,13 +97,21 @@ class _Server:
 
 
 class Proxy(_Server):
-    """Tunnels CONNECT, passes on requests for whole URLs, and may want a password."""
+    """Tunnels CONNECT, passes on requests for whole URLs, and may want a password.
+
+    What servers say is passed on `lag` seconds later.
+    """
 
     def __init__(
-        self, *, credentials: str | None = None, ssl_context: ssl.SSLContext | None = None
+        self,
+        *,
+        credentials: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        lag: float = 0,
     ) -> None:
         super().__init__(ssl_context)
         self._credentials = credentials
+        self._lag = lag
 
     @property
     def address(self) -> str:
@@ -134,7 +146,7 @@ class Proxy(_Server):
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 upstream.write(head.to(url._replace(scheme="", netloc="").geturl()))
-            await _relay(reader, writer, upward, upstream)
+            await _relay(reader, writer, upward, upstream, self._lag)
 
     def _lets_in(self, head: Head) -> bool:
         if self._credentials is None:
@@ -179,11 +191,12 @@ async def _relay(
     writer: asyncio.StreamWriter,
     upward: asyncio.StreamReader,
     upstream: asyncio.StreamWriter,
+    lag: float = 0,
 ) -> None:
     """Pass everything on in both directions, until one of them ends."""
     ways = [
         asyncio.create_task(_pass_on(reader, upstream)),
-        asyncio.create_task(_pass_on(upward, writer)),
+        asyncio.create_task(_pass_on(upward, writer, lag)),
     ]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -193,7 +206,10 @@ async def _relay(
         await asyncio.gather(*ways, return_exceptions=True)
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lag: float = 0
+) -> None:
     while data := await reader.read(65536):
+        await asyncio.sleep(lag)
         writer.write(data)
         await writer.drain()

@@ -287,6 +287,21 @@ def test_a_stream_that_is_left_disconnects_through_the_proxy(
     assert server.requests[0].disconnected.wait(2)
 
 
+async def test_a_stream_that_is_left_over_tls_waits_for_no_good_bye(
+    secure: Emulator, authority: Authority
+) -> None:
+    secure.script(Reply(content="word " * 2000, pace=0.01))
+    with Proxy(lag=0.4) as slow:
+        model = model_of(secure, proxy=slow.origin, verify=authority.bundle)
+        stream = model.astream("Hello!")
+        await anext(stream)
+
+        await stream.aclose()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.2)
+
+        assert slow.open_connections == 0
+
+
 # --- passwords ----------------------------------------------------------------------
 
 
