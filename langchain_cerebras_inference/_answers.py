@@ -37,7 +37,7 @@ _AFTER_FINISH = 1.0
 _CUT = "The stream ended before its finish, so the answer is not whole; try again."
 _DONE = b"[DONE]"
 
-_SHORTEST_SECRET = 6
+_SHORTEST_SECRET = 8
 """A shorter one is in half of what a server says, and hidden there it would tell more."""
 
 
@@ -45,12 +45,12 @@ class Judge:
     """Judges the answers to one request.
 
     Args:
-        model: The model asked for, for the advice in errors.
+        request: What was asked, for the advice in errors.
         secrets: What must not be seen in an error, where a server echoes it.
     """
 
-    def __init__(self, model: str, secrets: list[str]) -> None:
-        self._model = model
+    def __init__(self, request: _refusals.Request, secrets: list[str]) -> None:
+        self._request = request
         self._secrets = [each for each in secrets if len(each) >= _SHORTEST_SECRET]
 
     async def refusal(self, answer: Answer) -> CerebrasError:
@@ -60,7 +60,7 @@ class Judge:
         except CerebrasError:  # cut off, but the status says enough
             raw = b""
         body = self.to_json_or_text(raw)
-        return _refusals.to_error(answer.status, body, answer.headers, model=self._model)
+        return _refusals.to_error(answer.status, body, answer.headers, self._request)
 
     async def json(self, answer: Answer) -> Any:
         """The JSON of an answer, unless it is an error.
@@ -97,7 +97,7 @@ class Judge:
         """The error a body is that came with status 200."""
         status = body.get("status_code") if isinstance(body, dict) else None
         known = status if isinstance(status, int) and not isinstance(status, bool) else None
-        return _refusals.to_error(known, body, answer.headers, model=self._model)
+        return _refusals.to_error(known, body, answer.headers, self._request)
 
     def stranger(self, answer: Answer, body: Any) -> CerebrasError:
         """The error for what is not of this API at all."""
@@ -173,7 +173,9 @@ class Events:
         try:
             found = self._decoder.feed(data)
         except EventTooLargeError as error:
-            raise CerebrasProtocolError(f"The stream is none: {error}.") from None
+            raise CerebrasProtocolError(
+                f"What comes is no stream of events: {error}."
+            ) from None
         if found or self._decoder.is_inside_event:
             self.answer.progressed()
         return self._judged(found) if found else []
@@ -206,7 +208,7 @@ class Events:
             raise self._judge.error(self.answer, body)
         if not isinstance(body, dict) or body.get("choices"):
             raise self._judge.stranger(self.answer, body)
-        return cast("Reply", {**body, "choices": []})
+        return cast("Reply", {**from_json(data), "choices": []})
 
     def _rest(self) -> list[Reply]:
         """The last event, where no blank line ended it; without a finish, the cut."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from langchain_cerebras_inference import _refusals
 from langchain_cerebras_inference._answers import Events, Judge, says_something
 from langchain_cerebras_inference._credentials.exchange import Exchange
 from langchain_cerebras_inference._credentials.keys import Keys
@@ -33,7 +34,6 @@ from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
     CerebrasError,
     CerebrasInvalidRequestError,
-    CerebrasRateLimitError,
 )
 
 if TYPE_CHECKING:
@@ -136,12 +136,14 @@ class CerebrasClient:
             answer.close()
         yield []
 
-    async def get(self, url: str, *, signed: bool = True) -> Any:
-        """Fetch JSON from this server, once."""
-        call = Call({"model": ""}, self._timeout, max_retries=0)
-        answer = await self._send(call, "GET", url, signed=signed)
-        with answer:
-            return await self._judge(call).json(answer)
+    async def get(self, url: str, *, signed: bool = True, max_retries: int = 0) -> Any:
+        """Fetch JSON from this server."""
+
+        async def attempt(call: Call) -> Any:
+            with await self._send(call, "GET", url, signed=signed) as answer:
+                return await self._judge(call).json(answer)
+
+        return await self._persist(Call({"model": ""}, self._timeout, max_retries), attempt)
 
     def complete_from_thread(self, call: Call) -> Reply:
         """`complete`, for code that is not async."""
@@ -216,6 +218,7 @@ class CerebrasClient:
             timeout=call.timeout,
             fresh=call.needs_fresh_connection,
         )
+        call.headers.clear()
         call.headers.update({name.lower(): value for name, value in answer.headers.items()})
         if answer.status == 200:
             return answer
@@ -241,8 +244,14 @@ class CerebrasClient:
         return self._compression
 
     def _judge(self, call: Call) -> Judge:
+        """Who judges what comes, knowing what was asked and what is secret."""
         keys = [call.bearer.key] if call.bearer else []
-        return Judge(call.payload["model"], [*keys, *self._given.values()])
+        request = _refusals.Request(
+            call.payload["model"],
+            with_demo_key=call.bearer is not None and call.bearer.is_demo,
+            reserves=lambda: _reserved_tokens(call.payload),
+        )
+        return Judge(request, [*keys, *self._given.values()])
 
     # --- trying again ------------------------------------------------------------------
 
@@ -250,7 +259,7 @@ class CerebrasClient:
         try:
             return await self._repairing(call, attempt)
         except CerebrasError as error:
-            if not call.max_retries or self._wait(call, error, 1) is None:
+            if not call.max_retries or not self._may_retry(error):
                 raise
             failure = error
         return await self._retrying(call, attempt, failure)
@@ -273,30 +282,29 @@ class CerebrasClient:
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            return self._wait(call, error, state.attempt_number) or 0.0
+            return self._wait(error, state.attempt_number)
 
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(call.max_retries + 1),
-            retry=tenacity.retry_if_exception(
-                lambda error: self._wait(call, error, 1) is not None
-            ),
+            retry=tenacity.retry_if_exception(self._may_retry),
             wait=wait,
             before_sleep=tenacity.before_sleep_log(logger, logging.DEBUG),
             reraise=True,
         )
         return await retrying(again)
 
-    def _wait(self, call: Call, error: BaseException | None, attempt: int) -> float | None:
-        """Seconds to wait before trying again; `None` where that will not help."""
+    def _may_retry(self, error: BaseException) -> bool:
+        """Whether sending again may help before the caller loses patience."""
         if not isinstance(error, CerebrasError) or not error.is_retryable:
-            return None
-        wait = error.retry_after
-        if wait is None and isinstance(error, CerebrasRateLimitError):
-            reserved = _reserved_tokens(call.payload)
-            wait = pacing.implied_wait(call.headers, error.code, reserved)
-        if wait is None:
-            wait = pacing.backoff(attempt, error.code)
-        return wait if wait <= self._max_retry_wait else None
+            return False
+        return (error.retry_after or 0.0) <= self._max_retry_wait
+
+    def _wait(self, error: BaseException | None, attempt: int) -> float:
+        """Seconds before the next attempt: as the server asks, else ever longer."""
+        if isinstance(error, CerebrasError) and error.retry_after is not None:
+            return error.retry_after
+        code = error.code if isinstance(error, CerebrasError) else None
+        return min(pacing.backoff(attempt, code), self._max_retry_wait)
 
     async def _repairing(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
         while True:

@@ -7,8 +7,10 @@ Source: https://inference-docs.cerebras.ai/support/error
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_cerebras_inference import _catalogue, errors
@@ -59,12 +61,26 @@ _LONG_QUOTAS = ("per hour", "per day", "hourly", "daily")
 _LONGEST_QUOTE = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked, as far as it decides what an error says.
+
+    Attributes:
+        model: The model asked for.
+        with_demo_key: Whether the key had come from cookies.
+        reserves: Counts the tokens the server sets aside for the request.
+    """
+
+    model: str = ""
+    with_demo_key: bool = False
+    reserves: Callable[[], int] = lambda: 0
+
+
 def to_error(
     status: int | None,
     body: Any,
     headers: Mapping[str, str] | None = None,
-    *,
-    model: str = "",
+    request: Request = Request(),  # frozen
 ) -> CerebrasError:
     """Make the error an answer stands for.
 
@@ -72,7 +88,7 @@ def to_error(
         status: The HTTP status; `None` for an error inside a stream that names none.
         body: The decoded JSON body, or text.
         headers: The answer's headers.
-        model: The model asked for, for the advice of a 404.
+        request: What was asked.
     """
     fields, headers = _fields_of(body), headers or {}
     code, kind_of = _text(fields, "code"), _text(fields, "type")
@@ -82,12 +98,12 @@ def to_error(
         status=status,
         code=code or None,
         request_id=request_id(headers),
-        retry_after=pacing.asked_wait(headers, time.time()),
+        retry_after=_retry_after(status, code, headers, request),
         body=body,
         is_retryable=_is_retryable(status, said, headers),
     )
-    name = f"{status} {code}".strip()
-    error.args = (f"Cerebras answered {name}: {_ended(said)} {_advice(error, model)}".strip(),)
+    what = f"Cerebras answered {f'{status} {code}'.strip()}: {_ended(said)}"
+    error.args = (f"{what} {_advice(error, said, headers, request)}".strip(),)
     return error
 
 
@@ -141,22 +157,42 @@ def _class_for(status: int, code: str) -> type[CerebrasError]:
     return _BY_STATUS.get(status, other)
 
 
+def _retry_after(
+    status: int, code: str, headers: Mapping[str, str], request: Request
+) -> float | None:
+    """What the server asks for; for a quota, else what its limits imply."""
+    asked = pacing.asked_wait(headers, time.time(), is_quota=status == 429)
+    if asked is None and status == 429:
+        return pacing.implied_wait(headers, code, request.reserves())
+    return asked
+
+
 def _is_retryable(status: int, said: str, headers: Mapping[str, str]) -> bool | None:
     """What is known better than by the class: `None` where that is nothing."""
     ordered = pacing.should_retry(headers)
     if ordered is not None:
         return ordered
-    is_long = any(word in said.lower() for word in _LONG_QUOTAS)
-    if status < 400 or (status == 429 and (is_long or pacing.spent_quota(headers))):
-        return False
-    return None
+    return False if status < 400 or (status == 429 and _is_long(said, headers)) else None
 
 
-def _advice(error: CerebrasError, model: str) -> str:
+def _is_long(said: str, headers: Mapping[str, str]) -> bool:
+    """Whether it is a quota of an hour or a day that is used up."""
+    named = any(word in said.lower() for word in _LONG_QUOTAS)
+    return named or pacing.is_long_quota_spent(headers)
+
+
+def _advice(
+    error: CerebrasError, said: str, headers: Mapping[str, str], request: Request
+) -> str:
     if isinstance(error, errors.CerebrasModelNotFoundError):
-        return _model_advice(error.code, model)
+        return _model_advice(error.code, request.model)
     if isinstance(error, errors.CerebrasRateLimitError):
-        return _quota_advice(error)
+        return _quota_advice(error, is_long=_is_long(said, headers))
+    if isinstance(error, errors.CerebrasAuthenticationError) and request.with_demo_key:
+        return "It came from the cookies: sign in again and renew them, or use an API key."
+    if "location" in headers and isinstance(error, errors.CerebrasProtocolError):
+        origin = "/".join(headers["location"].split("/", 3)[:3])
+        return f"It sends to {quoted(origin)!r}; is base_url right?"
     return _ADVICE.get(type(error), "")
 
 
@@ -170,11 +206,11 @@ def _model_advice(code: str | None, model: str) -> str:
     return f"It was retired on {retired.on}; use {retired.successor!r}. {listing}"
 
 
-def _quota_advice(error: CerebrasError) -> str:
+def _quota_advice(error: CerebrasError, *, is_long: bool) -> str:
     advice = []
     if error.retry_after:
-        advice.append(f"There is room again in {error.retry_after:.0f} s.")
-    elif not error.is_retryable:
+        advice.append(f"There is room again in {math.ceil(error.retry_after)} s.")
+    elif is_long:
         advice.append("Come back when the hour or the day is over.")
     if error.code == "token_quota_exceeded":
         advice.append("The server reserves max_tokens before it answers: lower it.")

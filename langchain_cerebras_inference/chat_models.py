@@ -612,7 +612,9 @@ class ChatCerebrasInference(BaseChatModel):
         """List the models this key can use, with what Cerebras' catalogue knows of them."""
         await _import_client()
         client, public = self._client(), _urls.public_base(self.cerebras_api_base)
-        mine = await client.get(f"{self.cerebras_api_base}/models")
+        mine = await client.get(
+            f"{self.cerebras_api_base}/models", max_retries=self.max_retries
+        )
         try:
             catalogue = await client.get(f"{public}/models", signed=False)
         except CerebrasError:  # a gateway may have no public catalogue
@@ -671,9 +673,9 @@ _SENT = {
 
 
 def _token_of(event: Mapping[str, Any]) -> str | None:
-    """What callbacks hear of a protocol event."""
-    delta = event.get("delta") or {}
-    return delta.get("text") or delta.get("reasoning")
+    """What callbacks hear of a protocol event: text, as they do of a chunk."""
+    token: str | None = event.get("delta", {}).get("text")
+    return token
 
 
 async def _import_client() -> None:

@@ -161,6 +161,8 @@ class DeltaReader:
         if call is None:
             call = self._open(fragment.get("index"), id_)
         named = self._add_name(call, name)
+        if not call.arguments and text.strip() == "null":
+            text = "{}"  # core takes null for broken arguments
         call.arguments += text
         if not (is_new or named or text):
             return []

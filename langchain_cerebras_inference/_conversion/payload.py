@@ -77,7 +77,7 @@ def to_request(
     model = merged["model"] = _catalogue.resolve(merged["model"])
     names = _add_tools(merged)
     _check(merged, stream=stream)
-    _mend_reasoning(merged, model)
+    _mend_reasoning(merged, given, model)
     merged["stream"] = stream or None
     merged["messages"] = _messages.to_wire(
         messages, model=model, replay_reasoning=merged["replay_reasoning"]
@@ -107,8 +107,8 @@ def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if value is None or wire_name in _DROPPED:
             continue
         if wire_name in known:
-            msg = f"{name!r} is another name for {wire_name!r}; give one of the two."
-            raise ValueError(msg)
+            names = [each for each in arguments if ALIASES.get(each, each) == wire_name]
+            raise ValueError(f"{' and '.join(map(repr, names))} are one; give one of them.")
         known[wire_name] = value
     return known
 
@@ -119,7 +119,7 @@ def _unknown(name: str) -> str:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
         f"Cerebras knows no argument {name!r}.{hint}"
-        " What it has learnt since goes into extra_body."
+        " A field that Cerebras has added since goes into extra_body."
     )
 
 
@@ -155,6 +155,9 @@ def _check(merged: dict[str, Any], *, stream: bool) -> None:
     if stream and (merged.get("n") or 1) > 1:
         msg = "a stream has one answer: use invoke for n > 1, or n=1."
         raise ValueError(msg)
+    for name in ("timeout", "max_retries"):
+        if not isinstance(merged[name], (int, float)) or merged[name] < 0:
+            raise ValueError(f"{name} must be a number that is not negative.")
     stop = merged.get("stop")
     stops = [stop] if isinstance(stop, str) else list(stop or ())
     if len(stops) > _MOST_STOPS:
@@ -184,8 +187,9 @@ def _to_wire_format(given: Any) -> dict[str, Any]:
     }
 
 
-def _mend_reasoning(merged: dict[str, Any], model: str) -> None:
-    if merged.get("disable_reasoning") and merged.get("reasoning_effort") is None:
+def _mend_reasoning(merged: dict[str, Any], given: Mapping[str, Any], model: str) -> None:
+    effort = given if "disable_reasoning" in given else merged
+    if merged.get("disable_reasoning") and effort.get("reasoning_effort") is None:
         merged["reasoning_effort"] = "none"
     # GLM strips the thoughts that are sent back to it unless it is told not to.
     replays = merged["replay_reasoning"] and _catalogue.replay_style(model) == "think"

@@ -65,9 +65,9 @@ def to_openai_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     return _named(choice, tools)
 
 
-def to_wire_tools(tools: Sequence[Any]) -> tuple[list[dict[str, Any]], Names]:
+def to_wire_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], Names]:
     """Make the tools of a request: accepted names, one `strict` for all."""
-    functions = [tool["function"] for tool in (convert_to_openai_tool(each) for each in tools)]
+    functions = [tool["function"] for tool in tools]
     names = {to_wire_name(each["name"]): each["name"] for each in functions}
     wire = [
         {"type": "function", "function": {**each, "name": to_wire_name(each["name"])}}

@@ -14,6 +14,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from langchain_cerebras_inference import _urls
 from langchain_cerebras_inference._credentials import jar
 from langchain_cerebras_inference._credentials.session import (
     MAX_BYTES,
@@ -71,6 +72,8 @@ class Exchange:
         return await asyncio.shield(task)
 
     async def _exchange(self, digest: bytes, cookies: str) -> Bearer:
+        if self.route.verify is False and not _urls.is_loopback(self.url):
+            raise failed("verify=False would show them to anybody; name a CA bundle.")
         chosen = await jar.choose(cookies, self.url)
         try:
             with await self._ask(chosen.header) as answer:

@@ -57,7 +57,7 @@ class Keys:
         exchange: Where cookies become a key.
     """
 
-    key: SecretStr | Callable[[], Any] | None
+    key: SecretStr | str | Callable[[], Any] | None
     cookies: SecretStr | None
     exchange: Exchange
 
@@ -70,6 +70,8 @@ class Keys:
         """
         if isinstance(self.key, SecretStr):
             return Bearer(self.key.get_secret_value())
+        if isinstance(self.key, str):  # set on the model after it was made
+            return Bearer(self.key)
         if self.key is not None:
             return Bearer(await _called(self.key))
         if self.cookies is not None:

@@ -23,7 +23,9 @@ _RESET = "x-ratelimit-reset-"
 _QUOTA_CODES = frozenset({"request_quota_exceeded", "token_quota_exceeded"})
 
 
-def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
+def asked_wait(
+    headers: Mapping[str, str], now: float, *, is_quota: bool = True
+) -> float | None:
     """Seconds the server asks to wait, or `None` where it asks for nothing.
 
     `Retry-After` wins over reset headers where both are sent.
@@ -31,6 +33,7 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
     Args:
         headers: The answer's headers, looked up without regard to case.
         now: The current Unix time, for a `Retry-After` that is a date.
+        is_quota: Whether a quota is what is refused; only then its reset matters.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -38,7 +41,7 @@ def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
     after = headers.get("retry-after")
     if after is not None:
         return _seconds_or_date(after, now)
-    return _reset_wait(headers)
+    return _reset_wait(headers) if is_quota else None
 
 
 def implied_wait(
@@ -68,13 +71,13 @@ def backoff(attempt: int, code: str | None) -> float:
     return longest * (1 - random.random() / 4)  # noqa: S311 # spreads clients, no secret
 
 
-def spent_quota(headers: Mapping[str, str]) -> str | None:
-    """`"hour"` or `"day"` if the headers say that such a quota is used up."""
-    for period in ("day", "hour"):
-        for what in ("requests", "tokens"):
-            if _number(headers.get(f"x-ratelimit-remaining-{what}-{period}")) == 0:
-                return period
-    return None
+def is_long_quota_spent(headers: Mapping[str, str]) -> bool:
+    """Whether the headers say that a quota of an hour or a day is used up."""
+    return any(
+        _number(headers.get(f"x-ratelimit-remaining-{what}-{period}")) == 0
+        for what in ("requests", "tokens")
+        for period in ("hour", "day")
+    )
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:

@@ -184,12 +184,11 @@ ANSWERS: Mapping[str, Fault] = {
         *SERVER, 500, "internal_error", request_id=MADE_UP, act=Garble("flat_error")
     ),
     "an enveloped error": Fault(
-        CerebrasRateLimitError,
-        core.ModelRateLimitError,
-        429,
-        "request_quota_exceeded",
+        *SERVER,
+        503,
+        "internal_error",
         request_id=MADE_UP,
-        act=ErrorEvent(after=1),
+        act=ErrorEvent(after=1, status=503),
     ),
     "an overflow": Fault(
         *TOO_LONG,

@@ -18,6 +18,7 @@ from langchain_cerebras_inference._answers import Events, Judge
 from langchain_cerebras_inference._conversion import responses
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
 from langchain_cerebras_inference._conversion.events import EventReader
+from langchain_cerebras_inference._refusals import Request
 from langchain_cerebras_inference._transport.http import Answer
 from langchain_cerebras_inference._transport.sse import MAX_EVENT_BYTES
 from langchain_cerebras_inference.errors import CerebrasError, CerebrasProtocolError
@@ -55,7 +56,7 @@ def answer_of(pieces: Iterable[bytes] | Iterator[bytes]) -> Answer:
 
 
 def judge() -> Judge:
-    return Judge("gpt-oss-120b", [KEY])
+    return Judge(Request("gpt-oss-120b"), [KEY])
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

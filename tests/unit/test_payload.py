@@ -109,7 +109,7 @@ def test_how_the_call_is_made_is_no_part_of_what_is_sent() -> None:
 def test_an_argument_may_have_its_other_name(alias: str, name: str, value: Any) -> None:
     assert body(**{alias: value})[name] == value
     assert body(**{alias: value, name: None})[name] == value
-    with pytest.raises(ValueError, match=f"another name for '{name}'; give one of the two"):
+    with pytest.raises(ValueError, match=f"'{name}' and '{alias}' are one; give one of them"):
         body(**{name: value, alias: value})
 
 

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from langchain_cerebras_inference import errors
-from langchain_cerebras_inference._refusals import is_error, quoted, request_id, to_error
+from langchain_cerebras_inference._refusals import (
+    Request,
+    is_error,
+    quoted,
+    request_id,
+    to_error,
+)
 from langchain_cerebras_inference._transport.sse import ErrorData, SSEDecoder
 from langchain_cerebras_inference.errors import CerebrasError
 
@@ -154,7 +160,9 @@ def test_the_message_says_what_to_do(status: int, code: str | None, advice: str)
 
 @pytest.mark.parametrize("code", ["model_not_found", "model_archived"])
 def test_a_retired_model_is_named_with_its_successor(code: str) -> None:
-    error = to_error(404, {"message": "No.", "code": code}, model="qwen-3-coder-480b")
+    error = to_error(
+        404, {"message": "No.", "code": code}, request=Request("qwen-3-coder-480b")
+    )
 
     assert str(error) == (
         f"Cerebras answered 404 {code}: No. It was retired on 2025-11-05;"
