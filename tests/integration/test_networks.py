@@ -605,7 +605,8 @@ def test_a_redirect_is_an_error_and_not_followed(
     assert type(error) is CerebrasProtocolError
     assert error.status == status
     assert error.is_retryable is False
-    assert "Is base_url right" in str(error)
+    assert elsewhere.origin in str(error)
+    assert "is base_url right?" in str(error)
     assert len(server.requests) == 1
     assert elsewhere.connections == 0
 
