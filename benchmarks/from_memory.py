@@ -1,6 +1,7 @@
 """langchain-core alone, over chunks that come from memory: what any chat model must cost."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -72,8 +73,9 @@ class FromMemory(BaseChatModel):
     async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
         make = _KINDS.get(self.kind, _text)
         script = wire.scripts()[self.kind]
+        takes_turns, begun = script.tick or script.pause, time.perf_counter()
         for at in range(wire.EVENTS):
-            if at % _TOGETHER == 0 and (script.tick or script.pause):
-                await asyncio.sleep(script.tick)
+            if takes_turns and at % _TOGETHER == 0:
+                await asyncio.sleep(begun + at / script.per_second - time.perf_counter())
             yield ChatGenerationChunk(message=make(at))
         await asyncio.sleep(script.pause)
