@@ -459,6 +459,17 @@ def test_verification_may_be_off_for_this_machine_alone(server: Emulator) -> Non
     assert with_cookies(server, server.cookies, verify=False).invoke("Hello!").text
 
 
+def test_unverified_cookies_stay_even_where_the_environment_brings_them_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    elsewhere = "https://session.invalid/api/auth/session"
+    model = ChatCerebrasInference(session_url=elsewhere, verify=False)
+    monkeypatch.setenv("CEREBRAS_COOKIES", "a=b")
+
+    with pytest.raises(CerebrasCookieError, match="verify=False would show them"):
+        model.invoke("Hello!")
+
+
 def test_what_expires_soon_is_sent_until_then(server: Emulator, home: Path) -> None:
     soon = int(time.time()) + 60
 

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
 from langchain_core.tools import tool
@@ -386,3 +386,22 @@ def test_usage_is_counted_by_model(style: str, model: ChatCerebrasInference) -> 
     answer = STYLES[style](model.with_config(callbacks=[counter]), "Hello!")
 
     assert counter.usage_metadata == {"gpt-oss-120b": answer.usage_metadata}
+
+
+def test_callbacks_hear_the_same_tokens_of_a_stream_and_of_its_events(server: Emulator) -> None:
+    heard: list[str] = []
+
+    class Listener(BaseCallbackHandler):
+        def on_llm_new_token(self, token: Any, **_: Any) -> None:
+            heard.extend([token] if token else [])
+
+    model = ChatCerebrasInference(
+        base_url=server.base_url, api_key=server.api_key, callbacks=[Listener()]
+    )
+    server.script(*[Reply(reasoning="Hm.", content="Well, hello.")] * 2)
+
+    list(model.stream("Hello!"))
+    of_stream, heard[:] = "".join(heard), []
+    list(model.stream_events("Hello!", version="v3"))
+
+    assert of_stream == "".join(heard) == "Well, hello."

@@ -35,7 +35,7 @@ one_of_each = pytest.mark.parametrize("style", ["invoke", "astream"])
 
 def model_of(server: Emulator, **fields: Any) -> ChatCerebrasInference:
     return ChatCerebrasInference(
-        base_url=server.base_url, api_key=server.api_key, **{"timeout": 0.3, **fields}
+        base_url=server.base_url, **{"api_key": server.api_key, "timeout": 0.3, **fields}
     )
 
 
@@ -438,3 +438,63 @@ def test_a_prediction_is_left_out_once(server: Emulator) -> None:
         model.invoke("Hello!")
 
     assert len(server.requests) == 2
+
+
+# --- how long it waits --------------------------------------------------------------
+
+
+def test_a_limit_on_waiting_shortens_waits_but_never_hurries_them(server: Emulator) -> None:
+    server.script(*[Refuse(503)] * 4)
+
+    model_of(server, max_retries=4, max_retry_wait=0.3).invoke("Hello!")
+
+    assert all(0.25 < wait < 0.6 for wait in waits(server))
+
+
+def test_a_quotas_reset_does_not_delay_another_failure(server: Emulator) -> None:
+    server.script(Refuse(503, headers={"x-ratelimit-reset-requests-day": "33011"}))
+
+    answer = model_of(server).invoke("Hello!")
+
+    assert answer.text
+    assert len(server.requests) == 2
+
+
+@one_of_each
+def test_the_headers_of_an_earlier_attempt_are_not_kept(style: str, server: Emulator) -> None:
+    first = {**AT_ONCE, "cf-ray": "first"}
+    server.script(Refuse(429, headers=first), Reply(headers={"inference-id": "second"}))
+
+    answer = STYLES[style](model_of(server, include_response_headers=True), "Hello!")
+
+    headers = answer.response_metadata["headers"]
+    assert headers.get("cf-ray") != "first"
+    assert headers["inference-id"] == "second"
+
+
+def test_models_are_listed_again_after_a_failure(server: Emulator) -> None:
+    server.script_models(Refuse(503, headers=AT_ONCE))
+
+    assert model_of(server).list_models()
+
+
+def test_models_are_listed_with_a_new_key_where_the_old_one_is_refused(
+    server: Emulator,
+) -> None:
+    signed_in = model_of(
+        server, api_key=None, cookies=server.cookies, session_url=server.session_url
+    )
+    signed_in.invoke("Hello!")
+    server.rotate_demo_key()
+
+    assert signed_in.list_models()
+
+
+@styles
+def test_null_arguments_are_none_in_every_style(style: str, server: Emulator) -> None:
+    server.script(Reply(tool_calls=[ToolCall("f", "null", id="a")]))
+
+    answer = STYLES[style](model_of(server), "Hello!")
+
+    assert [call["args"] for call in answer.tool_calls] == [{}]
+    assert answer.invalid_tool_calls == []
