@@ -206,7 +206,7 @@ class Events:
         body = self._judge.to_json_or_text(data)
         if _refusals.is_error(body) or isinstance(data, ErrorData):
             raise self._judge.error(self.answer, body)
-        if not isinstance(body, dict) or body.get("choices"):
+        if not (isinstance(body, dict) and _is_json(data)) or body.get("choices"):
             raise self._judge.stranger(self.answer, body)
         return cast("Reply", {**from_json(data), "choices": []})
 

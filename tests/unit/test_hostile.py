@@ -420,6 +420,14 @@ def test_no_bytes_at_all_are_more_than_an_error_of_ours(pieces: list[bytes], way
     outcome(way, pieces)
 
 
+@pytest.mark.parametrize("way", STREAM_WAYS)
+@pytest.mark.parametrize("event", [b'{"usage": {"a": "\xff"}}', b'{"id": "\xc3"}', b'"\xfe"'])
+def test_what_is_no_utf8_is_an_error_of_ours(event: bytes, way: Way) -> None:
+    kind = outcome(way, [b"data: " + event + b"\n\n", *encoded(CHUNK)])
+
+    assert kind is CerebrasProtocolError
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_stream_is_an_error_in_every_framing(name: str) -> None:
     stream = recording(name)
