@@ -192,8 +192,8 @@ def _bury_transport(transport: Any) -> None:
 
 def _bury_dead() -> None:
     for loop in list(_pools):
-        if loop.is_closed():
-            _pools.pop(loop).bury()
+        if loop.is_closed() and (pool := _pools.pop(loop, None)):  # no other thread did
+            pool.bury()
 
 
 @atexit.register
