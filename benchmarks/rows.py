@@ -81,6 +81,7 @@ def _streams(size: int, **goals: Goal) -> Row:
         rounds=3,
         subjects=(*_STREAMING, BYTES),
         goals=_named(goals),
+        fresh=True,
         more_is_better=True,
     )
 

@@ -12,7 +12,7 @@ from benchmarks.rows import ROWS, Row
 _QUICK_ROUNDS = 2
 
 _ENOUGH = 2
-_BUDGET = 5.0
+_BUDGET = 4.0
 """Seconds a subject may take in one row once it has given enough figures."""
 
 

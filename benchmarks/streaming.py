@@ -90,29 +90,27 @@ def paced_sync(subject: Any, url: str, size: int) -> float:
 
 async def streams(subject: Any, url: str, size: int) -> float:
     """Events a second of wall time, `size` streams at once, in all."""
+    await _warm_up(subject, url)
     model, tally = model_of(subject, url), Tally()
     gc.collect()
     begun = time.perf_counter()
     work = [asyncio.ensure_future(subject.astream(model, tally)) for _ in range(size)]
-    await asyncio.wait(work, timeout=_PATIENCE)
+    done, _late = await asyncio.wait(work, timeout=_PATIENCE)
     seconds, came = time.perf_counter() - begun, tally.characters // len(PIECE)
-    await _cancel(work)
-    return came / seconds
+    for task in done:
+        task.result()
+    return came / seconds  # the late ones end with the process
 
 
-async def _cancel(work: list[asyncio.Future[None]]) -> None:
-    """End what still runs; what failed was no measurement."""
-    for task in work:
-        task.cancel()
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
+async def _warm_up(subject: Any, url: str) -> None:
+    """Import what a first call imports."""
+    await subject.astream(model_of(subject, url.rpartition("/")[0] + "/burst"), Tally())
 
 
 async def memory(subject: Any, url: str, size: int) -> float:
     """Megabytes a stream adds, when `size` streams have said all but the end."""
     model, tally = model_of(subject, url), Tally()
-    await subject.astream(model_of(subject, url.replace("/held", "/burst")), Tally())
+    await _warm_up(subject, url)
     gc.collect()
     before = _resident()
     work = [asyncio.ensure_future(subject.astream(model, tally)) for _ in range(size)]
@@ -120,9 +118,7 @@ async def memory(subject: Any, url: str, size: int) -> float:
         await asyncio.sleep(0.05)
         if any(task.done() for task in work):
             raise RuntimeError("a stream ended before its end")
-    held = _resident() - before
-    await _cancel(work)
-    return held / size / 1e6
+    return (_resident() - before) / size / 1e6
 
 
 def _resident() -> float:
