@@ -3,6 +3,8 @@
 import pickle
 import re
 import socket
+import socketserver
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -198,6 +200,16 @@ ANSWERS: Mapping[str, Fault] = {
         request_id=MADE_UP,
         act=ErrorEvent(1, 400, OVERFLOW),
     ),
+    "other JSON": Fault(
+        *PROTOCOL,
+        200,
+        request_id="req-1",
+        act=Reply(
+            data=b'{"hello": 1}',
+            body=b'{"hello": 1}',
+            headers={**NAMED, "Content-Type": "application/json"},
+        ),
+    ),
     "broken JSON": Fault(*PROTOCOL, 200, request_id="req-1", act=Garble("json", reply=WORDS)),
     "no UTF-8": Fault(*PROTOCOL, 200, request_id="req-1", act=Garble("utf8", reply=WORDS)),
     "depth without end": Fault(
@@ -300,10 +312,29 @@ def plain(stack: ExitStack, server: Emulator) -> dict[str, Any]:
     return {"base_url": server.base_url.replace("http:", "https:")}
 
 
+class Gibberish(socketserver.BaseRequestHandler):
+    """Answers as a mail server would."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.sendall(b"220 mail.example.com ESMTP\r\n\r\n")
+
+
+def gibberish(stack: ExitStack, server: Emulator) -> dict[str, Any]:
+    """A port that speaks another protocol."""
+    other = stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Gibberish))
+    thread = threading.Thread(target=other.serve_forever, args=(0.01,))
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(other.shutdown)
+    return {"base_url": f"http://127.0.0.1:{other.server_address[1]}"}
+
+
 UNREACHED: Mapping[str, tuple[Place, Fault, str]] = {
     "refused": (nobody, Fault(*BROKEN), "No connection to 127.0.0.1"),
     "an unknown name": (nowhere, Fault(*BROKEN), "cannot be resolved"),
     "no TLS": (plain, Fault(*BROKEN), "TLS with 127.0.0.1"),
+    "another protocol": (gibberish, Fault(*PROTOCOL), "does not speak HTTP"),
     "no connection in time": (full, Fault(*LATE), "within 0.3 s"),
 }
 

@@ -1,6 +1,7 @@
 """What counts as silence, on a clock that runs two hundred times as fast."""
 
 import asyncio
+import math
 import selectors
 import time
 from collections.abc import Callable, Coroutine
@@ -89,6 +90,18 @@ def test_silence_ends_after_a_minute_by_default(comments: bool, server: Emulator
     _, took = hurried(work())
 
     assert 60 <= took < 120
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_there_may_be_no_limit(style: str, server: Emulator) -> None:
+    server.script(Reply(content="At last.", delay=0.3))
+    model = ChatCerebrasInference(
+        base_url=server.base_url, api_key=server.api_key, timeout=math.inf
+    )
+
+    answer = STYLES[style](model, "Hello!")
+
+    assert answer.text == "At last."
 
 
 # --- many at once -------------------------------------------------------------------

@@ -1,7 +1,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeAlias
 
 import pytest
@@ -253,6 +253,42 @@ def test_an_event_that_is_none_is_an_error_after_what_came(
     assert text == BEGINNING
     assert type(error) is CerebrasProtocolError
     assert len(str(error)) < 1000
+
+
+async def texts_into(texts: list[str], stream: AsyncIterator[AIMessageChunk]) -> None:
+    async for chunk in stream:
+        texts.append(chunk.text)
+
+
+@pytest.mark.parametrize("how", ["close", "drop", "reset"])
+async def test_what_came_before_a_break_reaches_a_slow_reader_too(
+    how: Any, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    reply = Reply(content=LONG)
+    server.script(reply, Cut(after=12, how=how, reply=reply))
+    pieces = [chunk.text async for chunk in impatient.astream("Hello!")]
+    stream = impatient.astream("Hello!")
+
+    text = [str((await anext(stream)).text)]
+    await asyncio.sleep(0.3)
+    with pytest.raises(CerebrasConnectionError):
+        await texts_into(text, stream)
+
+    assert text == pieces[:11]
+
+
+def test_a_usage_that_comes_first_is_kept(
+    impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    finish = {"index": 0, "delta": {"content": "Hello."}, "finish_reason": "stop"}
+    server.script(Reply(events=[{"choices": [], "usage": usage}, {"choices": [finish]}]))
+
+    answer = summed(list(impatient.stream("Hello!")))
+
+    assert answer.text == "Hello."
+    assert answer.usage_metadata
+    assert answer.usage_metadata["total_tokens"] == 7
 
 
 # --- silence ------------------------------------------------------------------------

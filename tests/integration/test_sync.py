@@ -4,12 +4,18 @@ import gc
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    BaseCallbackHandler,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.messages import HumanMessage
 
 from langchain_cerebras_inference import CerebrasRateLimitError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import (
@@ -312,6 +318,45 @@ def test_callbacks_run_in_the_callers_thread_and_context(
 
     whats = ["start", "end"] + (["token"] if "stream" in style else [])
     assert witness.seen == {(what, threading.get_ident(), "me") for what in whats}
+
+
+@pytest.mark.parametrize("hook", ["_stream", "_stream_chat_model_events"])
+def test_who_calls_a_hook_with_callbacks_has_them_called(
+    hook: str, model: ChatCerebrasInference
+) -> None:
+    witness = Witness()
+    manager = CallbackManagerForLLMRun(
+        run_id=uuid.uuid4(), handlers=[witness], inheritable_handlers=[]
+    )
+
+    list(getattr(model, hook)([HumanMessage("Hello!")], run_manager=manager))
+
+    assert {what for what, *_ in witness.seen} == {"token"}
+
+
+@pytest.mark.parametrize("hook", ["_astream", "_astream_chat_model_events"])
+async def test_who_awaits_a_hook_with_callbacks_has_them_called(
+    hook: str, model: ChatCerebrasInference
+) -> None:
+    witness = Witness()
+    manager = AsyncCallbackManagerForLLMRun(
+        run_id=uuid.uuid4(), handlers=[witness], inheritable_handlers=[]
+    )
+
+    await collected(getattr(model, hook)([HumanMessage("Hello!")], run_manager=manager))
+
+    assert {what for what, *_ in witness.seen} == {"token"}
+
+
+def test_half_a_character_can_be_asked_with(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(content="Hello."))
+
+    answer = model.invoke("scraped \ud83d text")
+
+    assert answer.text == "Hello."
+    assert server.requests[0].body["messages"][0]["content"] == "scraped \ud83d text"
 
 
 @pytest.mark.parametrize("style", ["invoke", "stream"])

@@ -21,7 +21,12 @@ from langchain_cerebras_inference._conversion.events import EventReader
 from langchain_cerebras_inference._refusals import Request
 from langchain_cerebras_inference._transport.http import Answer
 from langchain_cerebras_inference._transport.sse import MAX_EVENT_BYTES
-from langchain_cerebras_inference.errors import CerebrasError, CerebrasProtocolError
+from langchain_cerebras_inference.errors import (
+    CerebrasConnectionError,
+    CerebrasError,
+    CerebrasProtocolError,
+    CerebrasRateLimitError,
+)
 
 DATA = Path(__file__).parents[1] / "data"
 KEY = "csk-of-mine"
@@ -418,6 +423,29 @@ PIECE = st.binary(max_size=8) | st.sampled_from(
 @given(pieces=st.lists(PIECE, max_size=20), way=st.sampled_from([*STREAM_WAYS, whole]))
 def test_no_bytes_at_all_are_more_than_an_error_of_ours(pieces: list[bytes], way: Way) -> None:
     outcome(way, pieces)
+
+
+@pytest.mark.parametrize("way", [streamed, joined])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
+def test_a_last_event_that_no_blank_line_ends_counts(end: bytes, way: Way) -> None:
+    first, last = encoded(FIRST, CHUNK)
+
+    answer = outcome(way, [first, last.rstrip() + end])
+
+    assert answer.text == "No. Yes."
+
+
+def test_a_refusal_whose_body_breaks_off_is_what_its_status_says() -> None:
+    class Breaking(Body):
+        status = 429
+
+        async def read_some(self) -> bytes:
+            raise CerebrasConnectionError
+
+    error = run(judge().refusal(cast("Answer", Breaking(iter([])))))
+
+    assert type(error) is CerebrasRateLimitError
+    assert error.body == ""
 
 
 @pytest.mark.parametrize("way", STREAM_WAYS)
