@@ -56,7 +56,6 @@ def _faults(value: Any, schema: Any, root: Mapping[str, Any], at: str) -> Iterat
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(_is(value, kind) for kind in kinds):
         yield f"{at} is no {' or '.join(kinds)}"
-        return
     yield from _of_value(value, schema, at)
     yield from _combined(value, schema, root, at)
     if isinstance(value, dict):

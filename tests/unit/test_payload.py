@@ -166,6 +166,13 @@ def test_more_than_four_stops_are_refused() -> None:
         body(stop=["a", "b", "c", "d", "e"])
 
 
+@pytest.mark.parametrize("name", ["timeout", "max_retries"])
+@pytest.mark.parametrize("value", [-1, "long"])
+def test_how_the_call_is_made_is_checked(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be a number that is not negative"):
+        body(**{name: value})
+
+
 @pytest.mark.parametrize("where", ["field", "argument"])
 def test_a_stream_has_one_answer(where: str) -> None:
     settings, arguments = ({"n": 2}, {}) if where == "field" else ({}, {"n": 2})
