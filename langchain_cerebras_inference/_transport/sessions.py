@@ -40,7 +40,7 @@ class Pool:
         self._calls = 0
         self._is_retired = False
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        self._proxies: dict[tuple[str, str | None], ways.Proxy] = {}
+        self._proxies: dict[tuple[str | None, ...], ways.Proxy] = {}
         self._keeper: AsyncGenerator[None, None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -68,11 +68,12 @@ class Pool:
         return self._sessions[fresh]
 
     def proxy_for(self, url: str, proxy: str | None) -> ways.Proxy:
-        """The way to `url`, worked out once for every origin."""
+        """The way to `url`, worked out once for every origin, until the variables change."""
         origin = "/".join(url.split("/", 3)[:3])
-        if (origin, proxy) not in self._proxies:
-            self._proxies[origin, proxy] = ways.find_proxy(origin, proxy)
-        return self._proxies[origin, proxy]
+        known_as = (origin, proxy) if proxy else (origin, *ways.proxy_variables())
+        if known_as not in self._proxies:
+            self._proxies[known_as] = ways.find_proxy(origin, proxy)
+        return self._proxies[known_as]
 
     async def keep(self) -> None:
         """Have the running loop close this pool when it shuts down."""

@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_PROXY_VARIABLES = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+
 _contexts: dict[tuple[bool | str, str | None, str | None], ssl.SSLContext] = {}
 
 
@@ -29,6 +34,11 @@ class Proxy:
 
     url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def proxy_variables() -> tuple[str | None, ...]:
+    """The usual variables as they are now: a program may set them after its first call."""
+    return tuple(map(os.environ.get, _PROXY_VARIABLES))
 
 
 def find_proxy(origin: str, proxy: str | None) -> Proxy:

@@ -151,6 +151,20 @@ def test_the_proxy_of_the_other_scheme_is_not_used(
     assert proxy.seen == []
 
 
+@two_styles
+def test_a_variable_that_changes_counts_from_the_next_call_on(
+    style: str, server: Emulator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(server)
+    seen = []
+    for name, value in [("NAME", ""), ("HTTP_PROXY", proxy.origin), ("NO_PROXY", "*")]:
+        monkeypatch.setenv(name, value)
+        STYLES[style](model, "Hello!")
+        seen.append(len(proxy.seen))
+
+    assert seen == [0, 1, 1]
+
+
 ORDER = ["argument", "CEREBRAS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
 
 
