@@ -9,6 +9,8 @@ import pytest
 from hypothesis import settings
 
 from langchain_cerebras_inference import ChatCerebrasInference
+from langchain_cerebras_inference._credentials import exchange
+from langchain_cerebras_inference._transport import encoding
 from langchain_cerebras_inference.emulator import Emulator
 
 DATA = Path(__file__).parent / "data"
@@ -29,11 +31,30 @@ _SETTINGS = re.compile(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--coalesce", action="store_true", help="every model joins what has arrived together"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--coalesce"):
+        ChatCerebrasInference.model_fields["coalesce"].default = True
+        ChatCerebrasInference.model_rebuild(force=True)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the developer has set decides no test."""
     for name in filter(_SETTINGS.fullmatch, list(os.environ)):
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def clean_memory() -> None:
+    """What is remembered of a server that is gone is not said of the next on its port."""
+    exchange._keys.clear()
+    encoding._refusing.clear()
 
 
 @pytest.fixture
