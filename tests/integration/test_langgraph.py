@@ -197,14 +197,13 @@ def graph_of(model: ChatCerebrasInference) -> Graph:
 def test_a_node_streams_though_it_only_invokes(
     streamed: Stream, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(Reply(content="one two three four five six seven eight nine"))
+    text = "one two three four five six seven eight nine"
+    server.script(Reply(content=text, pace=0.02))
 
     pieces = [message for message, _ in streamed(graph_of(model), QUESTION)]
 
     assert len([piece for piece in pieces if piece.text]) > 1
-    assert "".join(piece.text for piece in pieces) == (
-        "one two three four five six seven eight nine"
-    )
+    assert "".join(piece.text for piece in pieces) == text
     assert len({piece.id for piece in pieces}) == 1
     assert server.requests[0].streamed
 
@@ -277,8 +276,9 @@ def test_events_of_version_3_are_whole(model: ChatCerebrasInference, server: Emu
 
 
 async def test_events_of_version_3_come_as_they_are_said(
-    model: ChatCerebrasInference,
+    model: ChatCerebrasInference, server: Emulator
 ) -> None:
+    server.script(Reply(reasoning="A greeting.", content="Hello to you. " * 9, pace=0.02))
     events = await model.astream_events("Hello!", version="v3")
 
     text = [piece async for piece in events.text]
@@ -333,6 +333,7 @@ def test_a_field_can_be_left_to_the_caller(style: str, server: Emulator) -> None
 
 
 def test_a_configured_model_still_streams(server: Emulator) -> None:
+    server.script(Reply(content="one two three " * 9, pace=0.02))
     model = model_of(server).configurable_fields(temperature=ConfigurableField(id="warmth"))
 
     chunks = list(model.with_config(configurable={"warmth": 0}).stream("Hello!"))
