@@ -72,25 +72,23 @@ def to_request(
     if not messages:
         msg = "there is no message; Cerebras answers to at least one."
         raise ValueError(msg)
-    given = _known(arguments)
-    merged = {**settings, **given}
-    model = merged["model"] = _catalogue.resolve(merged["model"])
-    names = _add_tools(merged)
+    _refuse_unknown(arguments)
+    merged = _settled(settings, arguments)
     _check(merged, stream=stream)
-    _mend_reasoning(merged, given, model)
+    wire_tools, names = tools.to_wire_tools(merged["tools"] or ())
+    merged["tools"] = wire_tools or None
+    merged["tool_choice"] = tools.to_wire_choice(merged["tool_choice"])
     merged["stream"] = stream or None
     merged["messages"] = _messages.to_wire(
-        messages, model=model, replay_reasoning=merged["replay_reasoning"]
+        messages, model=merged["model"], replay_reasoning=merged["replay_reasoning"]
     )
     body = {
         name: merged[name]
         for name in _wire.Payload.__annotations__
         if merged.get(name) is not None
     }
-    for extra in (settings.get("extra_body"), given.get("extra_body")):
-        body = _merged(body, extra or {})
     return Request(
-        cast("_wire.Payload", body),
+        cast("_wire.Payload", _merged(body, merged["extra_body"] or {})),
         names,
         timeout=merged["timeout"],
         max_retries=merged["max_retries"],
@@ -98,19 +96,53 @@ def to_request(
     )
 
 
+def decisive(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides the answer of a call but its messages, as plain data.
+
+    Args:
+        settings: The model's fields by their names on the wire.
+        arguments: What was given for this call alone; what is no setting is left out.
+
+    Raises:
+        ValueError: If two exclude each other, or a value cannot be said to Cerebras.
+    """
+    merged = _settled(settings, arguments)
+    return {
+        name: value for name, value in merged.items() if name in SETTINGS and value is not None
+    }
+
+
+def _settled(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields under the arguments, each in the one form that says what it means."""
+    given = _known(arguments)
+    merged = {**settings, **given}
+    merged["model"] = _catalogue.resolve(merged["model"])
+    merged["stop"] = _to_stops(merged.get("stop"))
+    merged["response_format"] = _to_wire_format(merged.get("response_format"))
+    extra = _merged(settings.get("extra_body") or {}, given.get("extra_body") or {})
+    merged["extra_body"] = extra or None
+    _settle_tools(merged)
+    _settle_reasoning(merged, given)
+    return merged
+
+
 def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for name, value in arguments.items():
         wire_name = ALIASES.get(name, name)
-        if wire_name not in _ARGUMENTS | _DROPPED:
-            raise ValueError(_unknown(name))
-        if value is None or wire_name in _DROPPED:
+        if value is None or wire_name not in _ARGUMENTS:
             continue
         if wire_name in known:
             names = [each for each in arguments if ALIASES.get(each, each) == wire_name]
             raise ValueError(f"{' and '.join(map(repr, names))} are one; give one of them.")
         known[wire_name] = value
     return known
+
+
+def _refuse_unknown(arguments: Mapping[str, Any]) -> None:
+    for name in arguments:
+        if ALIASES.get(name, name) not in _ARGUMENTS | _DROPPED:
+            raise ValueError(_unknown(name))
 
 
 def _unknown(name: str) -> str:
@@ -123,18 +155,14 @@ def _unknown(name: str) -> str:
     )
 
 
-def _add_tools(merged: dict[str, Any]) -> tools.Names:
-    """Put the tools in their wire form; without any, nothing about them is sent."""
+def _settle_tools(merged: dict[str, Any]) -> None:
+    """Put the tools in OpenAI's form; without any, nothing about them is said."""
     if not merged.get("tools"):
-        for name in ("tools", "tool_choice", "parallel_tool_calls"):
-            merged.pop(name, None)
-        return {}
-    refuse_both(merged["tools"], merged.get("response_format"))
-    bound = tools.to_openai_tools(merged["tools"])
-    merged["tools"], names = tools.to_wire_tools(bound)
-    choice = tools.to_openai_choice(merged.get("tool_choice"), bound)
-    merged["tool_choice"] = tools.to_wire_choice(choice)
-    return names
+        merged.update(tools=None, tool_choice=None, parallel_tool_calls=None)
+        return
+    refuse_both(merged["tools"], merged["response_format"])
+    bound = merged["tools"] = tools.to_openai_tools(merged["tools"])
+    merged["tool_choice"] = tools.to_openai_choice(merged.get("tool_choice"), bound)
 
 
 def refuse_both(bound: Sequence[Any], response_format: Any) -> None:
@@ -158,20 +186,20 @@ def _check(merged: dict[str, Any], *, stream: bool) -> None:
     for name in ("timeout", "max_retries"):
         if not isinstance(merged[name], (int, float)) or merged[name] < 0:
             raise ValueError(f"{name} must be a number that is not negative.")
-    stop = merged.get("stop")
-    stops = [stop] if isinstance(stop, str) else list(stop or ())
+
+
+def _to_stops(given: Any) -> list[str] | None:
+    stops = [given] if isinstance(given, str) else list(given or ())
     if len(stops) > _MOST_STOPS:
         msg = f"Cerebras takes up to {_MOST_STOPS} stop sequences, not {len(stops)}."
         raise ValueError(msg)
-    merged["stop"] = stops or None
-    if merged.get("response_format") == _PLAIN_TEXT:
-        merged["response_format"] = None
-    if merged.get("response_format") is not None:
-        merged["response_format"] = _to_wire_format(merged["response_format"])
+    return stops or None
 
 
-def _to_wire_format(given: Any) -> dict[str, Any]:
+def _to_wire_format(given: Any) -> dict[str, Any] | None:
     """A format or schema that came from elsewhere, an agent say, fit for Cerebras."""
+    if given is None or given == _PLAIN_TEXT:
+        return None
     if not isinstance(given, Mapping) or "type" not in given or "properties" in given:
         return structured.to_response_format(given, strict=None)
     described = given.get("json_schema")
@@ -187,13 +215,13 @@ def _to_wire_format(given: Any) -> dict[str, Any]:
     }
 
 
-def _mend_reasoning(merged: dict[str, Any], given: Mapping[str, Any], model: str) -> None:
+def _settle_reasoning(merged: dict[str, Any], given: Mapping[str, Any]) -> None:
     effort = given if "disable_reasoning" in given else merged
-    if merged.get("disable_reasoning") and effort.get("reasoning_effort") is None:
+    if merged.pop("disable_reasoning", None) and effort.get("reasoning_effort") is None:
         merged["reasoning_effort"] = "none"
     # GLM strips the thoughts that are sent back to it unless it is told not to.
-    replays = merged["replay_reasoning"] and _catalogue.replay_style(model) == "think"
-    if replays and merged.get("clear_thinking") is None:
+    style = _catalogue.replay_style(merged["model"])
+    if merged["replay_reasoning"] and style == "think" and merged.get("clear_thinking") is None:
         merged["clear_thinking"] = False
 
 

@@ -57,7 +57,7 @@ LINES = {
     "_transport/portal.py": 200,
     "_transport/sse.py": 140,
     "_transport/pacing.py": 140,
-    "_conversion/payload.py": 220,
+    "_conversion/payload.py": 240,
     "_conversion/messages.py": 190,
     "_conversion/order.py": 120,
     "_conversion/content.py": 130,

@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
-from langchain_cerebras_inference._conversion.payload import Request, refuse_both, to_request
+from langchain_cerebras_inference._conversion.payload import (
+    Request,
+    decisive,
+    refuse_both,
+    to_request,
+)
 
 AHOY = {"role": "user", "content": "Ahoy"}
 
@@ -180,6 +185,57 @@ def test_a_stream_has_one_answer(where: str) -> None:
     assert body(settings, **arguments)["n"] == 2
     with pytest.raises(ValueError, match="a stream has one answer"):
         body(settings, streams=True, **arguments)
+
+
+# --- what decides ------------------------------------------------------------------------
+
+
+def decides(settings: Any = None, **arguments: Any) -> dict[str, Any]:
+    fields = {"model": "gpt-oss-120b", "replay_reasoning": True, **(settings or {})}
+    return json.loads(json.dumps(decisive(fields, arguments)))  # type: ignore[no-any-return]
+
+
+def test_what_is_not_set_decides_nothing() -> None:
+    arguments = {"seed": None, "timeout": 5, "max_retries": 0, "coalesce": True}
+    langchains = {"stream": True, "ls_structured_output_format": {"schema": Tide}}
+
+    assert decides({"temperature": None, "extra_body": {}}, **arguments, **langchains) == {
+        "model": "gpt-oss-120b",
+        "replay_reasoning": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "same"),
+    [
+        ({"temperature": 1}, {"temperature": None}, {"temperature": 1}),
+        ({"temperature": 1}, {"temperature": 0}, {"temperature": 0}),
+        ({}, {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ({}, {"model_name": "llama-3.1-8b"}, {"model": "llama3.1-8b"}),
+        ({}, {"stop_sequences": "."}, {"stop": ["."]}),
+        ({"stop": ["."]}, {"stop": []}, {}),
+        (
+            {"extra_body": {"a": {"b": 1}}},
+            {"extra_body": {"a": {"c": 2}}},
+            {"extra_body": {"a": {"b": 1, "c": 2}}},
+        ),
+        ({"disable_reasoning": True}, {}, {"reasoning_effort": "none"}),
+        ({"tool_choice": "any"}, {"parallel_tool_calls": True}, {}),
+        ({}, {"response_format": {"type": "text"}}, {}),
+    ],
+)
+def test_the_same_said_in_another_way_decides_the_same(
+    settings: Any, arguments: Any, same: Any
+) -> None:
+    assert decides(settings, **arguments) == decides(same)
+
+
+def test_two_classes_of_one_name_decide_otherwise() -> None:
+    other = create_model("Tide", depth=(int, ...))
+
+    for name, value in {"tools": [other], "response_format": other}.items():
+        mine = [Tide] if name == "tools" else Tide
+        assert decides(**{name: mine}) != decides(**{name: value})
 
 
 # --- extra_body --------------------------------------------------------------------------
