@@ -66,7 +66,7 @@ LINES = {
     "_conversion/schemas.py": 210,
     "_conversion/structured.py": 260,
     "_conversion/validity.py": 140,
-    "_conversion/thinking.py": 70,
+    "_conversion/thinking.py": 90,
     "_conversion/usage.py": 60,
     "_conversion/checks.py": 90,
     "_conversion/responses.py": 190,

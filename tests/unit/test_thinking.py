@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
 from langchain_cerebras_inference._conversion.events import EventReader
 from langchain_cerebras_inference._conversion.responses import to_result
-from langchain_cerebras_inference._conversion.thinking import split
+from langchain_cerebras_inference._conversion.thinking import Opening, split
 
 SPLITS = [
     ("", "", ""),
@@ -109,6 +109,15 @@ def test_thoughts_stream_as_they_come() -> None:
         [("", "Yes")],
         [("", ".")],
     ]
+
+
+def test_a_thought_of_any_length_is_read_once() -> None:
+    opening = Opening()
+    opening.read("<think>")
+
+    held = [len(opening.read(" so")) and len(opening._held) for _ in range(1_000)]
+
+    assert set(held) == {0}
 
 
 def test_a_model_that_has_a_field_for_thoughts_may_speak_of_the_tag() -> None:
