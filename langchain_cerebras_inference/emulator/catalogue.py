@@ -132,8 +132,8 @@ ARCHIVED = frozenset(
     (
         "deepseek-r1-distill-llama-70b gemma-4-31b llama-3.3-70b llama3.1-70b "
         "llama-4-maverick-17b-128e-instruct llama-4-scout-17b-16e-instruct llama3.1-8b "
-        "qwen-3-235b-a22b qwen-3-235b-a22b-instruct-2507 qwen-3-32b "
-        "qwen-3-235b-a22b-thinking-2507 qwen-3-coder-480b zai-glm-4.6 zai-glm-4.7"
+        "llama3.3-70b qwen-3-235b-a22b qwen-3-235b-a22b-instruct-2507 "
+        "qwen-3-32b qwen-3-235b-a22b-thinking-2507 qwen-3-coder-480b zai-glm-4.6 zai-glm-4.7"
     ).split()
 )
 

@@ -16,7 +16,24 @@ _KEYWORDS = _UNTYPED | set(
     "type uniqueItems".split()
 )
 
+# What the values of those keywords must be that are looked into.
+_FORMS: dict[str, Any] = {
+    "type": str | list,
+    **dict.fromkeys(("$ref", "description", "format", "pattern"), str),
+    **dict.fromkeys(("$defs", "properties"), dict),
+    **dict.fromkeys(("allOf", "anyOf", "enum", "oneOf", "prefixItems", "required"), list),
+    **dict.fromkeys(("minItems", "maxItems", "minLength", "maxLength"), int),
+    **dict.fromkeys(("minimum", "maximum", "multipleOf"), int | float),
+    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), int | float),
+}
+
 Schema = Mapping[str, Any]
+
+
+def well_formed(schema: Any) -> dict[str, Any]:
+    """The keywords of `schema` whose value has the form it must have."""
+    keywords = schema.items() if isinstance(schema, Mapping) else ()
+    return {key: value for key, value in keywords if isinstance(value, _FORMS.get(key, object))}
 
 
 def strict_fault(root: Any) -> str | None:
@@ -36,6 +53,9 @@ def _faults(root: Schema) -> Iterator[str]:
         if not isinstance(node, Mapping):
             yield "Every schema must be an object."
             return
+        if misformed := _KEYWORDS & (node.keys() - well_formed(node)):
+            yield f"Invalid JSON schema fields: {_braced(misformed)}"
+            return
         yield from _node_faults(node, root)
         nodes.append(node)
     yield from _recursion_faults(root)
@@ -49,14 +69,20 @@ def _node_faults(node: Schema, root: Schema) -> Iterator[str]:
     if not types <= _TYPES or not (types or node.keys() & _UNTYPED):
         yield f"Unsupported JSON schema type: {node.get('type')!r}"
     if "object" in types or "properties" in node:
-        if node.get("additionalProperties") is not False:
-            yield "'additionalProperties' is required to be supplied and set to false"
-        if missing := set(node.get("required", ())) - set(node.get("properties", ())):
-            yield f"Required properties are not defined: {_braced(missing)}"
+        yield from _object_faults(node)
     if "array" in types and not _has_items(node):
         yield "Unsupported JSON schema fields: {'items'}"
-    if "$ref" in node and resolved(node["$ref"], root) is None:
+    if any(isinstance(value, dict | list) for value in _values(node)):
+        yield "The values of 'enum' and 'const' must be primitive."
+    if "$ref" in node and node["$ref"] not in _definitions(root):
         yield f"Unsupported '$ref': {node['$ref']!r}"
+
+
+def _object_faults(node: Schema) -> Iterator[str]:
+    if node.get("additionalProperties") is not False:
+        yield "'additionalProperties' is required to be supplied and set to false"
+    if missing := {*map(str, node.get("required", ()))} - {*node.get("properties", ())}:
+        yield f"Required properties are not defined: {_braced(missing)}"
 
 
 def _has_items(node: Schema) -> bool:
@@ -66,40 +92,48 @@ def _has_items(node: Schema) -> bool:
 
 
 def _recursion_faults(root: Schema) -> Iterator[str]:
-    definitions = root.get("$defs", {})
-    links = {name: set(_references(node)) for name, node in definitions.items()}
-    is_own_part = "" in _references(root)
-    if is_own_part or any(name in _reached(name, links) for name in links):
+    definitions = _definitions(root).items()
+    links = {reference: {*_references(node)} for reference, node in definitions}
+    if any(reference in _reached(reference, links) for reference in links):
         yield "Recursive schemas are not supported."
 
 
-def _reached(name: str, links: Mapping[str, set[str]]) -> set[str]:
-    """The definitions that `name` refers to, near and far."""
+def _definitions(root: Schema) -> dict[str, Any]:
+    """All that may be referred to, by the reference: the root's own definitions."""
+    return {f"#/$defs/{name}": node for name, node in root.get("$defs", {}).items()}
+
+
+def _reached(reference: str, links: Mapping[str, set[str]]) -> set[str]:
+    """The references that `reference` leads to, near and far."""
     reached: set[str] = set()
-    frontier = links[name]
+    frontier = links[reference]
     while frontier := frontier - reached:
         reached |= frontier
         frontier = {far for near in frontier for far in links.get(near, ())}
     return reached
 
 
-def _references(node: Any) -> Iterator[str]:
+def _references(node: Schema) -> Iterator[str]:
     for found, _ in _nodes(node):
         if "$ref" in found:
-            yield str(found["$ref"]).removeprefix("#").removeprefix("/$defs/")
+            yield found["$ref"]
 
 
 def _size_faults(root: Schema, nodes: list[Schema]) -> Iterator[str]:
     names = [name for node in nodes for name in node.get("properties", ())]
-    enums = [list(node.get("enum", ())) for node in nodes]
-    values = [value for enum in enums for value in enum]
-    constants = [node["const"] for node in nodes if "const" in node]
+    enums = [value for node in nodes for value in node.get("enum", ())]
+    values = [value for node in nodes for value in _values(node)]
     if len(names) > MAX_PROPERTIES:
         yield f"The schema has more than {MAX_PROPERTIES} properties."
-    if len(values) > MAX_ENUM_VALUES:
+    if len(enums) > MAX_ENUM_VALUES:
         yield f"The schema has more than {MAX_ENUM_VALUES} enum values."
-    if _characters([*names, *root.get("$defs", ()), *values, *constants]) > MAX_CHARACTERS:
+    if _characters([*names, *root.get("$defs", ()), *values]) > MAX_CHARACTERS:
         yield f"The schema is longer than {MAX_CHARACTERS} characters."
+
+
+def _values(node: Schema) -> list[Any]:
+    """The values that `enum` and `const` name."""
+    return [*node.get("enum", ()), *([node["const"]] if "const" in node else [])]
 
 
 def _characters(values: list[Any]) -> int:
@@ -125,9 +159,9 @@ def _children(node: Schema) -> Iterator[Any]:
         yield node["items"]
 
 
-def _types(node: Schema) -> set[Any]:
+def _types(node: Schema) -> set[str]:
     named = node.get("type", ())
-    return {named} if isinstance(named, str) else set(named)
+    return {named} if isinstance(named, str) else {*map(str, named)}
 
 
 def resolved(reference: Any, root: Schema) -> Schema | None:

@@ -666,6 +666,7 @@ def test_an_image_cerebras_cannot_see_is_refused(
         ("bad model", "model_not_found"),
         ("gemma-4-31b", "model_archived"),
         ("llama3.1-8b", "model_archived"),
+        ("llama3.3-70b", "model_archived"),
     ],
 )
 def test_a_model_that_is_not_there_is_404(server: Emulator, model: str, code: str) -> None:
