@@ -141,6 +141,11 @@ def profile(model: str) -> ModelProfile | None:
     return None if info is None else _to_profile(info)
 
 
+def follows_model(given: Any) -> bool:
+    """Whether a profile is none or one from here, and not one of the user's own."""
+    return given is None or any(given == profile(model) for model in MODELS)
+
+
 def _to_profile(info: ModelInfo) -> ModelProfile:
     facts: dict[str, Any] = {
         "name": info.id,

@@ -219,9 +219,14 @@ class ChatCerebrasInference(BaseChatModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_arguments(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _read_arguments(cls, given: Any) -> Any:
         """Take each field by either of its names; `None` is its default."""
-        return _arguments.to_fields(given, _FIELDS, _ALIASES)
+        if not isinstance(given, Mapping):
+            return given
+        fields = _arguments.to_fields(given, cls.model_fields)
+        if _catalogue.follows_model(fields.get("profile")):
+            fields.pop("profile", None)  # who rebuilds a model may name another
+        return fields
 
     @field_validator("model_name")
     @classmethod
@@ -440,9 +445,9 @@ class ChatCerebrasInference(BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """The cache's key: all that decides the answer, and no secret."""
-        decides = {**self._identifying_params, **kwargs, "stop": stop or self.stop}
-        decides["model"] = _catalogue.resolve(decides["model"])
-        return json.dumps([self.lc_id(), decides], sort_keys=True, default=str)
+        decides = payload.decisive(self._settings(), {"stop": stop, **kwargs})
+        where = [*self.lc_id(), self.cerebras_api_base, self.output_version]
+        return json.dumps([where, decides], sort_keys=True, default=repr)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """What traces show of a call; its own arguments come before the fields."""
@@ -542,7 +547,7 @@ class ChatCerebrasInference(BaseChatModel):
             name = structured.to_function(schema)["name"]
             llm = self.bind_tools(
                 [schema],
-                tool_choice=name,
+                tool_choice={"type": "function", "function": {"name": name}},
                 strict=strict,
                 ls_structured_output_format=traced,
                 **kwargs,
@@ -558,22 +563,31 @@ class ChatCerebrasInference(BaseChatModel):
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the tokens of a text, without a tokenizer and without the network."""
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
         return tokens.estimate_tokens(text)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
         """Estimate the prompt tokens of messages and tools; it errs on the high side."""
-        wire = _messages.to_wire(messages, model=self.model_name, ordered=False)
+        wire = _messages.to_wire(
+            messages,
+            model=self.model_name,
+            replay_reasoning=self.replay_reasoning,
+            ordered=False,
+        )
         bound = _tools.to_openai_tools(tools) if tools else None
         return tokens.estimate_message_tokens(wire, bound, model=self.model_name)
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Refused: Cerebras publishes no tokenizer.
+        """Ask `custom_get_token_ids`: Cerebras publishes no tokenizer.
 
         Raises:
-            NotImplementedError: Always.
+            NotImplementedError: If that is not set.
         """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
         msg = "Cerebras publishes no tokenizer; get_num_tokens estimates how many there are."
         raise NotImplementedError(msg)
 
@@ -592,15 +606,20 @@ class ChatCerebrasInference(BaseChatModel):
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
     ) -> Self:
-        """Copy the model; what core has cached about the old one stays behind."""
-        copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("_serialized", None)
+        """Copy the model; the fields in `update` are set on the copy."""
+        copy = super().model_copy(deep=deep)
+        for name, value in (update or {}).items():
+            setattr(copy, name, value)
         return copy
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a field; what core has cached about the old value is dropped."""
+        """Set a field, checked as at construction; what core knew of the old value goes."""
+        if name in _SETTABLE:
+            value = getattr(ChatCerebrasInference.model_validate({name: value}), name)
         super().__setattr__(name, value)
         self.__dict__.pop("_serialized", None)
+        if name == "model_name" and _catalogue.follows_model(self.profile):
+            self.profile = self._resolve_model_profile()
 
     # --- beside the calls --------------------------------------------------------------------
 
@@ -662,11 +681,10 @@ class ChatCerebrasInference(BaseChatModel):
         await self.aclose()
 
 
-_FIELDS = ChatCerebrasInference.model_fields
-_ALIASES = {field.alias: name for name, field in _FIELDS.items() if field.alias}
+_SETTABLE = ChatCerebrasInference.model_fields.keys() - BaseChatModel.model_fields.keys()
 _SENT = {
     name: payload.ALIASES.get(name, name)
-    for name in _FIELDS
+    for name in _SETTABLE
     if payload.ALIASES.get(name, name) in payload.SETTINGS
 }
 """Fields that decide what a request says → their names on the wire."""

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import ConfigurableField, RunnableBinding
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._arguments import Arguments
@@ -510,6 +510,43 @@ def test_the_cache_tells_apart_all_that_decides_the_answer() -> None:
     assert len(set(keys)) == len(DECIDES)
 
 
+@pytest.mark.parametrize(
+    ("fields", "others", "arguments"),
+    [
+        ({"temperature": 0}, {"temperature": 1}, {"temperature": None}),
+        ({}, {"model": "qwen-3.8-27b"}, {"model": None}),
+        ({"extra_body": {"a": 1}}, {"extra_body": {"a": 2}}, {"extra_body": {"b": 1}}),
+        ({"output_version": "v1"}, {}, {}),
+    ],
+)
+def test_the_cache_tells_models_apart_whatever_a_call_adds(
+    fields: dict[str, Any], others: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    one, other = make(**fields), make(**others)
+
+    assert one._get_llm_string(**arguments) != other._get_llm_string(**arguments)
+
+
+def test_the_cache_knows_an_argument_by_each_of_its_names() -> None:
+    model = make()
+
+    given: list[dict[str, Any]] = [{"max_tokens": 5}, {"max_completion_tokens": 5}]
+    keys = [model._get_llm_string(**each) for each in given]
+
+    assert keys[0] == keys[1]
+
+
+def test_the_cache_tells_schemas_of_one_name_apart() -> None:
+    schemas: list[Any] = [
+        create_model("Answer", height=(int, ...)),
+        create_model("Answer", place=(str, ...)),
+    ]
+
+    for name in ("response_format", "tools"):
+        given = [[each] if name == "tools" else each for each in schemas]
+        assert len({make()._get_llm_string(**{name: each}) for each in given}) == 2
+
+
 def test_the_cache_tells_calls_apart_by_their_arguments() -> None:
     model = make()
     calls: list[dict[str, Any]] = [
@@ -562,6 +599,58 @@ def test_what_core_caches_of_a_model_is_not_kept_when_it_changes() -> None:
     assert model._serialized["kwargs"]["model_name"] == "third"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "held"),
+    [
+        ("cerebras_api_key", " csk-1 ", SecretStr("csk-1")),
+        ("cookies", {"a": "b"}, SecretStr("a=b")),
+        ("default_headers", {"X-A": "b"}, {"X-A": SecretStr("b")}),
+        ("cerebras_api_base", "https://gateway.example", "https://gateway.example/v1"),
+        ("timeout", None, 60.0),
+    ],
+)
+def test_a_field_that_is_set_later_is_read_as_at_construction(
+    name: str, value: Any, held: Any
+) -> None:
+    model = make()
+    setattr(model, name, value)
+
+    assert getattr(model, name) == held
+    assert getattr(make().model_copy(update={name: value}), name) == held
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("session_url", "http://gateway.example"), ("max_retries", -1)]
+)
+def test_a_field_that_is_set_later_is_refused_as_at_construction(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=name):
+        setattr(make(), name, value)
+    with pytest.raises(ValidationError, match=name):
+        make().model_copy(update={name: value})
+
+
+def test_a_subclass_may_have_a_field_of_its_own() -> None:
+    class Mine(ChatCerebrasInference):
+        tone: str = Field("calm", alias="mood")
+
+    given: dict[str, Any] = {"mood": "curt", "model": "mine"}
+
+    assert Mine(**given).tone == "curt"
+    assert Mine(**given).model_name == "mine"
+
+
+@pytest.mark.parametrize("value", ["a name", 5, None])
+def test_what_is_no_model_is_refused_by_who_wants_one(value: Any) -> None:
+    class Holder(BaseModel):
+        model: ChatCerebrasInference | str
+
+    if isinstance(value, str):
+        assert Holder(model=value).model == value
+    else:
+        with pytest.raises(ValidationError):
+            Holder(model=value)
+
+
 def test_the_version_is_in_the_metadata() -> None:
     versions = (make(metadata={"a": 1}).metadata or {})["lc_versions"]
 
@@ -582,8 +671,22 @@ def test_a_known_model_has_a_profile(model: str, known: bool) -> None:
 
 def test_a_profile_of_ones_own_wins() -> None:
     profile: Any = {"max_input_tokens": 5}
+    model = make(profile=profile)
 
-    assert make(profile=profile).profile == {"max_input_tokens": 5}
+    assert model.profile == profile
+    assert model.model_copy(update={"model_name": "qwen-3.8-27b"}).profile == profile
+
+
+@pytest.mark.parametrize("first", ["gpt-oss-120b", "my-own"])
+@pytest.mark.parametrize("then", ["qwen-3.8-27b", "my-own"])
+def test_the_profile_follows_the_name_of_the_model(first: str, then: str) -> None:
+    model = make(model=first)
+    fields: dict[str, Any] = model.__dict__ | {"model_name": then}
+    copied = model.model_copy(update={"model_name": then})
+    model.model_name = then
+
+    wanted = make(model=then).profile
+    assert [each.profile for each in (model, copied, make(**fields))] == [wanted] * 3
 
 
 # --- tools, structured output, tokens ----------------------------------------------------
@@ -623,7 +726,7 @@ def test_tools_with_a_format_are_refused_when_they_are_bound() -> None:
 
 
 def test_a_choice_of_no_tool_is_refused_when_it_is_bound() -> None:
-    with pytest.raises(ValueError, match="none of the tools"):
+    with pytest.raises(ValueError, match="'rain'"):
         make().bind_tools([Tide], tool_choice="rain")
 
 
@@ -649,6 +752,13 @@ def test_structured_output_may_be_a_tool_call() -> None:
     assert kwargs["tool_choice"] == {"type": "function", "function": {"name": "Tide"}}
     assert kwargs["seed"] == 5
     assert "parallel_tool_calls" not in kwargs
+
+
+def test_a_tool_may_have_the_name_of_a_choice() -> None:
+    schema = {"title": "none", "type": "object", "properties": {}}
+    chain: Any = make().with_structured_output(schema, method="function_calling")
+
+    assert bound(chain.first)["tool_choice"]["function"] == {"name": "none"}
 
 
 @pytest.mark.parametrize("schema", [None, Tide])
@@ -687,6 +797,25 @@ def test_messages_are_counted_in_whatever_order_they_are() -> None:
     half: list[Any] = [AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "a"}])]
 
     assert make().get_num_tokens_from_messages(half) > 0
+
+
+def test_reasoning_that_stays_at_home_is_not_counted() -> None:
+    thought: Any = {"reasoning_content": "It rises and falls. " * 100}
+    turn = AIMessage("Four metres.", additional_kwargs=thought)
+
+    whole, rest = (
+        make(model="qwen-3.8-27b", replay_reasoning=each).get_num_tokens_from_messages([turn])
+        for each in (True, False)
+    )
+
+    assert whole > rest + 300
+
+
+def test_a_tokenizer_of_ones_own_counts() -> None:
+    model = make(custom_get_token_ids=lambda text: [ord(each) for each in text])
+
+    assert model.get_token_ids("Ahoy") == [65, 104, 111, 121]
+    assert model.get_num_tokens("Ahoy") == 4
 
 
 def test_there_are_no_token_ids() -> None:

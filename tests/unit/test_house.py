@@ -36,7 +36,7 @@ PURE = (
 EFFECTS = {"aiohttp", "asyncio", "socket", "threading"}
 
 LINES = {
-    "chat_models.py": 700,
+    "chat_models.py": 720,
     "emulator": 2900,
     "_client.py": 380,
     "_answers.py": 270,
@@ -58,11 +58,12 @@ LINES = {
     "_transport/sse.py": 140,
     "_transport/pacing.py": 140,
     "_conversion/payload.py": 240,
+    "_conversion/formats.py": 70,
     "_conversion/messages.py": 190,
     "_conversion/order.py": 120,
     "_conversion/content.py": 130,
     "_conversion/arguments.py": 70,
-    "_conversion/tools.py": 160,
+    "_conversion/tools.py": 180,
     "_conversion/schemas.py": 210,
     "_conversion/structured.py": 260,
     "_conversion/validity.py": 140,
