@@ -14,16 +14,16 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def default_api_base() -> str:
-    return os.environ.get("CEREBRAS_API_BASE") or os.environ.get("CEREBRAS_BASE_URL") or _API
+    return _variable("CEREBRAS_API_BASE") or _variable("CEREBRAS_BASE_URL") or _API
 
 
 def default_proxy() -> SecretStr | None:
-    proxy = os.environ.get("CEREBRAS_PROXY")
+    proxy = _variable("CEREBRAS_PROXY")
     return SecretStr(proxy) if proxy else None
 
 
 def default_session_url() -> str:
-    return os.environ.get("CEREBRAS_SESSION_URL") or _SESSION
+    return _variable("CEREBRAS_SESSION_URL") or _SESSION
 
 
 @cache
@@ -31,16 +31,18 @@ def to_api_base(url: str) -> str:
     """Check an API base and give it `/v1` where it has no path.
 
     Raises:
-        ValueError: If it is no http URL.
+        ValueError: If it is no http URL, or has more than a path.
     """
     parts = _checked("base_url", url)
+    if parts.query or parts.fragment:
+        raise ValueError("base_url must end with its path; leave out what follows ? or #.")
     path = parts.path.rstrip("/") or "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
 @cache
 def to_session_url(url: str) -> str:
-    """Check where cookies may go: over https, or to this machine.
+    """Check where cookies may go, which is over https, or to this machine; tidy it.
 
     Raises:
         ValueError: If they may not go there.
@@ -49,7 +51,7 @@ def to_session_url(url: str) -> str:
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         msg = f"session_url must be https, because cookies go there, not {url!r}."
         raise ValueError(msg)
-    return url
+    return urlunsplit(parts._replace(fragment=""))
 
 
 def is_loopback(url: str) -> bool:
@@ -62,9 +64,19 @@ def public_base(api_base: str) -> str:
 
 
 def _checked(name: str, url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{name} must be an http or https URL with a host.")
+    try:
+        parts = urlsplit(url.strip())
+        is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of an odd port or host; it may quote a password
+        is_usable = False
+    if not is_usable:
+        msg = f"{name} must be an http or https URL with a host, as in https://host:8080/v1."
+        raise ValueError(msg)
     if parts.username is not None:
         raise ValueError(f"{name} must hold no user or password; use default_headers.")
     return parts
+
+
+def _variable(name: str) -> str:
+    """An environment variable, without blanks around it; blank where there is none."""
+    return os.environ.get(name, "").strip()

@@ -79,7 +79,7 @@ LINES = {
     "_conversion/tokens.py": 100,
     "errors.py": 160,
     "_arguments.py": 190,
-    "_urls.py": 80,
+    "_urls.py": 90,
     "_version.py": 30,
     "_catalogue.py": 230,
     "_wire.py": 120,
