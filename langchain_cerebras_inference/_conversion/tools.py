@@ -22,7 +22,10 @@ logger = logging.getLogger("langchain_cerebras_inference")
 
 _ACCEPTED = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LONGEST = 64
-_WORDS = frozenset({"auto", "none", "required"})
+_WORDS = ("auto", "none", "required")
+_SENT = ("name", "description", "parameters", "strict")
+_KINDS = (None, "function", "object")
+"""The `type` of a dict that is a function, or the schema of its arguments."""
 
 Names = Mapping[str, str]
 """Names as sent → names as the user knows them, where the two differ."""
@@ -36,8 +39,11 @@ def to_openai_tools(
     Args:
         tools: Pydantic classes, functions, `BaseTool`s, JSON schemas or such dicts.
         strict: Whether arguments must follow the schema; `None` leaves a tool's own word.
+
+    Raises:
+        ValueError: If a tool is no function, but one that another provider's server runs.
     """
-    converted = [convert_to_openai_tool(tool) for tool in tools]
+    converted = [_to_openai_tool(tool) for tool in tools]
     if strict is None:
         return converted
     return [{**tool, "function": {**tool["function"], "strict": strict}} for tool in converted]
@@ -67,7 +73,7 @@ def to_openai_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
 
 def to_wire_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], Names]:
     """Make the tools of a request: accepted names, one `strict` for all."""
-    functions = [tool["function"] for tool in tools]
+    functions = [_sent(tool["function"]) for tool in tools]
     names = {to_wire_name(each["name"]): each["name"] for each in functions}
     wire = [
         {"type": "function", "function": {**each, "name": to_wire_name(each["name"])}}
@@ -96,11 +102,32 @@ def to_wire_name(name: str) -> str:
     return f"{stem}_{digest}"
 
 
+def _to_openai_tool(tool: Any) -> dict[str, Any]:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if kind == "function" and "function" not in tool:  # flat, as in OpenAI's Responses API
+        tool = {"type": kind, "function": {k: v for k, v in tool.items() if k != "type"}}
+    is_known = kind in _KINDS or "input_schema" in tool
+    made = convert_to_openai_tool(tool) if is_known else {}
+    if not (made.get("function") or {}).get("name"):
+        msg = (
+            f"a tool of type {kind!r} names no function, and Cerebras has no server tools;"
+            " bind a function of your own."
+        )
+        raise ValueError(msg)
+    return made
+
+
+def _sent(function: Mapping[str, Any]) -> dict[str, Any]:
+    """What Cerebras knows of a function; it refuses the request for anything else."""
+    return {key: function[key] for key in _SENT if function.get(key) is not None}
+
+
 def _choice_of(choice: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
     kind = choice.get("type")
-    if kind in {"any", "auto", "none", "required"}:
+    if kind == "any" or kind in _WORDS:
         return to_openai_choice(kind, tools)
-    name = choice.get("name") or choice.get("function", {}).get("name")
+    function = choice.get("function")
+    name = choice.get("name") or (isinstance(function, Mapping) and function.get("name"))
     if not name:
         msg = f"tool_choice names no tool: {dict(choice)!r}."
         raise ValueError(msg)
@@ -110,7 +137,7 @@ def _choice_of(choice: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) ->
 def _named(name: str, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     bound = [tool["function"]["name"] for tool in tools]
     if name not in bound:
-        msg = f"tool_choice {name!r} is none of the tools that are bound: {bound}."
+        msg = f"tool_choice {name!r} is not the name of a bound tool: {bound}."
         raise ValueError(msg)
     return {"type": "function", "function": {"name": name}}
 

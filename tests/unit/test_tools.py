@@ -47,13 +47,18 @@ SCHEMA = {
     "properties": {"place": {"type": "string"}},
     "required": ["place"],
 }
-DICT = {
+DICT: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "wave",
         "description": "The waves at a place.",
         "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
     },
+}
+ANTHROPIC = {
+    "name": "wave",
+    "description": "The waves at a place.",
+    "input_schema": DICT["function"]["parameters"],
 }
 CLOSED = {
     "type": "object",
@@ -84,6 +89,9 @@ BOUND = [function("tide"), function("wind")]
         (depth, "depth", "The depth of a harbour."),
         (SCHEMA, "Wind", "The wind at a place."),
         (DICT, "wave", "The waves at a place."),
+        ({"type": "function", **DICT["function"]}, "wave", "The waves at a place."),
+        (ANTHROPIC, "wave", "The waves at a place."),
+        ({"type": "custom", **ANTHROPIC}, "wave", "The waves at a place."),
     ],
 )
 def test_tools_of_any_kind_become_functions(given: Any, name: str, description: str) -> None:
@@ -108,6 +116,24 @@ def test_a_tool_keeps_its_own_word_on_strict() -> None:
     [bound] = to_openai_tools([function("tide", strict=True)])
 
     assert bound["function"]["strict"] is True
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "web_search"},
+        {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+        {"type": "code_interpreter", "container": {"type": "auto"}},
+        {"type": "mcp", "server_label": "harbour", "server_url": "https://example.com"},
+        {"type": "custom", "name": "wave"},
+        {"type": "function"},
+        {"type": "function", "function": {}},
+        {"type": "function", "function": None},
+    ],
+)
+def test_what_is_no_function_of_the_users_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^a tool of type '{given['type']}' names no func"):
+        to_openai_tools([DICT, given])
 
 
 # --- choice ------------------------------------------------------------------------------
@@ -140,15 +166,28 @@ def test_a_choice_in_any_form_is_one_cerebras_knows(given: Any, choice: Any) -> 
     assert to_openai_choice(given, BOUND) == choice
 
 
-@pytest.mark.parametrize("given", ["rain", {"type": "tool", "name": "rain"}])
-def test_a_choice_of_a_tool_that_is_not_bound_is_refused(given: Any) -> None:
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("rain", "'rain'"),
+        ({"type": "tool", "name": "rain"}, "'rain'"),
+        ({"type": ["tool"], "name": ["rain"]}, r"\['rain'\]"),
+        (["wind"], r"\['wind'\]"),
+        (5, "5"),
+    ],
+)
+def test_a_choice_of_a_tool_that_is_not_bound_is_refused(given: Any, named: str) -> None:
     with pytest.raises(
-        ValueError, match=r"tool_choice 'rain' is none of the tools .*\['tide', 'wind'\]"
+        ValueError,
+        match=rf"^tool_choice {named} is not the name of a bound tool: \['tide', 'wind'\]",
     ):
         to_openai_choice(given, BOUND)
 
 
-@pytest.mark.parametrize("given", [{}, {"type": "function"}, {"type": "tool", "name": ""}])
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"type": "function"}, {"type": "tool", "name": ""}, {"function": "wind"}],
+)
 def test_a_choice_that_names_nothing_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match="tool_choice names no tool"):
         to_openai_choice(given, BOUND)
@@ -259,6 +298,18 @@ def test_no_tool_is_strict_if_one_cannot_be_and_that_is_said_once(
     assert wires[0][0] == function("never_strict")
     [said] = caplog.messages
     assert said.startswith("the tools never_strict, Open are sent without strict")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_of_a_function_only_what_cerebras_knows_is_sent(strict: bool) -> None:
+    unknown = {"cache_control": {"type": "ephemeral"}, "examples": [1], "returns": {}}
+    bound = [function("tide", strict=strict, **unknown)]
+
+    assert to_wire_tools(bound) == to_wire_tools([function("tide", strict=strict)])
+    assert to_wire_tools([{"function": {"name": "now", "description": None}}]) == (
+        [{"type": "function", "function": {"name": "now"}}],
+        {},
+    )
 
 
 def test_tools_are_not_changed() -> None:
