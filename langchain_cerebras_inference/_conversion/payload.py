@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_cerebras_inference import _catalogue, _wire
+from langchain_cerebras_inference._conversion import formats, tools
 from langchain_cerebras_inference._conversion import messages as _messages
-from langchain_cerebras_inference._conversion import schemas, structured, tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,16 @@ SETTINGS = _ON_THE_WIRE | {"extra_body", "disable_reasoning", "replay_reasoning"
 
 _ARGUMENTS = SETTINGS | {"timeout", "max_retries", "coalesce"}
 _DROPPED = frozenset({"stream", "stream_usage", "stream_options"})
+_CHECKED: Mapping[str, tuple[Any, float | None, str]] = {
+    "model": (str, None, "a model's id"),
+    "stop": ((str, list, tuple), None, "a text or a list of texts"),
+    "extra_body": (Mapping, None, "a mapping"),
+    "n": (int, 0, "a whole number above 0"),
+    "timeout": ((int, float), 0, "a number above 0"),
+    "max_retries": (int, -1, "a whole number that is not negative"),
+}
+"""Arguments that are understood here → their type, what a number exceeds, and in words."""
+
 _MOST_STOPS = 4
 _PLAIN_TEXT = {"type": "text"}
 """The format of an answer where none is asked for."""
@@ -74,7 +84,9 @@ def to_request(
         raise ValueError(msg)
     _refuse_unknown(arguments)
     merged = _settled(settings, arguments)
-    _check(merged, stream=stream)
+    if stream and (merged.get("n") or 1) > 1:
+        msg = "a stream has one answer: use invoke for n > 1, or n=1."
+        raise ValueError(msg)
     wire_tools, names = tools.to_wire_tools(merged["tools"] or ())
     merged["tools"] = wire_tools or None
     merged["tool_choice"] = tools.to_wire_choice(merged["tool_choice"])
@@ -115,13 +127,14 @@ def decisive(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[
 def _settled(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The fields under the arguments, each in the one form that says what it means."""
     given = _known(arguments)
+    _check(given)
     merged = {**settings, **given}
     merged["model"] = _catalogue.resolve(merged["model"])
     merged["stop"] = _to_stops(merged.get("stop"))
-    merged["response_format"] = _to_wire_format(merged.get("response_format"))
+    _settle_tools(merged)
+    merged["response_format"] = formats.to_wire_format(merged.get("response_format"))
     extra = _merged(settings.get("extra_body") or {}, given.get("extra_body") or {})
     merged["extra_body"] = extra or None
-    _settle_tools(merged)
     _settle_reasoning(merged, given)
     return merged
 
@@ -160,7 +173,7 @@ def _settle_tools(merged: dict[str, Any]) -> None:
     if not merged.get("tools"):
         merged.update(tools=None, tool_choice=None, parallel_tool_calls=None)
         return
-    refuse_both(merged["tools"], merged["response_format"])
+    refuse_both(merged["tools"], merged.get("response_format"))
     bound = merged["tools"] = tools.to_openai_tools(merged["tools"])
     merged["tool_choice"] = tools.to_openai_choice(merged.get("tool_choice"), bound)
 
@@ -179,13 +192,13 @@ def refuse_both(bound: Sequence[Any], response_format: Any) -> None:
         raise ValueError(msg)
 
 
-def _check(merged: dict[str, Any], *, stream: bool) -> None:
-    if stream and (merged.get("n") or 1) > 1:
-        msg = "a stream has one answer: use invoke for n > 1, or n=1."
-        raise ValueError(msg)
-    for name in ("timeout", "max_retries"):
-        if not isinstance(merged[name], (int, float)) or merged[name] < 0:
-            raise ValueError(f"{name} must be a number that is not negative.")
+def _check(given: Mapping[str, Any]) -> None:
+    """Refuse what a field would not take either: nothing else looks at an argument."""
+    for name in given.keys() & _CHECKED.keys():
+        value, (kinds, above, what) = given[name], _CHECKED[name]
+        fits = isinstance(value, kinds) and not isinstance(value, bool)
+        if not fits or (above is not None and not value > above):
+            raise ValueError(f"{name} must be {what}.")
 
 
 def _to_stops(given: Any) -> list[str] | None:
@@ -194,25 +207,6 @@ def _to_stops(given: Any) -> list[str] | None:
         msg = f"Cerebras takes up to {_MOST_STOPS} stop sequences, not {len(stops)}."
         raise ValueError(msg)
     return stops or None
-
-
-def _to_wire_format(given: Any) -> dict[str, Any] | None:
-    """A format or schema that came from elsewhere, an agent say, fit for Cerebras."""
-    if given is None or given == _PLAIN_TEXT:
-        return None
-    if not isinstance(given, Mapping) or "type" not in given or "properties" in given:
-        return structured.to_response_format(given, strict=None)
-    described = given.get("json_schema")
-    if given.get("type") != "json_schema" or not isinstance(described, Mapping):
-        return dict(given)
-    schema, strict = schemas.to_wire_schema(
-        described.get("schema") or {}, strict=described.get("strict")
-    )
-    name = tools.to_wire_name(described.get("name") or "answer")
-    return {
-        **given,
-        "json_schema": {**described, "name": name, "schema": schema, "strict": strict},
-    }
 
 
 def _settle_reasoning(merged: dict[str, Any], given: Mapping[str, Any]) -> None:

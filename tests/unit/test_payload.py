@@ -171,11 +171,27 @@ def test_more_than_four_stops_are_refused() -> None:
         body(stop=["a", "b", "c", "d", "e"])
 
 
-@pytest.mark.parametrize("name", ["timeout", "max_retries"])
-@pytest.mark.parametrize("value", [-1, "long"])
-def test_how_the_call_is_made_is_checked(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be a number that is not negative"):
-        body(**{name: value})
+@pytest.mark.parametrize(
+    ("name", "values", "what"),
+    [
+        ("model", [5, b"m"], "a model's id"),
+        ("stop", [5, True, {".": 1}], "a text or a list of texts"),
+        ("extra_body", [[1], "{}"], "a mapping"),
+        ("n", [0, "2", 1.5, True], "a whole number above 0"),
+        ("timeout", [0, -1, "long", True, float("nan")], "a number above 0"),
+        ("max_retries", [-1, 1.5, "2", True], "a whole number that is not negative"),
+    ],
+)
+def test_an_argument_a_field_would_not_take_is_refused(
+    name: str, values: list[Any], what: str
+) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{name} must be {what}\\.$"):
+            body(**{name: value})
+
+
+def test_a_call_may_wait_for_ever() -> None:
+    assert request(timeout=float("inf")).timeout == float("inf")
 
 
 @pytest.mark.parametrize("where", ["field", "argument"])
@@ -423,14 +439,75 @@ def test_plain_text_needs_no_format() -> None:
 
 
 def test_a_formats_name_is_one_cerebras_accepts() -> None:
-    made = body(response_format={"type": "json_schema", "json_schema": {"name": "math.add"}})
+    described = {"name": "math.add", "schema": {"type": "object"}}
+    made = body(response_format={"type": "json_schema", "json_schema": described})
 
     assert made["response_format"]["json_schema"]["name"] == "math_add_ecef409b"
 
 
 @pytest.mark.parametrize(
-    "response_format",
-    [{"type": "json_object"}, {"type": "json_schema", "json_schema": None}],
+    ("response_format", "sent"),
+    [
+        ({"type": "json_object"}, {"type": "json_object"}),
+        ({"type": "json_object", "schema": {}}, {"type": "json_object"}),
+        (
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "f", "schema": {}, "strict": False, "examples": []},
+                "cache_control": {},
+            },
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "f", "schema": {}, "strict": False},
+            },
+        ),
+        (
+            {
+                "type": "json_schema",
+                "name": "f",
+                "description": "F.",
+                "schema": {"type": "array"},
+            },
+            {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "f",
+                    "schema": {"type": "array"},
+                    "strict": False,
+                    "description": "F.",
+                },
+            },
+        ),
+        (
+            {"type": "object", "additionalProperties": True},
+            {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "answer",
+                    "schema": {
+                        "properties": {},
+                        "type": "object",
+                        "additionalProperties": True,
+                    },
+                    "strict": False,
+                },
+            },
+        ),
+    ],
 )
-def test_a_format_without_a_schema_is_sent_as_it_is(response_format: dict[str, Any]) -> None:
-    assert body(response_format=response_format)["response_format"] == response_format
+def test_of_a_format_only_what_cerebras_knows_is_sent(response_format: Any, sent: Any) -> None:
+    assert body(response_format=response_format)["response_format"] == sent
+
+
+@pytest.mark.parametrize(
+    ("response_format", "what"),
+    [
+        ({"type": "json_schema", "json_schema": None}, "needs a schema"),
+        ({"type": "json_schema", "name": "f"}, "needs a schema"),
+        ({"type": "grammar", "syntax": "lark"}, "Cerebras has no response_format 'grammar'"),
+        ({"type": None}, "Cerebras has no response_format None"),
+    ],
+)
+def test_a_format_cerebras_does_not_have_is_refused(response_format: Any, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        body(response_format=response_format)
