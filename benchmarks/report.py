@@ -25,9 +25,11 @@ _INTRODUCTION = f"""\
 `make bench` made this page: every subject in a process of its own, in rounds that take
 turns, against a server in another process that only writes bytes it rendered before.
 Times are CPU times of the client's process, all its threads, unless a row says
-otherwise; a stream has {EVENTS:,} events, and a figure is taken only where all of them
-came. *Best* is the round that was disturbed least, and the one to compare; the *median*
-says how much a machine shared with others disturbed the rest.
+otherwise; a stream has {EVENTS:,} events. Of text, a figure is taken only where all of it
+came; of reasoning, tools and v3 events only that the stream came to its end is checked,
+and not what a peer made of it. Within a row everybody has as many rounds. *Best* is the
+round that was disturbed least, and the one to compare; the *median* says how much a
+machine shared with others disturbed the rest.
 
 A burst is where the client is behind: everything has arrived, and what is measured is
 the work alone. At Cerebras' own pace, some 200 events a second, each event wakes the

@@ -11,9 +11,9 @@ from benchmarks.rows import ROWS, Row
 
 _QUICK_ROUNDS = 2
 
-_ENOUGH = 2
-_BUDGET = 4.0
-"""Seconds a subject may take in one row once it has given enough figures."""
+_ENOUGH = 3
+_BUDGET = 10.0
+"""Seconds a subject may take in one row; then the row ends for all, once there is enough."""
 
 
 @dataclass
@@ -58,6 +58,8 @@ async def _measure(
     size = row.quick_size if results.is_quick else row.size
     spent = dict.fromkeys(wanted, 0.0)
     for at in range(-row.warm_up, rounds):
+        if at >= _ENOUGH and max(spent.values(), default=0.0) > _BUDGET:
+            break
         for subject in list(wanted):
             begun = time.perf_counter()
             try:
@@ -66,10 +68,10 @@ async def _measure(
                 failures[subject] = str(error)
                 value = None
             spent[subject] += time.perf_counter() - begun
-            if value is not None and at >= 0:
-                figures.setdefault(subject, []).append(value)
-            if value is None or (at + 1 >= _ENOUGH and spent[subject] > _BUDGET):
+            if value is None:
                 wanted.remove(subject)
+            elif at >= 0:
+                figures.setdefault(subject, []).append(value)
     for subject, values in figures.items():
         _say(f"    {subject:20} {row.best(values):12,.2f}")
     for subject, words in failures.items():
