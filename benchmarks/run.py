@@ -72,6 +72,10 @@ async def _measure(
                 wanted.remove(subject)
             elif at >= 0:
                 figures.setdefault(subject, []).append(value)
+    _tell(row, figures, failures)
+
+
+def _tell(row: Row, figures: dict[str, list[float]], failures: dict[str, str]) -> None:
     for subject, values in figures.items():
         _say(f"    {subject:20} {row.best(values):12,.2f}")
     for subject, words in failures.items():
