@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.messages.ai import (
-    InputTokenDetails,
-    OutputTokenDetails,
-    UsageMetadata,
-)
+from langchain_core.messages.ai import UsageMetadata
 
 from langchain_cerebras_inference._conversion import checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
+
     from langchain_cerebras_inference import _wire
 
 
 def to_usage(usage: _wire.Usage | None) -> UsageMetadata | None:
-    """Make LangChain's usage; reasoning and cached tokens are parts of the totals."""
+    """Make LangChain's usage; its details are parts of the totals."""
     if not usage:
         return None
     prompt = checks.count(usage.get("prompt_tokens"))
@@ -29,13 +27,26 @@ def to_usage(usage: _wire.Usage | None) -> UsageMetadata | None:
         output_tokens=completion,
         total_tokens=checks.count(usage.get("total_tokens")) or prompt + completion,
     )
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    if cached is not None:
-        made["input_token_details"] = InputTokenDetails(cache_read=checks.count(cached))
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    if thought is not None:
-        made["output_token_details"] = OutputTokenDetails(reasoning=checks.count(thought))
+    asked = usage.get("prompt_tokens_details") or {}
+    answered = usage.get("completion_tokens_details") or {}
+    # Images and predictions are counted, as 0, in answers to which there were none.
+    input_details = _counts(
+        cache_read=asked.get("cached_tokens"), image=usage.get("image_tokens") or None
+    )
+    output_details = _counts(
+        reasoning=answered.get("reasoning_tokens"),
+        accepted_prediction=answered.get("accepted_prediction_tokens") or None,
+        rejected_prediction=answered.get("rejected_prediction_tokens") or None,
+    )
+    if input_details:
+        made["input_token_details"] = cast("InputTokenDetails", input_details)
+    if output_details:
+        made["output_token_details"] = cast("OutputTokenDetails", output_details)
     return made
+
+
+def _counts(**counts: Any) -> dict[str, int]:
+    return {name: checks.count(each) for name, each in counts.items() if each is not None}
 
 
 def to_speed(reply: Mapping[str, Any]) -> float | None:

@@ -100,9 +100,14 @@ def test_whatever_may_be_set_is_taken(style: str, server: Emulator) -> None:
 def test_a_prediction_is_taken(style: str, server: Emulator) -> None:
     prediction = {"type": "content", "content": "Hello."}
 
-    STYLES[style](model_of(server, prediction=prediction), "Hello!")
+    answer = STYLES[style](model_of(server, prediction=prediction), "Hello!")
 
     assert server.requests[0].body["prediction"] == prediction
+    assert answer.usage_metadata
+    assert answer.usage_metadata["output_token_details"] == {
+        "reasoning": 15,
+        "rejected_prediction": 2,
+    }
 
 
 def test_extra_body_may_say_what_is_new(server: Emulator) -> None:
@@ -198,6 +203,8 @@ def test_a_model_that_sees_gets_an_image_of_any_form(
     answer = STYLES[style](model_of(server, model=QWEN), [HumanMessage(content)])
 
     assert answer.text
+    assert answer.usage_metadata
+    assert answer.usage_metadata["input_token_details"] == {"cache_read": 0, "image": 400}
     [message] = server.requests[0].body["messages"]
     assert message["content"] == [
         {"type": "text", "text": "What is it?"},
