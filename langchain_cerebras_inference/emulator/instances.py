@@ -1,29 +1,36 @@
-"""A value for a JSON schema, made from what the prompt says."""
+"""A value for a JSON schema, made from what the prompt and its descriptions say."""
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from langchain_cerebras_inference.emulator.schemas import Schema, resolved
+from langchain_cerebras_inference.emulator.schemas import (
+    Schema,
+    resolved,
+    well_formed,
+)
+from langchain_cerebras_inference.emulator.texts import (
+    FORMATS,
+    matches,
+    patterned,
+    sized,
+)
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
+# A float holds fifteen digits exactly; one made of four hundred is infinite.
+_NUMBER = re.compile(r"(?<![\w.])-?\d{1,15}(?:\.\d+)?(?!\d)")
 _QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|“([^”]+)”|「([^」]+)」")
 _PLACE = re.compile(r"\b(?:in|at|for|from|to|about|named|called) ([A-Z][^?!;\n\"]*)")
 _WHOLE_PROMPT = {"input", "prompt", "query", "question", "request", "task", "text"}
 _NUMERIC = ("integer", "number")
 _DEEP = 6
 _TOO_DEEP = 30
+_TOO_MANY = 10_000
 
-_FORMATS = {
-    "date": "2026-01-31",
-    "date-time": "2026-01-31T12:00:00Z",
-    "time": "12:00:00Z",
-    "email": "ada@example.com",
-    "uri": "https://example.com/",
-    "uuid": "00000000-0000-4000-8000-000000000000",
-    "ipv4": "127.0.0.1",
-}
+# Strict schemas lack these keywords, so that clients put them into words:
+# "The day. (format date; min length 10)".
+_SAID = re.compile(
+    r"\b(format|pattern|(?:min|max) (?:items|length)|unique items) (.+?)(?=; |\)?$)"
+)
 
 
 class Filler:
@@ -33,6 +40,7 @@ class Filler:
         """Read `prompt` for values."""
         self._root = root
         self._prompt = prompt
+        self._left = _TOO_MANY
         quoted = [next(filter(None, found)) for found in _QUOTED.findall(prompt)]
         rest = _QUOTED.sub(" ", prompt)
         self._strings = quoted + [place.rstrip(" .,") for place in _PLACE.findall(rest)]
@@ -43,7 +51,8 @@ class Filler:
         return self._value(self._root, "", 0)
 
     def _value(self, schema: Any, name: str, depth: int) -> Any:
-        if depth > _TOO_DEEP:
+        self._left -= 1
+        if depth > _TOO_DEEP or self._left < 0:
             return None
         schema = self._plain(schema, depth)
         if "const" in schema:
@@ -69,10 +78,10 @@ class Filler:
 
     def _plain(self, schema: Any, depth: int) -> dict[str, Any]:
         """`schema` with its references and unions resolved to one choice."""
-        plain = dict(schema) if isinstance(schema, Mapping) else {}
+        plain = _read(schema)
         hops = 0
         while (choice := self._choice(plain, depth)) and (hops := hops + 1) < _TOO_DEEP:
-            plain = {**choice, **plain}
+            plain = {**_read(choice), **plain}
         return plain
 
     def _choice(self, schema: dict[str, Any], depth: int) -> Schema | None:
@@ -83,13 +92,13 @@ class Filler:
                 wanted = "null" if depth > _DEEP else None
                 return self._branch(branches, wanted)
         if parts := schema.pop("allOf", None):
-            return {key: value for part in parts for key, value in part.items()}
+            return {key: value for part in parts for key, value in _read(part).items()}
         return None
 
     @staticmethod
     def _branch(branches: list[Schema], wanted: str | None) -> Schema:
         def unlike(branch: Schema) -> bool:
-            return (branch.get("type") == "null") != (wanted == "null")
+            return (well_formed(branch).get("type") == "null") != (wanted == "null")
 
         return min(branches, key=unlike)
 
@@ -113,7 +122,7 @@ class Filler:
 
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
         properties = schema.get("properties") or {}
-        required = set(schema.get("required") or ())
+        required = schema.get("required") or ()
         return {
             name: self._value(node, name, depth + 1)
             for name, node in properties.items()
@@ -136,8 +145,9 @@ class Filler:
             is_numeric = self._kind(self._plain(item, depth)) in _NUMERIC
             count = len(self._numbers) if is_numeric and self._numbers else 1
             count = max(schema.get("minItems", 0), 0 if depth > _DEEP else count)
-            items = [item] * min(count, schema.get("maxItems", count))
-        return [self._value(item, name, depth + 1) for item in items]
+            items = [item] * min(count, schema.get("maxItems", count), self._left)
+        values = [self._value(item, name, depth + 1) for item in items]
+        return _distinct(values) if schema.get("uniqueItems") else values
 
     def _number(self, schema: Schema, kind: str) -> float:
         fitting = (number for number in self._numbers if _fits(number, schema, kind))
@@ -150,15 +160,30 @@ class Filler:
         return int(number) if number == int(number) else number
 
     def _string(self, schema: Schema, name: str) -> Any:
-        if schema.get("format") in _FORMATS:
-            return _FORMATS[schema["format"]]
-        if self._strings:
-            return _sized(self._strings.pop(0), schema)
+        if schema.get("format") in FORMATS:
+            return FORMATS[schema["format"]]
+        fitting = (text for text in self._strings if matches(text, schema))
+        if (said := next(fitting, None)) is not None:
+            self._strings.remove(said)
+            return sized(said, schema)
         if isinstance(schema.get("default"), str):
             return schema["default"]
+        if "pattern" in schema:
+            return patterned(schema)
         if name in _WHOLE_PROMPT and self._prompt:
-            return _sized(self._prompt, schema)
-        return _sized(f"an example {name.replace('_', ' ')}".strip(), schema)
+            return sized(self._prompt, schema)
+        return sized(f"an example {name.replace('_', ' ')}".strip(), schema)
+
+
+def _read(schema: Any) -> dict[str, Any]:
+    """The keywords of a schema, also those that its description has in words."""
+    keywords = well_formed(schema)
+    words = {}
+    for name, value in _SAID.findall(keywords.get("description", "")):
+        first, *more = name.split()
+        keyword = first + "".join(more).title()
+        words[keyword] = int(value) if value.isdecimal() else value
+    return {**well_formed(words), **keywords}
 
 
 def _fits(number: float, schema: Schema, kind: str = "") -> bool:
@@ -176,7 +201,7 @@ def _fits(number: float, schema: Schema, kind: str = "") -> bool:
 
 def _least(schema: Schema) -> float:
     """A number within the bounds: the one nearest to 1 that is easy to find."""
-    step = schema.get("multipleOf", 1)
+    step = schema.get("multipleOf") or 1
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     start: float = next(one for one in (low, high, step) if one is not None)
@@ -185,5 +210,16 @@ def _least(schema: Schema) -> float:
     return next((number for number in tries if _fits(number, schema)), start)
 
 
-def _sized(text: str, schema: Schema) -> str:
-    return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
+def _distinct(values: list[Any]) -> list[Any]:
+    distinct: list[Any] = []
+    for value in values:
+        distinct.append(_unlike(value, distinct))
+    return distinct
+
+
+def _unlike(value: Any, others: list[Any]) -> Any:
+    """`value`, if it is a number or a text, changed until it is none of `others`."""
+    while value in others and isinstance(value, str | int | float):
+        more = len(others)
+        value = f"{value} {more + 1}" if isinstance(value, str) else value + more
+    return value

@@ -10,12 +10,16 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import date, datetime, timedelta
 from http.client import RemoteDisconnected
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
+from pydantic import BaseModel, Field
 
+from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import (
     Act,
     Cut,
@@ -412,6 +416,31 @@ def test_a_json_schema_is_filled(server: Emulator) -> None:
     message = ask(server, messages=[user("A 5 star joke")], response_format=form).message
 
     assert json.loads(message["content"]) == {"setup": "an example setup", "stars": 5}
+
+
+class Booking(BaseModel):
+    """All that strict schemas cannot say, except in words."""
+
+    day: date = Field(description="The day.")
+    at: datetime | None = Field(description="When.")
+    stay: timedelta
+    id: UUID
+    code: str = Field(pattern=r"^[A-Z]{3}-\d{4,}$")
+    note: str = Field(min_length=20, max_length=30)
+    rooms: list[str] = Field(min_length=2, max_length=3)
+    floors: set[int] = Field(min_length=2)
+
+
+@pytest.mark.parametrize("strict", [None, False])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_words_in_a_description_are_obeyed_as_keywords_are(
+    server: Emulator, method: Any, strict: Any
+) -> None:
+    model = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
+
+    booking = model.with_structured_output(Booking, method=method, strict=strict)
+
+    assert isinstance(booking.invoke("Book it."), Booking)
 
 
 def test_a_json_object_has_the_keys_the_prompt_quotes(server: Emulator) -> None:

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -6,6 +7,8 @@ from langchain_cerebras_inference.emulator.instances import Filler
 from langchain_cerebras_inference.emulator.schemas import strict_fault
 
 STRING = {"type": "string"}
+DAY = "2026-01-31"
+LIST = {"type": "array", "items": STRING}
 
 
 def closed(**properties: Any) -> dict[str, Any]:
@@ -152,12 +155,30 @@ def fill(schema: Any, prompt: str = "") -> Any:
         ({"const": [1]}, [1]),
         ({"type": "string", "default": "d"}, "d"),
         ({"type": "integer", "default": 4}, 4),
-        ({"type": "string", "format": "date"}, "2026-01-31"),
+        ({"type": "string", "format": "date"}, DAY),
+        ({**STRING, "description": "The day. (format date)"}, DAY),
+        ({**STRING, "description": "in some format"}, "an example it"),
+        ({**STRING, "description": "(min length 9; max length lots)"}, "an example it"),
+        ({**STRING, "description": "(max length 2; format other)"}, "an"),
+        ({**STRING, "description": "(min length 14; max length 14)"}, "an example it."),
+        ({**STRING, "description": "(pattern ^(a|b); examples ['a'])"}, "a"),
+        ({"anyOf": [{**STRING, "description": "(format date)"}], "description": "When"}, DAY),
+        ({**STRING, "pattern": r"^[A-Z]{2}-\d{4}$"}, "AA-0000"),
+        ({**STRING, "pattern": r"^(?:Mr|Mrs)\. \w+$"}, "Mr. 0"),
+        ({**STRING, "pattern": r"^[a-z]+\d?$", "minLength": 3}, "aaa0"),
+        ({**STRING, "pattern": r"["}, ""),
+        ({**STRING, "pattern": r"^\p{L}$"}, "L"),
         ({"type": "string", "minLength": 20, "maxLength": 20}, "an example it......."),
         ({"type": "string", "maxLength": 2}, "an"),
-        ({"type": "array", "items": STRING}, ["an example it"]),
-        ({"type": "array", "items": STRING, "minItems": 2}, ["an example it"] * 2),
-        ({"type": "array", "items": STRING, "maxItems": 0}, []),
+        (LIST, ["an example it"]),
+        ({**LIST, "minItems": 2}, ["an example it"] * 2),
+        ({**LIST, "maxItems": 0}, []),
+        ({**LIST, "description": "(min items 2; max items 2)"}, ["an example it"] * 2),
+        ({**LIST, "minItems": 2, "uniqueItems": True}, ["an example it", "an example it 2"]),
+        (
+            {"type": "array", "items": {"type": "integer"}, "minItems": 3, "uniqueItems": True},
+            [1, 2, 3],
+        ),
         (
             {"type": "array", "prefixItems": [STRING, {"type": "null"}]},
             ["an example it", None],
@@ -181,7 +202,9 @@ def test_a_value_fits_its_schema(schema: Any, value: Any) -> None:
         ({"type": "integer"}, "1.5 or -2", -2),
         ({"type": "integer", "minimum": 10}, "3 of 12", 12),
         ({"type": "number"}, "utf8 and 2.5", 2.5),
+        ({"type": "integer"}, "not " + "9" * 400 + " but 3", 3),
         (STRING, 'say "hello there"', "hello there"),
+        ({**STRING, "pattern": "^B"}, "'Ada' and 'Bob'", "Bob"),
         (STRING, "it's for 'Ada'", "Ada"),
         (STRING, "the weather in San Francisco, CA?", "San Francisco, CA"),
         ({"enum": ["celsius", "fahrenheit"]}, "in Fahrenheit", "fahrenheit"),
@@ -213,6 +236,23 @@ def test_an_optional_property_is_filled_only_from_the_prompt() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": 5, "minLength": "x", "pattern": []},
+        {"type": "integer", "minimum": "x", "multipleOf": 0},
+        {"type": "object", "properties": [], "required": 5},
+        {"type": "object", "required": [{}], "properties": {"a": 5}},
+        {"type": "array", "items": [], "minItems": "x"},
+        {"anyOf": {}, "enum": "x"},
+        {"anyOf": [True]},
+        {"allOf": [True]},
+    ],
+)
+def test_a_keyword_of_the_wrong_form_says_nothing(schema: Any) -> None:
+    assert fill(schema) is not None
+
+
 def test_values_are_used_once_and_in_order() -> None:
     integer = {"type": "integer"}
     schema = {
@@ -225,6 +265,20 @@ def test_values_are_used_once_and_in_order() -> None:
 
 
 @pytest.mark.parametrize(
+    "schema",
+    [
+        {**LIST, "minItems": 10**9},
+        {"type": "array", "items": {**LIST, "minItems": 10**4}, "minItems": 10**4},
+        {**STRING, "minLength": 10**9},
+        {**STRING, "pattern": ".+", "minLength": 10**9},
+        {**STRING, "pattern": "a{999999999}"},
+    ],
+)
+def test_what_is_asked_for_without_measure_is_given_in_measure(schema: Any) -> None:
+    assert len(json.dumps(fill(schema))) < 1_000_000
+
+
+@pytest.mark.parametrize(
     "node",
     [
         {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]},
@@ -233,6 +287,10 @@ def test_values_are_used_once_and_in_order() -> None:
     ],
 )
 def test_recursion_comes_to_an_end(node: Any) -> None:
-    tree = {"type": "object", "properties": {"next": node}, "required": ["next"]}
+    tree = {
+        "type": "object",
+        "properties": {"next": node, "other": node},
+        "required": ["next", "other"],
+    }
 
     assert Filler({"$ref": "#/$defs/node", "$defs": {"node": tree}}, "").fill()
