@@ -20,6 +20,9 @@ THOUGHTS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_c
 _CALLS = frozenset(
     {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call"}
 )
+_ELSEWHERE = THOUGHTS | _CALLS | {"cachePoint"}
+"""Blocks that are no text: they travel elsewhere, or mark where Bedrock caches."""
+
 _SHOWN = frozenset(
     {"text", "image", "image_url", "audio", "input_audio", "video", "file", "media"}
 )
@@ -30,11 +33,7 @@ _SEEN_FORMATS = ("data:image/png;base64,", "data:image/jpeg;base64,")
 
 def to_text(content: str | list[Any]) -> str:
     """The text of a message's content; thoughts and tool calls travel elsewhere."""
-    if isinstance(content, str):
-        return content
-    return "".join(
-        _text_of(block) for block in content if _type_of(block) not in THOUGHTS | _CALLS
-    )
+    return content if isinstance(content, str) else "".join(map(_text_of, _here(content)))
 
 
 def to_speech(content: str | list[Any]) -> str:
@@ -45,7 +44,7 @@ def to_speech(content: str | list[Any]) -> str:
     """
     if isinstance(content, str):
         return content
-    return to_text([each for each in content if _type_of(each) in _SHOWN or _says(each)])
+    return to_text([each for each in content if _is_said(each)])
 
 
 def to_parts(content: str | list[Any]) -> str | list[dict[str, Any]]:
@@ -58,12 +57,19 @@ def to_parts(content: str | list[Any]) -> str | list[dict[str, Any]]:
         {"type": "image_url", "image_url": {"url": _image_url(block)}}
         if _is_image(block)
         else {"type": "text", "text": _text_of(block)}
-        for block in content
+        for block in _here(content)
     ]
 
 
+def _here(content: list[Any]) -> list[Any]:
+    return [block for block in content if _type_of(block) not in _ELSEWHERE]
+
+
 def _type_of(block: Any) -> str:
-    return str(block.get("type", "text")) if isinstance(block, dict) else "text"
+    """The type of a block; one of Bedrock's has a key of that name instead."""
+    if not isinstance(block, dict):
+        return "text"
+    return str(block.get("type") or next(iter(block), "text"))
 
 
 def _text_of(block: Any) -> str:
@@ -77,8 +83,13 @@ def _text_of(block: Any) -> str:
     raise ValueError(msg)
 
 
-def _says(block: Mapping[str, Any]) -> bool:
-    return isinstance(block.get("text") or block.get("refusal"), str)
+def _is_said(block: Any) -> bool:
+    if not isinstance(block, dict):
+        return True
+    if _type_of(block) == "text":  # Anthropic's may hold nothing but citations
+        return block.get("text", "") is not None
+    says = block.get("text") or block.get("refusal")
+    return _type_of(block) in _SHOWN or isinstance(says, str)
 
 
 def _is_image(block: Any) -> bool:

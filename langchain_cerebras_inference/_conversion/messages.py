@@ -36,6 +36,8 @@ _ROLES: Mapping[str, _wire.Role] = {
     "assistant": "assistant",
     "ai": "assistant",
 }
+_SAID = ("reasoning", "thinking", "reasoning_content", "text", "summary", "content")
+"""Where a thought has its words, or the parts that have them."""
 
 
 def to_wire(
@@ -131,9 +133,7 @@ def reasoning_of(message: AIMessage) -> str:
     """What the model thought, from wherever the class that made the message put it."""
     kept = message.additional_kwargs
     said = kept.get("reasoning_content") or kept.get("reasoning")
-    if isinstance(said, str):
-        return said
-    if isinstance(said, dict):
+    if isinstance(said, (str, dict)):
         return _thought(said)
     if isinstance(message.content, str):
         return ""
@@ -144,21 +144,19 @@ def reasoning_of(message: AIMessage) -> str:
     )
 
 
-def _thought(block: Mapping[str, Any]) -> str:
-    for key in ("reasoning", "thinking", "reasoning_content", "text"):
-        said = block.get(key)
-        if isinstance(said, str):
-            return said
-        if isinstance(said, dict):
-            return _thought(said)
-    parts = block.get("summary") or block.get("content")
-    if not isinstance(parts, list):
-        return ""
-    return "".join(str(each.get("text", "")) for each in parts if isinstance(each, dict))
+def _thought(said: Any) -> str:
+    if isinstance(said, list):
+        return "".join(map(_thought, said))
+    if isinstance(said, dict):
+        return next((_thought(said[key]) for key in _SAID if said.get(key)), "")
+    return said if isinstance(said, str) else ""
 
 
 def _to_wire_calls(message: AIMessage) -> list[_wire.ToolCall]:
-    valid = [_call(each, to_json(each["args"]).decode()) for each in message.tool_calls]
+    valid = [
+        _call(each, to_json(each["args"], inf_nan_mode="null").decode())
+        for each in message.tool_calls
+    ]
     invalid = [
         _call(each, arguments.without_tail(each.get("args") or ""))
         for each in message.invalid_tool_calls

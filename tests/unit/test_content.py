@@ -22,6 +22,7 @@ JPEG = "data:image/jpeg;base64,/9j/4AAQ"
         ([{"type": "text", "text": "Ahoy", "cache_control": {"type": "ephemeral"}}], "Ahoy"),
         ([{"type": "text-plain", "text": "Ahoy", "mime_type": "text/plain"}], "Ahoy"),
         ([{"type": "refusal", "refusal": "I won't."}], "I won't."),
+        ([{"text": "Ahoy"}, {"cachePoint": {"type": "default"}}], "Ahoy"),
         (
             [
                 {"type": "reasoning", "reasoning": "Hm."},
@@ -55,6 +56,7 @@ def test_text_is_joined_and_thoughts_and_calls_travel_elsewhere(
         ({"type": "file", "file_id": "x"}, "file"),
         ({"type": "text", "text": None}, "text"),
         ({"type": "text"}, "text"),
+        ({"json": {"a": 1}}, "json"),
         ({}, "text"),
         (5, "text"),
     ],
@@ -100,7 +102,9 @@ def test_what_is_no_text_is_refused_by_its_type(block: Any, kind: str) -> None:
     ],
 )
 def test_an_image_in_any_shape_goes_as_data(block: dict[str, Any], url: str) -> None:
-    parts = to_parts([{"type": "text", "text": "What is it?"}, block, "Say."])
+    cached = {"cachePoint": {"type": "default"}}
+
+    parts = to_parts([{"type": "text", "text": "What is it?"}, block, cached, "Say."])
 
     assert parts == [
         {"type": "text", "text": "What is it?"},
@@ -142,6 +146,8 @@ def test_an_image_whose_data_is_no_base64_is_refused(data: str) -> None:
         ([{"type": "server_tool_call", "name": "f"}], ""),
         ([{"type": "non_standard", "value": {"text": "x"}}], ""),
         ([{"type": "thinking", "thinking": "Hm."}], ""),
+        ([{"type": "text", "text": None, "citations": []}, "Ahoy"], "Ahoy"),
+        ([{"toolUse": {"name": "f"}}, {"text": "Ahoy"}], "Ahoy"),
     ],
 )
 def test_what_a_server_did_beside_it_is_no_word_of_the_assistants(

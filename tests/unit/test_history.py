@@ -88,6 +88,23 @@ FOREIGN = {
         ],
         tool_calls=[CALL],
     ),
+    "Mistral": AIMessage(
+        [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}]},
+            {"type": "text", "text": "I look."},
+            {"type": "text", "text": None},
+        ],
+        tool_calls=[CALL],
+    ),
+    "Bedrock": AIMessage(
+        [
+            {"type": "reasoning_content", "reasoning_content": {"text": "Let me see."}},
+            {"text": "I look."},
+            {"toolUse": {"toolUseId": "toolu_1", "name": "search", "input": {"q": "x"}}},
+            {"cachePoint": {"type": "default"}},
+        ],
+        tool_calls=[CALL],
+    ),
     "OpenAI's responses": AIMessage(
         [
             {

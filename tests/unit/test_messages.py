@@ -205,7 +205,8 @@ def test_a_turn_may_be_reasoning_alone() -> None:
         ),
         AIMessage([{"type": "thinking", "thinking": "Is it?", "signature": "x"}]),
         AIMessage([{"type": "reasoning_content", "reasoning_content": "Is it?"}]),
-        AIMessage([{"type": "reasoning", "summary": [{"text": "Is it?"}, "x"]}]),
+        AIMessage([{"type": "thinking", "thinking": [{"type": "text", "text": "Is it?"}]}]),
+        AIMessage([{"type": "reasoning", "summary": [{"text": "Is "}, "it?", 5]}]),
         AIMessage([{"type": "reasoning", "summary": [], "content": [{"text": "Is it?"}]}]),
         AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "Is it?"}}]),
         AIMessage(
@@ -301,11 +302,11 @@ def test_an_older_form_of_calls_is_understood() -> None:
 
 
 def test_arguments_are_compact_and_readable_json() -> None:
-    [sent] = wire_of(AIMessage("", tool_calls=[call("f", x=[1, {"y": None}], z="é🌊")]))[
-        "tool_calls"
-    ]
+    args: dict[str, Any] = {"x": [1, {"y": None}], "z": "é🌊", "nan": float("nan")}
 
-    assert sent["function"]["arguments"] == '{"x":[1,{"y":null}],"z":"é🌊"}'
+    [sent] = wire_of(AIMessage("", tool_calls=[call("f", **args)]))["tool_calls"]
+
+    assert sent["function"]["arguments"] == '{"x":[1,{"y":null}],"z":"é🌊","nan":null}'
 
 
 def test_a_name_cerebras_refuses_goes_out_under_the_name_its_tool_does() -> None:
