@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache, reduce
 from typing import Any
+from urllib.parse import unquote
 
 _Schema = dict[str, Any]
 _LOGGER = logging.getLogger("langchain_cerebras_inference")
@@ -55,6 +56,31 @@ def to_wire_schema(
     return deepcopy(dict(schema)), False
 
 
+def can_be_object(schema: object) -> bool:
+    """Whether an object may fit a schema; `True` where that cannot be told."""
+    try:
+        return _lets_object(schema, schema)
+    except (TypeError, ValueError, RecursionError):
+        return True
+
+
+def target_of(ref: object, root: object) -> Any:
+    """What a reference stands for in the schema `root`.
+
+    Raises:
+        TypeError: If it is no text.
+        ValueError: If it stands for nothing.
+    """
+    steps = unquote(_a(str, ref)).split("/")
+    target: Any = {"#": root}
+    try:
+        for step in steps:
+            target = target[step.replace("~1", "/").replace("~0", "~")]
+    except (KeyError, TypeError):
+        raise ValueError(f"it refers to {ref!r:.40}, which is not in it") from None
+    return target
+
+
 @lru_cache(maxsize=256)
 def _warn_once(name: str, reason: str) -> None:
     _LOGGER.warning("Schema %r goes out without strict: %s", name, reason)
@@ -88,13 +114,9 @@ class _Strict:
         own = {key: each for key, each in _a(dict, schema).items() if key in _KNOWN}
         if "const" in own:
             own["enum"] = [own["const"]]
-        parts = [self._target(own.pop("$ref"))] if "$ref" in own else []
+        parts = [target_of(own.pop("$ref"), self._schema)] if "$ref" in own else []
         parts += _a(list, own.pop("allOf", []))
         return reduce(_both, map(self._fold, parts), own)
-
-    def _target(self, ref: object) -> object:
-        steps, start = _a(str, ref).split("/"), {"#": self._schema}
-        return reduce(lambda at, step: _a(dict, at).get(step), steps, start)
 
     def _node(self, schema: object) -> _Schema:
         self._spend("levels")
@@ -110,9 +132,9 @@ class _Strict:
         return {key: wire[key] for key in (*own, *wire) if key in wire}
 
     def _object(self, schema: _Schema) -> _Schema:
-        properties = _a(dict, schema.get("properties"))
+        properties = _a(dict, schema.get("properties", {}))
         required = [_a(str, name) for name in _a(list, schema.get("required", []))]
-        opened = schema.get("additionalProperties", False) is not False
+        opened = schema.get("additionalProperties", "properties" not in schema) is not False
         if opened or not properties.keys() >= set(required):
             raise ValueError("an object has keys that it does not name")
         self._spend("properties", len(properties))
@@ -139,6 +161,19 @@ class _Strict:
         bounds = {k: v for k, v in schema.items() if k in _BOUNDS and _is(v, "number")}
         named = {"const": values[0]} if "const" in schema else {"enum": values}
         return (bounds if _is(0, kind) else {}) | (named if values else {})
+
+
+def _lets_object(schema: object, root: object) -> bool:
+    if not isinstance(schema, Mapping):
+        return schema is not False
+    parts = [target_of(schema["$ref"], root)] if "$ref" in schema else []
+    parts += schema.get("allOf", [])
+    branches = schema.get("anyOf") or schema.get("oneOf") or [True]
+    return (
+        "object" in schema.get("type", ["object"])
+        and all(_lets_object(part, root) for part in parts)
+        and any(_lets_object(branch, root) for branch in branches)
+    )
 
 
 def _a(kind: type, value: object) -> Any:

@@ -78,9 +78,17 @@ def test_a_reference_is_folded_in_and_its_siblings_win() -> None:
     }
 
 
-@pytest.mark.parametrize("ref", ["#/definitions/Name", "#/properties/other"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "#/definitions/Name",
+        "#/properties/other",
+        "#/definitions/a~1b~0",
+        "#/definitions/G%5Bi%5D",
+    ],
+)
 def test_any_local_reference_is_followed(ref: str) -> None:
-    definitions = {"Name": TEXT}
+    definitions = dict.fromkeys(["Name", "a/b~", "G[i]"], TEXT)
     root = an_object(it={"$ref": ref}, other=TEXT) | {"definitions": definitions}
 
     wire, strict = to_wire_schema(root)
@@ -229,6 +237,7 @@ def test_an_open_object_goes_non_strict(opening: Schema) -> None:
 
 def test_an_inner_object_that_names_no_properties_is_an_open_map() -> None:
     assert not is_strict({"type": "object"})
+    assert is_strict({"type": "object", "additionalProperties": False})
     assert is_strict(an_object())
 
 
@@ -354,6 +363,21 @@ def test_strict_that_was_asked_for_and_cannot_be_is_warned_of_once(
     assert len(caplog.records) == 2
     assert "'Anything'" in caplog.text
     assert "'the tool'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "object"}, "an object has keys that it does not name"),
+        ({"$ref": "#/$defs/Gone"}, "it refers to '#/$defs/Gone', which is not in it"),
+    ],
+)
+def test_the_warning_says_in_words_what_cannot_be(
+    schema: Schema, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    to_wire_schema(an_object(it=schema), strict=True, name="Words")
+
+    assert f"'Words' goes out without strict: {reason}" in caplog.text
 
 
 def test_strict_that_was_not_asked_for_is_given_up_in_silence(
