@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import Any, Literal
+from io import TextIOWrapper
+from typing import Any, Literal, cast
 
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
@@ -77,7 +78,9 @@ class Page:
             if isinstance(message, ToolMessage):
                 self.write(f"result: {message.text}", "result")
                 continue
-            self.write(message.additional_kwargs.get("reasoning_content", ""), "dim")
+            thought = message.additional_kwargs.get("reasoning_content", "")
+            is_first = self._style != "dim" and not self._colours
+            self.write(f"thinks: {thought}" if thought and is_first else thought, "dim")
             for call in message.tool_call_chunks:
                 self.write(f"call: {call['name']} " if call["name"] else "", "call")
                 self.write(call["args"] or "", "call")
@@ -103,14 +106,15 @@ def get_weather(city: str) -> str:
 
 
 def stream(page: Page, model: ChatCerebrasInference) -> None:
-    """The reasoning comes first, dimmed; then the text."""
-    question = "Why is the sky blue? Answer in two sentences."
+    """The reasoning comes first, set apart; then the text."""
+    question = "Why is the sky blue? Answer in two sentences"
     page.line(f"> {question}", "ask")
+    model.warm_up()
     began = time.perf_counter()
     count = page.show(model.stream(question))
     seconds = time.perf_counter() - began
     rate = f"{count / seconds:.0f} tokens per second"
-    page.line(f"{count} tokens in {seconds:.2f} s: {rate}", "result")
+    page.line(f"{count} tokens, reasoning included, in {seconds:.2f} s: {rate}", "result")
 
 
 def pipe(page: Page, model: ChatCerebrasInference) -> None:
@@ -176,6 +180,7 @@ def emulate(server: Emulator) -> None:
 
 def main() -> int:
     """Show the parts; return the exit status."""
+    cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     page = Page()
     page.line("langchain-cerebras-inference\n", "title")
     with ExitStack() as stack:
@@ -197,4 +202,11 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print()
+        sys.exit(130)
+    except BrokenPipeError:  # as of `make demo | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

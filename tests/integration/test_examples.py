@@ -1,8 +1,8 @@
 import os
 import re
+import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,10 +68,8 @@ def parts_of(shown: str) -> list[str]:
 
 
 def test_the_demo_shows_its_five_parts_on_the_emulator_and_says_so() -> None:
-    began = time.monotonic()
     shown = run("demo.py")
 
-    assert time.monotonic() - began < 15
     assert parts_of(shown) == PARTS
     assert "CEREBRAS_API_KEY is not set" in shown
     assert "emulator" in shown
@@ -89,7 +87,7 @@ def test_the_demo_talks_to_cerebras_with_a_key(signed_in: Emulator) -> None:
     assert f"The answers come from {signed_in.base_url}." in shown
     assert parts_of(shown) == PARTS
     assert "CEREBRAS_COOKIES is not set" in shown
-    assert len(signed_in.requests) == 5
+    assert [each.path for each in signed_in.requests].count("/v1/chat/completions") == 5
     assert signed_in.api_key not in shown
 
 
@@ -116,6 +114,29 @@ def test_the_demo_says_what_went_wrong_in_a_line(signed_in: Emulator) -> None:
 
     assert (done.returncode, done.stderr) == (1, "")
     assert "CerebrasAuthenticationError: Cerebras answered 401" in done.stdout
+
+
+@pytest.mark.parametrize("how", ["interrupted", "cut off"])
+def test_the_demo_ends_quietly(how: str) -> None:
+    command = [sys.executable, "-u", str(EXAMPLES / "demo.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
+        assert demo.stdout
+        assert demo.stderr
+        demo.stdout.readline()
+        if how == "interrupted":
+            demo.send_signal(signal.SIGINT)
+        else:
+            demo.stdout.close()
+        errors = demo.stderr.read()
+
+    assert errors == b""
+    assert demo.returncode == (130 if how == "interrupted" else 0)
+
+
+def test_the_demo_runs_where_output_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+
+    assert "result: Sunny, 22 ?C in Paris." in run("demo.py")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
