@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_cerebras_inference import _catalogue, _wire
+from langchain_cerebras_inference._arguments import Arguments
 from langchain_cerebras_inference._conversion import formats, tools
 from langchain_cerebras_inference._conversion import messages as _messages
 
@@ -159,6 +160,8 @@ def _refuse_unknown(arguments: Mapping[str, Any]) -> None:
 
 
 def _unknown(name: str) -> str:
+    if name in Arguments.__annotations__:
+        return f"{name!r} is a setting of the model, not of a call: construct a model with it."
     names = sorted(_ARGUMENTS | ALIASES.keys())
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -830,7 +830,7 @@ def test_there_are_no_token_ids() -> None:
     ("arguments", "said"),
     [
         ({"temprature": 1}, "Did you mean 'temperature'"),
-        ({"default_headers": {}}, "extra_body"),
+        ({"default_headers": {}}, "a setting of the model"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "up to 4 stop sequences"),
     ],
 )

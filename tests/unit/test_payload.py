@@ -130,8 +130,6 @@ def test_what_is_langchains_is_dropped(name: str) -> None:
         ("max_token", " Did you mean 'max_tokens'?"),
         ("zzz", ""),
         ("messages", ""),
-        ("default_headers", ""),
-        ("api_key", ""),
     ],
 )
 def test_an_unknown_argument_is_refused_with_a_hint(name: str, hint: str) -> None:
@@ -140,6 +138,12 @@ def test_an_unknown_argument_is_refused_with_a_hint(name: str, hint: str) -> Non
 
     assert str(caught.value).startswith(f"Cerebras knows no argument {name!r}.{hint}")
     assert "extra_body" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["default_headers", "api_key", "connect_timeout", "proxy"])
+def test_a_setting_of_the_model_is_refused_as_an_argument(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' is a setting of the model, not of a call"):
+        body(**{name: "value"})
 
 
 def test_an_alias_of_a_model_is_resolved() -> None:
