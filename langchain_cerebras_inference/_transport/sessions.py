@@ -161,6 +161,13 @@ def _tracing() -> aiohttp.TraceConfig:
 class _Connector(aiohttp.TCPConnector):
     """A connection pool that can also be closed where its loop cannot run."""
 
+    async def _get(self, key: Any, traces: Any) -> Any:
+        """Close what was written to while it was idle: that would answer the next call."""
+        for protocol, _ in self._conns.get(key, ()):
+            if protocol.should_close:
+                protocol.abort()
+        return await super()._get(key, traces)
+
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         """Drop what is not kept at once: TLS would wait for the other side's good-bye."""
         is_dropped = should_close or self._force_close or protocol.should_close

@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import threading
 import time
 from email.utils import formatdate
 from typing import Any
@@ -25,6 +26,7 @@ from langchain_cerebras_inference.emulator import (
     Stall,
     ToolCall,
 )
+from tests.integration.raw import Line, reply, serving
 from tests.integration.styles import STREAMED, STYLES, WHOLE
 
 AT_ONCE = {"Retry-After": "0.01"}
@@ -374,6 +376,27 @@ def test_a_dead_connection_is_replaced_once(server: Emulator) -> None:
         model.invoke("Hello!")
 
     assert len(server.requests) == 3
+
+
+async def test_a_reply_that_comes_unasked_answers_no_call() -> None:
+    unasked = threading.Semaphore(0)
+
+    def talk(line: Line) -> None:
+        while line.asked():
+            line.say(reply("asked"))
+            time.sleep(0.05)
+            line.say(reply("unasked"))
+            unasked.release()
+
+    texts = []
+    with serving(talk) as base_url:
+        model = ChatCerebrasInference(base_url=base_url, api_key="k", max_retries=0)
+        for _ in range(3):
+            texts.append((await model.ainvoke("Hello!")).text)
+            await asyncio.to_thread(unasked.acquire, timeout=2)
+            await asyncio.sleep(0.01)
+
+    assert texts == ["asked"] * 3
 
 
 @pytest.mark.parametrize("style", WHOLE)
