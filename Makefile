@@ -13,6 +13,8 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 INSTALL := pip install -qq --disable-pip-version-check
 VENVS := .venv .venv-bench .venv-demo
 
+export PIP_USER := 0
+
 .PHONY: help demo test test-browser lint format live load bench lock clean
 
 help: ## Show this list

@@ -1,4 +1,4 @@
-"""The features README promises, and the tests that hold them.
+"""The features README promises, and the tests that prove them.
 
 The table there is made of the one here; run with `-vv` to see what is to be pasted.
 """
@@ -17,7 +17,7 @@ FEATURES = {
         "integration/test_langgraph.py::test_an_agent_calls_its_tool_and_answers",
     ),
     "parallel tool calls": (
-        "where the model makes them",
+        "if the model makes them",
         "integration/test_langgraph.py::test_an_agent_calls_two_tools_at_once",
     ),
     "structured output": (
@@ -29,7 +29,7 @@ FEATURES = {
         "integration/test_structured_output.py::test_an_object_grows_while_it_arrives",
     ),
     "image input": (
-        "where the model sees, as data",
+        "for models with vision, as base64 data",
         "integration/test_wire.py::test_a_model_that_sees_gets_an_image_of_any_form",
     ),
     "audio, video, PDF input": (
@@ -70,7 +70,7 @@ FEATURES = {
         "integration/test_wire.py::test_several_answers_are_the_generations_of_one_result",
     ),
     "prompt caching": (
-        "a conversation keeps its bytes",
+        "equal prompts are equal bytes",
         "unit/test_history.py::test_a_conversation_that_goes_on_begins_with_the_same_bytes",
     ),
     "LangChain's cache": (
@@ -95,8 +95,8 @@ FEATURES = {
 
 def row(feature: str, word: str, test: str) -> str:
     path, _, name = test.partition("::")
-    held_by = f"[`{name}`](tests/{path})" if test else ""
-    return f"| {feature} | {word} | {held_by} |".replace("|  |", "| |")
+    proved_by = f"[`{name}`](tests/{path})" if test else ""
+    return f"| {feature} | {word} | {proved_by} |".replace("|  |", "| |")
 
 
 @pytest.mark.parametrize("test", [test for _, test in FEATURES.values() if test])
@@ -111,5 +111,5 @@ def test_a_feature_has_a_test(test: str) -> None:
 def test_readme_promises_what_is_tested() -> None:
     rows = [row(feature, *held) for feature, held in FEATURES.items()]
 
-    table = "\n".join(["| feature | here | held by |", "|---|---|---|", *rows])
+    table = "\n".join(["| feature | here | proved by |", "|---|---|---|", *rows])
     assert table in README
