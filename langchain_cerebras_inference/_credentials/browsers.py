@@ -7,15 +7,20 @@ alone reads what current browsers write, on a machine without a desktop, on ever
 
 from __future__ import annotations
 
+import os
+import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from http.cookiejar import Cookie
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from langchain_cerebras_inference._credentials import exports
+
+SESSION = "session-token"
+"""What the names of cookies that sign in have in them."""
 
 _INSTEAD = "give an exported file or a header."
 
@@ -52,19 +57,21 @@ _FIREFOX = {
     ),
 }
 
-# A host's cookies are its own and those of the domains above it. Of Firefox's
-# containers, the default one comes last and wins.
+# A host's cookies are its own and those of the domains above it, but not those for its
+# pages inside another site's. Of Firefox's containers, the default one comes last and wins.
 _FIREFOX_QUERY = """
     SELECT name, value, host AS domain, path, isSecure AS secure, expiry AS expires
-    FROM moz_cookies WHERE '.' || ? LIKE '%' || host ORDER BY originAttributes DESC
+    FROM moz_cookies WHERE '.' || ? LIKE '%' || host AND name <> ''
+        AND originAttributes NOT LIKE '%partitionKey%' ORDER BY originAttributes DESC
 """
 _CHROMIUM_QUERY = """
-    SELECT name, value, encrypted_value, host_key AS domain, path, is_secure AS secure,
+    SELECT *, host_key AS domain, is_secure AS secure,
         -- microseconds since 1601; 0 is a session's cookie
         iif(expires_utc, expires_utc / 1000000 - 11644473600, 0) AS expires,
         (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'version') AS version
-    FROM cookies WHERE '.' || ? LIKE '%' || host_key
+    FROM cookies WHERE '.' || ? LIKE '%' || host_key AND name <> ''
 """
+_LOGS = ("-wal", "-journal")
 _LOCK_PATIENCE = 0.5
 
 
@@ -74,26 +81,31 @@ def installed() -> list[str]:
 
 
 def read(name: str, host: str) -> list[Cookie]:
-    """A host's cookies, of the profile used last that has any.
+    """A host's cookies, of the profile used last that is signed in, or that has any.
 
     Raises:
         ValueError: If there is no such browser, or it keeps its cookies to itself.
     """
     if name not in _NAMES:
-        raise ValueError(f"{name!r} is none of {', '.join(_NAMES)}; {_INSTEAD}")
+        shown = repr(name) if re.fullmatch("[a-z-]{1,20}", name) else "what follows browser:"
+        raise ValueError(f"{shown} is none of {', '.join(_NAMES)}; {_INSTEAD}")
     databases = _databases(name)
     if not databases:
         raise ValueError(f"no profile of {name} was found; {_INSTEAD}")
-    rows = next(filter(None, (_rows(name, each, host) for each in databases)), [])
+    rows = _best(name, databases, host)
     if name != "firefox":
-        _decrypt(name, rows)
+        rows = _decrypted(name, rows)
     return [exports.to_cookie(row, host) for row in rows]
 
 
 def _databases(name: str) -> list[Path]:
     """The databases of a browser's profiles, that of the one used last first."""
-    found = (path for place in _places(name) for path in Path.home().glob(place))
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    home = Path.home()
+    found = [path for place in _places(name) for path in home.glob(place)]
+    if config := os.environ.get("XDG_CONFIG_HOME"):
+        below = (place.removeprefix(".config/") for place in _places(name))
+        found += [path for place in below for path in (home / config).glob(place)]
+    return sorted(filter(Path.is_file, found), key=os.path.getmtime, reverse=True)
 
 
 def _places(name: str) -> Iterable[str]:
@@ -108,16 +120,37 @@ def _places(name: str) -> Iterable[str]:
     return [f"{folder}/{file}" for folder in folders for file in _CHROMIUM_FILES]
 
 
+def _best(name: str, databases: Iterable[Path], host: str) -> list[dict[str, Any]]:
+    """The rows of the first database that has a session, or any."""
+    found, failures = [], []
+    for database in databases:
+        try:
+            found.append(_rows(name, database, host))
+        except ValueError as error:
+            failures.append(error)
+    best = max(found, key=lambda rows: (_has_session(rows), bool(rows)), default=[])
+    if failures and not best:
+        raise failures[0]
+    return best
+
+
+def _has_session(rows: Iterable[dict[str, Any]]) -> bool:
+    return any(SESSION in row["name"] for row in rows)
+
+
 def _rows(name: str, database: Path, host: str) -> list[dict[str, Any]]:
-    """Ask a database; one that its browser holds locked, for what was written down last."""
+    """Ask a database; one that its browser holds locked, for what was written down last.
+
+    One that is at rest is asked as one that cannot change: sqlite puts no log beside it.
+    """
+    is_at_rest = not any(Path(f"{database}{log}").exists() for log in _LOGS)
     try:
-        return _asked(name, f"{database.as_uri()}?mode=ro", host)
+        return _asked(name, database, "immutable=1" if is_at_rest else "mode=ro", host)
     except sqlite3.DatabaseError as error:
         why = str(error)
-    try:
-        rows = _asked(name, f"{database.as_uri()}?immutable=1", host)
-    except sqlite3.DatabaseError:
-        rows = []
+    rows: list[dict[str, Any]] = []
+    with suppress(sqlite3.DatabaseError):
+        rows = _asked(name, database, "immutable=1", host)
     if not rows:
         raise ValueError(
             f"the cookies of {name} cannot be read ({why}); close it and try again."
@@ -125,29 +158,33 @@ def _rows(name: str, database: Path, host: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _asked(name: str, uri: str, host: str) -> list[dict[str, Any]]:
+def _asked(name: str, database: Path, mode: str, host: str) -> list[dict[str, Any]]:
     query = _FIREFOX_QUERY if name == "firefox" else _CHROMIUM_QUERY
+    uri = f"{database.as_uri()}?{mode}"
     with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_PATIENCE)) as connection:
         connection.row_factory = sqlite3.Row
         # sqlite's own error would quote what is no text.
         connection.text_factory = lambda data: data.decode(errors="surrogateescape")
-        return [dict(row) for row in connection.execute(query, (host,))]
+        rows = [dict(row) for row in connection.execute(query, (host,))]
+    return [row for row in rows if not row.get("top_frame_site_key")]  # Chromium's partition
 
 
-def _decrypt(name: str, rows: list[dict[str, Any]]) -> None:
-    """Fill in the values that are encrypted; the desktop is asked for its key once."""
+def _decrypted(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows whose values can be read; the desktop is asked for its key once."""
     encrypted = [row for row in rows if row["encrypted_value"] and not row["value"]]
     if not encrypted:
-        return
+        return rows
     decryptor = _decryptor(name, encrypted[0]["version"])
     for row in encrypted:
         try:
             row["value"] = decryptor.decrypt(row["encrypted_value"])
         except Exception:  # noqa: BLE001 # whatever it is, it may quote the cookie
             row["value"] = None
-        if row["value"] is None:
-            msg = f"{name} encrypts its cookies with a key that cannot be had; {_INSTEAD}"
-            raise ValueError(msg)
+    readable = [row for row in rows if row["value"] is not None]
+    if not readable:
+        msg = f"{name} encrypts its cookies with a key that cannot be had; {_INSTEAD}"
+        raise ValueError(msg)
+    return readable
 
 
 def _decryptor(name: str, version: int) -> Any:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from http.cookies import Morsel
 from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.request import Request
@@ -23,6 +24,8 @@ from langchain_cerebras_inference._credentials import exports
 Kind: TypeAlias = Literal["browser", "file", "json", "header"]
 
 _UNSENDABLE = re.compile("[\0-\x1f\x7f;\ud800-\udfff]")
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}", re.ASCII)
+_ATTRIBUTES = ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly")
 
 
 class Chosen(NamedTuple):
@@ -41,9 +44,11 @@ def to_text(given: Any) -> str:
     if isinstance(given, SecretStr):
         given = given.get_secret_value()
     if isinstance(given, CookieJar):
-        return json.dumps([exports.to_object(cookie) for cookie in given])
+        given = [exports.to_object(cookie) for cookie in given]
+    if exports.is_export(given):
+        return _normal(json.dumps(given, default=_plain))
     if isinstance(given, Mapping):
-        return _unmistakable(_joined((str(name), str(given[name])) for name in given))
+        return _unmistakable(_joined((name, _plain(given[name])) for name in given))
     if isinstance(given, os.PathLike):
         return _absolute(os.fsdecode(given))
     if isinstance(given, str):
@@ -66,13 +71,16 @@ def kind_of(text: str) -> Kind:
 def to_header(text: str) -> str:
     """The pairs of a `Cookie` header, without its name and what is no pair.
 
+    One that comes without its name may be of `Set-Cookie`, which has attributes too.
+
     Raises:
         ValueError: If a cookie cannot travel in a header.
     """
-    if text[:7].lower() == "cookie:":
-        text = text[7:]
-    parts = [part.partition("=") for part in text.split(";")]
-    return _joined((name.strip(), value.strip()) for name, is_pair, value in parts if is_pair)
+    is_named = text[:7].lower() == "cookie:"
+    parts = [part.partition("=") for part in text[7 * is_named :].split(";")]
+    pairs = [(name.strip(), value.strip()) for name, is_pair, value in parts if is_pair]
+    more = [pair for pair in pairs[1:] if is_named or pair[0].lower() not in _ATTRIBUTES]
+    return _joined([*pairs[:1], *more])
 
 
 def choose(cookies: Iterable[Cookie], url: str) -> Chosen:
@@ -129,15 +137,28 @@ def _absolute(path: str) -> str:
 
 def _unmistakable(header: str) -> str:
     """A header that looks like no other form, as `a=b.txt` looks like a file."""
-    return header if kind_of(header) == "header" else f"Cookie: {header};"
+    is_plain = kind_of(header) == "header" and to_header(header) == header
+    return header if is_plain else f"Cookie: {header};"
 
 
-def _joined(pairs: Iterable[tuple[str, str]]) -> str:
+def _plain(value: Any) -> str | None:
+    """The text of a value that may be given as something else, if it has one."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Morsel):  # of a `SimpleCookie`
+        return value.value
+    return str(value) if isinstance(value, (str, int)) else None
+
+
+def _joined(pairs: Iterable[tuple[Any, str | None]]) -> str:
     return "; ".join(_pair(name, value) for name, value in pairs)
 
 
-def _pair(name: str, value: str) -> str:
-    if not name or "=" in name or _UNSENDABLE.search(name + value):
-        msg = f"the cookie {name!r} cannot be sent: a name is missing, or CR, LF or ; is in it."
+def _pair(name: Any, value: str | None) -> str:
+    is_text = isinstance(name, str) and name != "" and value is not None
+    if not is_text or "=" in name or _UNSENDABLE.search(f"{name}{value}"):
+        # What is no usual name may be a value, or all that was given: it is not quoted.
+        who = f"the cookie {name!r}" if _TOKEN.fullmatch(str(name)) else "a cookie"
+        msg = f"{who} cannot be sent: it needs a name and a text, without CR, LF and ;."
         raise ValueError(msg)
     return f"{name}={value}"

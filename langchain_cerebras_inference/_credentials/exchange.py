@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import os
@@ -52,28 +53,37 @@ class Exchange:
                 every exchange, because their owner may have signed in again.
 
         Raises:
-            CerebrasCookieError: If the cookies do not become a key.
+            CerebrasCookieError: If the cookies do not become a key, or may not go there.
         """
+        self._check()
         what = f"{self.url}\n{cookies}".encode("utf-8", "surrogatepass")
         digest = hashlib.sha256(what).digest()
         if known := _known(digest):
             return known
         return await portal.run_from_loop(self._shared(digest, cookies))
 
+    def _check(self) -> None:
+        """Refuse what would show cookies to others, whatever the model has been set to."""
+        try:
+            _urls.to_session_url(self.url)
+        except ValueError as error:
+            raise failed(str(error)) from None
+        if self.route.verify is False and not _urls.is_loopback(self.url):
+            raise failed("verify=False would show them to anybody; name a CA bundle.")
+
     async def _shared(self, digest: bytes, cookies: str) -> Bearer:
         """Share one exchange among all who wait, whoever of them is cancelled."""
         if known := _known(digest):  # since it was asked for on another loop
             return known
-        task = _running.get(digest)
+        known_as = digest, self.route
+        task = _running.get(known_as)
         if task is None:
             exchange = self._exchange(digest, cookies)
-            task = _running[digest] = asyncio.get_running_loop().create_task(exchange)
-            task.add_done_callback(functools.partial(_forget_task, digest))
+            task = _running[known_as] = asyncio.get_running_loop().create_task(exchange)
+            task.add_done_callback(functools.partial(_forget_task, known_as))
         return await asyncio.shield(task)
 
     async def _exchange(self, digest: bytes, cookies: str) -> Bearer:
-        if self.route.verify is False and not _urls.is_loopback(self.url):
-            raise failed("verify=False would show them to anybody; name a CA bundle.")
         chosen = await jar.choose(cookies, self.url)
         try:
             with await self._ask(chosen.header) as answer:
@@ -87,20 +97,21 @@ class Exchange:
         return bearer
 
     async def _ask(self, header: str) -> http.Answer:
+        # Unprotected, cookies go to this machine alone, so no proxy may see them either.
+        is_bare = not self.url.startswith("https:") or self.route.verify is False
+        route = dataclasses.replace(self.route, proxy="") if is_bare else self.route
         headers = {
             "Cookie": header,
             "Accept": "application/json",
             "User-Agent": user_agent(),
         }
         timeout = min(self.timeout, _LONGEST_WAIT)
-        return await http.send(
-            "GET", self.url, headers=headers, route=self.route, timeout=timeout
-        )
+        return await http.send("GET", self.url, headers=headers, route=route, timeout=timeout)
 
 
 # Written on the portal's loop alone, where every exchange runs; read from anywhere.
 _keys: OrderedDict[bytes, Bearer] = OrderedDict()
-_running: dict[bytes, asyncio.Task[Bearer]] = {}
+_running: dict[tuple[bytes, http.Route], asyncio.Task[Bearer]] = {}
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_running.clear)
@@ -115,8 +126,8 @@ def _known(digest: bytes) -> Bearer | None:
     return known
 
 
-def _forget_task(digest: bytes, task: asyncio.Task[Bearer]) -> None:
-    _running.pop(digest, None)
+def _forget_task(known_as: tuple[bytes, http.Route], task: asyncio.Task[Bearer]) -> None:
+    _running.pop(known_as, None)
     if not task.cancelled():
         task.exception()  # asyncio complains of one that nobody waited for
 

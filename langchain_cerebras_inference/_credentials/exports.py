@@ -14,20 +14,33 @@ from typing import Any
 _FIELDS = "domain, TRUE or FALSE, path, TRUE or FALSE, expiry, name, value"
 _FLAGS = {"TRUE": True, "FALSE": False}
 _EXPIRIES = ("expires", "expirationDate", "expiry")
+_TEXTS = ("name", "value", "domain", "path")
 
 _FIRST_MILLISECONDS = 1e11
 """Firefox has counted milliseconds since version 142; as seconds, this is in 5138."""
 
 
+def is_export(data: Any) -> bool:
+    """Whether this is what the JSON of an export would hold, and no mapping of cookies."""
+    if isinstance(data, Mapping):  # Playwright's storage state
+        return isinstance(data.get("cookies"), list)
+    return isinstance(data, list)
+
+
 def parse(text: str, host: str) -> list[Cookie]:
     """Read an export; a cookie that has no domain is the host's.
+
+    What has no name or no value is left out: browsers know such cookies, headers do not.
 
     Raises:
         ValueError: If it is none.
     """
     is_json = text.lstrip()[:1] in ("[", "{")
-    objects = _from_json(text) if is_json else _from_netscape(text)
-    return [to_cookie(each, host) for each in objects]
+    objects = _from_json(text) if is_json else list(_from_netscape(text))
+    whole = [each for each in objects if each.get("name") and each.get("value") is not None]
+    if objects and not whole:
+        raise ValueError("cookie 1: expected a name and a value.")
+    return [to_cookie(each, host) for each in whole]
 
 
 def to_object(cookie: Cookie) -> dict[str, Any]:
@@ -81,10 +94,9 @@ def _from_json(text: str) -> list[dict[str, Any]]:
 
 
 def _objects(data: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(data, dict) and isinstance(data.get("cookies"), list):
-        data = data["cookies"]  # Playwright's storage state
     if isinstance(data, dict):
-        data = [{"name": name, "value": value} for name, value in data.items()]
+        pairs = [{"name": name, "value": value} for name, value in data.items()]
+        data = data["cookies"] if is_export(data) else pairs
     for number, each in enumerate(data, 1):
         if not _is_cookie(each):
             raise ValueError(f"cookie {number}: expected an object with a name and a value.")
@@ -92,10 +104,9 @@ def _objects(data: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_cookie(each: Any) -> bool:
-    if not isinstance(each, dict) or not each.get("name"):
-        return False
-    texts = (each["name"], each.get("value"), each.get("domain") or "", each.get("path") or "")
-    return all(isinstance(text, str) for text in texts)
+    return isinstance(each, dict) and all(
+        isinstance(each.get(name), str | None) for name in _TEXTS
+    )
 
 
 def _from_netscape(text: str) -> Iterator[dict[str, Any]]:
@@ -111,13 +122,14 @@ def _from_netscape(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _object(
-    domain: str, shared: str, path: str, secure: str, expires: str, name: str, value: str
+    domain: str, shared: str, path: str, secure: str, expires: str, name: str, value: str = ""
 ) -> dict[str, Any]:
+    """The fields of a line; some write no tab before a value that is empty."""
     return {
         "domain": domain,
-        "hostOnly": not _FLAGS[shared],
+        "hostOnly": not _FLAGS[shared.upper()],
         "path": path,
-        "secure": _FLAGS[secure],
+        "secure": _FLAGS[secure.upper()],
         "expires": float(expires or 0),
         "name": name,
         "value": value,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from http.cookiejar import Cookie
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,11 +47,9 @@ def _choose(text: str, url: str) -> Chosen:
 def _from_file(path: Path, url: str) -> Chosen:
     try:
         text = _read(path)
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text.") from None
     except OSError as error:
         if error.errno in _ABSENT:
-            raise ValueError(f"no such file{_shown(path)}.") from None
+            raise ValueError(_absent(path)) from None
         raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
     try:
         found = exports.parse(text, _host_of(url))
@@ -65,15 +63,15 @@ def _read(path: Path) -> str:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise OSError(0, "it is too large for cookies")
-    return data.decode("utf-8-sig")
+    return data.decode("utf-8-sig", "surrogateescape")
 
 
-def _shown(path: Path) -> str:
-    """A path's name, unless it may be a cookie's value that was taken for a file's name."""
-    is_alone = path.parent == Path.cwd() or not os.path.isdir(path.parent)  # noqa: PTH112
-    if path.suffix in _SUFFIXES or not is_alone:
-        return f": {path}"
-    return "; a header would have the form name=value"
+def _absent(path: Path) -> str:
+    """That a file is not there; cookies may have been taken for its name."""
+    if path.suffix in _SUFFIXES and not set(str(path)) & set("=;"):
+        return f"no such file: {path}."
+    where = f" in {path.parent}" if os.path.isdir(path.parent) else ""  # noqa: PTH112
+    return f"no such file{where}; a header would have the form name=value."
 
 
 def _from_browser(name: str, url: str) -> Chosen:
@@ -81,21 +79,32 @@ def _from_browser(name: str, url: str) -> Chosen:
 
 
 def _from_any_browser(url: str) -> Chosen:
-    """The cookies of the first browser that has any; else what kept each from it."""
-    failures = []
+    """The cookies of the first browser that is signed in, or that has any.
+
+    Raises:
+        ValueError: If there are none; it says what kept each browser from it.
+    """
+    found, failures = [], []
     for name in browsers.installed():
         try:
-            return _from_browser(name, url)
+            found.append(_from_browser(name, url))
         except ValueError as error:
             failures.append(str(error))
+        else:
+            if browsers.SESSION in found[-1].header:
+                return found[-1]
+    if found:
+        return found[0]
     raise ValueError(" ".join(failures) or "no browser was found; give a file or a header.")
 
 
-def _some(found: Iterable[Cookie], url: str, source: str) -> Chosen:
+def _some(found: Sequence[Cookie], url: str, source: str) -> Chosen:
     chosen = cookies.choose(found, url)
     if chosen.header:
         return chosen
     host = _host_of(url)
+    if cookies.choose(found, url.replace("http:", "https:", 1)).header:
+        raise ValueError(f"those for {host} in {source} are Secure: session_url must be https.")
     if chosen.expired:
         names = ", ".join(chosen.expired)
         raise ValueError(f"those for {host} in {source} have expired ({names}); sign in again.")

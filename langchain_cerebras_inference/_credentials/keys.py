@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,10 @@ from langchain_cerebras_inference._credentials import cookies as _cookies
 from langchain_cerebras_inference._credentials import exchange
 from langchain_cerebras_inference._credentials.exchange import Exchange
 from langchain_cerebras_inference._credentials.session import Bearer
-from langchain_cerebras_inference.errors import CerebrasAuthenticationError
+from langchain_cerebras_inference.errors import (
+    CerebrasAuthenticationError,
+    CerebrasCookieError,
+)
 
 Source: TypeAlias = Literal["argument", "environment", "file", "browser"]
 
@@ -53,12 +57,12 @@ class Keys:
 
     Attributes:
         key: The key, a function that returns it, or `None`.
-        cookies: Cookies as one text, or `None`.
+        cookies: Cookies in any form, as one text if they are a secret, or `None`.
         exchange: Where cookies become a key.
     """
 
     key: SecretStr | str | Callable[[], Any] | None
-    cookies: SecretStr | None
+    cookies: Any
     exchange: Exchange
 
     async def bearer(self) -> Bearer:
@@ -75,7 +79,7 @@ class Keys:
         if self.key is not None:
             return Bearer(await _called(self.key))
         if self.cookies is not None:
-            return await self.exchange.key_for(self.cookies.get_secret_value())
+            return await self.exchange.key_for(_text_of(self.cookies))
         return await self._from_environment()
 
     def reject(self, bearer: Bearer) -> bool:
@@ -105,12 +109,17 @@ class Keys:
 
     def _source_of(self, bearer: Bearer) -> Source:
         """A model takes in the environment at construction, so the values tell."""
-        held = self.cookies if bearer.is_demo else self.key
-        there = _cookies_of_environment() if bearer.is_demo else _key_of_environment()
-        text = held.get_secret_value() if isinstance(held, SecretStr) else None
-        if bearer.is_demo and (kind := _cookies.kind_of(text or there)) in ("file", "browser"):
+        if not bearer.is_demo:
+            key = self.key.get_secret_value() if isinstance(self.key, SecretStr) else self.key
+            return "environment" if key in (None, _key_of_environment()) else "argument"
+        there = ""
+        with contextlib.suppress(CerebrasCookieError):  # unreadable, so not what is held
+            there = _cookies_of_environment()
+        text = there if self.cookies is None else _text_of(self.cookies)
+        kind = _cookies.kind_of(text)
+        if kind in ("file", "browser"):
             return kind
-        return "environment" if held is None or text == there else "argument"
+        return "environment" if text == there else "argument"
 
 
 def _key_of_environment() -> str:
@@ -119,7 +128,17 @@ def _key_of_environment() -> str:
 
 def _cookies_of_environment() -> str:
     given = os.environ.get("CEREBRAS_COOKIES", "").strip()
-    return _cookies.to_text(given) if given else ""
+    return _text_of(given) if given else ""
+
+
+def _text_of(cookies: Any) -> str:
+    """Cookies as one text; a secret is one already, for a model made it."""
+    if isinstance(cookies, SecretStr):
+        return cookies.get_secret_value()
+    try:
+        return _cookies.to_text(cookies)
+    except ValueError as error:
+        raise CerebrasCookieError(f"There are no cookies to sign in with: {error}") from None
 
 
 def _hint(key: str) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import Cookie, CookieJar
+from http.cookies import SimpleCookie
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, TypeAlias
@@ -18,6 +19,9 @@ from langchain_core.load import dumpd, dumps, load
 from pydantic import SecretStr
 
 from langchain_cerebras_inference import CerebrasCookieError, ChatCerebrasInference
+from langchain_cerebras_inference._credentials.exchange import Exchange
+from langchain_cerebras_inference._credentials.keys import Keys
+from langchain_cerebras_inference._transport.http import Route
 from langchain_cerebras_inference.emulator import Emulator, Redirect, Refuse, Request, Session
 from tests.integration.scripts import output_of
 from tests.integration.styles import STYLES
@@ -91,6 +95,10 @@ FORMS: dict[str, Callable[[Emulator, Path], Given]] = {
     "header": lambda server, _: header_of(server.cookies),
     "header with its name": lambda server, _: f"Cookie: {header_of(server.cookies)}",
     "secret": lambda server, _: SecretStr(header_of(server.cookies)),
+    "Set-Cookie": lambda server, _: f"{header_of(server.cookies)}; Path=/; HttpOnly; Max-Age=9",
+    "SimpleCookie": lambda server, _: SimpleCookie(server.cookies),
+    "objects": lambda server, _: objects_of(server),
+    "storage state": lambda server, _: {"cookies": objects_of(server), "origins": []},
     "jar": lambda server, _: jar_of(server),
     "JSON": lambda server, _: json.dumps(objects_of(server)),
     "path": lambda server, home: written(home, "a=b", netscape_of(server)),
@@ -103,7 +111,8 @@ FORMS: dict[str, Callable[[Emulator, Path], Given]] = {
     ),
     "home": lambda server, home: f"~/{written(home, 'a', netscape_of(server)).name}",
 }
-TEXTS = [name for name in FORMS if name not in ("mapping", "secret", "jar", "path")]
+OBJECTS = ("mapping", "secret", "SimpleCookie", "objects", "storage state", "jar", "path")
+TEXTS = [name for name in FORMS if name not in OBJECTS]
 
 
 @pytest.mark.parametrize("style", ["invoke", "astream"])
@@ -227,6 +236,26 @@ def test_a_file_that_was_mended_is_read_at_the_next_call(server: Emulator, home:
     assert model.invoke("Hello!").text
 
 
+def test_a_byte_of_another_site_that_is_no_text_does_not_matter(
+    server: Emulator, home: Path
+) -> None:
+    path = written(home, "a.txt", netscape_of(server))
+    path.write_bytes(path.read_bytes() + b"example.com\tFALSE\t/\tFALSE\t0\ta\t\xe9\n")
+
+    assert with_cookies(server, path).invoke("Hello!").text
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_cookies_need_no_model_to_become_a_key(
+    form: str, server: Emulator, home: Path
+) -> None:
+    exchange = Exchange(server.session_url, Route(), 5.0)
+
+    bearer = await Keys(None, FORMS[form](server, home), exchange).bearer()
+
+    assert bearer.key == server.demo_key
+
+
 # --- one exchange ---------------------------------------------------------------------
 
 
@@ -273,14 +302,23 @@ def expired(server: Emulator, home: Path) -> Given:
 
 UNUSABLE: dict[str, tuple[Callable[[Emulator, Path], Given], str]] = {
     "a file that is missing": (lambda _, home: home / "a.txt", "no such file: .*a.txt"),
-    "a name that may be a value": (lambda _, __: "SECRET", "no such file; a header would"),
-    "a long value": (lambda _, __: "SECRET" * 100, "no such file; a header would"),
+    "a file of another name": (lambda _, home: home / "a", "no such file in .*; a header"),
+    "a name that may be a value": (lambda _, __: "SECRET", "no such file in .*; a header"),
+    "a long value": (lambda _, __: "SECRET" * 100, "no such file in .*; a header would"),
+    "a value like a file's name": (lambda _, __: "a=SECRET.txt", "no such file in .*; a head"),
+    "a header with a URL": (
+        lambda _, __: "a=SECRET; b=https://a.example/b.json",
+        "no such file; a header would",
+    ),
+    "a header like a path": (lambda _, __: "/a=SECRET", "no such file in /; a header would"),
+    "a header like a home": (lambda _, __: "~a=SECRET", "no such file in .*; a header would"),
+    "no browser's name": (lambda _, __: "browser:firefox; a=SECRET", "what follows browser:"),
     "a value with slashes": (lambda _, __: "SECRET/SECRET", "no such file; a header would"),
     "nobody's home": (lambda _, __: "~nobody-here/a.txt", "no such file: ~nobody-here/a.txt"),
     "a directory": (lambda _, home: home, "cannot be read .*directory"),
     "a file that is no text": (
         lambda _, home: written(home, "a.txt", "").write_bytes(b"\xff\xfe") and home / "a.txt",
-        "is no text",
+        "a.txt, line 1: expected seven fields",
     ),
     "a bad line": (
         lambda server, home: written(home, "a.txt", f"{netscape_of(server)}SECRET"),
@@ -291,6 +329,10 @@ UNUSABLE: dict[str, tuple[Callable[[Emulator, Path], Given], str]] = {
     "cookies of another host": (
         lambda _, __: '[{"name": "a", "value": "SECRET", "domain": "cerebras.ai"}]',
         "what was given holds none for 127.0.0.1",
+    ),
+    "cookies for https": (
+        lambda _, __: '[{"name": "a", "value": "SECRET", "secure": true}]',
+        "those for 127.0.0.1 in what was given are Secure: session_url must be https",
     ),
     "expired cookies": (expired, r"have expired \(next-auth.session-token\)"),
     "a cookie with a line end": (
@@ -374,6 +416,19 @@ def test_a_credential_knows_the_environments_cookies(
 
     assert with_cookies(server, None).credential().source == "environment"
     assert late.credential().source == "environment"
+
+
+@pytest.mark.parametrize("unreadable", ["=SECRET", "[", "SECRET\n\tb=c"])
+def test_what_cannot_be_read_in_the_environment_is_not_what_was_given(
+    unreadable: str, server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = with_cookies(server, None)
+    monkeypatch.setenv("CEREBRAS_COOKIES", unreadable)
+
+    assert with_cookies(server, server.cookies).credential().source == "argument"
+    with pytest.raises(CerebrasCookieError, match="no cookies to sign in with") as caught:
+        late.credential()
+    assert "SECRET" not in str(caught.value)
 
 
 # --- privacy --------------------------------------------------------------------------

@@ -1,12 +1,17 @@
 """The way cookies go: trusted by a CA of one's own, through a forward proxy."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from langchain_cerebras_inference import CerebrasCookieError, ChatCerebrasInference
+from langchain_cerebras_inference import (
+    CerebrasCookieError,
+    ChatCerebrasInference,
+    Credential,
+)
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.certificates import OPENSSL, Authority
 from tests.integration.proxy import Proxy
@@ -98,6 +103,44 @@ def test_the_proxy_does_not_see_the_cookies(secure_server: Emulator, ca: Path) -
 
         [value] = secure_server.cookies.values()
         assert value not in str(proxy.seen)
+
+
+@pytest.mark.parametrize("variable", [None, "http_proxy", "https_proxy"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_cookies_that_are_not_protected_do_not_leave_the_machine(
+    scheme: str,
+    variable: str | None,
+    server: Emulator,
+    secure_server: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    playground = {"http": server, "https": secure_server}[scheme]
+    with Proxy() as proxy:
+        if variable:
+            monkeypatch.setenv(variable, proxy.origin)
+        fields = {} if variable else {"proxy": proxy.origin}
+
+        signed_in(playground, verify=scheme == "http", **fields).credential()
+
+        assert proxy.seen == []
+    assert paths_of(playground) == EXCHANGED[:1]
+
+
+async def test_one_who_cannot_reach_the_session_fails_alone(
+    secure_server: Emulator, ca: Path
+) -> None:
+    with Proxy() as proxy:
+        pass
+    models = [
+        signed_in(secure_server, verify=ca, proxy=proxy.origin),
+        signed_in(secure_server, verify=ca),
+    ]
+
+    calls = (model.acredential() for model in models)
+    error, credential = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert isinstance(error, CerebrasCookieError)
+    assert isinstance(credential, Credential)
 
 
 def test_a_proxy_that_refuses_is_told_without_its_password(

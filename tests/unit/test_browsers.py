@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from langchain_cerebras_inference._credentials import jar
 from langchain_cerebras_inference._credentials.browsers import installed, read
 from langchain_cerebras_inference._credentials.cookies import choose
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lays files out as Linux does")
 
 HOST = "inference.cerebras.ai"
+SESSION = "__Secure-next-auth.session-token"
 UNREADABLE = b"v11" + b"\xff" * 32
 CHROMIUM = """
     CREATE TABLE meta (key TEXT, value TEXT);
@@ -33,6 +35,8 @@ FIREFOX = """
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     return tmp_path
 
 
@@ -57,6 +61,12 @@ def firefox(path: Path, *cookies: tuple[Any, ...]) -> Path:
         rows = [(*each[:3], "/", 0, 1, "".join(each[3:])) for each in cookies]
         connection.executemany("INSERT INTO moz_cookies VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     return path
+
+
+def aged(*files: Path) -> None:
+    """Makes each file newer than those before it."""
+    for age, file in enumerate(reversed(files)):
+        os.utime(file, (time.time() - age, time.time() - age))
 
 
 def found(name: str) -> dict[str, str | None]:
@@ -100,6 +110,18 @@ def test_firefox_is_found_where_it_lives(folder: str, home: Path) -> None:
     assert found("firefox") == {"a": "1"}
 
 
+@pytest.mark.parametrize("config", ["{home}/settings", "settings"])
+def test_settings_may_live_elsewhere(
+    config: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", config.format(home=home))
+    chromium(home / "settings/chromium/Default/Cookies", (HOST, "a", "1", b""))
+    firefox(home / "settings/mozilla/firefox/a.default/cookies.sqlite", (HOST, "b", "1"))
+
+    assert found("chromium") == {"a": "1"}
+    assert found("firefox") == {"b": "1"}
+
+
 def test_only_the_hosts_cookies_are_asked_for(home: Path) -> None:
     """What another site's cookie is encrypted with does not matter: it is not read."""
     chromium(
@@ -116,15 +138,87 @@ def test_only_the_hosts_cookies_are_asked_for(home: Path) -> None:
 
 def test_the_profile_used_last_that_has_any_is_read(home: Path) -> None:
     profiles = home / ".config/chromium"
-    files = [
+    aged(
         chromium(profiles / "Default/Cookies", (HOST, "a", "first", b"")),
         chromium(profiles / "Profile 1/Cookies", (HOST, "a", "second", b"")),
         chromium(profiles / "Profile 2/Cookies"),
-    ]
-    for age, file in zip([3, 2, 1], files, strict=True):
-        os.utime(file, (time.time() - age, time.time() - age))
+    )
 
     assert found("chromium") == {"a": "second"}
+
+
+def test_a_profile_that_is_signed_in_comes_before_one_that_is_not(home: Path) -> None:
+    profiles = home / ".config/chromium"
+    aged(
+        chromium(profiles / "Default/Cookies", (HOST, f"{SESSION}.0", "old", b"")),
+        chromium(profiles / "Profile 1/Cookies", (HOST, f"{SESSION}.0", "new", b"")),
+        chromium(profiles / "Profile 2/Cookies", (HOST, "a", "1", b"")),
+    )
+
+    assert found("chromium") == {f"{SESSION}.0": "new"}
+
+
+@pytest.mark.parametrize("chosen", ["firefox", "chromium"])
+async def test_a_browser_that_is_signed_in_comes_before_one_that_is_not(
+    chosen: str, home: Path
+) -> None:
+    names = {"firefox": "a", "chromium": "a", chosen: SESSION}
+    firefox(home / ".mozilla/firefox/a.default/cookies.sqlite", (HOST, names["firefox"], "1"))
+    chromium(home / ".config/chromium/Default/Cookies", (HOST, names["chromium"], "1", b""))
+
+    assert (await jar.choose("browser", f"https://{HOST}/")).header == f"{SESSION}=1"
+
+
+async def test_a_browser_that_is_not_signed_in_is_better_than_none(home: Path) -> None:
+    firefox(home / ".mozilla/firefox/a.default/cookies.sqlite")
+    chromium(home / ".config/chromium/Default/Cookies", (HOST, "a", "1", b""))
+
+    assert (await jar.choose("browser", f"https://{HOST}/")).header == "a=1"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 100])
+def test_a_broken_profile_is_passed_over(content: bytes, home: Path) -> None:
+    profiles = home / ".config/chromium"
+    whole = chromium(profiles / "Default/Cookies", (HOST, "a", "1", b""))
+    broken = chromium(profiles / "Profile 1/Cookies")
+    broken.write_bytes(content)
+    aged(whole, broken)
+    (profiles / "Profile 2").mkdir()
+    (profiles / "Profile 2/Cookies").symlink_to("nowhere")
+
+    assert found("chromium") == {"a": "1"}
+
+
+def test_a_cookie_for_pages_inside_another_sites_is_no_cookie_of_the_host(home: Path) -> None:
+    firefox(
+        home / ".mozilla/firefox/a.default/cookies.sqlite",
+        (HOST, "a", "own"),
+        (HOST, "a", "inside", "^partitionKey=%28https%2Cexample.com%29"),
+    )
+    path = home / ".config/chromium/Default/Cookies"
+    chromium(path, (HOST, "a", "own", b""), (HOST, "a", "inside", b""))
+    with database(path, "ALTER TABLE cookies ADD COLUMN top_frame_site_key TEXT DEFAULT '';"):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        inside = "top_frame_site_key = 'https://example.com'"
+        connection.execute(f"UPDATE cookies SET {inside} WHERE value = 'inside'")  # noqa: S608
+        connection.commit()
+
+    assert found("firefox") == found("chromium") == {"a": "own"}
+
+
+def test_what_cannot_be_decrypted_or_has_no_name_is_left_out(home: Path) -> None:
+    chromium(
+        home / ".config/chromium/Default/Cookies",
+        (HOST, "a", "1", b""),
+        (HOST, "b", "", UNREADABLE),
+        (HOST, "", "1", b""),
+    )
+    firefox(
+        home / ".mozilla/firefox/a.default/cookies.sqlite", (HOST, "a", "1"), (HOST, "", "1")
+    )
+
+    assert found("chromium") == found("firefox") == {"a": "1"}
 
 
 def test_firefoxs_default_container_wins(home: Path) -> None:
@@ -144,10 +238,15 @@ def test_a_browser_that_is_unknown_or_not_there_is_named() -> None:
         read("chrome", HOST)
 
 
-def test_a_key_that_cannot_be_had_is_told_in_words(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+@pytest.mark.parametrize("name", ["firefox; session=secret", "secret" * 4, "secret1"])
+def test_what_may_be_a_cookie_is_no_browsers_name(name: str) -> None:
+    with pytest.raises(ValueError, match="what follows browser: is none of") as caught:
+        read(name, HOST)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_that_cannot_be_had_is_told_in_words(home: Path) -> None:
     chromium(home / ".config/chromium/Default/Cookies", (HOST, "a", "", UNREADABLE))
 
     with pytest.raises(ValueError, match="chromium encrypts its cookies with a key") as caught:
@@ -218,7 +317,9 @@ def test_nothing_is_written_beside_the_database_or_elsewhere(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(home))
-    firefox(home / ".mozilla/firefox/a.default/cookies.sqlite", (HOST, "a", "1"))
+    path = firefox(home / ".mozilla/firefox/a.default/cookies.sqlite", (HOST, "a", "1"))
+    with closing(sqlite3.connect(path)) as browser:  # the file keeps what it is told once
+        browser.execute("PRAGMA journal_mode = WAL")
     chromium(home / ".config/chromium/Default/Cookies", (HOST, "a", "1", b""))
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
 

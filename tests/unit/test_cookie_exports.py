@@ -75,6 +75,9 @@ NETSCAPE = f"""\
 .cerebras.ai\tTRUE\t/\tFALSE\t0\ttheme\t
 """
 
+GOOD = f"{HOST}\tFALSE\t/\tTRUE\t0\ta\tb\n"
+NAMELESS = GOOD.replace("\ta\t", "\t\t")
+
 EXPORTS = {
     "Cookie-Editor": json.dumps(COOKIE_EDITOR),
     "EditThisCookie": json.dumps(EDIT_THIS_COOKIE, indent=4),
@@ -83,6 +86,8 @@ EXPORTS = {
     "Netscape": NETSCAPE,
     "Netscape on Windows": NETSCAPE.replace("\n", "\r\n"),
     "Netscape without comments": "\n".join(NETSCAPE.splitlines()[3:]),
+    "Netscape in lower case": NETSCAPE.replace("TRUE", "true").replace("FALSE", "false"),
+    "Netscape without a last tab": NETSCAPE.replace("theme\t", "theme"),
 }
 
 
@@ -110,18 +115,32 @@ def test_what_has_no_domain_is_the_hosts_own(text: str) -> None:
     assert not cookie.domain_specified
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"name": "a", "value": "b"}, {"name": "", "value": "c"}]',
+        '[{"name": "a", "value": "b"}, {"value": "c"}]',
+        '[{"name": "a", "value": "b"}, {"name": "c"}]',
+        '[{"name": "a", "value": "b"}, {"name": "c", "value": null}]',
+        '{"a": "b", "c": null}',
+        NAMELESS + GOOD,
+    ],
+)
+def test_what_has_no_name_or_no_value_is_left_out(text: str) -> None:
+    assert [(each.name, each.value) for each in parse(text, HOST)] == [("a", "b")]
+
+
 @pytest.mark.parametrize("text", ["", "\n", "# Netscape HTTP Cookie File\n", "[]", "{}"])
 def test_an_empty_export_holds_nothing(text: str) -> None:
     assert parse(text, HOST) == []
 
 
 SECRET = "SECRET"
-GOOD = f"{HOST}\tFALSE\t/\tTRUE\t0\ta\tb\n"
 
 BAD = {
     "a header": (f"session={SECRET}", "line 1: expected seven fields"),
     "spaces for tabs": (GOOD + GOOD.replace("\t", " "), "line 2: expected seven fields"),
-    "a field too few": (f"{GOOD}\n{HOST}\tFALSE\t/\tTRUE\t0\t{SECRET}", "line 3"),
+    "fields too few": (f"{GOOD}\n{HOST}\tFALSE\t/\tTRUE\t{SECRET}", "line 3"),
     "a field too many": (f"{GOOD.strip()}\t{SECRET}", "line 1"),
     "no flag": (GOOD.replace("FALSE", SECRET), "TRUE or FALSE"),
     "no time": (GOOD.replace("\t0\t", f"\t{SECRET}\t"), "expiry"),
@@ -129,8 +148,8 @@ BAD = {
     "half of JSON": (f'[\n{{"name": "a", "value": "{SECRET}', "line 2: expected JSON"),
     "deep JSON": ("[" * 100_000, "line 1: expected JSON"),
     "no objects": (f'["{SECRET}"]', "cookie 1: expected an object with a name and a value"),
-    "no name": (f'[{{"value": "{SECRET}"}}]', "cookie 1"),
-    "no value": ('[{"name": "a", "value": "b"}, {"name": "c"}]', "cookie 2"),
+    "no name": (f'[{{"value": "{SECRET}"}}]', "cookie 1: expected a name and a value"),
+    "no value": ('[{"name": "c"}]', "cookie 1: expected a name and a value"),
     "a value of another type": ('{"a": {"b": 1}}', "cookie 1"),
     "a domain of another type": ('[{"name": "a", "value": "b", "domain": 1}]', "cookie 1"),
 }

@@ -12,7 +12,10 @@ from langchain_cerebras_inference._credentials.exchange import Exchange
 from langchain_cerebras_inference._credentials.keys import Credential, Keys
 from langchain_cerebras_inference._credentials.session import Bearer
 from langchain_cerebras_inference._transport.http import Route
-from langchain_cerebras_inference.errors import CerebrasAuthenticationError
+from langchain_cerebras_inference.errors import (
+    CerebrasAuthenticationError,
+    CerebrasCookieError,
+)
 
 EXCHANGE = Exchange("https://unreachable.invalid/session", Route(None, True, 1.0), 1.0)
 
@@ -93,6 +96,32 @@ async def test_the_environment_is_read_once_more_at_the_call(
     monkeypatch.setenv("CEREBRAS_API_KEY", " later ")
 
     assert await made_before.bearer() == Bearer("later")
+
+
+@pytest.mark.parametrize("held", [None, {"": "abc"}, "=abc"])
+async def test_cookies_that_no_model_has_read_fail_as_cookies(
+    held: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CEREBRAS_COOKIES", "=abc")
+
+    with pytest.raises(CerebrasCookieError, match="a cookie cannot be sent"):
+        await Keys(None, held, EXCHANGE).bearer()
+
+
+@pytest.mark.parametrize(
+    ("url", "verify", "words"),
+    [
+        ("http://127.0.0.2/session", True, "session_url must be https"),
+        ("https://127.0.0.2/session", False, "verify=False would show them"),
+    ],
+)
+async def test_an_exchange_sends_no_cookies_where_others_see_them(
+    url: str, verify: bool, words: str
+) -> None:
+    exchange = Exchange(url, Route(None, verify, 1.0), 1.0)
+
+    with pytest.raises(CerebrasCookieError, match=words):
+        await Keys(None, SecretStr("a=b"), exchange).bearer()
 
 
 @pytest.mark.parametrize(
