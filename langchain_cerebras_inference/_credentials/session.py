@@ -7,6 +7,7 @@ which it may answer differently has its own words here.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from langchain_cerebras_inference.errors import CerebrasCookieError
 MAX_BYTES = 256 * 1024
 _MAX_KEY_LENGTH = 512
 _SIGN_IN = "Sign in at https://cloud.cerebras.ai and copy the cookies again."
+_PAGE = f"A web page came instead of a session: a sign-in or a bot check. {_SIGN_IN}"
+_SIGN_IN_PAGE = re.compile(r"[^?#]*(log|sign)-?in", re.IGNORECASE)
+_ORIGIN = re.compile(r"https?://[\w.:-]+(?![^/?#])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,12 @@ def to_bearer(
     Raises:
         CerebrasCookieError: If there is none; it says why.
     """
+    is_page = "text/html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
+    if status != 200:
+        raise _refused(status, headers, is_page=is_page)
     if len(body) > MAX_BYTES:
         raise failed("What came is too large for a session; is session_url right?")
-    if status != 200:
-        raise _refused(status, headers)
-    session = _decoded(body)
+    session = _decoded(body, is_page=is_page)
     user = session.get("user") if session else None
     if not user:
         without = f" without the expired {', '.join(expired)}" if expired else ""
@@ -60,23 +65,23 @@ def to_bearer(
     return Bearer(key, is_demo=True, expires=_expiry(session.get("expires")))
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _decoded(body: bytes, *, is_page: bool) -> dict[str, Any]:
     try:
         session = json.loads(body)
     except (ValueError, RecursionError):
-        if any(tag in body[:1024].lower() for tag in (b"<html", b"<!doctype html")):
-            raise failed(
-                f"A web page came instead of a session: a sign-in or a bot check. {_SIGN_IN}"
-            ) from None
+        if is_page:
+            raise failed(_PAGE) from None
         raise failed("What came is no JSON; is session_url right?") from None
     if session is not None and not isinstance(session, dict):
         raise failed("What came is no session; is session_url right?")
     return session or {}
 
 
-def _refused(status: int, headers: Mapping[str, str]) -> CerebrasCookieError:
+def _refused(status: int, headers: Mapping[str, str], *, is_page: bool) -> CerebrasCookieError:
     if 300 <= status < 400:
-        return failed(f"The site sends the cookies to its sign-in page. {_SIGN_IN}", status)
+        return _redirected(status, headers.get("location", ""))
+    if "cf-mitigated" in headers or (status == 403 and is_page):
+        return failed(_PAGE, status)
     if status in (401, 403):
         return failed(f"The site refuses the cookies ({status}). {_SIGN_IN}", status)
     if status == 429 or status >= 500:
@@ -85,6 +90,14 @@ def _refused(status: int, headers: Mapping[str, str]) -> CerebrasCookieError:
         failure.retry_after = pacing.asked_wait(headers, time.time())
         return failure
     return failed(f"The site answers {status}; is session_url right?", status)
+
+
+def _redirected(status: int, location: str) -> CerebrasCookieError:
+    if _SIGN_IN_PAGE.match(location):
+        return failed(f"The site sends the cookies to its sign-in page. {_SIGN_IN}", status)
+    origin = _ORIGIN.match(location)
+    where = f"to {origin[0]}" if origin else "elsewhere"
+    return failed(f"The site sends the cookies {where}; is session_url right?", status)
 
 
 def failed(

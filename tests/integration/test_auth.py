@@ -413,6 +413,7 @@ def test_a_refused_key_of_ones_own_is_not_sent_again(
 
 
 LONG = "k" * 513
+CHALLENGE = {"cf-mitigated": "challenge"}
 
 ANSWERS: dict[str, tuple[Act, str, int | None, bool]] = {
     "{}": (Session("empty"), "nobody who is signed in", None, False),
@@ -449,8 +450,10 @@ ANSWERS: dict[str, tuple[Act, str, int | None, bool]] = {
     "HTML": (Session("html"), "A web page came", None, False),
     "plain text": (Session("not_json"), "no JSON", None, False),
     "eight megabytes": (Session("too_large"), "too large", None, False),
-    "a redirect": (Redirect("/signin"), "sign-in page", 307, False),
+    "a sign-in": (Redirect("/signin"), "sign-in page", 307, False),
+    "a redirect": (Redirect("https://a.example/b"), "to https://a.example; is", 307, False),
     "401": (Refuse(401), "refuses the cookies", 401, False),
+    "a bot check": (Refuse(403, headers=CHALLENGE), "A web page came", 403, False),
     "403": (Refuse(403), "refuses the cookies", 403, False),
     "404": (Refuse(404), "is session_url right", 404, False),
     "429": (Refuse(429), "too many exchanges", 429, True),

@@ -97,13 +97,12 @@ def test_what_is_no_session_is_told_apart(body: bytes, said: str) -> None:
 @pytest.mark.parametrize(
     ("status", "said", "retryable"),
     [
-        (302, "sends the cookies to its sign-in page. Sign in at", False),
-        (307, "sends the cookies to its sign-in page. Sign in at", False),
         (401, "refuses the cookies (401). Sign in at", False),
         (403, "refuses the cookies (403). Sign in at", False),
         (429, "too many exchanges (429); try again later", True),
         (500, "the site failed (500); try again later", True),
         (503, "the site failed (503); try again later", True),
+        (304, "sends the cookies elsewhere; is session_url right?", False),
         (404, "answers 404; is session_url right?", False),
         (204, "answers 204; is session_url right?", False),
     ],
@@ -115,6 +114,59 @@ def test_each_refusal_has_its_own_words(status: int, said: str, retryable: bool)
     assert error.status == status
     assert error.is_retryable is retryable
     assert error.retry_after == (7.0 if retryable else None)
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("/signin", "to its sign-in page. Sign in at"),
+        ("https://auth.example/log-in?to=%2F", "to its sign-in page. Sign in at"),
+        ("https://login.example/", "to its sign-in page. Sign in at"),
+        ("https://chat.example/session", "to https://chat.example; is session_url right?"),
+        ("http://a.example:80?to=/login", "to http://a.example:80; is session_url right?"),
+        ("https://user:SECRET@a.example", "elsewhere; is session_url right?"),
+        ("/SECRET", "elsewhere; is session_url right?"),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_redirect_says_where_to(status: int, location: str, said: str) -> None:
+    error = error_of(status, b"<html>", {"location": location})
+
+    assert f"The site sends the cookies {said}" in str(error)
+    assert "SECRET" not in str(error)
+    assert error.status == status
+
+
+HTML = {"content-type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "said", "retryable"),
+    [
+        (200, HTML, b"Just a moment", "A web page came", False),
+        (200, {}, b"<!-- " + b"x" * 2000 + b"<html>", "A web page came", False),
+        (403, HTML, b"", "A web page came", False),
+        (403, {}, b"\n<!DOCTYPE html>", "A web page came", False),
+        (403, {"cf-mitigated": "challenge"}, b"", "A web page came", False),
+        (503, {"cf-mitigated": "challenge"}, b"", "A web page came", False),
+        (429, {"cf-mitigated": "challenge"}, b"", "A web page came", False),
+        (403, HTML, b"<" + b" " * 262_144, "A web page came", False),
+        (401, HTML, b"<html>", "refuses the cookies (401)", False),
+        (404, HTML, b"<html>", "is session_url right?", False),
+        (503, HTML, b"<html>", "the site failed (503)", True),
+    ],
+)
+def test_a_bot_check_is_told_from_bad_cookies(
+    status: int, headers: dict[str, str], body: bytes, said: str, retryable: bool
+) -> None:
+    error = error_of(status, body, headers)
+
+    assert said in str(error)
+    assert error.is_retryable is retryable
+
+
+def test_a_session_may_call_itself_a_web_page() -> None:
+    assert to_bearer(200, HTML, json.dumps({"user": USER}).encode()).key == USER["demoApiKey"]
 
 
 def test_no_answer_is_quoted_because_it_may_hold_a_key() -> None:
