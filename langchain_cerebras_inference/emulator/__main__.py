@@ -6,26 +6,31 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from shlex import quote
 
 from langchain_cerebras_inference.emulator.server import Emulator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted or terminated."""
-    options = _parser().parse_args(arguments)
-    server = Emulator(
-        host=options.host,
-        port=options.port,
-        tokens_per_second=options.tokens_per_second,
-        api_key=options.api_key,
-    )
-    # A terminated process leaves as quietly as an interrupted one.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), server:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    with contextlib.suppress(KeyboardInterrupt), _started(options, parser) as server:
+        # A terminated process leaves as quietly as an interrupted one.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         sys.stdout.write(_settings(server))
         sys.stdout.flush()
         threading.Event().wait()
     return 0
+
+
+def _started(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Emulator:
+    try:
+        return Emulator(**vars(options)).start()
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"cannot listen on {options.host}: {error.strerror}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,12 +49,12 @@ def _settings(server: Emulator) -> str:
     cookies = "; ".join(f"{name}={value}" for name, value in server.cookies.items())
     return (
         "Listening. Paste this for an API key:\n\n"
-        f"export CEREBRAS_API_BASE={server.base_url}\n"
-        f"export CEREBRAS_API_KEY={server.api_key}\n\n"
+        f"export CEREBRAS_API_BASE={quote(server.base_url)}\n"
+        f"export CEREBRAS_API_KEY={quote(server.api_key)}\n\n"
         "or this for a browser session:\n\n"
-        f"export CEREBRAS_API_BASE={server.base_url}\n"
-        f"export CEREBRAS_SESSION_URL={server.session_url}\n"
-        f"export CEREBRAS_COOKIES='{cookies}'\n\n"
+        f"export CEREBRAS_API_BASE={quote(server.base_url)}\n"
+        f"export CEREBRAS_SESSION_URL={quote(server.session_url)}\n"
+        f"export CEREBRAS_COOKIES={quote(cookies)}\n\n"
         "Ctrl-C stops it.\n"
     )
 

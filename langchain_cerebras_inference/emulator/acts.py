@@ -3,11 +3,26 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_cerebras_inference.emulator.answers import ToolCall
 from langchain_cerebras_inference.emulator.records import Request
 from langchain_cerebras_inference.emulator.refusals import Refuse
+
+Broken: TypeAlias = Literal["close", "half", "drop", "reset"]
+Garbled: TypeAlias = Literal[
+    "json", "html", "flat_error", "empty", "deep", "null", "list", "types", "utf8", "endless"
+]
+ErrorShape: TypeAlias = Literal["enveloped", "flat", "event-enveloped", "event-flat"]
+Visitor: TypeAlias = Literal[
+    "signed_in", "empty", "null", "null_user", "no_key", "html", "not_json", "too_large"
+]
+
+
+def check_word(word: str, known: Any) -> None:
+    """Raise `ValueError` for a word that a literal type does not have."""
+    if word not in get_args(known):
+        raise ValueError(f"{word!r} is none of {', '.join(get_args(known))}.")
 
 
 @dataclass(frozen=True)
@@ -53,8 +68,11 @@ class Cut:
     """
 
     after: int | None = 1
-    how: Literal["close", "half", "drop", "reset"] = "close"
+    how: Broken = "close"
     reply: Reply = field(default_factory=Reply)
+
+    def __post_init__(self) -> None:
+        check_word(self.how, Broken)
 
 
 @dataclass(frozen=True)
@@ -72,20 +90,6 @@ class Stall:
     reply: Reply = field(default_factory=Reply)
 
 
-Garbled: TypeAlias = Literal[
-    "json",
-    "html",
-    "flat_error",
-    "empty",
-    "deep",
-    "null",
-    "list",
-    "types",
-    "utf8",
-    "endless",
-]
-
-
 @dataclass(frozen=True)
 class Garble:
     """Answer 200 with something that is no answer.
@@ -100,6 +104,9 @@ class Garble:
     after: int = 1
     reply: Reply = field(default_factory=Reply)
 
+    def __post_init__(self) -> None:
+        check_word(self.how, Garbled)
+
 
 @dataclass(frozen=True)
 class ErrorEvent:
@@ -113,8 +120,12 @@ class ErrorEvent:
     status: int = 429
     code: str | None = None
     message: str | None = None
-    shape: Literal["enveloped", "flat", "event-enveloped", "event-flat"] = "enveloped"
+    shape: ErrorShape = "enveloped"
     reply: Reply = field(default_factory=Reply)
+
+    def __post_init__(self) -> None:
+        check_word(self.shape, ErrorShape)
+        _ = self.refusal
 
     @property
     def refusal(self) -> Refuse:
@@ -139,24 +150,25 @@ class Session:
     `too_large` eight megabytes.
     """
 
-    how: Literal[
-        "signed_in",
-        "empty",
-        "null",
-        "null_user",
-        "no_key",
-        "html",
-        "not_json",
-        "too_large",
-    ] = "signed_in"
+    how: Visitor = "signed_in"
     demo_key: str | None = None
     """In place of the emulator's."""
     expires: str | None = "2099-01-01T00:00:00.000Z"
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0
 
+    def __post_init__(self) -> None:
+        check_word(self.how, Visitor)
+
 
 Playable: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
 Act: TypeAlias = Playable | Session
 Scripted: TypeAlias = Act | Callable[[Request], Act]
 """An act, or a function that chooses one when the request is there."""
+
+
+def check_scripted(act: Any) -> None:
+    """Raise `TypeError` for what is neither an act nor a function."""
+    # A class is callable too: an act whose parentheses were forgotten.
+    if not isinstance(act, Act) and (isinstance(act, type) or not callable(act)):
+        raise TypeError(f"Script an act, or a function that returns one, not {act!r:.60}.")

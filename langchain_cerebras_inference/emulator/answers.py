@@ -64,7 +64,13 @@ class Answer:
 
 def answers(body: Json, model: Model) -> list[Answer]:
     """One answer for each of the `n` choices, within the limits the request sets."""
-    return [_limited(_answer(body, model, index), body, model) for index in range(_n(body))]
+    indices = range(choice_count(body))
+    return [_limited(_answer(body, model, index), body, model) for index in indices]
+
+
+def choice_count(body: Json) -> int:
+    """How many answers are asked for."""
+    return body.get("n") or 1
 
 
 def shown(answer: Answer, body: Json) -> Answer:
@@ -76,10 +82,6 @@ def shown(answer: Answer, body: Json) -> Answer:
         glued = answer.reasoning + answer.content
         return replace(answer, reasoning="", content=glued)
     return answer
-
-
-def _n(body: Json) -> int:
-    return body.get("n") or 1
 
 
 def _answer(body: Json, model: Model, index: int) -> Answer:

@@ -4,10 +4,7 @@ import hashlib
 from collections.abc import Iterator
 
 from langchain_cerebras_inference.emulator.records import Request
-from langchain_cerebras_inference.emulator.tokens import (
-    CHARACTERS_PER_TOKEN,
-    prompt_text,
-)
+from langchain_cerebras_inference.emulator.tokens import CHARACTERS_PER_TOKEN, prompt_text
 
 BLOCK = 128
 

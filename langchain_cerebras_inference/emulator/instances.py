@@ -4,17 +4,8 @@ import math
 import re
 from typing import Any
 
-from langchain_cerebras_inference.emulator.schemas import (
-    Schema,
-    resolved,
-    well_formed,
-)
-from langchain_cerebras_inference.emulator.texts import (
-    FORMATS,
-    matches,
-    patterned,
-    sized,
-)
+from langchain_cerebras_inference.emulator.schemas import Schema, resolved, well_formed
+from langchain_cerebras_inference.emulator.texts import FORMATS, matches, patterned, sized
 
 # A float holds fifteen digits exactly; one made of four hundred is infinite.
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,15}(?:\.\d+)?(?!\d)")

@@ -11,11 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from langchain_cerebras_inference.emulator.refusals import (
-    Refuse,
-    RequestError,
-    bad_request,
-)
+from langchain_cerebras_inference.emulator.refusals import Refuse, RequestError, bad_request
 
 
 class Moment(threading.Event):

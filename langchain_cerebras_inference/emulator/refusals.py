@@ -57,7 +57,7 @@ class Refuse:
 
     What is left out is filled in as Cerebras words that status (or that code).
     `headers` are added, `Retry-After` for one; `body` replaces the whole error body;
-    `delay` is in seconds.
+    `delay` is in seconds. A `status` that is no error, 400 to 599, is a `ValueError`.
     """
 
     status: int
@@ -68,6 +68,10 @@ class Refuse:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | str | None = None
     delay: float = 0
+
+    def __post_init__(self) -> None:
+        if not 400 <= self.status <= 599:
+            raise ValueError(f"status must be 400 to 599, not {self.status!r}.")
 
     def error(self) -> dict[str, Any]:
         """The flat error object."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from langchain_cerebras_inference.emulator.acts import Reply
-from langchain_cerebras_inference.emulator.answers import Answer, answers, shown
+from langchain_cerebras_inference.emulator.answers import Answer, answers, choice_count, shown
 from langchain_cerebras_inference.emulator.shapes import Shape
 
 JSON_TYPE = "application/json"
@@ -89,7 +89,7 @@ def _whole(reply: Reply, shape: Shape) -> bytes:
 def _said(reply: Reply, shape: Shape) -> tuple[list[Answer], Mapping[str, Any]]:
     """The scripted answer, or the one made from the request; and its usage."""
     if reply.says_something:
-        said = [_scripted(reply)]
+        said = [_scripted(reply)] * choice_count(shape.body)
         visible = said
     else:
         said = answers(shape.body, shape.model)

@@ -1,16 +1,19 @@
 """The emulator itself: a server in a thread of its own, and its script."""
 
 import asyncio
+import math
 import ssl
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Self
 
-from langchain_cerebras_inference.emulator.acts import Scripted
+from langchain_cerebras_inference.emulator.acts import Scripted, check_scripted, check_word
 from langchain_cerebras_inference.emulator.listening import Listening
 from langchain_cerebras_inference.emulator.records import Request
 from langchain_cerebras_inference.emulator.service import Route, Service
 from langchain_cerebras_inference.emulator.sessions import Playground
+
+_LAST_PORT = 65535
 
 
 class Emulator:
@@ -43,7 +46,15 @@ class Emulator:
             tokens_per_second: The pace of streams; `None` is as fast as possible.
             ssl_context: Serve https with it.
             api_key: The key to accept; one is made up otherwise.
+
+        Raises:
+            ValueError: if there is no such port, or no such pace.
         """
+        if not 0 <= port <= _LAST_PORT:
+            raise ValueError(f"port must be 0 to {_LAST_PORT}, not {port}.")
+        if tokens_per_second is not None and not 0 < tokens_per_second < math.inf:
+            pace = f"positive and finite, not {tokens_per_second}"
+            raise ValueError(f"tokens_per_second must be {pace}.")
         self._host = host
         self._port = port
         self._ssl = ssl_context
@@ -99,7 +110,15 @@ class Emulator:
         return self._listening.open_connections if self._listening else 0
 
     def script(self, *acts: Scripted, route: Route = "chat") -> None:
-        """Add `acts`: every request to `route` that is not refused takes one."""
+        """Add `acts`: every request to `route` that is not refused takes one.
+
+        Raises:
+            TypeError: if one of them is neither an act nor a function.
+            ValueError: if there is no such route.
+        """
+        check_word(route, Route)
+        for act in acts:
+            check_scripted(act)
         self._service.scripts[route].extend(acts)
 
     def script_session(self, *acts: Scripted) -> None:

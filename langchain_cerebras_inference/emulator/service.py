@@ -4,18 +4,13 @@ import asyncio
 import secrets
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from aiohttp import web
 
-from langchain_cerebras_inference.emulator.acts import (
-    Act,
-    Playable,
-    Reply,
-    Scripted,
-    Session,
-)
+from langchain_cerebras_inference.emulator.acts import Act, Playable, Reply, Scripted, Session
 from langchain_cerebras_inference.emulator.cache import PromptCache
 from langchain_cerebras_inference.emulator.catalogue import listed, public
 from langchain_cerebras_inference.emulator.limits import quota
@@ -101,7 +96,7 @@ class Service:
         script = self.scripts[route] if route else None
         act = script.popleft() if script else Reply()
         if not isinstance(act, Act):
-            act = act(request)
+            act = _chosen(act, request)
         if isinstance(act, Session):
             return self.playground.played(act)
         if isinstance(act, Refuse) and act.status == 429:
@@ -149,3 +144,16 @@ class Service:
             return performed(reply, shape, quota(self._served))
 
         return prepare
+
+
+def _chosen(choose: Callable[[Request], Act], request: Request) -> Act:
+    """The act that a scripted function chooses; its failure is a 500 that no retry hides."""
+    try:
+        act: Any = choose(request)
+        if not isinstance(act, Act):
+            raise TypeError(f"{act!r:.60} is no act")
+    except Exception as error:
+        message = f"The scripted function failed: {error!r}"
+        headers = {"x-should-retry": "false"}
+        raise RequestError(Refuse(500, message=message, headers=headers)) from error
+    return act

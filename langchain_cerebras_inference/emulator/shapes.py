@@ -10,11 +10,7 @@ from typing import Any
 
 from langchain_cerebras_inference.emulator.answers import Answer, Json, ToolCall
 from langchain_cerebras_inference.emulator.catalogue import Model
-from langchain_cerebras_inference.emulator.tokens import (
-    image_tokens,
-    prompt_tokens,
-    tokens,
-)
+from langchain_cerebras_inference.emulator.tokens import image_tokens, prompt_tokens, tokens
 
 EVENT_TOKENS = 6
 EVENTS_PER_SECOND = 200

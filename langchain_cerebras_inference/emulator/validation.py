@@ -7,16 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from langchain_cerebras_inference.emulator.catalogue import (
-    CONTEXT_TOKENS,
-    Model,
-    find_model,
-)
-from langchain_cerebras_inference.emulator.refusals import (
-    Refuse,
-    RequestError,
-    bad_request,
-)
+from langchain_cerebras_inference.emulator.catalogue import CONTEXT_TOKENS, Model, find_model
+from langchain_cerebras_inference.emulator.refusals import Refuse, RequestError, bad_request
 from langchain_cerebras_inference.emulator.schemas import strict_fault
 from langchain_cerebras_inference.emulator.tokens import prompt_tokens
 from langchain_cerebras_inference.emulator.wire import REQUEST

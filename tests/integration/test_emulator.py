@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import json
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from langchain_cerebras_inference.emulator import (
     Stall,
     ToolCall,
 )
+from langchain_cerebras_inference.emulator.__main__ import main
 
 GPT_OSS = "gpt-oss-120b"
 QWEN = "qwen-3.8-27b"
@@ -919,6 +921,69 @@ def test_an_act_can_be_chosen_from_the_request(server: Emulator) -> None:
     assert ask(server, messages=[user("abc")]).message["content"] == "cba"
 
 
+def test_every_choice_says_what_is_scripted(server: Emulator) -> None:
+    server.script(Reply("Hi"))
+
+    choices = ask(server, n=2).json["choices"]
+
+    assert [choice["message"]["content"] for choice in choices] == ["Hi", "Hi"]
+
+
+@pytest.mark.parametrize("act", ["x", None, 5, [Reply("a")], Reply, {"content": "a"}], ids=repr)
+def test_what_is_no_act_cannot_be_scripted(server: Emulator, act: Any) -> None:
+    with pytest.raises(TypeError, match="Script an act, or a function that returns one"):
+        server.script(Reply(), act)
+
+    assert "Hello!" in ask(server).message["content"]
+
+
+def test_there_are_no_other_routes_to_script(server: Emulator) -> None:
+    with pytest.raises(ValueError, match=r"'nope' is none of chat, models, session\."):
+        server.script(Reply(), route="nope")  # type: ignore[arg-type]
+
+
+WORDED: list[Callable[[Any], Act]] = [
+    Session,
+    Garble,
+    lambda word: Cut(how=word),
+    lambda word: ErrorEvent(shape=word),
+]
+
+
+@pytest.mark.parametrize("act", WORDED)
+def test_an_act_knows_its_words(act: Callable[[Any], Act]) -> None:
+    with pytest.raises(ValueError, match="'bogus' is none of "):
+        act("bogus")
+
+
+@pytest.mark.parametrize("status", [99, 200, 307, 600])
+def test_a_status_that_is_no_error_cannot_refuse(status: int) -> None:
+    with pytest.raises(ValueError, match="status must be 400 to 599, not"):
+        Refuse(status)
+    with pytest.raises(ValueError, match="status must be 400 to 599, not"):
+        ErrorEvent(status=status)
+
+
+@pytest.mark.parametrize(
+    ("choose", "said"),
+    [
+        (lambda request: request.body["nope"], "KeyError('nope')"),
+        (lambda _request: None, "TypeError('None is no act')"),
+        (lambda _request: Reply, "is no act"),
+    ],
+)
+def test_a_function_that_chooses_no_act_is_a_500_no_retry_hides(
+    server: Emulator, choose: Any, said: str
+) -> None:
+    server.script(choose)
+
+    answer = ask(server)
+
+    assert answer.status == 500
+    assert answer.headers["x-should-retry"] == "false"
+    assert said in answer.json["message"]
+
+
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 413, 422, 429, 529])
 def test_a_refusal_has_the_flat_body(server: Emulator, status: int) -> None:
     server.script(Refuse(status, headers={"X-Extra": "1"}))
@@ -1230,7 +1295,7 @@ def test_the_command_line_serves_until_interrupted() -> None:
     command = [sys.executable, "-X", "dev", "-W", "error", "-m"]
     module = "langchain_cerebras_inference.emulator"
     process = subprocess.Popen(
-        [*command, module, "--tokens-per-second", "3000"],
+        [*command, module, "--tokens-per-second", "3000", "--api-key", "a b'$x"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -1238,7 +1303,7 @@ def test_the_command_line_serves_until_interrupted() -> None:
     with process:
         assert process.stdout is not None
         settings = dict(
-            line.removeprefix("export ").strip().split("=", 1)
+            shlex.split(line)[1].split("=", 1)
             for line in iter(process.stdout.readline, "Ctrl-C stops it.\n")
             if line.startswith("export ")
         )
@@ -1246,11 +1311,45 @@ def test_the_command_line_serves_until_interrupted() -> None:
         content = json.dumps(request_body()).encode()
         authorization = {"Authorization": f"Bearer {key}"}
         answer = fetch(f"{base}/chat/completions", content, authorization)
-        cookie = settings["CEREBRAS_COOKIES"].strip("'")
+        cookie = settings["CEREBRAS_COOKIES"]
         signed_in = fetch(settings["CEREBRAS_SESSION_URL"], headers={"Cookie": cookie})
         process.terminate()
         _, errors = process.communicate(timeout=10)
 
-    assert answer.status == 200
+    assert (answer.status, key) == (200, "a b'$x")
     assert "demoApiKey" in signed_in.json["user"]
     assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--port", "-1"], "port must be 0 to 65535, not -1."),
+        (["--port", "65536"], "port must be 0 to 65535, not 65536."),
+        (["--host", "nope.invalid"], "cannot listen on nope.invalid: "),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1: "),
+        (["--tokens-per-second", "0"], "positive and finite, not 0.0."),
+        (["--tokens-per-second", "-5"], "positive and finite, not -5.0."),
+        (["--tokens-per-second", "nan"], "positive and finite, not nan."),
+        (["--tokens-per-second", "inf"], "positive and finite, not inf."),
+    ],
+)
+def test_the_command_line_says_in_one_line_what_is_wrong(
+    arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    *_usage, said = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2
+    assert "error: " in said
+    assert fault in said
+
+
+def test_the_command_line_says_that_a_port_is_in_use(
+    server: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--port", str(port_of(server))])
+
+    assert "cannot listen on 127.0.0.1: Address already in use" in capsys.readouterr().err
