@@ -109,9 +109,12 @@ class Keys:
 
     def _source_of(self, bearer: Bearer) -> Source:
         """A model takes in the environment at construction, so the values tell."""
-        if not bearer.is_demo:
-            key = self.key.get_secret_value() if isinstance(self.key, SecretStr) else self.key
-            return "environment" if key in (None, _key_of_environment()) else "argument"
+        if bearer.is_demo:
+            return self._source_of_cookies()
+        key = self.key.get_secret_value() if isinstance(self.key, SecretStr) else self.key
+        return "environment" if key in (None, _key_of_environment()) else "argument"
+
+    def _source_of_cookies(self) -> Source:
         there = ""
         with contextlib.suppress(CerebrasCookieError):  # unreadable, so not what is held
             there = _cookies_of_environment()
