@@ -15,7 +15,7 @@ _WHOLE_PROMPT = {"input", "prompt", "query", "question", "request", "task", "tex
 _NUMERIC = ("integer", "number")
 _DEEP = 6
 _TOO_DEEP = 30
-_TOO_MANY = 10_000
+_TOO_MANY = 2_000
 
 # Strict schemas lack these keywords, so that clients put them into words:
 # "The day. (format date; min length 10)".

@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -92,6 +92,11 @@ def _decoded(content: bytes, headers: Mapping[str, str]) -> tuple[Any, RequestEr
         return None, RequestError(Refuse(415))
     try:
         plain = gzip.decompress(content) if encoding == "gzip" else content
-        return (json.loads(plain) if plain else None), None
+        return (json.loads(plain, parse_constant=_no_json) if plain else None), None
     except (ValueError, RecursionError, OSError, EOFError, zlib.error):
         return None, bad_request("The request body is not valid JSON.")
+
+
+def _no_json(constant: str) -> NoReturn:
+    """Refuse the `NaN` and `Infinity` that only Python takes for JSON."""
+    raise ValueError(constant)

@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import json
+import math
 import re
 import shlex
 import socket
@@ -745,7 +746,10 @@ def test_a_gzip_body_is_taken_and_any_other_encoding_refused(server: Emulator) -
     assert server.requests[0].body == request_body()
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"[" * 100_000, b""])
+NOT_JSON = json.dumps(request_body(tools=[tool("f", {"minimum": math.nan})])).encode()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"[" * 100_000, b"", NOT_JSON])
 def test_a_body_that_is_no_object_is_refused(server: Emulator, content: bytes) -> None:
     url = f"{server.base_url}/chat/completions"
 
