@@ -17,12 +17,15 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from langchain_cerebras_inference.errors import CerebrasConnectionError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Generator
 
 T = TypeVar("T")
 
 _END: Any = object()
+_FORKED = "The stream belongs to the process that began it; begin another in this one."
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -50,12 +53,18 @@ def iterate(source: AsyncGenerator[T, None]) -> Generator[list[T], None, None]:
     """Yield what `source` yields, reading ahead: together what has come meanwhile.
 
     What is read ahead is not bounded: the longest answer is a few hundred kilobytes.
+
+    Raises:
+        CerebrasConnectionError: In a child that was forked after the first item.
     """
     items: queue.SimpleQueue[T] = queue.SimpleQueue()
-    job = _Portal.shared().start(_pump(source, items))
+    portal = _Portal.shared()
+    job = portal.start(_pump(source, items))
     try:
         is_over = False
         while not is_over:
+            if portal.is_lost:
+                raise CerebrasConnectionError(_FORKED)
             ready = [items.get(), *(items.get_nowait() for _ in range(items.qsize()))]
             is_over = ready[-1] is _END
             if is_over:
@@ -90,7 +99,7 @@ class _Job(Generic[T]):
 
     def cancel(self) -> None:
         """Cancel the coroutine, unless it has ended, and wait until it has."""
-        if self.future.done():
+        if self.future.done() or self._portal.is_lost:
             return
         self.cancel_soon()
         # The collector may drop an iterator on the portal's own thread.
@@ -111,7 +120,7 @@ class _Job(Generic[T]):
             error: BaseException | None = asyncio.CancelledError()
         else:
             error = task.exception()
-        if self.future.cancelled():
+        if not self.future.set_running_or_notify_cancel():
             return
         if error is not None:
             self.future.set_exception(error)
@@ -143,10 +152,14 @@ class _Portal:
     @classmethod
     def forget_shared(cls) -> None:
         """After a fork the child has the portal's memory but not its thread."""
+        if cls._shared is not None:
+            cls._shared.is_lost = True
         cls._shared = None
         cls._lock = threading.Lock()
 
     def __init__(self) -> None:
+        self.is_lost = False
+        self._is_stopped = False
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="cerebras-portal", daemon=True)
         self._thread.start()
@@ -166,11 +179,18 @@ class _Portal:
         return job
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.loop.call_soon_threadsafe(self._stop)
         self._thread.join()
 
+    def _stop(self) -> None:
+        self._is_stopped = True
+        self.loop.stop()
+
     def _serve(self) -> None:
-        self.loop.run_forever()
+        while not self._is_stopped:
+            # asyncio tells these to the caller of the task, and to the loop's own as well.
+            with contextlib.suppress(KeyboardInterrupt, SystemExit):
+                self.loop.run_forever()
         self.loop.run_until_complete(_cancel_all())
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()

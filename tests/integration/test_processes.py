@@ -16,7 +16,7 @@ from tests.integration.scripts import output_of
 PRELUDE = """
 import asyncio, contextlib, copy, logging, os, pickle, sys, threading, warnings
 import cloudpickle
-from langchain_cerebras_inference import ChatCerebrasInference
+from langchain_cerebras_inference import CerebrasConnectionError, ChatCerebrasInference
 
 # How long a callback takes says more about the machine than about the code.
 logging.getLogger("asyncio").addFilter(lambda each: "Executing" not in each.msg)
@@ -247,6 +247,31 @@ FORKS = {
         assert "Hello!" in text
         assert ended(child)
         """,
+    "in the middle of a stream that the child goes on reading": """
+        def go_on():
+            try:
+                list(stream)
+            except CerebrasConnectionError as error:
+                assert "the process that began it" in str(error)
+                everything()
+            else:
+                sys.exit("the child has read on")
+
+        stream = model.stream("Hello!")
+        text = next(stream).text
+        child = fork(go_on)
+        text += "".join(chunk.text for chunk in stream)
+        assert "Hello!" in text
+        assert ended(child)
+        """,
+    "in the middle of a stream that the child closes": """
+        stream = model.stream("Hello!")
+        text = next(stream).text
+        child = fork(stream.close)
+        text += "".join(chunk.text for chunk in stream)
+        assert "Hello!" in text
+        assert ended(child)
+        """,
     "on a running loop": """
         async def main():
             await acall()
@@ -288,7 +313,8 @@ FORKS = {
 @forks
 @pytest.mark.parametrize("name", FORKS)
 def test_both_sides_of_any_fork_work(name: str, server: Emulator) -> None:
-    server.script(*[Reply(delay=0.05)] * 100)
+    # Had the first been read ahead, nothing would be in the middle of it.
+    server.script(Reply(pace=0.05), *[Reply(delay=0.05)] * 100)
 
     run(BOTH_SIDES + dedent(FORKS[name]), server)
 

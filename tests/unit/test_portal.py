@@ -64,16 +64,19 @@ def test_threads_share_it() -> None:
     assert found == [portal.run(thread())] * 8
 
 
-def test_an_exception_is_the_callers_own() -> None:
-    error = LookupError("nowhere")
+@pytest.mark.parametrize("kind", [LookupError, SystemExit, KeyboardInterrupt])
+def test_an_exception_is_the_callers_own(kind: type[BaseException]) -> None:
+    error = kind("nowhere")
+    before = portal.run(thread())
 
     async def fail() -> None:
         raise error
 
-    with pytest.raises(LookupError) as caught:
+    with pytest.raises(kind) as caught:
         portal.run(fail())
 
     assert caught.value is error
+    assert portal.run(thread()) is before
 
 
 def test_work_that_cancels_itself_is_cancelled_for_the_caller() -> None:
@@ -157,15 +160,16 @@ def test_a_source_of_nothing_gives_nothing() -> None:
     assert list(portal.iterate(numbers(0))) == []
 
 
-def test_an_exception_comes_after_the_items_before_it() -> None:
+@pytest.mark.parametrize("kind", [LookupError, SystemExit])
+def test_an_exception_comes_after_the_items_before_it(kind: type[BaseException]) -> None:
     async def fail() -> AsyncGenerator[int, None]:
         yield 1
-        raise LookupError("nowhere")
+        raise kind("nowhere")
 
     items = portal.iterate(fail())
 
     assert next(items) == [1]
-    with pytest.raises(LookupError, match="nowhere"):
+    with pytest.raises(kind, match="nowhere"):
         next(items)
 
 
