@@ -30,9 +30,8 @@ class ChunkReader(deltas.DeltaReader):
         Raises:
             CerebrasProtocolError: If an event has values of other types than the wire.
         """
-        if not events:
-            return [self._last_chunk()]
-        return [to_chunk(*piece) for piece in self.read(events)]
+        chunks = [to_chunk(*piece) for piece in self.read(events)]
+        return chunks if events else [*chunks, self._last_chunk()]
 
     def _last_chunk(self) -> ChatGenerationChunk:
         """The chunk that ends a stream: usage, metadata, the tails of cut calls."""
@@ -56,7 +55,7 @@ class ChunkReader(deltas.DeltaReader):
                 id=None,
                 index=call.slot,
             )
-            for call in self.calls
+            for call in self.calls.all
             if self.arguments_of(call) is None
         ]
 

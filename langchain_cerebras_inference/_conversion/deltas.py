@@ -5,15 +5,12 @@ Both faces of a stream are made of this: LangChain's chunks and its protocol eve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_core.messages.tool import tool_call_chunk
-
 from langchain_cerebras_inference._conversion import (
-    arguments,
+    calls,
     checks,
     responses,
     thinking,
@@ -23,7 +20,6 @@ from langchain_cerebras_inference._conversion import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_core.messages import ToolCallChunk
     from langchain_core.messages.ai import UsageMetadata
 
     from langchain_cerebras_inference import _wire
@@ -33,16 +29,6 @@ TEXT, REASONING, CALLS = thinking.TEXT, thinking.REASONING, "calls"
 
 Piece: TypeAlias = tuple[str, Any, dict[str, Any] | None]
 """What was added: its kind, the text or the fragments, their log probabilities."""
-
-
-@dataclass(slots=True)
-class OpenCall:
-    """A tool call whose arguments are still arriving."""
-
-    slot: int
-    id: str
-    name: str = ""
-    arguments: str = ""
 
 
 class DeltaReader:
@@ -61,18 +47,16 @@ class DeltaReader:
         *,
         coalesce: bool = False,
     ) -> None:
-        self.calls: list[OpenCall] = []
-        self._names = names
+        self.calls = calls.OpenCalls(names)
         self._headers = headers
         self._coalesce = coalesce
-        self._by_index: dict[Any, OpenCall] = {}
         self._reply: dict[str, Any] = {}
         self._finish_reason: str | None = None
         self._opening: thinking.Opening | None = thinking.Opening()
         self._has_reasoned = False
 
     def read(self, events: list[_wire.Reply]) -> list[Piece]:
-        """Read events that came together.
+        """Read events that came together; no events are the end.
 
         Raises:
             CerebrasProtocolError: If one has values of other types than the wire.
@@ -84,7 +68,9 @@ class DeltaReader:
                     self._read_choice(event["choices"][0], pieces)
                 if not self._reply or "usage" in event or "time_info" in event:
                     self._reply.update(event)
-            if self._coalesce or self.calls:
+            if not events and (fragments := self.calls.rest()):
+                pieces.append((CALLS, fragments, None))
+            if self._coalesce or self.calls.all:
                 pieces = _joined(pieces, join_all=self._coalesce)
         return pieces
 
@@ -99,13 +85,9 @@ class DeltaReader:
             metadata = responses.to_metadata(self._reply, self._headers)
         return {**metadata, "finish_reason": self._finish_reason}
 
-    def arguments_of(self, call: OpenCall) -> dict[str, Any] | None:
+    def arguments_of(self, call: calls.OpenCall) -> dict[str, Any] | None:
         """A call's arguments; `None` where they did not come to their end."""
         return responses.to_arguments(call.arguments, self._finish_reason)
-
-    def known_name(self, call: OpenCall) -> str:
-        """A call's name as the user knows it."""
-        return self._names.get(call.name, call.name)
 
     def _read_choice(self, choice: _wire.Choice, pieces: list[Piece]) -> None:
         delta = choice.get("delta") or {}
@@ -118,8 +100,8 @@ class DeltaReader:
                 pieces += self._read_opening(self._opening, checks.text(content))
             else:
                 pieces.append((TEXT, checks.text(content), None))
-        if calls := delta.get("tool_calls"):
-            fragments = [each for call in calls for each in self._read_call(call)]
+        if given := delta.get("tool_calls"):
+            fragments = [each for fragment in given for each in self.calls.read(fragment)]
             if fragments:
                 pieces.append((CALLS, fragments, None))
         if finish_reason := choice.get("finish_reason"):
@@ -142,64 +124,11 @@ class DeltaReader:
     def _read_finish(self, finish_reason: str) -> list[Piece]:
         """The end; an answer that came to it without a word is explained once."""
         rest = self._opening.rest() if self._opening else []
-        is_silent = self._opening and not self.calls and TEXT not in dict(rest)
+        is_silent = self._opening and not self.calls.all and TEXT not in dict(rest)
         if is_silent and self._finish_reason is None:
             responses.explain_silence(finish_reason)
         self._finish_reason = finish_reason
         return [(kind, value, None) for kind, value in rest]
-
-    # --- tool calls ----------------------------------------------------------------------
-
-    def _read_call(self, fragment: _wire.ToolCall) -> list[ToolCallChunk]:
-        """One fragment of a call; nothing where it says nothing new."""
-        function = fragment.get("function") or {}
-        name = checks.text(function.get("name") or "")
-        id_ = checks.text(fragment.get("id") or "")
-        text = responses.to_text(function.get("arguments"))
-        call = self._call_for(fragment.get("index"), id_, name, text)
-        is_new = call is None
-        if call is None:
-            call = self._open(fragment.get("index"), id_)
-        named = self._add_name(call, name)
-        if not call.arguments and text.strip() == "null":
-            text = "{}"  # core takes null for broken arguments
-        call.arguments += text
-        if not (is_new or named or text):
-            return []
-        return [
-            tool_call_chunk(
-                name=named or None,
-                args=text,
-                id=call.id if is_new else None,
-                index=call.slot,
-            )
-        ]
-
-    def _call_for(self, index: int | None, id_: str, name: str, text: str) -> OpenCall | None:
-        """The open call a fragment continues, or `None` where it begins another."""
-        call = self._by_index.get(index)
-        if index is None and id_:
-            call = next((each for each in self.calls if each.id == id_), None)
-        if call is None or (id_ and id_ != call.id):
-            return None
-        is_named_again = not id_ and name == call.name and text and call.arguments
-        if is_named_again and None not in map(arguments.parse, (text, call.arguments)):
-            return None  # both are whole
-        return call
-
-    def _open(self, index: int | None, id_: str) -> OpenCall:
-        slot = len(self.calls)
-        call = OpenCall(slot, id_ or f"call_{slot}")
-        self.calls.append(call)
-        self._by_index[index] = call
-        return call
-
-    def _add_name(self, call: OpenCall, name: str) -> str:
-        """The part of the name that is new; some servers repeat the whole of it."""
-        if not name or name == call.name:
-            return ""
-        call.name += name
-        return self._names.get(name, name)
 
 
 def _joined(pieces: list[Piece], *, join_all: bool) -> list[Piece]:
@@ -211,31 +140,15 @@ def _joined(pieces: list[Piece], *, join_all: bool) -> list[Piece]:
     joined: list[Piece] = []
     for kind, run in groupby(pieces, key=itemgetter(0)):
         same = list(run)
-        if len(same) == 1 or not (join_all or kind is CALLS):
-            joined += same
-        elif kind is CALLS:
+        if kind is CALLS:
             fragments = [fragment for _, value, _ in same for fragment in value]
-            joined.append((kind, _merged(fragments), sum_of_logprobs(same)))
+            joined.append((kind, calls.merged(fragments), sum_of_logprobs(same)))
+        elif len(same) == 1 or not join_all:
+            joined += same
         else:
             text = "".join([value for _, value, _ in same])
             joined.append((kind, text, sum_of_logprobs(same)))
     return joined
-
-
-def _merged(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
-    """One fragment for each call; its name and id are in the first."""
-    by_slot: dict[Any, list[ToolCallChunk]] = {}
-    for fragment in fragments:
-        by_slot.setdefault(fragment["index"], []).append(fragment)
-    return [
-        tool_call_chunk(
-            name="".join(each["name"] or "" for each in same) or None,
-            args="".join(each["args"] or "" for each in same),
-            id=same[0]["id"],
-            index=slot,
-        )
-        for slot, same in by_slot.items()
-    ]
 
 
 def _logprobs_of(choice: _wire.Choice) -> dict[str, Any]:

@@ -39,8 +39,6 @@ class EventReader(deltas.DeltaReader):
         if not self._is_started:
             self._is_started = True
             yield self._message_start(events)
-        if not events:
-            yield from self._ends()
         for piece in self.read(events):
             kind, value, logprobs = piece
             if logprobs:
@@ -50,6 +48,8 @@ class EventReader(deltas.DeltaReader):
                     yield from self._of_fragment(fragment)
             elif value:
                 yield from self._of_text(kind, value)
+        if not events:
+            yield from self._ends()
 
     def _message_start(self, events: list[_wire.Reply]) -> dict[str, Any]:
         metadata = {"provider": responses.PROVIDER}
@@ -95,8 +95,8 @@ class EventReader(deltas.DeltaReader):
         return {"type": kind, kind: "".join(self._said[kind]), "index": blocks.INDEX[kind]}
 
     def _call(self, slot: int) -> dict[str, Any]:
-        call = self.calls[slot]
-        named = {"id": call.id, "name": self.known_name(call)}
+        call = self.calls.all[slot]
+        named = {"id": call.id, "name": self.calls.known_name(call)}
         args = self.arguments_of(call)
         if args is not None:
             return {"type": "tool_call", **named, "args": args}

@@ -6,6 +6,7 @@ The metadata's words are the same for a stream, whose last chunk uses the functi
 from __future__ import annotations
 
 import logging
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -16,7 +17,7 @@ from pydantic_core import to_json
 from langchain_cerebras_inference._conversion import arguments, checks, thinking, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import UsageMetadata
@@ -140,12 +141,13 @@ def _to_generation(
 def _to_tool_calls(
     message: _wire.Delta, names: Names, finish_reason: str | None
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    valid, invalid = [], []
-    for place, call in enumerate(message.get("tool_calls") or []):
+    valid, invalid, ids = [], [], set[str]()
+    for call in message.get("tool_calls") or []:
         function = call["function"]
         sent = function.get("name") or ""
         name = names.get(sent, sent)
-        id_ = call.get("id") or f"call_{place}"
+        id_ = to_id(call.get("id") or "", ids)
+        ids.add(id_)
         text = to_text(function.get("arguments"))
         args = to_arguments(text, finish_reason)
         if args is not None:
@@ -153,6 +155,12 @@ def _to_tool_calls(
         else:
             invalid.append(invalid_tool_call(name=name, args=text, id=id_, error=None))
     return valid, invalid
+
+
+def to_id(given: str, known: Collection[str]) -> str:
+    """An id for a call: the given one, if there is one that no earlier call has."""
+    ids = chain([given], (f"call_{number}" for number in count(len(known))))
+    return next(each for each in ids if each and each not in known)
 
 
 def to_arguments(text: str, finish_reason: str | None) -> dict[str, Any] | None:

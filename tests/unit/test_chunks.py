@@ -4,14 +4,16 @@ import json
 from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_cerebras_inference._conversion import arguments
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
+from langchain_cerebras_inference._conversion.events import EventReader
 from langchain_cerebras_inference._conversion.responses import to_result
 from langchain_cerebras_inference._transport.sse import SSEDecoder
 from langchain_cerebras_inference.errors import CerebrasProtocolError
@@ -436,10 +438,55 @@ def test_odd_usage_is_a_protocol_error_at_the_end(more: Any) -> None:
 # --- tool calls --------------------------------------------------------------------------
 
 
-def calls(*events: Any, names: dict[str, str] | None = None) -> list[tuple[str, Any, Any]]:
-    message = sum_of([*events, END], names)
+Call = tuple[str, Any, Any]
+"""The name, the arguments and the id of a call."""
+
+
+def calls_of(message: AIMessage) -> list[Call]:
     assert message.invalid_tool_calls == []
     return [(call["name"], call["args"], call["id"]) for call in message.tool_calls]
+
+
+def one_by_one(events: list[Any], names: dict[str, str]) -> list[Call]:
+    return calls_of(sum_of(events, names))
+
+
+def in_one_event(events: list[Any], names: dict[str, str]) -> list[Call]:
+    deltas = [each["choices"][0]["delta"] for each in events]
+    fragments = [call for delta in deltas for call in delta.get("tool_calls", [])]
+    return calls_of(sum_of([event({"tool_calls": fragments}), END], names))
+
+
+def in_one_read(events: list[Any], names: dict[str, str]) -> list[Call]:
+    reader = ChunkReader(names)
+    chunks = [*reader.to_chunks(events), *reader.to_chunks([])]
+    return calls_of(reduce(add, map(message_of, chunks)))
+
+
+def in_version_1(events: list[Any], names: dict[str, str]) -> list[Call]:
+    """Core puts the blocks of each chunk into its content, and merges these."""
+    chunks = chunks_of(events, names)
+    for chunk in chunks:
+        chunk.content = cast("list[Any]", chunk.content_blocks)
+        chunk.response_metadata["output_version"] = "v1"
+    blocks = cast("list[Any]", reduce(add, chunks).content)
+    assert {block["type"] for block in blocks} == {"tool_call"}
+    return [(block["name"], block["args"], block["id"]) for block in blocks]
+
+
+def as_protocol_events(events: list[Any], names: dict[str, str]) -> list[Call]:
+    reader, stream = EventReader(names), ChatModelStream()
+    for given in [*([each] for each in events), []]:
+        for made in reader.to_events(given):
+            if made["event"] == "content-block-start":
+                assert made["content"]["name"] in {*names.values(), "f", "g", "look_up"}
+            stream.dispatch(made)
+    assert stream.output_message is not None
+    return calls_of(stream.output_message)
+
+
+WAYS = [one_by_one, in_one_event, in_one_read, in_version_1, as_protocol_events]
+Way = Callable[[list[Any], dict[str, str]], list[Call]]
 
 
 def test_whole_calls_come_in_one_chunk() -> None:
@@ -476,7 +523,7 @@ def test_name_and_id_are_said_once_a_call() -> None:
         (call["name"], call["id"], call["args"])
         for chunk in chunks
         for call in chunk.tool_call_chunks
-    ] == [("f", "a", ""), (None, None, '{"x"'), (None, None, ":1}")]
+    ] == [("f", "a", '{"x"'), (None, None, ":1}")]
 
 
 @pytest.mark.parametrize(
@@ -529,6 +576,105 @@ def test_name_and_id_are_said_once_a_call() -> None:
         ),
         pytest.param(
             [
+                {"index": 0, "name": "f", "arguments": '{"x":1}'},
+                {"index": 0, "name": "g", "arguments": ""},
+                {"index": 0, "arguments": '{"y":2}'},
+            ],
+            [("f", {"x": 1}, "call_0"), ("g", {"y": 2}, "call_1")],
+            id="one index for two names and no ids",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 0, "id": "b", "name": "g", "arguments": ""},
+                {"index": 0, "id": "a", "arguments": '{"x":'},
+                {"index": 0, "id": "b", "arguments": '{"y":2}'},
+                {"index": 0, "id": "a", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "a"), ("g", {"y": 2}, "b")],
+            id="one index for all, mixed",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 0, "id": "b", "name": "g", "arguments": ""},
+                {"index": 0, "id": "a", "arguments": '{"x":'},
+                {"index": 0, "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "a"), ("g", {}, "b")],
+            id="one index for all and an id now and then",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 1, "id": "a", "name": "g", "arguments": ""},
+                {"index": 0, "id": "a", "arguments": '{"x":1}'},
+                {"index": 1, "arguments": '{"y":2}'},
+            ],
+            [("f", {"x": 1}, "a"), ("g", {"y": 2}, "call_1")],
+            id="one id for all",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1}'},
+                {"index": 0, "name": "g", "arguments": '{"y":2}'},
+            ],
+            [("f", {"x": 1}, "a"), ("g", {"y": 2}, "call_1")],
+            id="an id for the first call alone",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 1, "id": "a", "arguments": '{"x":'},
+                {"index": 2, "id": "a", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "a")],
+            id="an index for each fragment",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":'},
+                {"arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "a")],
+            id="an index in the first fragment alone",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "name": "f", "arguments": ""},
+                {"index": 0, "id": "a", "arguments": '{"x":'},
+                {"index": 0, "id": "a", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "call_0")],
+            id="an id that comes late",
+        ),
+        pytest.param(
+            [
+                {"name": "f", "arguments": '{"x":1}'},
+                {"id": "b", "name": "g", "arguments": "{}"},
+            ],
+            [("f", {"x": 1}, "call_0"), ("g", {}, "b")],
+            id="no index and one id",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "", "name": "f", "arguments": '{"x":'},
+                {"index": 0, "id": "", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "call_0")],
+            id="an empty id",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 1, "id": "b", "name": "g", "arguments": "{}"},
+                {"index": 0, "arguments": '{"x":1}'},
+            ],
+            [("f", {"x": 1}, "a"), ("g", {}, "b")],
+            id="the arguments of the second call first",
+        ),
+        pytest.param(
+            [
                 {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1'},
                 {"index": 0, "name": "f", "arguments": "}"},
             ],
@@ -550,6 +696,14 @@ def test_name_and_id_are_said_once_a_call() -> None:
             ],
             [("look_up", {}, "a")],
             id="a name in two parts",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "look", "arguments": ""},
+                {"index": 0, "id": "a", "name": "look_up", "arguments": "{}"},
+            ],
+            [("look_up", {}, "a")],
+            id="a name that grows",
         ),
         pytest.param(
             [{"index": 3, "id": "a", "name": "f", "arguments": "{}"}],
@@ -582,10 +736,53 @@ def test_name_and_id_are_said_once_a_call() -> None:
         ),
     ],
 )
+@pytest.mark.parametrize("way", WAYS)
 def test_each_call_arrives_once_and_whole(
-    fragments: list[dict[str, Any]], expected: list[tuple[str, Any, str]]
+    way: Way, fragments: list[dict[str, Any]], expected: list[Call]
 ) -> None:
-    assert calls(*(fragment(**each) for each in fragments)) == expected
+    events = [fragment(**each) for each in fragments]
+
+    assert way([*events, END], {}) == expected
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("index", [{}, {"index": 0}])
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["a", "b", "c"], ["a", "b", "c"]),
+        (["a", "a", "a"], ["a", "call_1", "call_2"]),
+        ([None, "", None], ["call_0", "call_1", "call_2"]),
+        (["call_1", None, "b"], ["call_1", "call_2", "b"]),
+        ([None, "call_0", None], ["call_0", "call_1", "call_2"]),
+    ],
+)
+def test_whole_calls_have_the_ids_of_the_whole_reply(
+    way: Way, index: dict[str, int], ids: list[str | None], expected: list[str]
+) -> None:
+    named = zip(["f", "g", "g"], ids, strict=True)
+    events = [fragment(**index, name=f, id=id_, arguments='{"x":1}') for f, id_ in named]
+    given = [call for each in events for call in each["choices"][0]["delta"]["tool_calls"]]
+    reply: Any = {"choices": [{"message": {"tool_calls": given}}]}
+    [whole] = to_result(reply, {}).generations
+    assert isinstance(whole.message, AIMessage)
+
+    found = way([*events, END], {})
+
+    assert [id_ for _, _, id_ in found] == expected
+    assert found == calls_of(whole.message)
+
+
+def test_a_name_after_its_arguments_is_theirs() -> None:
+    events = [
+        fragment(index=0, id="a", arguments='{"x":'),
+        fragment(index=0, name="math_add_1b3d", arguments="1}"),
+        END,
+    ]
+
+    found = one_by_one(events, {"math_add_1b3d": "math.add"})
+
+    assert found == [("math.add", {"x": 1}, "a")]
 
 
 def test_a_fragment_that_adds_nothing_gives_no_chunk() -> None:
@@ -597,12 +794,28 @@ def test_a_fragment_that_adds_nothing_gives_no_chunk() -> None:
     assert again == []
 
 
-def test_names_are_those_the_user_knows() -> None:
-    assert calls(
-        fragment(index=0, id="a", name="math_add_1b3d", arguments="{}"),
-        fragment(index=1, id="b", name="plain", arguments="{}"),
-        names={"math_add_1b3d": "math.add"},
-    ) == [("math.add", {}, "a"), ("plain", {}, "b")]
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["math_add_1b3d"],
+        ["math", "_add_1b3d"],
+        ["math_add", "math_add_1b3d"],
+        ["m", "math_", "add", "", "math_add_1b3d"],
+    ],
+)
+@pytest.mark.parametrize("text", ["", "{}"])
+def test_names_are_those_the_user_knows(way: Way, parts: list[str], text: str) -> None:
+    events = [
+        *(fragment(index=0, id="a", name=part, arguments="") for part in parts),
+        fragment(index=1, id="b", name="f", arguments="{}"),
+        fragment(index=0, arguments=text),
+        END,
+    ]
+
+    found = way(events, {"math_add_1b3d": "math.add", "f_1b3d": "f.f"})
+
+    assert found == [("math.add", {}, "a"), ("f", {}, "b")]
 
 
 WHOLE = [

@@ -18,9 +18,15 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 
 texts = st.text(min_size=1, max_size=8)
 fragments = st.builds(
-    lambda index, text: {"index": index, "function": {"arguments": text}},
-    st.integers(0, 1),
-    st.sampled_from(['{"a"', ": ", "1}", '"b', "{}", "]"]),
+    lambda index, id_, name, text: {
+        "index": index,
+        "id": id_,
+        "function": {"name": name, "arguments": text},
+    },
+    st.sampled_from([0, 1, None]),
+    st.sampled_from([None, "id_0", "id_1"]),
+    st.sampled_from([None, None, "tool_0", "tool_1", "tool_10"]),
+    st.sampled_from(["", '{"a"', ": ", "1}", '"b', "{}", "]"]),
 )
 deltas = st.one_of(
     st.builds(lambda text: {"content": text}, texts),

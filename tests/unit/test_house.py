@@ -66,7 +66,7 @@ LINES = {
     "_conversion/tools.py": 180,
     "_conversion/schemas.py": 230,
     "_conversion/structured.py": 260,
-    "_conversion/kinds.py": 50,
+    "_conversion/kinds.py": 60,
     "_conversion/validity.py": 220,
     "_conversion/values.py": 90,
     "_conversion/thinking.py": 90,

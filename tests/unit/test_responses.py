@@ -179,12 +179,12 @@ def test_arguments_that_are_no_whole_object_are_an_invalid_call(arguments: Any) 
     ]
 
 
-def test_calls_without_ids_are_told_apart() -> None:
-    calls = [call("f", "{}", None), call("g", '{"x', None)]
+def test_calls_without_ids_of_their_own_are_told_apart() -> None:
+    calls = [call("f", "{}", None), call("g", '{"x', None), call("h", "{}", "call_1")]
 
     made = message_of({"tool_calls": calls}, "tool_calls")
 
-    assert [each["id"] for each in made.tool_calls] == ["call_0"]
+    assert [each["id"] for each in made.tool_calls] == ["call_0", "call_2"]
     assert [each["id"] for each in made.invalid_tool_calls] == ["call_1"]
 
 
