@@ -18,6 +18,9 @@ from pydantic.fields import FieldInfo
 
 Key: TypeAlias = str | SecretStr
 KeyFunction: TypeAlias = Callable[[], Key | Awaitable[Key]]
+Cookies: TypeAlias = (
+    Mapping[str, Any] | Sequence[Mapping[str, Any]] | CookieJar | PathLike[str] | Key
+)
 Effort: TypeAlias = Literal["none", "low", "medium", "high"]
 
 
@@ -28,7 +31,7 @@ class Arguments(TypedDict, total=False):
     model_name: str | None
     api_key: Key | KeyFunction | None
     cerebras_api_key: Key | KeyFunction | None
-    cookies: Mapping[str, str] | CookieJar | PathLike[str] | Key | None
+    cookies: Cookies | None
     session_url: str | None
     base_url: str | None
     cerebras_api_base: str | None

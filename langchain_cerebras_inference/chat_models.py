@@ -87,10 +87,10 @@ class ChatCerebrasInference(BaseChatModel):
 
     cookies: SecretStr | None = None
     """Of a signed-in browser session: names and values, a `Cookie` header, a `CookieJar`, an
-    exported file's path, or `"browser"`; else `CEREBRAS_COOKIES`. As secret as a key."""
+    export or its path, or `"browser"`; else `CEREBRAS_COOKIES`. As secret as a key."""
 
     session_url: str = Field(default_factory=_urls.default_session_url, validate_default=True)
-    """Where cookies become a key; else `CEREBRAS_SESSION_URL`."""
+    """Where cookies are exchanged for a key; else `CEREBRAS_SESSION_URL`."""
 
     cerebras_api_base: str = Field(
         default_factory=_urls.default_api_base, alias="base_url", validate_default=True
@@ -126,7 +126,7 @@ class ChatCerebrasInference(BaseChatModel):
     """Token ids → how much more likely they are, from -100 to 100."""
 
     user: str | None = None
-    """Your word for your user, by which abuse is traced."""
+    """An id for your end user, by which abuse is traced."""
 
     max_tokens: int | None = Field(None, alias="max_completion_tokens")
     """The longest answer in tokens, reasoning included. The server reserves it against
@@ -154,7 +154,7 @@ class ChatCerebrasInference(BaseChatModel):
     """Whether one answer may call several tools."""
 
     service_tier: str | None = None
-    """Which queue the request joins."""
+    """How urgent the request is: `"default"`, `"auto"`, `"flex"` or `"priority"`."""
 
     prediction: dict[str, Any] | None = None
     """Text the answer will largely repeat."""
@@ -163,7 +163,7 @@ class ChatCerebrasInference(BaseChatModel):
     """Keeps one conversation's requests on one cache."""
 
     extra_body: dict[str, Any] | None = None
-    """Merged deeply into the body, last: for what Cerebras has learnt since."""
+    """Merged deeply into the body, last: for parameters newer than this package."""
 
     default_headers: dict[str, SecretStr] | None = Field(None, exclude=True)
     """Added to requests to the API; they win over ours and are not serialised."""
@@ -194,7 +194,7 @@ class ChatCerebrasInference(BaseChatModel):
     """Accepted for compatibility: usage always arrives."""
 
     coalesce: bool = False
-    """Join the deltas of one kind that have already arrived: who is behind gets fewer,
+    """Join the deltas of one kind that have already arrived: a slow reader gets fewer,
     larger chunks, and never waits for more."""
 
     compression: Literal["auto"] | bool = "auto"
@@ -341,7 +341,7 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
-        """`stream_events(version="v3")` looks this up, and bridges `_stream` without it."""
+        """What `stream_events(version="v3")` uses; without it core converts chunks."""
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
         reader = self._reader(EventReader, call, names)
         listened_to = run_manager if run_manager and run_manager.handlers else None
@@ -359,7 +359,7 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
-        """`astream_events(version="v3")` looks this up, and bridges `_astream` without it."""
+        """What `astream_events(version="v3")` uses; without it core converts chunks."""
         await _import_client()
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
         reader = self._reader(EventReader, call, names)
