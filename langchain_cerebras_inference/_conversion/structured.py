@@ -6,30 +6,31 @@ whole and fit the schema; what does not is an `OutputParserException` that says 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from operator import itemgetter
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic_core import from_json, to_json
 
-from langchain_cerebras_inference._conversion import schemas, tools, validity
+from langchain_cerebras_inference._conversion import arguments, kinds, schemas, tools, validity
 
+_UNNAMED = "answer"
 _FENCES = (("```json", "```"), ("```", "```"))
 
 
 def to_response_format(schema: Any, *, strict: bool | None) -> dict[str, Any]:
     """Make the `response_format` that asks for an object of `schema`."""
-    wire, is_strict = schemas.to_wire_schema(to_json_schema(schema), strict=strict)
-    name = getattr(schema, "__name__", None) or wire.get("title") or "answer"
+    made = to_json_schema(schema)
+    name = getattr(schema, "__name__", None) or made.get("title") or _UNNAMED
+    wire, is_strict = schemas.to_wire_schema(made, strict=strict, name=name)
     described = {"name": tools.to_wire_name(name), "schema": wire, "strict": is_strict}
     return {"type": "json_schema", "json_schema": described}
 
@@ -53,20 +54,22 @@ def to_format(schema: Any, method: str, *, strict: bool | None) -> dict[str, Any
 
 
 def to_json_schema(schema: Any) -> dict[str, Any]:
-    """The JSON schema of a pydantic class of either major version, a TypedDict, a dict."""
-    if inspect.isclass(schema) and hasattr(schema, "model_json_schema"):
-        return dict(schema.model_json_schema())
-    if inspect.isclass(schema) and is_basemodel_subclass(schema):
-        return dict(cast("Any", schema).schema())
-    if isinstance(schema, Mapping) and "properties" in schema:
-        return dict(schema)
-    return dict(to_function(schema)["parameters"])
+    """The JSON schema of a pydantic class of either major version, a TypedDict, a dict.
+
+    Raises:
+        ValueError: If no object can fit it.
+    """
+    made = kinds.to_json_schema(kinds.to_known(schema))
+    if not schemas.can_be_object(made):
+        name = getattr(schema, "__name__", None) or made.get("title", "the schema")
+        raise ValueError(f"{name} can be no object, but an answer is one: wrap it in a field.")
+    return made
 
 
 def to_function(schema: Any) -> dict[str, Any]:
-    """The name and the parameters of a schema, as of a tool."""
-    function: dict[str, Any] = convert_to_openai_tool(schema)["function"]
-    return function
+    """The name, the description and the parameters of a schema, as of a tool."""
+    function = convert_to_openai_function(kinds.to_known(schema))
+    return function | {"name": function["name"] or _UNNAMED}
 
 
 def to_pipeline(
@@ -77,11 +80,9 @@ def to_pipeline(
     include_raw: bool,
 ) -> Runnable[Any, Any]:
     """Follow a model with the parser of its answers, or with all there is to know."""
-    target = schema if inspect.isclass(schema) and is_basemodel_subclass(schema) else None
-    is_checked = target is None and schema is not None
     parser = StructuredParser(
-        target=target,
-        json_schema=to_json_schema(schema) if is_checked else None,
+        target=schema if is_basemodel_subclass(schema) else None,
+        json_schema=None if schema is None else to_json_schema(schema),
         tool_name=tool_name,
     )
     if not include_raw:
@@ -99,7 +100,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
     target: Any = None
     """The pydantic class to make; `None` leaves the object as parsed."""
     json_schema: dict[str, Any] | None = None
-    """What a whole object must fit where there is no class."""
+    """What a whole object must fit; a class sees to it itself."""
     tool_name: str | None = None
     """The tool whose arguments are the answer; `None` reads the answer's text."""
     wanted: Literal["object", "parsed", "parsing_error"] = "object"
@@ -145,7 +146,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
         return None if self.wanted == "parsing_error" else answer
 
     def _parse_partial(self, message: AIMessage) -> Any:
-        if self.wanted == "parsing_error":
+        if self.wanted != "object":  # it may yet be an error, which nothing takes back
             return None
         text = self._text_of_call(message) if self.tool_name else message.text
         try:
@@ -157,7 +158,8 @@ class StructuredParser(BaseTransformOutputParser[Any]):
         return self._arguments(message) if self.tool_name else _json_of(message)
 
     def _checked(self, answer: Any) -> Any:
-        if self.json_schema and (fault := validity.fault_of(answer, self.json_schema)):
+        schema = self.json_schema if self.target is None else None
+        if schema and (fault := validity.fault_of(answer, schema)):
             msg = f"The answer does not fit the schema: {fault}."
             raise OutputParserException(msg, llm_output=str(answer))
         return answer
@@ -178,7 +180,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
             if call["name"] == self.tool_name:
                 return call["args"]
         if cut := [each["args"] for each in message.invalid_tool_calls]:
-            why = f"its arguments are not whole: {cut[0]!r}"
+            why = f"its arguments are not whole: {arguments.without_tail(cut[0] or '')!r}"
         else:
             why = f"it says {message.text!r}"
         msg = f"The answer makes no call of {self.tool_name!r}; {why}.{_hint(message)}"

@@ -1,7 +1,10 @@
 """Answers → parsed objects, or an error."""
 
+import logging
+import operator
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from functools import reduce
+from typing import Annotated, Any, NotRequired
 
 import pydantic.v1
 import pytest
@@ -10,12 +13,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from typing_extensions import TypedDict
 
+from langchain_cerebras_inference._conversion.arguments import tail_for
 from langchain_cerebras_inference._conversion.structured import (
     StructuredParser,
     to_format,
+    to_function,
     to_json_schema,
     to_pipeline,
     to_response_format,
@@ -43,12 +48,39 @@ class TypedTide(TypedDict):
     metres: int
 
 
-SCHEMA = {
-    "title": "Tide",
+class SparseTide(TypedDict):
+    """The tide at a place."""
+
+    place: str
+    metres: NotRequired[int]
+
+
+class Tides(TypedDict):
+    """Tides, and those before."""
+
+    tides: list[SparseTide]
+    before: NotRequired["Tides"]
+
+
+class Node(BaseModel):
+    """A node of a tree."""
+
+    below: list["Node"] = []
+
+
+PARAMETERS = {
     "type": "object",
     "properties": {"place": {"type": "string"}, "metres": {"type": "integer"}},
     "required": ["place", "metres"],
 }
+NOTES = {"description": "The tide at a place."}
+SCHEMA = {"title": "Tide", **NOTES, **PARAMETERS}
+FUNCTION = {"name": "Tide", **NOTES, "parameters": PARAMETERS}
+FORMAT = {"name": "Tide", **NOTES, "schema": PARAMETERS, "strict": True}
+KINDS: list[Any] = [
+    *[Tide, OldTide, TypedTide, SCHEMA, FUNCTION, {"type": "function", "function": FUNCTION}],
+    *[FORMAT, {"type": "json_schema", "json_schema": FORMAT}],
+]
 TEXT = '{"place":"Cape North","metres":4}'
 OBJECT = {"place": "Cape North", "metres": 4}
 TIDE = Tide(place="Cape North", metres=4)
@@ -83,16 +115,121 @@ def called(**args: Any) -> AIMessage:
 # --- formats -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schema", [Tide, OldTide, TypedTide, SCHEMA])
+@pytest.mark.parametrize("schema", KINDS)
 def test_a_schema_of_any_kind_asks_for_its_object(schema: Any) -> None:
     made = to_response_format(schema, strict=None)
 
     assert made["type"] == "json_schema"
     assert made["json_schema"]["name"].endswith("Tide")
     assert made["json_schema"]["strict"] is True
+    assert made["json_schema"]["schema"]["description"] == "The tide at a place."
     assert made["json_schema"]["schema"]["required"] == ["place", "metres"]
     assert made["json_schema"]["schema"]["properties"].keys() == {"place", "metres"}
     assert made["json_schema"]["schema"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("schema", KINDS)
+def test_a_schema_of_any_kind_is_a_function(schema: Any) -> None:
+    function = to_function(schema)
+
+    assert function["name"].endswith("Tide")
+    assert function["description"] == "The tide at a place."
+    assert function["parameters"]["required"] == ["place", "metres"]
+
+
+def test_what_has_no_name_is_the_answer() -> None:
+    made = to_response_format(PARAMETERS, strict=False)["json_schema"]
+
+    assert made["name"] == to_function(PARAMETERS)["name"] == "answer"
+    assert made["schema"] == to_function(PARAMETERS)["parameters"] == PARAMETERS
+
+
+@pytest.mark.parametrize("schema", [{"title": "Any", "type": "object"}, {"name": "Any"}])
+def test_a_schema_without_properties_is_one(schema: Any) -> None:
+    made = to_response_format(schema, strict=None)["json_schema"]
+
+    assert made["name"] == to_function(schema)["name"] == "Any"
+    assert made["schema"]["properties"] == {}
+
+
+def test_a_key_that_is_not_required_may_be_missing() -> None:
+    made = to_response_format(SparseTide, strict=None)["json_schema"]
+
+    assert made["strict"] is True
+    assert made["name"] == to_function(SparseTide)["name"] == "SparseTide"
+    assert to_function(SparseTide)["description"] == "The tide at a place."
+    for schema in (made["schema"], to_function(SparseTide)["parameters"]):
+        assert schema["properties"].keys() == {"place", "metres"}
+        assert schema["required"] == ["place"]
+
+
+def test_a_typed_dict_may_hold_itself() -> None:
+    made = to_response_format(Tides, strict=None)["json_schema"]
+
+    assert made["name"] == to_function(Tides)["name"] == "Tides"
+    assert to_function(Tides)["parameters"]["required"] == ["tides"]
+    assert pipeline(AIMessage('{"tides":[{"place":"x"}]}'), Tides).invoke("?")
+    with pytest.raises(OutputParserException, match=r"it.before lacks 'tides'"):
+        pipeline(AIMessage('{"tides":[],"before":{}}'), Tides).invoke("?")
+
+
+def test_descriptions_of_keys_are_kept() -> None:
+    class Described(TypedDict):
+        """A tide."""
+
+        metres: Annotated[int, ..., "Above zero."]
+
+    made = to_json_schema(Described)["properties"]["metres"]
+
+    assert made == {"type": "integer", "description": "Above zero."}
+
+
+INTEGERS = {"type": "array", "items": {"type": "integer"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"title": "It", **INTEGERS},
+        {"title": "It", "type": ["string", "null"]},
+        {"title": "It", "$ref": "#/$defs/Own", "$defs": {"Own": INTEGERS}},
+        {"title": "It", "anyOf": [INTEGERS, {"type": "null"}]},
+        {"title": "It", "allOf": [{"type": "object"}, {"type": "string"}]},
+        {"name": "It", "schema": INTEGERS},
+        {"name": "It", "parameters": {"oneOf": [False, INTEGERS]}},
+        RootModel[list[int]],
+    ],
+)
+def test_what_can_be_no_object_is_refused_in_words(schema: Any) -> None:
+    with pytest.raises(ValueError, match=r"can be no object, .*: wrap it in a field\."):
+        to_response_format(schema, strict=None)
+    with pytest.raises(ValueError, match=r"can be no object, .*: wrap it in a field\."):
+        pipeline(AIMessage("{}"), schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"title": "It", "anyOf": [INTEGERS, PARAMETERS]},
+        {"title": "It", "type": ["object", "null"]},
+        {"title": "It", "$ref": "#"},
+        {"title": "It", "$ref": "elsewhere.json"},
+        {"title": "It", "type": 5},
+        RootModel[dict[str, int]],
+        RootModel[Tide],
+        Node,
+    ],
+)
+def test_what_may_be_an_object_is_asked_for(schema: Any) -> None:
+    assert to_response_format(schema, strict=None)
+    assert to_function(schema)["parameters"]
+
+
+def test_a_warning_names_the_class(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "langchain_cerebras_inference"):
+        to_response_format(Node, strict=True)
+
+    assert "Schema 'Node' goes out without strict" in caplog.text
 
 
 def test_a_schema_that_strict_cannot_say_is_not_strict() -> None:
@@ -109,12 +246,6 @@ def test_strict_may_be_refused() -> None:
 
     assert made["json_schema"]["strict"] is False
     assert made["json_schema"]["schema"] == Tide.model_json_schema()
-
-
-def test_a_function_shaped_dict_has_a_schema_too() -> None:
-    given = {"name": "tide", "description": "", "parameters": {**SCHEMA}}
-
-    assert to_json_schema(given)["properties"] == SCHEMA["properties"]
 
 
 def test_json_mode_sends_no_schema() -> None:
@@ -267,19 +398,22 @@ async def test_with_the_raw_answer_another_is_an_error_beside_it(
         assert isinstance(found["parsing_error"], OutputParserException)
 
 
-def test_the_raw_answer_streams_with_what_is_parsed() -> None:
-    pieces = [
-        AIMessageChunk(content=each) for each in ('{"place":"Cape', ' North","metres":4}')
-    ]
-    chain = to_pipeline(streaming(*pieces), Tide, tool_name=None, include_raw=True)
+@pytest.mark.parametrize("schema", [Tide, SCHEMA])
+@pytest.mark.parametrize("length", [len(TEXT), len(TEXT) - 1, 20, 1, 0])
+async def test_what_streams_with_the_raw_answer_adds_up_to_what_is_invoked(
+    schema: Any, length: int
+) -> None:
+    pieces = texts(TEXT[: length // 2], TEXT[length // 2 : length])
+    chain = to_pipeline(streaming(*pieces), schema, tool_name=None, include_raw=True)
 
-    found: Any = None
-    for piece in chain.stream("?"):
-        found = piece if found is None else found + piece
+    whole = chain.invoke("?")
 
-    assert found["raw"].text == TEXT
-    assert found["parsed"] == TIDE
-    assert found["parsing_error"] is None
+    for came in (list(chain.stream("?")), [each async for each in chain.astream("?")]):
+        found = reduce(operator.add, came)
+        assert found["raw"] == whole["raw"]
+        assert found["parsed"] == whole["parsed"]
+        assert str(found["parsing_error"]) == str(whole["parsing_error"])
+    assert (whole["parsed"] is None) is (length < len(TEXT))
 
 
 # --- streams -----------------------------------------------------------------------------
@@ -361,6 +495,16 @@ async def test_an_asynchronous_stream_that_ends_early_is_an_error_too() -> None:
     assert await anext(came) == {"place": "Cape"}
     with pytest.raises(OutputParserException, match="no whole JSON object"):
         await anext(came)
+
+
+def test_a_stream_of_a_broken_call_shows_what_the_server_sent() -> None:
+    cut = '{"place":'
+    call = tool_call_chunk(name="Tide", args=cut + tail_for(cut), id="a", index=0)
+    piece = AIMessageChunk(content="", tool_call_chunks=[call])
+    chain = to_pipeline(streaming(piece), Tide, tool_name="Tide", include_raw=False)
+
+    with pytest.raises(OutputParserException, match=f"are not whole: '{cut}'"):
+        list(chain.stream("?"))
 
 
 @pytest.mark.parametrize("tool_name", [None, "Tide"])
