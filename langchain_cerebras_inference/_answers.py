@@ -191,7 +191,7 @@ class Events:
                 is_plain = False
             if is_plain:
                 events.append(event)
-                if finish is not None:
+                if finish:
                     self._finish()
             elif data and data != _DONE:
                 try:

@@ -164,6 +164,7 @@ class Answer:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._ends_at = attempt.ends_at
+        self._ends_by = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._broken: CerebrasError | None = None
         self._watch()
@@ -205,16 +206,16 @@ class Answer:
 
     def progressed(self) -> None:
         """Give the server its full time again: something meaningful has come."""
-        self._ends_at = self._loop.time() + self._seconds
+        self._ends_at = min(self._loop.time() + self._seconds, self._ends_by)
 
     def hold(self) -> None:
         """Stop the clock: it is the reader who is busy, not the server."""
-        self._ends_at = math.inf
+        self._ends_at = self._ends_by
 
     def allow(self, seconds: float) -> None:
-        """Let the rest of the body take at most `seconds`."""
+        """Let the rest of the body take at most `seconds`, whatever comes."""
         self._seconds = seconds
-        self._ends_at = self._loop.time() + seconds
+        self._ends_at = self._ends_by = self._loop.time() + seconds
         if self._timer is not None:
             self._timer.cancel()
         self._watch()

@@ -167,6 +167,35 @@ def test_silence_after_the_finish_is_success_a_second_later(
 
 
 @ways
+def test_what_goes_on_after_the_finish_is_read_for_a_second(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    finish = {"index": 0, "delta": {"content": "Hello."}, "finish_reason": "stop"}
+    usages = [{"choices": [], "usage": {}}] * 100
+    server.script(Reply(events=[{"choices": [finish]}, *usages], pace=0.1))
+    started = time.monotonic()
+
+    text, error = way(impatient)
+
+    assert error is None
+    assert text == "Hello."
+    assert time.monotonic() - started < 5
+
+
+@ways
+def test_an_empty_finish_reason_is_no_finish(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    word = {"index": 0, "delta": {"content": "Hello."}, "finish_reason": ""}
+    server.script(Reply(events=[{"choices": [word]}]))
+
+    text, error = way(impatient)
+
+    assert text == "Hello."
+    assert type(error) is CerebrasConnectionError
+
+
+@ways
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_an_error_inside_a_stream_is_raised_after_what_came(
