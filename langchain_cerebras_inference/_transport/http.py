@@ -6,6 +6,8 @@ aiohttp stays in this folder: who calls `send` sees no object and no error of it
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import io
 import math
 from dataclasses import dataclass, field
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 _LARGEST_BYTES_BODY = 1024 * 1024
 """aiohttp warns when it is given more than this as `bytes`, and not as a file."""
+
+_MOMENT = 0.01
+"""Seconds in which a loop that was kept busy reads what had come before it was due."""
 
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -88,20 +93,21 @@ async def send(
         proxy = pool.proxy_for(url, route.proxy)
         is_plain = not is_secure and not (proxy.url or "").startswith("https:")
         tls = True if is_plain else await ways.tls(route.verify)
-        async with attempt.deadline:
-            response = await pool.session(fresh=fresh).request(
-                method,
-                url,
-                headers=headers if is_secure else {**headers, **proxy.headers},
-                data=io.BytesIO(body) if body and len(body) > _LARGEST_BYTES_BODY else body,
-                ssl=tls,
-                proxy=proxy.url,
-                proxy_headers=proxy.headers,
-                skip_auto_headers=_AUTOMATIC,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_timeout),
-                trace_request_ctx=attempt,
-            )
+        with contextlib.closing(attempt):
+            async with attempt.deadline:
+                response = await pool.session(fresh=fresh).request(
+                    method,
+                    url,
+                    headers=headers if is_secure else {**headers, **proxy.headers},
+                    data=io.BytesIO(body) if body and len(body) > _LARGEST_BYTES_BODY else body,
+                    ssl=tls,
+                    proxy=proxy.url,
+                    proxy_headers=proxy.headers,
+                    skip_auto_headers=_AUTOMATIC,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_timeout),
+                    trace_request_ctx=attempt,
+                )
     except _FAILURES as error:
         pool.leave()
         failure = attempt.failure(error, url, proxy.url, route.connect_timeout)
@@ -126,14 +132,25 @@ class Attempt:
         self._seconds = seconds
         self._reused = False
         self._connected = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def connected(self, *, reused: bool) -> None:
-        """Start the clock: the server is reached, the first byte is now due."""
+        """Start the clock, or start it again: the server is reached, a byte is now due."""
+        self.close()
         self._connected = True
         self._reused = reused
         if math.isfinite(self._seconds):
-            self.ends_at = asyncio.get_running_loop().time() + self._seconds
-            self.deadline.reschedule(self.ends_at)
+            loop = asyncio.get_running_loop()
+            self.ends_at = loop.time() + self._seconds
+            self._timer = loop.call_at(self.ends_at, self._look_again)
+
+    def close(self) -> None:
+        """Stop the clock: the answer has come, or never will."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self.deadline.reschedule(asyncio.get_running_loop().time() + _MOMENT)
 
     def failure(
         self, error: BaseException, url: str, proxy: str | None, connect_timeout: float
@@ -235,11 +252,14 @@ class Answer:
             latest = self._loop.time() + self._seconds
             self._timer = self._loop.call_at(min(self._ends_at, latest), self._check)
 
-    def _check(self) -> None:
+    def _check(self, *, is_last: bool = False) -> None:
         if self._loop.time() < self._ends_at:
             self._watch()
-        else:
+        elif is_last:
             self._content.set_exception(_SilenceError())
+        else:
+            look_again = functools.partial(self._check, is_last=True)
+            self._timer = self._loop.call_later(_MOMENT, look_again)
 
     def _failure(self, error: BaseException) -> CerebrasError:
         if isinstance(error, _SilenceError):

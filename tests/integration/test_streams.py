@@ -394,6 +394,30 @@ async def test_a_slow_reader_on_a_loop_is_not_silence(
     assert text == LONG
 
 
+def keep_busy() -> None:
+    time.sleep(1.5)
+
+
+async def test_a_busy_loop_is_not_silence(server: Emulator) -> None:
+    server.script(Reply(content=LONG, pace=0.1), Reply(content=LONG, delay=0.5))
+    model = ChatCerebrasInference(
+        base_url=server.base_url, api_key=server.api_key, timeout=1, max_retries=0
+    )
+    stream = model.astream("Hello!")
+    text = (await anext(stream)).text
+
+    reading = asyncio.create_task(collected(stream))
+    await asyncio.sleep(0.2)
+    keep_busy()
+    text += "".join(chunk.text for chunk in await reading)
+    asking = asyncio.create_task(model.ainvoke("Hello!"))
+    await asyncio.sleep(0.2)
+    keep_busy()
+    answer = await asking
+
+    assert text == answer.text == LONG
+
+
 @ways
 def test_the_timeout_of_a_call_wins(
     way: Way, impatient: ChatCerebrasInference, server: Emulator

@@ -49,7 +49,7 @@ LINES = {
     "_credentials/browsers.py": 210,
     "_credentials/cookies.py": 170,
     "_credentials/exports.py": 150,
-    "_transport/http.py": 270,
+    "_transport/http.py": 280,
     "_transport/sessions.py": 240,
     "_transport/failures.py": 100,
     "_transport/ways.py": 100,
