@@ -16,7 +16,7 @@ from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_cerebras_inference._conversion import schemas
+from langchain_cerebras_inference._conversion import kinds, schemas
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
@@ -106,6 +106,8 @@ def _to_openai_tool(tool: Any) -> dict[str, Any]:
     kind = tool.get("type") if isinstance(tool, dict) else None
     if kind == "function" and "function" not in tool:  # flat, as in OpenAI's Responses API
         tool = {"type": kind, "function": {k: v for k, v in tool.items() if k != "type"}}
+    if hasattr(tool, "__total__"):
+        tool = kinds.to_known(tool)
     is_known = kind in _KINDS or "input_schema" in tool
     made = convert_to_openai_tool(tool) if is_known else {}
     if not (made.get("function") or {}).get("name"):

