@@ -13,7 +13,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from langchain_core.callbacks import (
@@ -29,6 +29,7 @@ from langchain_core.language_models import (
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
+from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_cerebras_inference import _arguments, _catalogue, _urls
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._wire import Reply
 
 R = TypeVar("R", bound=DeltaReader)
+T = TypeVar("T")
 
 _CLIENT = "langchain_cerebras_inference._client"
 
@@ -344,13 +346,15 @@ class ChatCerebrasInference(BaseChatModel):
         """What `stream_events(version="v3")` uses; without it core converts chunks."""
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
         reader = self._reader(EventReader, call, names)
-        listened_to = run_manager if run_manager and run_manager.handlers else None
+        hears = bool(run_manager and run_manager.handlers)
         with contextlib.closing(client.stream_from_thread(call)) as batches:
             for events in batches:
-                for event in reader.to_events(events):
-                    if listened_to and (token := _token_of(event)):
-                        listened_to.on_llm_new_token(token)
-                    yield event
+                for step in reader.to_events(events, with_chunks=hears):
+                    if isinstance(step, dict):
+                        yield step
+                    elif run_manager:
+                        step.message.id = _message_id(run_manager)
+                        run_manager.on_llm_new_token(step.text, chunk=step)
 
     async def _astream_chat_model_events(
         self,
@@ -363,13 +367,15 @@ class ChatCerebrasInference(BaseChatModel):
         await _import_client()
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
         reader = self._reader(EventReader, call, names)
-        listened_to = run_manager if run_manager and run_manager.handlers else None
-        async with contextlib.aclosing(client.stream(call)) as batches:
+        hears = bool(run_manager and run_manager.handlers)
+        async with _closing_with_task(client.stream(call)) as batches:
             async for events in batches:
-                for event in reader.to_events(events):
-                    if listened_to and (token := _token_of(event)):
-                        await listened_to.on_llm_new_token(token)
-                    yield event
+                for step in reader.to_events(events, with_chunks=hears):
+                    if isinstance(step, dict):
+                        yield step
+                    elif run_manager:
+                        step.message.id = _message_id(run_manager)
+                        await run_manager.on_llm_new_token(step.text, chunk=step)
 
     def _prepare(
         self,
@@ -537,26 +543,24 @@ class ChatCerebrasInference(BaseChatModel):
         if schema is None and method != "json_mode":
             msg = f"method {method!r} needs a schema; 'json_mode' does without."
             raise ValueError(msg)
-        traced = {
-            "kwargs": {"method": method, "strict": strict},
-            "schema": schema or {"title": "json", "type": "object", "properties": {}},
+        function = structured.to_function(schema or {"title": "json", "type": "object"})
+        tool = {"type": "function", "function": function}
+        given = {
+            "ls_structured_output_format": {
+                "kwargs": {"method": method, "strict": strict},
+                "schema": tool,
+            },
+            **kwargs,
         }
         llm: Runnable[LanguageModelInput, AIMessage]
         name = None
         if method == "function_calling":
-            name = structured.to_function(schema)["name"]
-            llm = self.bind_tools(
-                [schema],
-                tool_choice={"type": "function", "function": {"name": name}},
-                strict=strict,
-                ls_structured_output_format=traced,
-                **kwargs,
-            )
+            name = function["name"]
+            choice = {"type": "function", "function": {"name": name}}
+            llm = self.bind_tools([tool], tool_choice=choice, strict=strict, **given)
         else:
             wanted = structured.to_format(schema, method, strict=strict)
-            llm = super().bind(
-                response_format=wanted, ls_structured_output_format=traced, **kwargs
-            )
+            llm = super().bind(response_format=wanted, **given)
         return structured.to_pipeline(llm, schema, tool_name=name, include_raw=include_raw)
 
     # --- tokens --------------------------------------------------------------------------
@@ -690,10 +694,35 @@ _SENT = {
 """Fields that decide what a request says → their names on the wire."""
 
 
-def _token_of(event: Mapping[str, Any]) -> str | None:
-    """What callbacks hear of a protocol event: text, as they do of a chunk."""
-    token: str | None = event.get("delta", {}).get("text")
-    return token
+def _message_id(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun) -> str:
+    """The id core gives the message of a run; chunks that it does not see need it too."""
+    return f"{LC_ID_PREFIX}-{run.run_id}"
+
+
+@contextlib.asynccontextmanager
+async def _closing_with_task(
+    source: AsyncGenerator[T, None],
+) -> AsyncIterator[AsyncGenerator[T, None]]:
+    """Close `source` at the end of the block, or else of the task.
+
+    Core, when a v3 stream is left, keeps the generators in it alive in the traceback of
+    the task it cancels, if a callback was just being told of an event.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    closing: list[asyncio.Task[None]] = []
+
+    def close(_: object) -> None:
+        closing.append(loop.create_task(source.aclose()))
+
+    if task:
+        task.add_done_callback(close)
+    try:
+        async with contextlib.aclosing(source):
+            yield source
+    finally:
+        if task:
+            task.remove_done_callback(close)
 
 
 async def _import_client() -> None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_cerebras_inference._conversion import blocks, deltas, responses
+from langchain_cerebras_inference._conversion import blocks, chunks, deltas, responses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_core.messages import ToolCallChunk
+    from langchain_core.outputs import ChatGenerationChunk
 
     from langchain_cerebras_inference import _wire
 
 
-class EventReader(deltas.DeltaReader):
+class EventReader(chunks.ChunkReader):
     """Turns the events of one stream into protocol events."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -30,8 +31,15 @@ class EventReader(deltas.DeltaReader):
         self._said: dict[str, list[str]] = {deltas.TEXT: [], deltas.REASONING: []}
         self._logprobs: list[deltas.Piece] = []
 
-    def to_events(self, events: list[_wire.Reply]) -> Iterator[dict[str, Any]]:
+    def to_events(
+        self, events: list[_wire.Reply], *, with_chunks: bool = False
+    ) -> Iterator[dict[str, Any] | ChatGenerationChunk]:
         """Make the protocol events of some events; no events are the end.
+
+        Args:
+            events: What came together.
+            with_chunks: Whether the chunk that says the same, which callbacks want to
+                hear, comes before the protocol events of each piece.
 
         Raises:
             CerebrasProtocolError: If an event has values of other types than the wire.
@@ -40,16 +48,23 @@ class EventReader(deltas.DeltaReader):
             self._is_started = True
             yield self._message_start(events)
         for piece in self.read(events):
-            kind, value, logprobs = piece
-            if logprobs:
-                self._logprobs.append(piece)
-            if kind is deltas.CALLS:
-                for fragment in value:
-                    yield from self._of_fragment(fragment)
-            elif value:
-                yield from self._of_text(kind, value)
+            if with_chunks:
+                yield chunks.to_chunk(*piece)
+            yield from self._of_piece(piece)
         if not events:
+            if with_chunks:
+                yield self._last_chunk()
             yield from self._ends()
+
+    def _of_piece(self, piece: deltas.Piece) -> Iterator[dict[str, Any]]:
+        kind, value, logprobs = piece
+        if logprobs:
+            self._logprobs.append(piece)
+        if kind is deltas.CALLS:
+            for fragment in value:
+                yield from self._of_fragment(fragment)
+        elif value:
+            yield from self._of_text(kind, value)
 
     def _message_start(self, events: list[_wire.Reply]) -> dict[str, Any]:
         metadata = {"provider": responses.PROVIDER}

@@ -389,20 +389,59 @@ def test_usage_is_counted_by_model(style: str, model: ChatCerebrasInference) -> 
     assert counter.usage_metadata == {"gpt-oss-120b": answer.usage_metadata}
 
 
-def test_callbacks_hear_the_same_tokens_of_a_stream_and_of_its_events(server: Emulator) -> None:
-    heard: list[str] = []
+class Listener(BaseCallbackHandler):
+    """Keeps what it hears of chunks."""
 
-    class Listener(BaseCallbackHandler):
-        def on_llm_new_token(self, token: Any, **_: Any) -> None:
-            heard.extend([token] if token else [])
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self.ids: set[str | None] = set()
 
-    model = ChatCerebrasInference(
-        base_url=server.base_url, api_key=server.api_key, callbacks=[Listener()]
-    )
-    server.script(*[Reply(reasoning="Hm.", content="Well, hello.")] * 2)
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+        self.heard.append((token, chunk.message.content_blocks))
+        self.ids.add(chunk.message.id)
 
-    list(model.stream("Hello!"))
-    of_stream, heard[:] = "".join(heard), []
-    list(model.stream_events("Hello!", version="v3"))
 
-    assert of_stream == "".join(heard) == "Well, hello."
+def test_callbacks_hear_the_same_of_a_stream_and_of_its_events(server: Emulator) -> None:
+    reply = Reply(reasoning="Hm.", content="Hello.", tool_calls=[ToolCall("f", "{}")])
+    server.script(*[reply] * 2)
+    of_stream, of_events = Listener(), Listener()
+
+    list(model_of(server, callbacks=[of_stream]).stream("Hello!"))
+    events = model_of(server, callbacks=[of_events]).stream_events("Hello!", version="v3")
+    output = events.output
+
+    assert of_stream.heard == of_events.heard
+    assert [token for token, _ in of_events.heard if token] == ["Hello."]
+    assert of_events.ids == {output.id}
+
+
+async def test_a_node_that_reads_events_of_version_3_streams_messages(server: Emulator) -> None:
+    server.script(Reply(reasoning="Hm.", content="one two three " * 9, pace=0.01))
+    model = model_of(server)
+
+    async def node(state: MessagesState) -> dict[str, Any]:
+        events = await model.astream_events(state["messages"], version="v3")
+        return {"messages": [await events.output]}
+
+    graph = StateGraph(MessagesState).add_node(node).add_edge(START, "node").compile()
+    said: Any = graph.astream(QUESTION, stream_mode="messages")
+    pieces = [piece async for piece, _ in said]
+
+    assert len(pieces) > 1
+    assert "".join(piece.text for piece in pieces) == "one two three " * 9
+    assert len({piece.id for piece in pieces}) == 1
+
+
+@pytest.mark.parametrize("callbacks", [[], [Listener()]])
+async def test_events_of_version_3_that_are_left_disconnect(
+    callbacks: list[Any], server: Emulator
+) -> None:
+    server.script(Reply(content="word " * 2000, pace=0.01))
+    events = await model_of(server, callbacks=callbacks).astream_events("Hello!", version="v3")
+    async for event in events:
+        if event["event"] == "content-block-delta":
+            break
+
+    await events.aclose()
+
+    assert await asyncio.to_thread(server.requests[0].disconnected.wait, 2)
