@@ -11,12 +11,16 @@ from typing import Any
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
+from pydantic import BaseModel
 
 from langchain_cerebras_inference._conversion.responses import PROVIDER
 
-_GIVEN = ("content", "additional_kwargs", "response_metadata")
-_set: Any = object.__setattr__
 _new: Any = object.__new__
+
+# Bound once: to look the slots up by name for each chunk takes half a microsecond.
+_set_given: Any = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra: Any = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private: Any = BaseModel.__dict__["__pydantic_private__"].__set__
 
 
 def validated(text: str, kept: dict[str, Any]) -> ChatGenerationChunk:
@@ -35,36 +39,36 @@ def validated(text: str, kept: dict[str, Any]) -> ChatGenerationChunk:
 
 
 def bare(text: str, kept: dict[str, Any]) -> ChatGenerationChunk:
-    """The same chunk, made of what pydantic would have put into it."""
+    """The same chunk, made of what pydantic would have put into it.
+
+    The fields go into the dict that the object already has: all chunks share its keys,
+    so that a chunk takes a fifth less memory than with a dict made here.
+    """
     message = _new(AIMessageChunk)
-    fields: dict[str, Any] = {
-        "content": text,
-        "additional_kwargs": kept,
-        "response_metadata": {"model_provider": PROVIDER},
-        "type": "AIMessageChunk",
-        "name": None,
-        "id": None,
-        "tool_calls": [],
-        "invalid_tool_calls": [],
-        "usage_metadata": None,
-        "tool_call_chunks": [],
-        "chunk_position": None,
-    }
-    _set(message, "__dict__", fields)
-    _set(
-        message,
-        "__pydantic_fields_set__",
-        {"content", "additional_kwargs", "response_metadata"},
-    )
-    _set(message, "__pydantic_extra__", {})
-    _set(message, "__pydantic_private__", None)
+    fields = message.__dict__
+    fields["content"] = text
+    fields["additional_kwargs"] = kept
+    fields["response_metadata"] = {"model_provider": PROVIDER}
+    fields["type"] = "AIMessageChunk"
+    fields["name"] = None
+    fields["id"] = None
+    fields["tool_calls"] = []
+    fields["invalid_tool_calls"] = []
+    fields["usage_metadata"] = None
+    fields["tool_call_chunks"] = []
+    fields["chunk_position"] = None
+    _set_given(message, {"content", "additional_kwargs", "response_metadata"})
+    _set_extra(message, {})
+    _set_private(message, None)
     chunk = _new(ChatGenerationChunk)
-    fields = {"text": text, "generation_info": None, "type": "ChatGenerationChunk"}
+    fields = chunk.__dict__
+    fields["text"] = text
+    fields["generation_info"] = None
+    fields["type"] = "ChatGenerationChunk"
     fields["message"] = message
-    _set(chunk, "__dict__", fields)
-    _set(chunk, "__pydantic_fields_set__", {"message", "text"})
-    _set(chunk, "__pydantic_extra__", None)
-    _set(chunk, "__pydantic_private__", None)
+    _set_given(chunk, {"message", "text"})
+    _set_extra(chunk, None)
+    _set_private(chunk, None)
     return chunk  # type: ignore[no-any-return]
 
 
