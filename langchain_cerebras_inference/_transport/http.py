@@ -158,7 +158,8 @@ class Attempt:
         if self._connected and isinstance(error, TimeoutError):
             return failures.silence(self._seconds)
         failure = failures.to_error(error, url, proxy, connect_timeout)
-        if self._reused and type(failure) is CerebrasConnectionError:
+        is_broken = type(failure) is CerebrasConnectionError
+        if self._reused and is_broken and not _had_begun(error):
             return DeadConnectionError(str(failure))
         return failure
 
@@ -269,6 +270,12 @@ class Answer:
     def _unread(self) -> bytes:
         self._content.set_exception(None)  # type: ignore[arg-type] # lets it be read
         return self._content.read_nowait()
+
+
+def _had_begun(error: BaseException) -> bool:
+    """Whether bytes of an answer had come: aiohttp then tells of them, else in words."""
+    message = getattr(error, "message", "")
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(message, str)
 
 
 class _SilenceError(TimeoutError):

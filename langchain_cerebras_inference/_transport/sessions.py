@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from langchain_cerebras_inference._transport import ways
 
@@ -158,8 +159,22 @@ def _tracing() -> aiohttp.TraceConfig:
     return config
 
 
+class _Protocol(ResponseHandler):
+    """A connection whose failure reaches who waits for a body, too."""
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        payload = self._payload
+        super().set_exception(exc, *cause)
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(aiohttp.ClientPayloadError(), exc)
+
+
 class _Connector(aiohttp.TCPConnector):
     """A connection pool that can also be closed where its loop cannot run."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = functools.partial(_Protocol, loop=self._loop)
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """Close what was written to while it was idle: that would answer the next call."""

@@ -5,6 +5,7 @@ import re
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from langchain_cerebras_inference.emulator import (
     Stall,
 )
 from tests.integration.certificates import OPENSSL, Authority
+from tests.integration.raw import STREAM, Line, event, serving
 from tests.integration.styles import STREAMED, STYLES, WHOLE
 
 OVERFLOW = "context_length_exceeded"
@@ -277,6 +279,23 @@ def test_half_a_reply_is_never_an_answer(style: str, server: Emulator) -> None:
     error = failed(style, model_of(server))
 
     Fault(*PROTOCOL, 200, request_id="req-1").check(error)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_body_that_is_no_http_any_more_is_a_broken_connection_at_once(style: str) -> None:
+    def talk(line: Line) -> None:
+        line.asked()
+        line.say(STREAM + event("one "))
+        time.sleep(0.05)
+        line.say(b"no length\r\n")
+        line.asked()
+
+    with serving(talk) as base_url:
+        error = failed(
+            style, ChatCerebrasInference(base_url=base_url, api_key="k", max_retries=0)
+        )
+
+    Fault(*BROKEN, 200).check(error)
 
 
 # --- what keeps a request from getting there ----------------------------------------

@@ -367,6 +367,21 @@ def test_a_new_connection_that_breaks_is_no_dead_one(style: str, server: Emulato
     assert len(server.requests) == 1
 
 
+def test_a_connection_that_breaks_within_an_answer_is_no_dead_one() -> None:
+    def talk(line: Line) -> None:
+        line.asked()
+        line.say(reply("Hello."))
+        line.asked()
+        line.say(b"HTTP/1.1 200 OK\r\nContent-Ty")
+
+    with serving(talk) as base_url:
+        model = ChatCerebrasInference(base_url=base_url, api_key="k", max_retries=0)
+        model.invoke("Hello!")
+
+        with pytest.raises(CerebrasConnectionError):
+            model.invoke("Hello!")
+
+
 def test_a_dead_connection_is_replaced_once(server: Emulator) -> None:
     model = model_of(server, max_retries=0)
     model.invoke("Hello!")

@@ -171,8 +171,8 @@ def test_what_goes_on_after_the_finish_is_read_for_a_second(
     way: Way, impatient: ChatCerebrasInference, server: Emulator
 ) -> None:
     finish = {"index": 0, "delta": {"content": "Hello."}, "finish_reason": "stop"}
-    usages = [{"choices": [], "usage": {}}] * 100
-    server.script(Reply(events=[{"choices": [finish]}, *usages], pace=0.1))
+    usage: dict[str, Any] = {"choices": [], "usage": {}}
+    server.script(Reply(events=[{"choices": [finish]}, *[usage] * 100], pace=0.1))
     started = time.monotonic()
 
     text, error = way(impatient)
@@ -404,7 +404,7 @@ async def test_a_busy_loop_is_not_silence(server: Emulator) -> None:
         base_url=server.base_url, api_key=server.api_key, timeout=1, max_retries=0
     )
     stream = model.astream("Hello!")
-    text = (await anext(stream)).text
+    text = str((await anext(stream)).text)
 
     reading = asyncio.create_task(collected(stream))
     await asyncio.sleep(0.2)
