@@ -13,6 +13,8 @@ _OPENING, _CLOSING = "<think>", "</think>"
 
 def split(said: str) -> tuple[str, str]:
     """Split a whole answer into reasoning and text."""
+    if _OPENING not in said:
+        return "", said
     opening = Opening()
     pieces = [*opening.read(said), *opening.rest()]
     thought = "".join(piece for kind, piece in pieces if kind is REASONING)
