@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_core.messages import ToolCallChunk
-    from langchain_core.outputs import ChatGenerationChunk
 
     from langchain_cerebras_inference import _wire
 
@@ -33,7 +32,7 @@ class EventReader(chunks.ChunkReader):
 
     def to_events(
         self, events: list[_wire.Reply], *, with_chunks: bool = False
-    ) -> Iterator[dict[str, Any] | ChatGenerationChunk]:
+    ) -> list[Any]:
         """Make the protocol events of some events; no events are the end.
 
         Args:
@@ -44,27 +43,26 @@ class EventReader(chunks.ChunkReader):
         Raises:
             CerebrasProtocolError: If an event has values of other types than the wire.
         """
+        made: list[Any] = []
         if not self._is_started:
             self._is_started = True
-            yield self._message_start(events)
+            made.append(self._message_start(events))
         for piece in self.read(events):
             if with_chunks:
-                yield chunks.to_chunk(*piece)
-            yield from self._of_piece(piece)
+                made.append(chunks.to_chunk(*piece))
+            made += self._of_piece(piece)
         if not events:
-            if with_chunks:
-                yield self._last_chunk()
-            yield from self._ends()
+            made += [self._last_chunk()] if with_chunks else []
+            made += self._ends()
+        return made
 
-    def _of_piece(self, piece: deltas.Piece) -> Iterator[dict[str, Any]]:
+    def _of_piece(self, piece: deltas.Piece) -> list[dict[str, Any]]:
         kind, value, logprobs = piece
         if logprobs:
             self._logprobs.append(piece)
         if kind is deltas.CALLS:
-            for fragment in value:
-                yield from self._of_fragment(fragment)
-        elif value:
-            yield from self._of_text(kind, value)
+            return [event for each in value for event in self._of_fragment(each)]
+        return self._of_text(kind, value) if value else []
 
     def _message_start(self, events: list[_wire.Reply]) -> dict[str, Any]:
         metadata = {"provider": responses.PROVIDER}
@@ -72,11 +70,10 @@ class EventReader(chunks.ChunkReader):
             metadata["model"] = model
         return {"event": "message-start", "role": "ai", "id": "", "metadata": metadata}
 
-    def _of_text(self, kind: str, value: str) -> Iterator[dict[str, Any]]:
-        if kind not in self._indices:
-            yield self._start(kind, {"type": kind, kind: ""})
+    def _of_text(self, kind: str, value: str) -> list[dict[str, Any]]:
+        start = [] if kind in self._indices else [self._start(kind, {"type": kind, kind: ""})]
         self._said[kind].append(value)
-        yield _delta(self._indices[kind], {"type": f"{kind}-delta", kind: value})
+        return [*start, _delta(self._indices[kind], {"type": f"{kind}-delta", kind: value})]
 
     def _of_fragment(self, fragment: ToolCallChunk) -> Iterator[dict[str, Any]]:
         slot = fragment["index"]
