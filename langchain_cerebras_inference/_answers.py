@@ -176,7 +176,7 @@ class Events:
             raise CerebrasProtocolError(
                 f"What comes is no stream of events: {error}."
             ) from None
-        if found or self._decoder.is_inside_event:
+        if any(found) or self._decoder.is_inside_data:
             self.answer.progressed()
         return self._judged(found) if found else []
 

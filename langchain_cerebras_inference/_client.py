@@ -178,7 +178,7 @@ class CerebrasClient:
         judge = self._judge(call)
         try:
             kind = answer.headers.get("content-type", "text/event-stream")
-            if not kind.startswith("text/event-stream"):
+            if not kind.lower().startswith("text/event-stream"):
                 body = await judge.json(answer)
                 raise judge.stranger(answer, body)
             events = Events(answer, judge)
@@ -343,7 +343,9 @@ def _to_bytes(payload: Payload) -> bytes:
 
 def _reserved_tokens(payload: Payload) -> int:
     """What the server sets aside for a request: its prompt and its longest answer."""
-    longest = payload.get("max_completion_tokens", _ASSUMED_COMPLETION)
+    longest: Any = payload.get("max_completion_tokens")  # `extra_body` may hold anything
+    if not isinstance(longest, int):
+        longest = _ASSUMED_COMPLETION
     return len(_to_bytes(payload)) // 4 + max(longest, 0)
 
 

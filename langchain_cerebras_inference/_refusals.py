@@ -92,7 +92,8 @@ def to_error(
     """
     fields, headers = _fields_of(body), headers or {}
     code, kind_of = _text(fields, "code"), _text(fields, "type")
-    status = status or _STATUS_OF.get(code) or _STATUS_OF.get(kind_of) or 500
+    named = _STATUS_OF.get(code) or _STATUS_OF.get(kind_of)
+    status = status or named or _status_in(fields) or 500
     said = _text(fields, "message") or quoted(body)
     error = _class_for(status, code)(
         status=status,
@@ -148,6 +149,12 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     return " ".join(value.split()) if isinstance(value, str) else ""
 
 
+def _status_in(fields: Mapping[str, Any]) -> int | None:
+    """A status that stands where a code is due, as in `"code": 429`."""
+    code = fields.get("code")
+    return code if isinstance(code, int) and 400 <= code <= 599 else None
+
+
 def _class_for(status: int, code: str) -> type[CerebrasError]:
     if code == "context_length_exceeded" and status in (400, 413):
         return errors.CerebrasContextOverflowError
@@ -160,10 +167,10 @@ def _class_for(status: int, code: str) -> type[CerebrasError]:
 def _retry_after(
     status: int, code: str, headers: Mapping[str, str], request: Request
 ) -> float | None:
-    """What the server asks for; for a quota, else what its limits imply."""
-    asked = pacing.asked_wait(headers, time.time(), is_quota=status == 429)
+    """What the server asks for; for a quota, else until it has room again."""
+    asked = pacing.asked_wait(headers, time.time())
     if asked is None and status == 429:
-        return pacing.implied_wait(headers, code, request.reserves())
+        return pacing.quota_wait(headers, code, request.reserves)
     return asked
 
 

@@ -45,12 +45,17 @@ class Route:
     Attributes:
         proxy: A proxy's URL; `None` takes the usual environment variables.
         verify: Whether certificates are checked, or the path of a CA bundle.
-        connect_timeout: Seconds for name, connection and TLS together.
+        connect_timeout: Seconds for name, connection and TLS together; `inf` is no limit.
     """
 
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str = True
     connect_timeout: float = 10.0
+
+    @property
+    def connect_limit(self) -> float | None:
+        """The same in aiohttp's words."""
+        return self.connect_timeout if math.isfinite(self.connect_timeout) else None
 
 
 class DeadConnectionError(CerebrasConnectionError):
@@ -105,7 +110,7 @@ async def send(
                     proxy_headers=proxy.headers,
                     skip_auto_headers=_AUTOMATIC,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_timeout),
+                    timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_limit),
                     trace_request_ctx=attempt,
                 )
     except _FAILURES as error:

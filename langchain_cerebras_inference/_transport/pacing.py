@@ -14,49 +14,49 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _FIRST_BACKOFF = 0.5
-_LONGEST_BACKOFF = 8.0
+_MOST_DOUBLINGS = 4
 _QUOTA_BACKOFF = (5.0, 15.0, 30.0)
 _RESET = "x-ratelimit-reset-"
 _QUOTA_CODES = frozenset({"request_quota_exceeded", "token_quota_exceeded"})
 
 
-def asked_wait(
-    headers: Mapping[str, str], now: float, *, is_quota: bool = True
-) -> float | None:
+def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds the server asks to wait, or `None` where it asks for nothing.
-
-    `Retry-After` wins over reset headers where both are sent.
 
     Args:
         headers: The answer's headers, looked up without regard to case.
         now: The current Unix time, for a `Retry-After` that is a date.
-        is_quota: Whether a quota is what is refused; only then its reset matters.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
     after = headers.get("retry-after")
-    if after is not None:
-        return _seconds_or_date(after, now)
-    return _reset_wait(headers) if is_quota else None
+    return None if after is None else _seconds_or_date(after, now)
 
 
-def implied_wait(
-    headers: Mapping[str, str], code: str | None, reserved_tokens: int
+def quota_wait(
+    headers: Mapping[str, str], code: str | None, reserves: Callable[[], int]
 ) -> float | None:
-    """Seconds after which the limits named in the headers have room again.
+    """Seconds after which a quota has room again: at its reset, else as its limit implies.
 
     Args:
         headers: The headers of a 429.
         code: The server's word for which quota it was.
-        reserved_tokens: What the request reserves: its prompt and longest completion.
+        reserves: Counts what the request reserves: its prompt and longest completion.
     """
+    until_reset = _reset_wait(headers, code)
+    return _implied_wait(headers, code, reserves) if until_reset is None else until_reset
+
+
+def _implied_wait(
+    headers: Mapping[str, str], code: str | None, reserves: Callable[[], int]
+) -> float | None:
     if code == "token_quota_exceeded":
         limit = _number(headers.get("x-ratelimit-limit-tokens-minute"))
-        return reserved_tokens * 60 / limit if limit else None
+        return reserves() * 60 / limit if limit else None
     if code == "request_quota_exceeded":
         limit = _number(headers.get("x-ratelimit-limit-requests-minute"))
         return 60 / limit if limit else None
@@ -67,7 +67,7 @@ def backoff(attempt: int, code: str | None) -> float:
     """Seconds to wait where nothing says how long; `attempt` counts from 1."""
     if code in _QUOTA_CODES:
         return _QUOTA_BACKOFF[min(attempt, len(_QUOTA_BACKOFF)) - 1]
-    longest = min(_FIRST_BACKOFF * 2.0 ** (attempt - 1), _LONGEST_BACKOFF)
+    longest = _FIRST_BACKOFF * 2 ** min(attempt - 1, _MOST_DOUBLINGS)
     return longest * (1 - random.random() / 4)  # noqa: S311 # spreads clients, no secret
 
 
@@ -85,8 +85,8 @@ def should_retry(headers: Mapping[str, str]) -> bool | None:
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
 
 
-def _reset_wait(headers: Mapping[str, str]) -> float | None:
-    """The reset of a bucket that is empty; of any, where none is said to be."""
+def _reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
+    """The reset of a bucket that is empty; of any, where a quota has no such."""
     resets = {
         name[len(_RESET) :]: seconds
         for name, value in ((key.lower(), value) for key, value in headers.items())
@@ -97,7 +97,10 @@ def _reset_wait(headers: Mapping[str, str]) -> float | None:
         for bucket, seconds in resets.items()
         if _number(headers.get(f"x-ratelimit-remaining-{bucket}")) == 0
     ]
-    return max(empty) if empty else min(resets.values(), default=None)
+    if empty:
+        return max(empty)
+    # A full queue is none: it may pass long before any bucket's reset.
+    return min(resets.values(), default=None) if code in _QUOTA_CODES else None
 
 
 def _seconds_or_date(value: str, now: float) -> float | None:
@@ -106,7 +109,7 @@ def _seconds_or_date(value: str, now: float) -> float | None:
         return seconds
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # of "Mon, 01 Jan 99999999999999 00:00:00 GMT"
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.UTC)

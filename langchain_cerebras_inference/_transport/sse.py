@@ -10,6 +10,9 @@ from __future__ import annotations
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Above what any event needs (a long tool call in one event is 1 MB), below what hurts."""
 
+_LINE_KEPT = 64
+"""Bytes of a line's beginning that tell what it is."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -32,13 +35,15 @@ class SSEDecoder:
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0
+        self._line = b""
         self._after_cr = False
         self._at_start = True
 
     @property
-    def is_inside_event(self) -> bool:
-        """Whether part of an event, not of a comment, has come and its end has not."""
-        return bool(self._parts) and self._parts[0][:1] not in (b":", b"\n")
+    def is_inside_data(self) -> bool:
+        """Whether data is what is coming: a part of it has come and its line's end has not."""
+        field, _, value = self._line.partition(b":")
+        return field == b"data" and bool(value.strip())
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take more bytes; return the data of the events they complete.
@@ -71,7 +76,7 @@ class SSEDecoder:
             self._at_start = False
         frames = data.split(b"\n\n")
         rest = frames.pop()
-        self._parts, self._size = [], 0
+        self._parts, self._size, self._line = [], 0, b""
         if rest:
             self._keep(rest)
         return _data_of(frames)
@@ -79,6 +84,8 @@ class SSEDecoder:
     def _keep(self, data: bytes) -> None:
         self._parts.append(data)
         self._size += len(data)
+        *ended, begun = data.rsplit(b"\n", 1)
+        self._line = (begun if ended else self._line + begun)[:_LINE_KEPT]
         if self._size > self._limit:
             self._parts = []
             msg = f"an event has more than {self._limit} bytes"

@@ -96,7 +96,10 @@ def test_silence_ends_after_a_minute_by_default(comments: bool, server: Emulator
 def test_there_may_be_no_limit(style: str, server: Emulator) -> None:
     server.script(Reply(content="At last.", delay=0.3))
     model = ChatCerebrasInference(
-        base_url=server.base_url, api_key=server.api_key, timeout=math.inf
+        base_url=server.base_url,
+        api_key=server.api_key,
+        timeout=math.inf,
+        connect_timeout=math.inf,
     )
 
     answer = STYLES[style](model, "Hello!")

@@ -243,6 +243,30 @@ def test_a_quota_of_a_minute_is_outlasted_without_a_word_of_when(
     assert all(0.06 <= waited < 0.5 for waited in waits(server))
 
 
+def test_a_full_queue_is_tried_again_soon_whenever_quotas_are_reset(server: Emulator) -> None:
+    headers = {
+        "x-ratelimit-reset-tokens-minute": "41",
+        "x-ratelimit-reset-requests-day": "33011",
+        "x-ratelimit-remaining-requests-day": "14399",
+    }
+    server.script(Refuse(429, "queue_exceeded", headers=headers))
+
+    STYLES["invoke"](model_of(server), "Hello!")
+
+    [waited] = waits(server)
+    assert waited < 5
+
+
+def test_a_quota_is_outlasted_where_null_was_sent_for_its_limit(server: Emulator) -> None:
+    limits = {"x-ratelimit-limit-tokens-minute": "100000000"}
+    server.script(Refuse(429, "token_quota_exceeded", headers=limits))
+    model = model_of(server, extra_body={"max_completion_tokens": None})
+
+    answer = STYLES["invoke"](model, "Hello!")
+
+    assert answer.text
+
+
 def test_tokens_are_waited_for_longer_where_more_are_reserved(server: Emulator) -> None:
     server.script(Refuse(429, "token_quota_exceeded"))
 

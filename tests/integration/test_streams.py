@@ -356,6 +356,45 @@ def test_silence_ends_in_a_timeout(
     assert 0.25 < time.monotonic() - started < 3
 
 
+NO_PROGRESS = {
+    "comments": b": keep-alive\n\n",
+    "an endless comment": b":",
+    "times to wait": b"retry: 1000\n",
+    "ids": b"id: 7\n\n",
+    "empty events": b"data:\n\n",
+    "blanks": b" ",
+    "ends of lines": b"\n",
+}
+
+
+@ways
+@pytest.mark.parametrize("what", NO_PROGRESS)
+def test_what_says_nothing_is_silence(
+    what: str, way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(data=[NO_PROGRESS[what]] * 100, pace=0.1))
+
+    text, error = way(impatient)
+
+    assert text == ""
+    assert type(error) is CerebrasTimeoutError
+
+
+@ways
+def test_an_event_that_grows_slowly_is_not_silence(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    choice = {"index": 0, "delta": {"content": "Hello."}, "finish_reason": "stop"}
+    event = f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
+    pieces = [event[start : start + 10] for start in range(0, len(event), 10)]
+    server.script(Reply(data=pieces, pace=0.1))
+
+    text, error = way(impatient)
+
+    assert error is None
+    assert text == "Hello."
+
+
 @ways
 def test_a_slow_stream_is_not_silence(
     way: Way, impatient: ChatCerebrasInference, server: Emulator

@@ -142,24 +142,33 @@ def test_an_event_is_given_as_soon_as_its_blank_line_has_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fed", "inside"),
+    ("pieces", "inside"),
     [
-        (b"", False),
-        (b"data: one\n\n", False),
-        (b"data: on", True),
-        (b"event: err", True),
-        (b"data: one\n\ndata: tw", True),
-        (b": keep-alive", False),
-        (b"data: one\n\n: keep-alive\n", False),
-        (b"data: one\n\n\n", False),
+        ([b""], False),
+        ([b"data: one\n\n"], False),
+        ([b"data: on"], True),
+        ([b"da", b"ta: ", b"o"], True),
+        ([b"data: " + b"o" * 100, b"n"], True),
+        ([b"event: error\nda", b"ta: on"], True),
+        ([b"data: one\n\ndata: tw"], True),
+        ([b"data:"], False),
+        ([b"data: ", b" "], False),
+        ([b"data: one\n"], False),
+        ([b"data: one\n\n\n"], False),
+        ([b" ", b" "], False),
+        ([b": keep-", b"alive"], False),
+        ([b"data: one\n\n: keep-alive\n"], False),
+        ([b"data: one\n: keep-alive"], False),
+        ([b"event: err"], False),
+        ([b"retry: 1000\nid: 7"], False),
     ],
 )
-def test_a_comment_is_no_part_of_an_event(fed: bytes, inside: bool) -> None:
+def test_it_is_known_whether_data_is_coming(pieces: list[bytes], inside: bool) -> None:
     decoder = SSEDecoder()
 
-    decoder.feed(fed)
+    list(map(decoder.feed, pieces))
 
-    assert decoder.is_inside_event is inside
+    assert decoder.is_inside_data is inside
 
 
 def test_a_stream_cut_in_mid_event_is_known_to_be(
@@ -168,7 +177,7 @@ def test_a_stream_cut_in_mid_event_is_known_to_be(
     decoder = SSEDecoder()
 
     whole = decoder.feed(recorded("cut.sse"))
-    inside = decoder.is_inside_event
+    inside = decoder.is_inside_data
     [rest] = decoder.close()
 
     assert [json.loads(data)["choices"][0]["delta"] for data in whole] == [
