@@ -7,6 +7,7 @@ this may help, after the wait that the server asks for or its limits imply.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import (
@@ -39,6 +40,7 @@ from langchain_cerebras_inference.errors import (
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from langchain_cerebras_inference._credentials.keys import Credential
     from langchain_cerebras_inference._credentials.session import Bearer
     from langchain_cerebras_inference._wire import Payload, Reply
 
@@ -77,6 +79,7 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     bearer: Bearer | None = None
     needs_fresh_connection: bool = False
+    needs_plain_body: bool = False
     is_compressed: bool = False
     repairs: set[str] = field(default_factory=set)
 
@@ -109,7 +112,8 @@ class CerebrasClient:
         self._route = http.Route(
             proxy.get_secret_value() if proxy else None, verify, connect_timeout
         )
-        self.keys = Keys(key, cookies, Exchange(session_url, self._route, timeout))
+        to_session = dataclasses.replace(self._route, setting="session_url")
+        self.keys = Keys(key, cookies, Exchange(session_url, to_session, timeout))
 
     async def complete(self, call: Call) -> Reply:
         """Make a call; return the whole reply."""
@@ -142,6 +146,14 @@ class CerebrasClient:
         async def attempt(call: Call) -> Any:
             with await self._send(call, "GET", url, signed=signed) as answer:
                 return await self._judge(call).json(answer)
+
+        return await self._persist(Call({"model": ""}, self._timeout, max_retries), attempt)
+
+    async def credential(self, max_retries: int) -> Credential:
+        """What the next request would be signed with, without the secret."""
+
+        async def attempt(_: Call) -> Credential:
+            return await self.keys.credential(self._base_url)
 
         return await self._persist(Call({"model": ""}, self._timeout, max_retries), attempt)
 
@@ -205,7 +217,7 @@ class CerebrasClient:
     ) -> http.Answer:
         call.bearer = await self.keys.bearer() if signed else None
         headers = self._headers(call.bearer, has_body=body is not None)
-        call.is_compressed = body is not None and self._compresses(body)
+        call.is_compressed = body is not None and self._compresses(call, body)
         if body and call.is_compressed:
             headers["Content-Encoding"] = "gzip"
             body = await encoding.gzipped(body)
@@ -236,8 +248,8 @@ class CerebrasClient:
         kept = {name: headers[name] for name in headers if name.lower() not in given}
         return {**kept, **self._given}
 
-    def _compresses(self, body: bytes) -> bool:
-        if encoding.is_refused_by(self._base_url):
+    def _compresses(self, call: Call, body: bytes) -> bool:
+        if call.needs_plain_body or encoding.is_refused_by(self._base_url):
             return False
         if self._compression == "auto":
             return len(body) >= _LEAST_COMPRESSED and self._base_url.startswith(_HOME)
@@ -309,13 +321,17 @@ class CerebrasClient:
     async def _repairing(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
         while True:
             try:
-                return await attempt(call)
+                result = await attempt(call)
             except CerebrasError as error:
                 repair = self._repair(call, error)
                 if repair is None or repair in call.repairs:
                     raise
                 call.repairs.add(repair)
                 logger.debug("%s was mended, and the call sent again", repair)
+            else:
+                if call.needs_plain_body:  # else the encoding was not what was wrong
+                    encoding.refused_by(self._base_url)
+                return result
 
     def _repair(self, call: Call, error: CerebrasError) -> str | None:
         """Mend what is known to be wrong with a call; its name, or `None`."""
@@ -329,7 +345,7 @@ class CerebrasClient:
             call.payload = cast("Payload", rest)
             return "a refused prediction"
         if _refuses_encoding(error) and call.is_compressed:
-            encoding.refused_by(self._base_url)
+            call.needs_plain_body = True
             return "a refused encoding"
         return None
 
@@ -343,9 +359,8 @@ def _to_bytes(payload: Payload) -> bytes:
 
 def _reserved_tokens(payload: Payload) -> int:
     """What the server sets aside for a request: its prompt and its longest answer."""
-    longest: Any = payload.get("max_completion_tokens")  # `extra_body` may hold anything
-    if not isinstance(longest, int):
-        longest = _ASSUMED_COMPLETION
+    asked: Any = payload.get("max_completion_tokens")  # `extra_body` may hold anything
+    longest = asked if isinstance(asked, int) else _ASSUMED_COMPLETION
     return len(_to_bytes(payload)) // 4 + max(longest, 0)
 
 

@@ -17,6 +17,9 @@ from langchain_cerebras_inference.errors import (
     CerebrasTimeoutError,
 )
 
+_ENCODING = "content-encoding: "
+"""What aiohttp writes before the name of an encoding that it cannot decode."""
+
 
 def broken(error: BaseException, status: int) -> CerebrasError:
     """The connection broke after the answer's headers had come."""
@@ -27,17 +30,23 @@ def broken(error: BaseException, status: int) -> CerebrasError:
     )
 
 
-def silence(seconds: float) -> CerebrasTimeoutError:
+def silence(url: str, seconds: float) -> CerebrasTimeoutError:
     return CerebrasTimeoutError(
-        f"Nothing came from Cerebras for {seconds:g} s; raise timeout if it may take longer."
+        f"Nothing came from {urlsplit(url).netloc} for {seconds:g} s;"
+        " raise timeout if it may take longer."
     )
 
 
 def to_error(
-    error: BaseException, url: str, proxy: str | None, connect_timeout: float
+    error: BaseException,
+    url: str,
+    proxy: str | None,
+    *,
+    setting: str,
+    connect_timeout: float,
 ) -> CerebrasError:
-    """What kept a request to `url` from being answered."""
-    host, setting = _place(error, url, proxy)
+    """What kept a request to `url`, which `setting` names, from being answered."""
+    host, setting = _place(error, url, proxy, setting)
     if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
         return _tls_error(error, host, setting)
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -50,6 +59,12 @@ def to_error(
         )
     if isinstance(error, TimeoutError):
         return CerebrasTimeoutError(f"No connection to {host} within {connect_timeout:g} s.")
+    if isinstance(error, aiohttp.ClientResponseError) and _ENCODING in error.message:
+        encoding = error.message.partition(_ENCODING)[2].partition(".")[0]
+        return CerebrasProtocolError(
+            f"What {host} answers is encoded, unasked, as {encoding}; is {setting} right,"
+            " or does a proxy answer for it?"
+        )
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
         return CerebrasProtocolError(f"What answers at {host} does not speak HTTP.")
     reason = getattr(error, "strerror", None) or type(error).__name__
@@ -66,13 +81,13 @@ def refused_by_proxy(status: int, proxy: str | None) -> CerebrasError:
     )
 
 
-def _place(error: BaseException, url: str, proxy: str | None) -> tuple[str, str]:
+def _place(error: BaseException, url: str, proxy: str | None, setting: str) -> tuple[str, str]:
     """Where it failed, and the setting that names that place: the server or the proxy."""
     there = urlsplit(proxy or "")
     address = getattr(error, "host", None), getattr(error, "port", None)
     if address == (there.hostname, there.port or (443 if there.scheme == "https" else 80)):
         return there.netloc, "proxy"
-    return urlsplit(url).netloc, "base_url"
+    return urlsplit(url).netloc, setting
 
 
 def _tls_error(error: BaseException, host: str, setting: str) -> CerebrasError:

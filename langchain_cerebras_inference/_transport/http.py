@@ -46,11 +46,13 @@ class Route:
         proxy: A proxy's URL; `None` takes the usual environment variables.
         verify: Whether certificates are checked, or the path of a CA bundle.
         connect_timeout: Seconds for name, connection and TLS together; `inf` is no limit.
+        setting: The setting that names the server, for the advice in errors.
     """
 
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str = True
     connect_timeout: float = 10.0
+    setting: str = "base_url"
 
     @property
     def connect_limit(self) -> float | None:
@@ -91,7 +93,7 @@ async def send(
         CerebrasProtocolError: If the answer is not HTTP.
     """
     pool = await sessions.enter()
-    attempt = Attempt(timeout)
+    attempt = Attempt(url, timeout)
     proxy = ways.Proxy()
     try:
         is_secure = url.startswith("https:")
@@ -115,12 +117,12 @@ async def send(
                 )
     except _FAILURES as error:
         pool.leave()
-        failure = attempt.failure(error, url, proxy.url, route.connect_timeout)
+        failure = attempt.failure(error, proxy.url, route)
     except BaseException:
         pool.leave()
         raise
     else:
-        answer = Answer(response, pool, attempt, timeout)
+        answer = Answer(response, pool, attempt)
         if response.status != 407:
             return answer
         answer.close()
@@ -131,10 +133,11 @@ async def send(
 class Attempt:
     """What is known of a request before its answer: the deadline, the connection."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float) -> None:
+        self.seconds = seconds
         self.deadline = asyncio.timeout(None)
         self.ends_at = math.inf
-        self._seconds = seconds
+        self._url = url
         self._reused = False
         self._connected = False
         self._timer: asyncio.TimerHandle | None = None
@@ -144,9 +147,9 @@ class Attempt:
         self.close()
         self._connected = True
         self._reused = reused
-        if math.isfinite(self._seconds):
+        if math.isfinite(self.seconds):
             loop = asyncio.get_running_loop()
-            self.ends_at = loop.time() + self._seconds
+            self.ends_at = loop.time() + self.seconds
             self._timer = loop.call_at(self.ends_at, self._look_again)
 
     def close(self) -> None:
@@ -157,12 +160,19 @@ class Attempt:
     def _look_again(self) -> None:
         self.deadline.reschedule(asyncio.get_running_loop().time() + _MOMENT)
 
-    def failure(
-        self, error: BaseException, url: str, proxy: str | None, connect_timeout: float
-    ) -> CerebrasError:
+    def silence(self) -> CerebrasError:
+        return failures.silence(self._url, self.seconds)
+
+    def failure(self, error: BaseException, proxy: str | None, route: Route) -> CerebrasError:
         if self._connected and isinstance(error, TimeoutError):
-            return failures.silence(self._seconds)
-        failure = failures.to_error(error, url, proxy, connect_timeout)
+            return self.silence()
+        failure = failures.to_error(
+            error,
+            self._url,
+            proxy,
+            setting=route.setting,
+            connect_timeout=route.connect_timeout,
+        )
         is_broken = type(failure) is CerebrasConnectionError
         if self._reused and is_broken and not _had_begun(error):
             return DeadConnectionError(str(failure))
@@ -177,14 +187,14 @@ class Answer:
         response: aiohttp.ClientResponse,
         pool: Pool,
         attempt: Attempt,
-        seconds: float,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response: aiohttp.ClientResponse | None = response
         self._content = response.content
         self._pool = pool
-        self._seconds = seconds
+        self._attempt = attempt
+        self._seconds = attempt.seconds
         self._loop = asyncio.get_running_loop()
         self._ends_at = attempt.ends_at
         self._ends_by = math.inf
@@ -269,7 +279,7 @@ class Answer:
 
     def _failure(self, error: BaseException) -> CerebrasError:
         if isinstance(error, _SilenceError):
-            return failures.silence(self._seconds)
+            return self._attempt.silence()
         return failures.broken(error, self.status)
 
     def _unread(self) -> bytes:

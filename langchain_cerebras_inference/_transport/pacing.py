@@ -67,7 +67,7 @@ def backoff(attempt: int, code: str | None) -> float:
     """Seconds to wait where nothing says how long; `attempt` counts from 1."""
     if code in _QUOTA_CODES:
         return _QUOTA_BACKOFF[min(attempt, len(_QUOTA_BACKOFF)) - 1]
-    longest = _FIRST_BACKOFF * 2 ** min(attempt - 1, _MOST_DOUBLINGS)
+    longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS)
     return longest * (1 - random.random() / 4)  # noqa: S311 # spreads clients, no secret
 
 

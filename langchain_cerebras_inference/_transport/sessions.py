@@ -174,7 +174,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._factory = functools.partial(_Protocol, loop=self._loop)
+        self._factory = functools.partial[ResponseHandler](_Protocol, loop=self._loop)
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """Close what was written to while it was idle: that would answer the next call."""

@@ -282,6 +282,16 @@ def test_half_a_reply_is_never_an_answer(style: str, server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
+def test_an_encoding_nobody_asked_for_is_named(style: str, server: Emulator) -> None:
+    server.script(Reply(headers={"Content-Encoding": "br"}))
+
+    error = failed(style, model_of(server))
+
+    Fault(*PROTOCOL).check(error)
+    assert "unasked, as brotli (br)" in str(error)
+
+
+@pytest.mark.parametrize("style", STYLES)
 def test_a_body_that_is_no_http_any_more_is_a_broken_connection_at_once(style: str) -> None:
     def talk(line: Line) -> None:
         line.asked()

@@ -545,6 +545,19 @@ def test_plain_http_is_not_taken_for_tls(server: Emulator) -> None:
     assert "is base_url right?" in str(error)
 
 
+def test_a_session_that_is_not_there_is_blamed_on_its_own_setting(server: Emulator) -> None:
+    model = ChatCerebrasInference(
+        base_url=server.base_url,
+        cookies=server.cookies,
+        session_url="https://session.invalid",
+        max_retries=0,
+    )
+
+    error = error_of("invoke", model)
+
+    assert "name of session.invalid cannot be resolved; check session_url" in str(error)
+
+
 # --- addresses ----------------------------------------------------------------------
 
 

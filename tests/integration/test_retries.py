@@ -465,6 +465,18 @@ def test_a_refused_encoding_is_left_out_from_then_on(
     assert encodings == ["gzip", None, None]
 
 
+def test_an_encoding_that_was_not_what_was_wrong_is_used_again(server: Emulator) -> None:
+    server.script(*[Refuse(400, message="There is no tool named gzip.")] * 2)
+    model = model_of(server, max_retries=0, compression=True)
+
+    with pytest.raises(CerebrasInvalidRequestError):
+        model.invoke("Hello!")
+    model.invoke("Hello!")
+
+    encodings = [request.headers.get("Content-Encoding") for request in server.requests]
+    assert encodings == ["gzip", None, "gzip"]
+
+
 @styles
 def test_an_encoding_that_was_not_used_cannot_be_left_out(style: str, server: Emulator) -> None:
     server.script(Refuse(415))
@@ -550,6 +562,17 @@ def test_models_are_listed_with_a_new_key_where_the_old_one_is_refused(
     server.rotate_demo_key()
 
     assert signed_in.list_models()
+
+
+async def test_a_credential_is_asked_for_again_after_a_failure(server: Emulator) -> None:
+    server.script_session(Refuse(503, headers=AT_ONCE))
+    signed_in = model_of(
+        server, api_key=None, cookies=server.cookies, session_url=server.session_url
+    )
+
+    credential = await signed_in._client().credential(1)
+
+    assert credential.kind == "demo key"
 
 
 @styles

@@ -284,6 +284,19 @@ def test_an_event_that_is_none_is_an_error_after_what_came(
     assert len(str(error)) < 1000
 
 
+@ways
+def test_a_streams_type_is_known_whatever_its_case(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    kind = {"Content-Type": "Text/Event-Stream"}
+    server.script(Reply(content=WORDS.content, headers=kind))
+
+    text, error = way(impatient)
+
+    assert error is None
+    assert text == WORDS.content
+
+
 async def texts_into(texts: list[str], stream: AsyncIterator[AIMessageChunk]) -> None:
     async for chunk in stream:
         texts.append(chunk.text)
@@ -352,7 +365,7 @@ def test_silence_ends_in_a_timeout(
 
     assert text == said
     assert type(error) is CerebrasTimeoutError
-    assert "0.3 s" in str(error)
+    assert f"from {server.origin.removeprefix('http://')} for 0.3 s" in str(error)
     assert 0.25 < time.monotonic() - started < 3
 
 
