@@ -174,7 +174,8 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._factory = functools.partial[ResponseHandler](_Protocol, loop=self._loop)
+        made = functools.partial(_Protocol, loop=self._loop)
+        self._factory = made  # type: ignore[assignment] # to mypy no partial[ResponseHandler]
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """Close what was written to while it was idle: that would answer the next call."""

@@ -51,7 +51,7 @@ LINES = {
     "_credentials/exports.py": 150,
     "_transport/http.py": 300,
     "_transport/sessions.py": 250,
-    "_transport/failures.py": 110,
+    "_transport/failures.py": 100,
     "_transport/ways.py": 100,
     "_transport/encoding.py": 50,
     "_transport/portal.py": 210,
