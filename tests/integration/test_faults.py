@@ -282,6 +282,16 @@ def test_half_a_reply_is_never_an_answer(style: str, server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
+def test_a_page_is_quoted_with_its_type(style: str, server: Emulator) -> None:
+    server.script(Garble("html"))
+
+    error = failed(style, model_of(server))
+
+    assert "came with text/html" in str(error)
+    assert "<" in str(error)
+
+
+@pytest.mark.parametrize("style", STYLES)
 def test_an_encoding_nobody_asked_for_is_named(style: str, server: Emulator) -> None:
     server.script(Reply(headers={"Content-Encoding": "br"}))
 

@@ -2,15 +2,15 @@ import asyncio
 import copy
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 
 import cloudpickle
 import pytest
 
-from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference.emulator import Emulator, Reply
+from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
+from langchain_cerebras_inference.emulator import Act, Cut, Emulator, Refuse, Reply, Stall
 from tests.integration.scripts import output_of
 from tests.integration.styles import STYLES, ainvoke, astream, collected
 
@@ -155,6 +155,54 @@ def test_close_lets_go_of_the_connections_of_synchronous_calls(
     model.close()
 
     assert gone(server)
+
+
+FAILURES: dict[str, Act] = {
+    "refused": Refuse(400),
+    "reset before the headers": Cut(after=None, how="reset"),
+    "silent before the headers": Stall(after=None),
+    "silent after the headers": Stall(after=1),
+    "cut": Cut(how="drop"),
+}
+
+
+async def fail(model: ChatCerebrasInference) -> None:
+    with pytest.raises(CerebrasError):
+        await model.ainvoke("Hello!")
+
+
+async def cancel(model: ChatCerebrasInference) -> None:
+    task = asyncio.create_task(model.ainvoke("Hello!"))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("end", [fail, cancel])
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_call_that_failed_keeps_nothing_open(
+    failure: str,
+    end: Callable[[ChatCerebrasInference], Awaitable[None]],
+    streaming: bool,
+    server: Emulator,
+) -> None:
+    model = ChatCerebrasInference(
+        base_url=server.base_url,
+        api_key=server.api_key,
+        timeout=0.3,
+        max_retries=0,
+        streaming=streaming,
+    )
+    # Two connections are kept, so that one is left; the dead one is replaced once.
+    server.script(*[Reply(delay=0.1)] * 2, *[FAILURES[failure]] * 2)
+    await asyncio.gather(model.ainvoke("Hello!"), model.ainvoke("Hello!"))
+
+    await end(model)
+    await model.aclose()
+
+    assert server.connections > 1
+    assert await asyncio.to_thread(gone, server)
 
 
 async def test_leaving_the_context_closes(server: Emulator) -> None:

@@ -406,7 +406,10 @@ def test_a_connection_that_breaks_within_an_answer_is_no_dead_one() -> None:
             model.invoke("Hello!")
 
 
-def test_a_dead_connection_is_replaced_once(server: Emulator) -> None:
+def test_a_dead_connection_is_replaced_once(
+    server: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "langchain_cerebras_inference")
     model = model_of(server, max_retries=0)
     model.invoke("Hello!")
     server.script(*[Cut(after=None, how="drop")] * 3)
@@ -415,6 +418,7 @@ def test_a_dead_connection_is_replaced_once(server: Emulator) -> None:
         model.invoke("Hello!")
 
     assert len(server.requests) == 3
+    assert caplog.text.count("a dead connection was mended") == 1
 
 
 async def test_a_reply_that_comes_unasked_answers_no_call() -> None:

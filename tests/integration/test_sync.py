@@ -219,6 +219,42 @@ async def test_an_asynchronous_stream_that_is_left_disconnects_at_once(
     assert await asyncio.to_thread(went_away, server.requests[0])
 
 
+TRIES = 5
+"""A busy machine spoils some of them; the best one tells what the code does."""
+
+
+def test_the_server_sees_within_a_fifth_of_a_second_that_it_may_stop(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(*[Reply(content=WORDS * 100, pace=0.01)] * TRIES)
+    took = []
+    for number in range(TRIES):
+        stream: Any = model.stream("Hello!")
+        next(stream)
+        left = time.monotonic()
+        stream.close()
+        assert went_away(server.requests[number])
+        took.append(time.monotonic() - left)
+
+    assert min(took) < 0.2
+
+
+async def test_the_server_sees_as_soon_that_a_task_was_cancelled(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(*[Reply(content=WORDS * 100, pace=0.01)] * TRIES)
+    took = []
+    for number in range(TRIES):
+        task = asyncio.create_task(collected(model.astream("Hello!")))
+        await asyncio.sleep(0.2)
+        left = time.monotonic()
+        task.cancel()
+        assert await asyncio.to_thread(went_away, server.requests[number])
+        took.append(time.monotonic() - left)
+
+    assert min(took) < 0.2
+
+
 async def test_a_call_that_is_cancelled_disconnects_at_once(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
