@@ -1,5 +1,6 @@
 """What tests of several modules share."""
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from hypothesis import settings
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._credentials import exchange
-from langchain_cerebras_inference._transport import encoding
+from langchain_cerebras_inference._transport import encoding, sessions
 from langchain_cerebras_inference.emulator import Emulator
 
 DATA = Path(__file__).parent / "data"
@@ -55,6 +56,8 @@ def clean_memory() -> None:
     """What is remembered of a server that is gone is not said of the next on its port."""
     exchange._keys.clear()
     encoding._refusing.clear()
+    for pool in sessions._pools.values():
+        pool._looked_at = -math.inf
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ aiohttp stays in this folder: who calls `send` sees no object and no error of it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import io
 import math
@@ -100,7 +99,7 @@ async def send(
         proxy = pool.proxy_for(url, route.proxy)
         is_plain = not is_secure and not (proxy.url or "").startswith("https:")
         tls = True if is_plain else await ways.tls(route.verify)
-        with contextlib.closing(attempt):
+        with attempt:
             async with attempt.deadline:
                 response = await pool.session(fresh=fresh).request(
                     method,
@@ -113,7 +112,6 @@ async def send(
                     skip_auto_headers=_AUTOMATIC,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_limit),
-                    trace_request_ctx=attempt,
                 )
     except _FAILURES as error:
         pool.leave()
@@ -142,9 +140,18 @@ class Attempt:
         self._connected = False
         self._timer: asyncio.TimerHandle | None = None
 
+    def __enter__(self) -> None:
+        """Wait for a connection."""
+        self._token = sessions.waiting.set(self.connected)
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the clock: the answer has come, or never will."""
+        sessions.waiting.reset(self._token)
+        self._stop()
+
     def connected(self, *, reused: bool) -> None:
         """Start the clock, or start it again: the server is reached, a byte is now due."""
-        self.close()
+        self._stop()
         self._connected = True
         self._reused = reused
         if math.isfinite(self.seconds):
@@ -152,8 +159,7 @@ class Attempt:
             self.ends_at = loop.time() + self.seconds
             self._timer = loop.call_at(self.ends_at, self._look_again)
 
-    def close(self) -> None:
-        """Stop the clock: the answer has come, or never will."""
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 

@@ -12,8 +12,12 @@ import asyncio
 import atexit
 import contextlib
 import functools
+import math
 import os
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -22,13 +26,18 @@ from langchain_cerebras_inference._transport import ways
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from types import SimpleNamespace
 
 _KEEP_ALIVE = 120.0
 """Seconds: longer than the pause between two turns of a chat."""
 
+_LOOK_EVERY = 1.0
+"""Seconds: to read the variables takes as long as to build a request."""
+
 _READ_BUFFER = 2**18
 _EXIT_PATIENCE = 1.0
+
+waiting: ContextVar[Callable[..., None]] = ContextVar("waiting")
+"""Whom to tell that a connection was made, and whether it is a `reused` one."""
 
 _pools: dict[asyncio.AbstractEventLoop, Pool] = {}
 _inherited: list[Pool] = []
@@ -41,7 +50,9 @@ class Pool:
         self._calls = 0
         self._is_retired = False
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        self._proxies: dict[tuple[str | None, ...], ways.Proxy] = {}
+        self._proxies: dict[tuple[str, str | None], ways.Proxy] = {}
+        self._variables: tuple[str | None, ...] = ()
+        self._looked_at = -math.inf
         self._keeper: AsyncGenerator[None, None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -70,11 +81,22 @@ class Pool:
 
     def proxy_for(self, url: str, proxy: str | None) -> ways.Proxy:
         """The way to `url`, worked out once for every origin, until the variables change."""
+        self._look_at_variables()
         origin = "/".join(url.split("/", 3)[:3])
-        known_as = (origin, proxy) if proxy else (origin, *ways.proxy_variables())
-        if known_as not in self._proxies:
-            self._proxies[known_as] = ways.find_proxy(origin, proxy)
-        return self._proxies[known_as]
+        if (origin, proxy) not in self._proxies:
+            self._proxies[origin, proxy] = ways.find_proxy(origin, proxy)
+        return self._proxies[origin, proxy]
+
+    def _look_at_variables(self) -> None:
+        """Forget the ways if a program has set the variables; look once a second."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY:
+            return
+        self._looked_at = now
+        variables = ways.proxy_variables()
+        if variables != self._variables:
+            self._variables = variables
+            self._proxies.clear()
 
     async def keep(self) -> None:
         """Have the running loop close this pool when it shuts down."""
@@ -140,27 +162,14 @@ def _make_session(*, force_close: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=_Connector(limit=0, force_close=force_close, **keep_alive),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trace_configs=[_tracing()],
         read_bufsize=_READ_BUFFER,
     )
 
 
-def _tracing() -> aiohttp.TraceConfig:
-    """Tell each request's `Attempt` when, and on what, it was connected."""
-
-    async def on_connection(
-        _session: object, context: SimpleNamespace, _params: object, *, reused: bool
-    ) -> None:
-        context.trace_request_ctx.connected(reused=reused)
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_create_end.append(functools.partial(on_connection, reused=False))
-    config.on_connection_reuseconn.append(functools.partial(on_connection, reused=True))
-    return config
-
-
 class _Protocol(ResponseHandler):
-    """A connection whose failure reaches who waits for a body, too."""
+    """A connection that knows its past, and whose failure reaches who waits for a body."""
+
+    was_used = False
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         payload = self._payload
@@ -176,6 +185,14 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(**settings)
         made = functools.partial(_Protocol, loop=self._loop)
         self._factory = made  # type: ignore[assignment] # to mypy no partial[ResponseHandler]
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Tell the request that waits when, and on what, it was connected."""
+        connection = await super().connect(*args, **kwargs)
+        protocol = cast("_Protocol", connection.protocol)
+        waiting.get()(reused=protocol.was_used)
+        protocol.was_used = True
+        return connection
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """Close what was written to while it was idle: that would answer the next call."""
