@@ -651,7 +651,7 @@ class ChatCerebrasInference(BaseChatModel):
     async def acredential(self) -> Credential:
         """Say what the model signs in with; cookies are exchanged if they have not been."""
         await _import_client()
-        return await self._client().keys.credential(self.cerebras_api_base)
+        return await self._client().credential(self.max_retries)
 
     def warm_up(self) -> None:
         """Open the connection the next call will use; failing to is no error."""

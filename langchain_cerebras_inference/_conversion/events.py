@@ -30,9 +30,7 @@ class EventReader(chunks.ChunkReader):
         self._said: dict[str, list[str]] = {deltas.TEXT: [], deltas.REASONING: []}
         self._logprobs: list[deltas.Piece] = []
 
-    def to_events(
-        self, events: list[_wire.Reply], *, with_chunks: bool = False
-    ) -> list[Any]:
+    def to_events(self, events: list[_wire.Reply], *, with_chunks: bool = False) -> list[Any]:
         """Make the protocol events of some events; no events are the end.
 
         Args:

@@ -148,6 +148,13 @@ def _hint(key: str) -> str:
     return f"{key[:4]}…{key[-2:]}" if len(key) >= _SHORTEST_HINTED else "…"
 
 
+def _result_of(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except StopIteration as error:  # no future carries it: who waits would wait for ever
+        raise RuntimeError("the function given as api_key raised StopIteration") from error
+
+
 async def _called(
     function: Callable[[], str | SecretStr | Awaitable[str | SecretStr]],
 ) -> str:
@@ -155,7 +162,7 @@ async def _called(
     if inspect.iscoroutinefunction(function):
         value = await function()
     else:
-        value = await asyncio.to_thread(function)
+        value = await asyncio.to_thread(_result_of, function)
         if inspect.isawaitable(value):
             value = await value
     key = value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -574,7 +574,7 @@ async def test_a_credential_is_asked_for_again_after_a_failure(server: Emulator)
         server, api_key=None, cookies=server.cookies, session_url=server.session_url
     )
 
-    credential = await signed_in._client().credential(1)
+    credential = await signed_in.acredential()
 
     assert credential.kind == "demo key"
 

@@ -42,7 +42,7 @@ LINES = {
     "_answers.py": 270,
     "_refusals.py": 230,
     "_registry.py": 50,
-    "_credentials/keys.py": 170,
+    "_credentials/keys.py": 180,
     "_credentials/exchange.py": 140,
     "_credentials/session.py": 130,
     "_credentials/jar.py": 120,

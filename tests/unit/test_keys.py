@@ -70,6 +70,11 @@ async def test_a_function_that_returns_no_key_is_an_authentication_error(
         await keys(lambda: returned).bearer()
 
 
+async def test_a_function_that_has_run_out_of_keys_does_not_hang() -> None:
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        await keys(lambda: next(iter(()))).bearer()
+
+
 async def test_what_a_function_raises_is_its_own() -> None:
     def key() -> str:
         raise LookupError("the vault is shut")

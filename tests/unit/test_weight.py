@@ -1,8 +1,8 @@
 """What a chunk costs on our side of core: calls and instructions, counted, not timed.
 
-The counts are the same on every machine. They differ a little from one Python to the
-next, which the limits leave room for; a path that is a fifth heavier is over them. Who
-makes it lighter lowers them.
+The counts are the same on every machine, and a second reading of an event's JSON is
+over the limits. They differ a little from one Python to the next, so elsewhere than on
+the one they were counted on there is more room. Who makes the path lighter lowers them.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ import langchain_cerebras_inference
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._transport import http
 
+ROOM = 1.03 if sys.version_info[:2] == (3, 11) else 1.15
 HOME = str(Path(langchain_cerebras_inference.__file__).parent)
 TEXT = {"content": " as much as one event"}
 REASONING = {"reasoning": " as much as one event"}
@@ -54,13 +55,18 @@ class Prepared:
     def close(self) -> None: ...
 
 
-async def drain(answer: Prepared, monkeypatch: pytest.MonkeyPatch, *, coalesce: bool) -> None:
+async def drain(
+    answer: Prepared, monkeypatch: pytest.MonkeyPatch, *, coalesce: bool, events: bool = False
+) -> None:
     async def send(*_: object, **__: object) -> http.Answer:
         return cast("http.Answer", answer)
 
     monkeypatch.setattr(http, "send", send)
     model = ChatCerebrasInference(api_key="k", coalesce=coalesce)
-    async for _ in model.astream("Hello."):
+    stream: Any = model.astream("Hello.")
+    if events:
+        stream = await model.astream_events("Hello.", version="v3")
+    async for _ in stream:
         pass
 
 
@@ -147,41 +153,44 @@ def weigh(
     monkeypatch: pytest.MonkeyPatch,
     delta: dict[str, Any],
     together: int,
-    coalesce: bool,
+    **how: bool,
 ) -> float:
     """What one event adds to a stream."""
     counts = []
     for events in (100, 100, 300):  # the first imports
         answer = Prepared(delta, events, together)
         with scale() as scales:
-            asyncio.run(drain(answer, monkeypatch, coalesce=coalesce))
+            asyncio.run(drain(answer, monkeypatch, **how))
         counts.append(scales.count)
     return (counts[2] - counts[1]) / 200
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 @pytest.mark.parametrize(
-    ("delta", "together", "coalesce", "calls", "instructions"),
+    ("delta", "together", "how", "calls", "instructions"),
     [
-        pytest.param(TEXT, 20, False, 24.4, 324, id="text in a burst"),
-        pytest.param(TEXT, 1, False, 50, 606, id="text that comes alone"),
-        pytest.param(TEXT, 20, True, 20.9, 226, id="text, coalesced"),
-        pytest.param(REASONING, 20, False, 24.4, 331, id="reasoning in a burst"),
-        pytest.param(FRAGMENT, 20, False, 43.4, 541, id="fragments of a call in a burst"),
+        pytest.param(TEXT, 20, {}, 24.4, 324, id="text in a burst"),
+        pytest.param(TEXT, 1, {}, 50, 606, id="text that comes alone"),
+        pytest.param(TEXT, 20, {"coalesce": True}, 20.9, 226, id="text, coalesced"),
+        pytest.param(TEXT, 20, {"events": True}, 24.4, 324, id="text, as v3 events"),
+        pytest.param(REASONING, 20, {}, 24.4, 331, id="reasoning in a burst"),
+        pytest.param(FRAGMENT, 20, {}, 43.4, 541, id="fragments of a call in a burst"),
     ],
 )
 def test_a_chunk_is_no_heavier_than_it_was(
     monkeypatch: pytest.MonkeyPatch,
     delta: dict[str, Any],
     together: int,
-    coalesce: bool,
+    how: dict[str, bool],
     calls: float,
     instructions: float,
 ) -> None:
-    called = weigh(Calls, monkeypatch, delta, together, coalesce)
-    executed = weigh(Instructions, monkeypatch, delta, together, coalesce)
+    how = {"coalesce": False, **how}
+    called = weigh(Calls, monkeypatch, delta, together, **how)
+    executed = weigh(Instructions, monkeypatch, delta, together, **how)
 
-    assert called <= calls * 1.1, called
-    assert executed <= instructions * 1.1, executed
+    assert called <= calls * ROOM, called
+    assert executed <= instructions * ROOM, executed
 
 
 def test_a_chunk_costs_less_than_core_takes_to_make_one(
