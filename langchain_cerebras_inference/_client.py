@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_cerebras_inference import _refusals
-from langchain_cerebras_inference._answers import Events, Judge, says_something
 from langchain_cerebras_inference._credentials.exchange import Exchange
 from langchain_cerebras_inference._credentials.keys import Keys
+from langchain_cerebras_inference._judging import Events, Judge, says_something
 from langchain_cerebras_inference._transport import encoding, http, pacing, portal, sessions
 from langchain_cerebras_inference._version import user_agent
 from langchain_cerebras_inference.errors import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference._credentials.keys import Credential
     from langchain_cerebras_inference._credentials.session import Bearer
+    from langchain_cerebras_inference._transport.answer import Answer
     from langchain_cerebras_inference._wire import Payload, Reply
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -117,7 +118,7 @@ class CerebrasClient:
 
     async def complete(self, call: Call) -> Reply:
         """Make a call; return the whole reply."""
-        return await self._persist(call, self._whole)
+        return await self._with_retries(call, self._whole)
 
     async def stream(self, call: Call) -> AsyncGenerator[list[Reply], None]:
         """Make a call; yield its events, together those that came together.
@@ -128,7 +129,7 @@ class CerebrasClient:
             CerebrasError: After what came was yielded. A stream that ends without a
                 finish reason is a `CerebrasConnectionError`.
         """
-        events, batch = await self._persist(call, self._first_words)
+        events, batch = await self._with_retries(call, self._first_words)
         answer = events.answer
         try:
             while batch:
@@ -147,7 +148,9 @@ class CerebrasClient:
             with await self._send(call, "GET", url, signed=signed) as answer:
                 return await self._judge(call).json(answer)
 
-        return await self._persist(Call({"model": ""}, self._timeout, max_retries), attempt)
+        return await self._with_retries(
+            Call({"model": ""}, self._timeout, max_retries), attempt
+        )
 
     async def credential(self, max_retries: int) -> Credential:
         """What the next request would be signed with, without the secret."""
@@ -155,7 +158,9 @@ class CerebrasClient:
         async def attempt(_: Call) -> Credential:
             return await self.keys.credential(self._base_url)
 
-        return await self._persist(Call({"model": ""}, self._timeout, max_retries), attempt)
+        return await self._with_retries(
+            Call({"model": ""}, self._timeout, max_retries), attempt
+        )
 
     def complete_from_thread(self, call: Call) -> Reply:
         """`complete`, for code that is not async."""
@@ -192,7 +197,7 @@ class CerebrasClient:
             kind = answer.headers.get("content-type", "text/event-stream")
             if not kind.lower().startswith("text/event-stream"):
                 body = await judge.json(answer)
-                raise judge.stranger(answer, body)
+                raise judge.unexpected(answer, body)
             events = Events(answer, judge)
             while batch := await events.read():
                 if any(map(says_something, batch)):
@@ -202,7 +207,7 @@ class CerebrasClient:
             raise
         return events, batch
 
-    async def _post(self, call: Call) -> http.Answer:
+    async def _post(self, call: Call) -> Answer:
         url = f"{self._base_url}/chat/completions"
         return await self._send(call, "POST", url, body=_to_bytes(call.payload))
 
@@ -214,7 +219,7 @@ class CerebrasClient:
         *,
         body: bytes | None = None,
         signed: bool = True,
-    ) -> http.Answer:
+    ) -> Answer:
         call.bearer = await self.keys.bearer() if signed else None
         headers = self._headers(call.bearer, has_body=body is not None)
         call.is_compressed = body is not None and self._compresses(call, body)
@@ -267,9 +272,9 @@ class CerebrasClient:
 
     # --- trying again ------------------------------------------------------------------
 
-    async def _persist(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
+    async def _with_retries(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
         try:
-            return await self._repairing(call, attempt)
+            return await self._with_repairs(call, attempt)
         except CerebrasError as error:
             if not call.max_retries or not self._may_retry(error):
                 raise
@@ -290,7 +295,7 @@ class CerebrasClient:
         async def again() -> T:
             if failures:
                 raise failures.pop()
-            return await self._repairing(call, attempt)
+            return await self._with_repairs(call, attempt)
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -318,7 +323,7 @@ class CerebrasClient:
         code = error.code if isinstance(error, CerebrasError) else None
         return min(pacing.backoff(attempt, code), self._max_retry_wait)
 
-    async def _repairing(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
+    async def _with_repairs(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
         while True:
             try:
                 result = await attempt(call)
@@ -330,7 +335,7 @@ class CerebrasClient:
                 logger.debug("%s was mended, and the call sent again", repair)
             else:
                 if call.needs_plain_body:  # else the encoding was not what was wrong
-                    encoding.refused_by(self._base_url)
+                    encoding.remember_refusal(self._base_url)
                 return result
 
     def _repair(self, call: Call, error: CerebrasError) -> str | None:

@@ -1,4 +1,4 @@
-"""Status, headers and body of an answer that is none → the error to raise.
+"""Status, headers and body of a refusal → the error to raise.
 
 Bodies are flat (`message`, `type`, `param`, `code`), in an envelope under `error`, or not
 of Cerebras at all. An error inside a stream names its status in the body, or nowhere.

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class CerebrasError(ModelError):
-    """Everything this package raises about the remote side.
+    """Everything this package raises about the service.
 
     Attributes:
         status: The HTTP status, or the one an error inside a stream names.
@@ -125,7 +125,7 @@ class CerebrasProtocolError(CerebrasError, ModelAPIError):
 
 
 class CerebrasCookieError(CerebrasError, ModelAuthenticationError):
-    """The cookies did not become a key."""
+    """The cookies could not be exchanged for a key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from langchain_cerebras_inference._credentials.session import (
     to_bearer,
 )
 from langchain_cerebras_inference._transport import http, portal
+from langchain_cerebras_inference._transport.answer import Answer
 from langchain_cerebras_inference._version import user_agent
 from langchain_cerebras_inference.errors import CerebrasError
 
@@ -96,7 +97,7 @@ class Exchange:
             _keys.popitem(last=False)
         return bearer
 
-    async def _ask(self, header: str) -> http.Answer:
+    async def _ask(self, header: str) -> Answer:
         # Unprotected, cookies go to this machine alone, so no proxy may see them either.
         is_bare = not self.url.startswith("https:") or self.route.verify is False
         route = dataclasses.replace(self.route, proxy="") if is_bare else self.route

@@ -83,7 +83,7 @@ class Keys:
         return await self._from_environment()
 
     def reject(self, bearer: Bearer) -> bool:
-        """Forget a demo key the API refused; whether another one may be had."""
+        """Forget a demo key the API refused; say whether another one may be had."""
         if bearer.is_demo:
             exchange.forget(bearer)
         return bearer.is_demo

@@ -18,7 +18,7 @@ def is_refused_by(server: str) -> bool:
     return server in _refusing
 
 
-def refused_by(server: str) -> None:
+def remember_refusal(server: str) -> None:
     """Remember that a server refuses compressed requests."""
     _refusing.add(server)
 

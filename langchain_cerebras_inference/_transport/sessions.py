@@ -2,8 +2,8 @@
 
 A session is bound to the loop that made it. It is closed when that loop shuts down its
 async generators, as `asyncio.run` does, because a suspended one holds it; when a model
-is closed; or at exit. What a loop left behind that was closed without that care is
-buried by hand.
+is closed; or at exit. Where a loop was closed without that, its sockets are closed
+directly.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class Session:
     """Answer the session route; `how` says who is signed in.
 
     `empty` is `{}`, `null` is `null`, `null_user` and `no_key` are sessions without a
-    user or without his demo key; `html` is a challenge page, `not_json` plain text,
+    user or without their demo key; `html` is a challenge page, `not_json` plain text,
     `too_large` eight megabytes.
     """
 

@@ -121,7 +121,7 @@ def _text(prompt: str) -> str:
     return (
         f'You said: "{_clipped(prompt)}". This answer comes from the local emulator, '
         "which makes it from the request alone, "
-        "in the shapes and at the pace of Cerebras."
+        "in the shapes of Cerebras."
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from langchain_cerebras_inference._transport.encoding import (
     gzipped,
     is_refused_by,
-    refused_by,
+    remember_refusal,
 )
 
 
@@ -29,7 +29,7 @@ async def test_a_repetitive_body_becomes_small() -> None:
 
 
 def test_a_server_that_refuses_is_remembered_alone() -> None:
-    refused_by("https://refusing.example")
+    remember_refusal("https://refusing.example")
 
     assert is_refused_by("https://refusing.example")
     assert not is_refused_by("https://other.example")

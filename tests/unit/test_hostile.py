@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._answers import Events, Judge
 from langchain_cerebras_inference._conversion import responses
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
 from langchain_cerebras_inference._conversion.events import EventReader
+from langchain_cerebras_inference._judging import Events, Judge
 from langchain_cerebras_inference._refusals import Request
-from langchain_cerebras_inference._transport.http import Answer
+from langchain_cerebras_inference._transport.answer import Answer
 from langchain_cerebras_inference._transport.sse import MAX_EVENT_BYTES
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,

@@ -23,7 +23,7 @@ from langchain_cerebras_inference.errors import (
 )
 
 if TYPE_CHECKING:
-    from langchain_cerebras_inference._transport.http import Answer
+    from langchain_cerebras_inference._transport.answer import Answer
     from langchain_cerebras_inference._wire import Reply
 
 _MAX_REPLY_BYTES = 256 * 1024 * 1024
@@ -74,9 +74,9 @@ class Judge:
                 raise CerebrasProtocolError(f"The answer has over {_MAX_REPLY_BYTES} bytes.")
             body = from_json(raw)
         except CerebrasError as error:
-            raise _of(answer, error) from None
+            raise _with_origin(answer, error) from None
         except ValueError:
-            raise self.stranger(answer, self.to_json_or_text(raw)) from None
+            raise self.unexpected(answer, self.to_json_or_text(raw)) from None
         if _refusals.is_error(body):
             raise self.error(answer, self._masked(body))
         return body
@@ -90,7 +90,7 @@ class Judge:
         body = await self.json(answer)
         choices = body.get("choices") if isinstance(body, dict) else None
         if not isinstance(choices, list) or not choices:
-            raise self.stranger(answer, body)
+            raise self.unexpected(answer, body)
         return cast("Reply", body)
 
     def error(self, answer: Answer, body: Any) -> CerebrasError:
@@ -99,7 +99,7 @@ class Judge:
         known = status if isinstance(status, int) and not isinstance(status, bool) else None
         return _refusals.to_error(known, body, answer.headers, self._request)
 
-    def stranger(self, answer: Answer, body: Any) -> CerebrasError:
+    def unexpected(self, answer: Answer, body: Any) -> CerebrasError:
         """The error for what is not of this API at all."""
         body = self._masked(body)
         kind = self._masked(answer.headers.get("content-type", "no content type"))
@@ -207,7 +207,7 @@ class Events:
         if _refusals.is_error(body) or isinstance(data, ErrorData):
             raise self._judge.error(self.answer, body)
         if not (isinstance(body, dict) and _is_json(data)) or body.get("choices"):
-            raise self._judge.stranger(self.answer, body)
+            raise self._judge.unexpected(self.answer, body)
         return cast("Reply", {**from_json(data), "choices": []})
 
     def _rest(self) -> list[Reply]:
@@ -228,7 +228,7 @@ class Events:
         """Keep the error until what came before it has been read."""
         self._is_over = True
         if self._failure is None and not self._is_finished:
-            self._failure = _of(self.answer, error)
+            self._failure = _with_origin(self.answer, error)
 
 
 def says_something(event: Reply) -> bool:
@@ -250,7 +250,7 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def _of(answer: Answer, error: CerebrasError) -> CerebrasError:
+def _with_origin(answer: Answer, error: CerebrasError) -> CerebrasError:
     """An error that came after the headers says which answer it ended."""
     error.status = error.status or answer.status
     error.request_id = error.request_id or _refusals.request_id(answer.headers)
