@@ -4,7 +4,7 @@ import logging
 import operator
 from collections.abc import AsyncIterator, Iterator
 from functools import reduce
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, Optional
 
 import pydantic.v1
 import pytest
@@ -205,6 +205,11 @@ def test_what_can_be_no_object_is_refused_in_words(schema: Any) -> None:
         to_response_format(schema, strict=None)
     with pytest.raises(ValueError, match=r"can be no object, .*: wrap it in a field\."):
         pipeline(AIMessage("{}"), schema)
+
+
+def test_what_is_no_schema_is_refused() -> None:
+    with pytest.raises(TypeError, match="is not a module, class, method, or function"):
+        to_response_format(Optional[int], strict=None)  # noqa: UP045 # unlike `int | None`
 
 
 @pytest.mark.parametrize(

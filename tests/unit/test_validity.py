@@ -122,6 +122,7 @@ def test_what_does_not_fit_is_named(schema: Any, value: Any, fault: str) -> None
         (one(items=[TEXT]), {"x": ["a", 1]}),
         (one(dependentRequired={"a": ["b"]}), {"x": {"c": 1}}),
         (one(additionalProperties=INTEGER), {"x": {"a": 1}}),
+        (one(propertyNames={"maxLength": 2}), {"x": {"ab": 1}}),
     ],
 )
 def test_what_fits_in_an_odd_way_has_no_fault(schema: Any, value: Any) -> None:
