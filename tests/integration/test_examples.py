@@ -192,12 +192,26 @@ def test_the_agent_shows_its_thoughts_calls_results_and_answer(
     assert "[answers] The tool get_price answered: 55.00 euros" in shown
 
 
-@pytest.fixture
-def served(signed_in: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def behind() -> Iterator[Emulator]:
+    """What the LangServe app calls."""
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(behind: Emulator) -> Iterator[str]:
     """The URL of the LangServe app, which runs as its own process."""
-    monkeypatch.setenv("PORT", "0")
+    environment = os.environ | {
+        "CEREBRAS_API_BASE": behind.base_url,
+        "CEREBRAS_API_KEY": behind.api_key,
+        "NO_PROXY": "127.0.0.1",
+        "PORT": "0",
+    }
     command = [sys.executable, str(EXAMPLES / "server.py")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8")
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, encoding="utf-8", env=environment
+    )
     assert process.stderr
     logged = ""
     try:
@@ -210,7 +224,7 @@ def served(signed_in: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
         process.terminate()
         logged += process.communicate()[1]
     assert "Error" not in logged
-    assert signed_in.api_key not in logged
+    assert behind.api_key not in logged
 
 
 def test_the_server_answers_invoke_and_batch(served: str) -> None:
@@ -223,7 +237,7 @@ def test_the_server_answers_invoke_and_batch(served: str) -> None:
     assert ["salt" in several[0], "snow" in several[1]] == [True, True]
 
 
-def test_the_server_streams_with_configured_fields(served: str, signed_in: Emulator) -> None:
+def test_the_server_streams_with_configured_fields(served: str, behind: Emulator) -> None:
     model: RemoteRunnable[str, AIMessageChunk] = RemoteRunnable(f"{served}/model/")
     chosen = {"configurable": {"reasoning_effort": "high", "max_tokens": 500}}
 
@@ -233,7 +247,7 @@ def test_the_server_streams_with_configured_fields(served: str, signed_in: Emula
     whole = sum(chunks[1:], chunks[0])
     assert whole.text.startswith('You said: "Hello"')
     assert [block["type"] for block in whole.content_blocks] == ["reasoning", "text"]
-    body = signed_in.requests[-1].body
+    body = behind.requests[-1].body
     assert body["stream"] is True
     assert (body["reasoning_effort"], body["max_completion_tokens"]) == ("high", 500)
 
@@ -259,15 +273,15 @@ async def test_the_server_streams_a_chain_to_async_clients(served: str) -> None:
         "chain/playground/",
     ],
 )
-def test_the_server_shows_no_key(served: str, signed_in: Emulator, path: str) -> None:
+def test_the_server_shows_no_key(served: str, behind: Emulator, path: str) -> None:
     with urllib.request.urlopen(f"{served}/{path}") as answer:  # noqa: S310
         page = answer.read().decode()
 
     assert answer.status == 200
-    assert signed_in.api_key not in page
+    assert behind.api_key not in page
 
 
-def test_the_server_streams_no_key_in_its_events(served: str, signed_in: Emulator) -> None:
+def test_the_server_streams_no_key_in_its_events(served: str, behind: Emulator) -> None:
     body = b'{"input": "Hello", "config": {}}'
     typed = {"Content-Type": "application/json"}
     url = f"{served}/model/stream_log"
@@ -277,4 +291,4 @@ def test_the_server_streams_no_key_in_its_events(served: str, signed_in: Emulato
         events = answer.read().decode()
 
     assert "You said" in events
-    assert signed_in.api_key not in events
+    assert behind.api_key not in events
