@@ -147,7 +147,7 @@ ROWS: dict[str, Row] = {
         50,
         4,
         warm_up=0,
-        rounds=3,
+        rounds=2,
         goals={OURS: Goal(2.8), COALESCED: Goal(1.4)},
         fresh=True,
     ),
