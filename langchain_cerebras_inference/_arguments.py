@@ -14,7 +14,6 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import ModelProfile
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
-from pydantic.fields import FieldInfo
 
 Key: TypeAlias = str | SecretStr
 KeyFunction: TypeAlias = Callable[[], Key | Awaitable[Key]]
@@ -119,17 +118,19 @@ FOREIGN = {
 """Arguments of ChatCerebras 0.8.2 and ChatOpenAI 1.7.4 that are none here → what to do."""
 
 
-def to_fields(given: Mapping[str, Any], known: Mapping[str, FieldInfo]) -> dict[str, Any]:
+def to_fields(
+    given: Mapping[str, Any], known: Mapping[str, Any], aliases: Mapping[str, str]
+) -> dict[str, Any]:
     """Make fields of arguments; `None` is a field's default, and so is left out.
 
     Args:
-        given: The arguments, by the fields' names or aliases; they are not changed.
+        given: The arguments; they are not changed.
         known: The fields there are.
+        aliases: Other names of fields → the fields.
 
     Raises:
         ValueError: If a name is unknown, or a field is given by both its names.
     """
-    aliases = {field.alias: name for name, field in known.items() if field.alias}
     fields: dict[str, Any] = {}
     for name, value in given.items():
         field = aliases.get(name, name)

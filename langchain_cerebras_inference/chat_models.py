@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from langchain_core.callbacks import (
@@ -30,7 +31,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.utils import LC_ID_PREFIX
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_cerebras_inference import _arguments, _catalogue, _urls
 from langchain_cerebras_inference._conversion import (
@@ -61,6 +62,7 @@ R = TypeVar("R", bound=DeltaReader)
 T = TypeVar("T")
 
 _CLIENT = "langchain_cerebras_inference._client"
+_TRACERS = "langchain_core.tracers.langchain"  # core imports it at the first call
 
 
 class ChatCerebrasInference(BaseChatModel):
@@ -225,7 +227,7 @@ class ChatCerebrasInference(BaseChatModel):
         """Take each field by either of its names; `None` is its default."""
         if not isinstance(given, Mapping):
             return given
-        fields = _arguments.to_fields(given, cls.model_fields)
+        fields = _arguments.to_fields(given, cls.model_fields, _aliases_of(cls))
         if _catalogue.follows_model(fields.get("profile")):
             fields.pop("profile", None)  # who rebuilds a model may name another
         return fields
@@ -660,6 +662,7 @@ class ChatCerebrasInference(BaseChatModel):
     async def awarm_up(self) -> None:
         """Open the connection the next call will use; failing to is no error."""
         await _import_client()
+        await asyncio.to_thread(importlib.import_module, _TRACERS)
         with contextlib.suppress(CerebrasError):
             await self._client().get(f"{self.cerebras_api_base}/tcp_warming")
 
@@ -683,6 +686,12 @@ class ChatCerebrasInference(BaseChatModel):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+@cache
+def _aliases_of(kind: type[BaseModel]) -> dict[str, str]:
+    """Other names of the fields of a class → the fields."""
+    return {field.alias: name for name, field in kind.model_fields.items() if field.alias}
 
 
 _SETTABLE = ChatCerebrasInference.model_fields.keys() - BaseChatModel.model_fields.keys()
