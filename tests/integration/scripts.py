@@ -19,6 +19,7 @@ def started(script: str, server: Emulator) -> Iterator[subprocess.Popen[str]]:
     environment = os.environ | {
         "CEREBRAS_API_BASE": server.base_url,
         "CEREBRAS_API_KEY": server.api_key,
+        "PYTHONMALLOC": "pymalloc",  # the one for debugging makes imports slow
         "PYTHONUNBUFFERED": "1",
     }
     process = subprocess.Popen(
