@@ -106,7 +106,7 @@ def test_an_agent_streams_what_its_model_says(
 
     chunks = [piece for piece in pieces if isinstance(piece, AIMessageChunk)]
     ids = list(dict.fromkeys(chunk.id for chunk in chunks))
-    assert len(chunks) > 10
+    assert len(chunks) > 4
     assert len(ids) == 2
     assert sum(isinstance(piece, ToolMessage) for piece in pieces) == 1
     said = [[chunk for chunk in chunks if chunk.id == each] for each in ids]
