@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=DeltaReader)
 T = TypeVar("T")
 
+_KEY = "cerebras_api_key"
 _CLIENT = "langchain_cerebras_inference._client"
 _TRACERS = "langchain_core.tracers.langchain"  # core imports it at the first call
 
@@ -621,7 +622,9 @@ class ChatCerebrasInference(BaseChatModel):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, checked as at construction; what core knew of the old value goes."""
         if name in _SETTABLE:
-            value = getattr(ChatCerebrasInference.model_validate({name: value}), name)
+            # With a key, the environment's cookies have no say in the matter.
+            checked = ChatCerebrasInference.model_validate({_KEY: "unused", name: value})
+            value = getattr(checked, name)
         super().__setattr__(name, value)
         self.__dict__.pop("_serialized", None)
         if name == "model_name" and _catalogue.follows_model(self.profile):
@@ -694,7 +697,11 @@ def _aliases_of(kind: type[BaseModel]) -> dict[str, str]:
     return {field.alias: name for name, field in kind.model_fields.items() if field.alias}
 
 
-_SETTABLE = ChatCerebrasInference.model_fields.keys() - BaseChatModel.model_fields.keys()
+_SETTABLE = [
+    name
+    for name in ChatCerebrasInference.model_fields
+    if name not in BaseChatModel.model_fields
+]
 _SENT = {
     name: payload.ALIASES.get(name, name)
     for name in _SETTABLE
@@ -718,7 +725,6 @@ async def _closing_with_task(
     the task it cancels, if a callback was just being told of an event.
     """
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
-
     closing: list[asyncio.Task[None]] = []
 
     def close(_: object) -> None:

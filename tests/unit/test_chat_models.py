@@ -619,6 +619,17 @@ def test_a_field_that_is_set_later_is_read_as_at_construction(
     assert getattr(make().model_copy(update={name: value}), name) == held
 
 
+def test_the_environment_has_no_say_in_a_field_that_is_set_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make(api_key="k")
+    monkeypatch.setenv("CEREBRAS_COOKIES", "a=b")
+
+    model.verify = False
+
+    assert model.verify is False
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("session_url", "http://gateway.example"), ("max_retries", -1)]
 )
