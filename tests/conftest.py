@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--coalesce"):
         ChatCerebrasInference.model_fields["coalesce"].default = True
         ChatCerebrasInference.model_rebuild(force=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Programs that tests start can be interrupted: in the background a shell forbids it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
