@@ -2,7 +2,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +327,24 @@ async def test_loops_threads_and_synchronous_callers_share_one_exchange(
 
     assert len(exchanges(server)) == 1
     assert len(chats(server)) == 17
+
+
+def test_two_hundred_first_calls_from_everywhere_share_one_exchange(
+    server: Emulator, signed_in: ChatCerebrasInference
+) -> None:
+    server.script_session(Session(delay=0.3))
+
+    async def together() -> None:
+        await asyncio.gather(*(signed_in.ainvoke("Hello!") for _ in range(45)))
+
+    with ThreadPoolExecutor(24) as threads:
+        loops: list[Future[Any]] = [threads.submit(asyncio.run, together()) for _ in range(4)]
+        others = [threads.submit(signed_in.invoke, "Hello!") for _ in range(20)]
+        for each in [*loops, *others]:
+            each.result()
+
+    assert len(exchanges(server)) == 1
+    assert len(chats(server)) == 200
 
 
 def test_models_with_the_same_cookies_share_the_key(server: Emulator) -> None:

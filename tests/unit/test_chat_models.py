@@ -2,14 +2,17 @@
 
 import copy
 import json
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.load import dumpd, dumps, load
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, trim_messages
 from langchain_core.runnables import ConfigurableField, RunnableBinding
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
@@ -573,6 +576,21 @@ def test_the_caches_key_is_the_same_for_the_same_call_and_holds_no_secret() -> N
     assert [word for word in WORDS if word in one] == []
 
 
+def test_the_caches_key_is_the_same_in_every_process() -> None:
+    program = (
+        "from langchain_cerebras_inference import ChatCerebrasInference as Chat\n"
+        "print(Chat(seed=1, extra_body={'a': 1})._get_llm_string(logit_bias={'1': 2}))"
+    )
+    keys = {
+        subprocess.check_output(
+            [sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}
+        )
+        for seed in ("1", "2")
+    }
+
+    assert len(keys) == 1
+
+
 def test_a_changed_model_is_another_to_traces_and_caches() -> None:
     model = make(model="mine", temperature=1)
     before = model._get_llm_string(), dumps(model)
@@ -802,6 +820,15 @@ def test_tokens_are_estimated_without_a_network() -> None:
     assert model.get_num_tokens("How high is the tide?") == 6
     assert 70 < alone < 100
     assert with_tools > alone
+
+
+def test_messages_can_be_trimmed_to_fit() -> None:
+    messages = [HumanMessage(f"{number} is a number.") for number in range(50)]
+
+    kept = trim_messages(messages, max_tokens=120, token_counter=make(), strategy="last")
+
+    assert 0 < len(kept) < 50
+    assert kept[-1] == messages[-1]
 
 
 def test_messages_are_counted_in_whatever_order_they_are() -> None:

@@ -77,6 +77,7 @@ def test_importing_the_class_leaves_the_transport_for_the_first_call() -> None:
     modules = modules_after("from langchain_cerebras_inference import ChatCerebrasInference")
 
     assert not {"aiohttp", "tenacity", f"{package.__name__}.emulator"} & modules
+    assert not {"openai", "tiktoken", "transformers", "httpx"} & modules
 
 
 @pytest.mark.parametrize("path", sorted(Path(package.__file__).parent.rglob("*.py")))
