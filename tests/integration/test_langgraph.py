@@ -7,10 +7,20 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.load import dumps, load
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ToolMessage,
+    messages_from_dict,
+    messages_to_dict,
+)
 from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
@@ -27,7 +37,7 @@ from langchain_cerebras_inference.emulator import (
     Reply,
     ToolCall,
 )
-from tests.integration.styles import STYLES, collected
+from tests.integration.styles import STYLES, collected, summed
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::langchain_core._api.beta_decorator.LangChainBetaWarning"
@@ -37,7 +47,7 @@ QUESTION: Any = {"messages": ["What is the weather in San Francisco?"]}
 ANSWER = "The tool get_weather answered: Sunny in San Francisco."
 
 Graph: TypeAlias = Any
-Stream: TypeAlias = Callable[[Graph, dict[str, Any]], list[tuple[Any, dict[str, Any]]]]
+Stream: TypeAlias = Callable[..., list[tuple[Any, Any]]]
 
 
 @tool
@@ -56,12 +66,12 @@ def model_of(server: Emulator, **fields: Any) -> ChatCerebrasInference:
     return ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key, **fields)
 
 
-def stream(graph: Graph, state: dict[str, Any]) -> list[Any]:
-    return list(graph.stream(state, stream_mode="messages"))
+def stream(graph: Graph, state: dict[str, Any], mode: Any = "messages") -> list[Any]:
+    return list(graph.stream(state, stream_mode=mode))
 
 
-def astream(graph: Graph, state: dict[str, Any]) -> list[Any]:
-    return asyncio.run(collected(graph.astream(state, stream_mode="messages")))
+def astream(graph: Graph, state: dict[str, Any], mode: Any = "messages") -> list[Any]:
+    return asyncio.run(collected(graph.astream(state, stream_mode=mode)))
 
 
 both_ways = pytest.mark.parametrize("streamed", [stream, astream])
@@ -247,6 +257,71 @@ def test_a_checkpoint_gives_back_what_was_said_and_the_next_turn_goes_on(
     assert second[: len(first)] == first
     asked = server.requests[-1].body["messages"]
     assert [each.get("reasoning") is not None for each in asked].count(True) >= 2
+
+
+def graph_that_writes(model: ChatCerebrasInference) -> Graph:
+    """Its node hands on each word it reads, beside the state."""
+
+    def answer(state: MessagesState) -> dict[str, Any]:
+        chunks = list(model.stream(state["messages"]))
+        for chunk in chunks:
+            get_stream_writer()(chunk.text)
+        return {"messages": [summed(chunks)]}
+
+    async def aanswer(state: MessagesState) -> dict[str, Any]:
+        chunks = await collected(model.astream(state["messages"]))
+        for chunk in chunks:
+            get_stream_writer()(chunk.text)
+        return {"messages": [summed(chunks)]}
+
+    graph = StateGraph(MessagesState).add_node("answer", RunnableLambda(answer, aanswer))
+    return graph.add_edge(START, "answer").compile(checkpointer=InMemorySaver())
+
+
+@both_ways
+def test_a_graph_streams_in_every_mode_and_keeps_what_was_said(
+    streamed: Stream, model: ChatCerebrasInference
+) -> None:
+    modes = ["values", "updates", "custom", "messages"]
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    graph = graph_that_writes(model).with_config(thread)
+
+    said = streamed(graph, QUESTION, modes)
+
+    values, [update], custom, pieces = (
+        [what for mode, what in said if mode == each] for each in modes
+    )
+    [answer] = update["answer"]["messages"]
+    [*_, kept] = graph.get_state(thread).values["messages"]
+    assert answer.text.startswith('You said: "What is the weather')
+    assert "".join(custom) == "".join(piece.text for piece, _ in pieces) == answer.text
+    assert kept == values[-1]["messages"][-1]
+    assert kept.content_blocks == answer.content_blocks
+
+
+SERIALIZER = JsonPlusSerializer()
+FORMS: dict[str, Callable[[AIMessage], BaseMessage]] = {
+    "MessagePack": lambda message: SERIALIZER.loads_typed(SERIALIZER.dumps_typed(message)),
+    "JSON": lambda message: load(json.loads(dumps(message)), allowed_objects="messages"),
+    "plain JSON": lambda message: messages_from_dict(
+        json.loads(json.dumps(messages_to_dict([message])))
+    )[0],
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_message_survives_every_form_it_is_kept_in(
+    form: str, style: str, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    calls = [ToolCall("get_time", {"location": "Rome"}, id="a"), ToolCall("get_time", "{", "b")]
+    server.script(Reply(reasoning="Hm.", content="I will ask.", tool_calls=calls))
+    answer = STYLES[style](model.bind(logprobs=True), "Hello!")
+
+    kept = FORMS[form](answer)
+
+    assert kept == answer
+    assert answer.invalid_tool_calls
 
 
 # --- events -------------------------------------------------------------------------
