@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._credentials import exchange
 from langchain_cerebras_inference._transport import encoding, sessions
 from langchain_cerebras_inference.emulator import Emulator
+from tests.integration.nursery import Nursery
 
 DATA = Path(__file__).parent / "data"
 
@@ -66,6 +68,13 @@ def clean_memory() -> None:
     encoding._refusing.clear()
     for pool in sessions._pools.values():
         pool._looked_at = -math.inf
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where programs come from, for tests that need many of them."""
+    with closing(Nursery()) as running:
+        yield running
 
 
 @pytest.fixture

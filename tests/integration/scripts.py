@@ -13,18 +13,22 @@ COMMAND = (sys.executable, "-X", "dev", "-W", "error", "-c")
 PATIENCE = 30
 
 
-@contextmanager
-def started(script: str, server: Emulator) -> Iterator[subprocess.Popen[str]]:
-    """Start `script`, which finds `server` in its environment; end what it started."""
-    environment = os.environ | {
+def environment_of(server: Emulator) -> dict[str, str]:
+    """The environment of a program that talks to `server`."""
+    return os.environ | {
         "CEREBRAS_API_BASE": server.base_url,
         "CEREBRAS_API_KEY": server.api_key,
         "PYTHONMALLOC": "pymalloc",  # the one for debugging makes imports slow
         "PYTHONUNBUFFERED": "1",
     }
+
+
+@contextmanager
+def started(script: str, server: Emulator) -> Iterator[subprocess.Popen[str]]:
+    """Start `script`, which finds `server` in its environment; end what it started."""
     process = subprocess.Popen(
         [*COMMAND, script],
-        env=environment,
+        env=environment_of(server),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -133,12 +133,6 @@ def test_the_demo_ends_quietly(how: str) -> None:
     assert demo.returncode == (130 if how == "interrupted" else 0)
 
 
-def test_the_demo_runs_where_output_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-
-    assert "result: Sunny, 22 ?C in Paris." in run("demo.py")
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_the_demo_dims_the_reasoning_on_a_terminal(signed_in: Emulator) -> None:
     shown = run_in_terminal("demo.py")
@@ -147,14 +141,16 @@ def test_the_demo_dims_the_reasoning_on_a_terminal(signed_in: Emulator) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_the_demo_honours_no_color(
+def test_the_demo_needs_no_colour_and_only_ascii(
     signed_in: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
 
     shown = run_in_terminal("demo.py")
 
     assert parts_of(shown.replace("\r\n", "\n")) == PARTS
+    assert "result: Sunny, 22 ?C in Paris." in shown
     assert ESCAPE not in shown
 
 

@@ -11,16 +11,13 @@ import pytest
 
 from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Act, Cut, Emulator, Refuse, Reply, Stall
-from tests.integration.scripts import output_of
+from tests.integration.nursery import Nursery
 from tests.integration.styles import STYLES, ainvoke, astream, collected
 
 MADE = """
 import asyncio
-import logging
 from langchain_cerebras_inference import ChatCerebrasInference
 
-# How long a callback takes says more about the machine than about the code.
-logging.getLogger("asyncio").addFilter(lambda each: "Executing" not in each.msg)
 model = ChatCerebrasInference()
 
 async def collect():
@@ -393,10 +390,10 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_ends_without_a_word(name: str, server: Emulator) -> None:
+def test_a_program_ends_without_a_word(name: str, server: Emulator, nursery: Nursery) -> None:
     program = [MADE, dedent(PROGRAMS[name]), 'print("done")']
 
-    output = output_of("\n".join(program), server)
+    output = nursery.output_of("\n".join(program), server)
 
     assert output == "done\n"
 
@@ -432,12 +429,12 @@ CALLS = {
     [("invoke", 1), ("stream", 1), ("ainvoke", 3), ("astream", 3)],
 )
 def test_both_sides_of_a_fork_work_and_share_no_connection(
-    style: str, connections: int, server: Emulator
+    style: str, connections: int, server: Emulator, nursery: Nursery
 ) -> None:
     children = ", ".join(f"lambda: {CALLS[child]}" for child in ("invoke", "astream"))
     forked = FORKED.format(call=CALLS[style], children=children)
 
-    output = output_of(MADE + forked, server)
+    output = nursery.output_of(MADE + forked, server)
 
     assert output == "child\n" * 2 + "parent\n"
     assert len(server.requests) == 5

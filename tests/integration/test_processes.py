@@ -4,22 +4,20 @@ A program must do its work, end well, and leave nothing on its standard error.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from textwrap import dedent
 
 import pytest
 
 from langchain_cerebras_inference.emulator import Emulator, Reply
 from tests.integration.certificates import OPENSSL, Authority
-from tests.integration.scripts import output_of
+from tests.integration.nursery import Nursery
 
 PRELUDE = """
 import asyncio, contextlib, copy, logging, os, pickle, sys, threading, warnings
 import cloudpickle
 from langchain_cerebras_inference import CerebrasConnectionError, ChatCerebrasInference
 
-# How long a callback takes says more about the machine than about the code.
-logging.getLogger("asyncio").addFilter(lambda each: "Executing" not in each.msg)
 # Python warns of any fork beside a thread, whoever's it is.
 warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)
 model = ChatCerebrasInference()
@@ -55,12 +53,19 @@ def secure(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Em
         yield running
 
 
-def run(program: str, server: Emulator, prelude: str = PRELUDE) -> None:
-    lines = [prelude, dedent(program), 'print("done")']
+Run = Callable[[str, Emulator], None]
 
-    output = output_of("\n".join(lines), server)
 
-    assert output.split() == ["done"]
+@pytest.fixture
+def run(nursery: Nursery) -> Run:
+    def run(program: str, server: Emulator) -> None:
+        lines = [PRELUDE, dedent(program), 'print("done")']
+
+        output = nursery.output_of("\n".join(lines), server)
+
+        assert output.split() == ["done"]
+
+    return run
 
 
 # --- loops and threads --------------------------------------------------------------
@@ -147,7 +152,7 @@ LOOPS = {
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_one_model_serves_all_kinds_of_loops(name: str, server: Emulator) -> None:
+def test_one_model_serves_all_kinds_of_loops(name: str, server: Emulator, run: Run) -> None:
     run(LOOPS[name], server)
 
 
@@ -162,11 +167,13 @@ SECURE = [
 
 
 @pytest.mark.parametrize("name", SECURE)
-def test_one_model_serves_all_kinds_of_loops_over_tls(name: str, secure: Emulator) -> None:
+def test_one_model_serves_all_kinds_of_loops_over_tls(
+    name: str, secure: Emulator, run: Run
+) -> None:
     run(LOOPS[name], secure)
 
 
-UVLOOP = f"{PRELUDE}\nimport uvloop\nasyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
+UVLOOP = "import uvloop\nasyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
 
 
 # None is closed without a word: uvloop's own close() then warns of each open socket and,
@@ -180,10 +187,10 @@ UVLOOPS = [
 
 
 @pytest.mark.parametrize("name", UVLOOPS)
-def test_one_model_serves_all_kinds_of_uvloops(name: str, server: Emulator) -> None:
+def test_one_model_serves_all_kinds_of_uvloops(name: str, server: Emulator, run: Run) -> None:
     pytest.importorskip("uvloop")
 
-    run(LOOPS[name], server, UVLOOP)
+    run(UVLOOP + dedent(LOOPS[name]), server)
 
 
 # --- forks --------------------------------------------------------------------------
@@ -312,7 +319,7 @@ FORKS = {
 
 @forks
 @pytest.mark.parametrize("name", FORKS)
-def test_both_sides_of_any_fork_work(name: str, server: Emulator) -> None:
+def test_both_sides_of_any_fork_work(name: str, server: Emulator, run: Run) -> None:
     # Had the first been read ahead, nothing would be in the middle of it.
     server.script(Reply(pace=0.05), *[Reply(delay=0.05)] * 100)
 
@@ -320,7 +327,7 @@ def test_both_sides_of_any_fork_work(name: str, server: Emulator) -> None:
 
 
 @forks
-def test_both_sides_of_a_fork_work_over_tls(secure: Emulator) -> None:
+def test_both_sides_of_a_fork_work_over_tls(secure: Emulator, run: Run) -> None:
     run(BOTH_SIDES + dedent(FORKS["after every use"]), secure)
 
 
@@ -369,7 +376,7 @@ COPIED = {
 
 
 @pytest.mark.parametrize("name", COPIED)
-def test_copies_of_all_kinds_work(name: str, server: Emulator) -> None:
+def test_copies_of_all_kinds_work(name: str, server: Emulator, run: Run) -> None:
     run(COPIES + dedent(COPIED[name]), server)
 
 
@@ -395,7 +402,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("method", "used"), [("spawn", False), ("forkserver", True), ("fork", True)]
 )
-def test_a_pool_of_processes_works(method: str, used: bool, server: Emulator) -> None:
+def test_a_pool_of_processes_works(method: str, used: bool, server: Emulator, run: Run) -> None:
     if method != "spawn" and not hasattr(os, "fork"):
         pytest.skip("this system cannot fork")
 

@@ -1,12 +1,11 @@
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from langchain_cerebras_inference.emulator import Emulator
+from tests.integration.nursery import Nursery
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -26,6 +25,10 @@ def programs() -> Iterator[tuple[str, str]]:
             yield section, found["block"]
 
 
+RUN_TEST = """
+import pytest, sys
+sys.exit(pytest.main(["-p", "no:asyncio", "test_block.py"]))
+"""
 PROGRAMS = [
     pytest.param(block, id="-".join(re.findall(r"\w+", section.lower())))
     for section, block in programs()
@@ -36,11 +39,8 @@ PROGRAMS = [
 def environment(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a reader has set, but for the emulator."""
     pairs = (f"{name}={value}" for name, value in server.cookies.items())
-    monkeypatch.setenv("CEREBRAS_API_BASE", server.base_url)
-    monkeypatch.setenv("CEREBRAS_API_KEY", server.api_key)
     monkeypatch.setenv("CEREBRAS_COOKIES", "; ".join(pairs))
     monkeypatch.setenv("CEREBRAS_SESSION_URL", server.session_url)
-    monkeypatch.setenv("PYTHONUTF8", "1")
 
 
 def test_every_python_block_is_found() -> None:
@@ -49,15 +49,18 @@ def test_every_python_block_is_found() -> None:
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_pages_run_as_written_in(program: str, tmp_path: Path) -> None:
-    file = tmp_path / "test_block.py"
-    file.write_text(program, "utf-8")
-    runner = ["-m", "pytest", "-p", "no:asyncio"] if "\ndef test_" in program else []
-    command = [sys.executable, *runner, str(file)]
+def test_pages_run_as_written_in(
+    program: str,
+    server: Emulator,
+    nursery: Nursery,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "\ndef test_" in program:
+        Path("test_block.py").write_text(program, "utf-8")
+        program = RUN_TEST
 
-    done = subprocess.run(
-        command, capture_output=True, check=False, cwd=tmp_path, encoding="utf-8"
-    )
+    said = nursery.output_of(program, server)
 
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert done.stdout or "print" not in program
+    assert said or "print" not in program
