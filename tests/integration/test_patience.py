@@ -1,10 +1,11 @@
-"""What counts as silence, on a clock that runs two hundred times as fast."""
+"""What counts as silence, on a clock that runs two hundred times as fast; and who waits."""
 
 import asyncio
 import math
 import selectors
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
@@ -107,12 +108,44 @@ def test_there_may_be_no_limit(style: str, server: Emulator) -> None:
     assert answer.text == "At last."
 
 
+# --- one loop after another ---------------------------------------------------------
+
+
+def in_a_loop_of_its_own(model: ChatCerebrasInference) -> None:
+    for style in ("ainvoke", "astream"):
+        STYLES[style](model, "Hello!")
+
+
+def test_a_new_loop_costs_no_second_attempt_and_so_no_wait(
+    model: ChatCerebrasInference, server: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "langchain_cerebras_inference")
+
+    for _ in range(10):
+        in_a_loop_of_its_own(model)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(in_a_loop_of_its_own, [model] * 4))
+
+    assert len(server.requests) == 28
+    assert caplog.messages == []
+
+
 # --- many at once -------------------------------------------------------------------
 
 USUAL = 100
 """The connections that aiohttp allows unless it is told otherwise."""
 
-MANY = 150
+MANY = 500
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """A connection is two files here, its server's too, and 1024 are the usual limit."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(3 * MANY, hard)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def asked_together(model: ChatCerebrasInference) -> list[Any]:
@@ -126,6 +159,7 @@ async def streamed_together(model: ChatCerebrasInference) -> list[Any]:
     return answers
 
 
+@pytest.mark.usefixtures("many_files")
 @pytest.mark.parametrize("work", [asked_together, streamed_together])
 def test_nobody_waits_for_a_connection(
     work: Callable[[ChatCerebrasInference], Coroutine[Any, Any, list[Any]]], server: Emulator
