@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import tool
 
@@ -120,6 +121,45 @@ def test_a_cut_stream_is_an_error_however_it_was_asked_for(
 
     with pytest.raises(CerebrasConnectionError):
         STREAMED[style](impatient, "Hello!")
+
+
+class Listener(BaseCallbackHandler):
+    """Keeps what it hears of words, and what came with the error."""
+
+    def __init__(self) -> None:
+        self.heard = ""
+        self.left = ""
+
+    def on_llm_new_token(self, token: Any, **_: Any) -> None:
+        self.heard += token
+
+    def on_llm_error(self, *_: Any, **more: Any) -> None:
+        self.left = more["response"].generations[0][0].text
+
+
+@ways
+def test_the_callback_for_an_error_is_given_what_came(
+    way: Way, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Cut(after=2, reply=WORDS))
+    listener = Listener()
+
+    way(impatient.with_config(callbacks=[listener]))
+
+    assert listener.left == BEGINNING
+
+
+@pytest.mark.parametrize("style", STREAMED)
+def test_callbacks_have_heard_what_came_however_it_was_asked_for(
+    style: str, impatient: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Cut(after=2, reply=WORDS))
+    listener = Listener()
+
+    with pytest.raises(CerebrasConnectionError):
+        STREAMED[style](impatient.with_config(callbacks=[listener]), "Hello!")
+
+    assert listener.heard == BEGINNING
 
 
 @ways
