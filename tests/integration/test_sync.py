@@ -44,21 +44,21 @@ def went_away(request: Request) -> bool:
 
 
 @pytest.mark.parametrize("style", SYNCHRONOUS)
-def test_sixteen_threads_may_call_at_once(
+def test_fifty_threads_may_call_at_once(
     style: str, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    together = threading.Barrier(16)
+    together = threading.Barrier(50)
 
     def work(number: int) -> str:
         together.wait()
         text: str = STYLES[style](model, f"Number {number}.").text
         return text
 
-    with ThreadPoolExecutor(16) as threads:
-        texts = list(threads.map(work, range(16)))
+    with ThreadPoolExecutor(50) as threads:
+        texts = list(threads.map(work, range(50)))
 
     assert all(f'"Number {number}."' in text for number, text in enumerate(texts))
-    assert len(server.requests) == 16
+    assert len(server.requests) == 50
 
 
 @pytest.mark.parametrize("style", SYNCHRONOUS)
