@@ -486,6 +486,7 @@ def test_callbacks_hear_the_same_of_a_stream_and_of_its_events(server: Emulator)
     output = events.output
 
     assert of_stream.heard == of_events.heard
+    assert [block["type"] for block in of_stream.heard[0][1]] == ["reasoning"]
     assert [token for token, _ in of_events.heard if token] == ["Hello."]
     assert of_events.ids == {output.id}
 

@@ -123,7 +123,10 @@ ANSWERS = {
     ),
     "structured output": Scenario(
         fields={"response_format": IN_JSON_SCHEMA},
-        expected={"text": '{"setup": "an example setup"}'},
+        expected={
+            "text": '{"setup": "an example setup"}',
+            "reasoning": 'The user says: "Hello!". Everything needed stands in the request.',
+        },
     ),
     "nothing but reasoning, cut": Scenario(
         fields={"max_tokens": 3},

@@ -76,9 +76,17 @@ def test_a_whole_answer_of_four_hundred_seconds_is_whole(server: Emulator) -> No
     assert took > 400
 
 
-@pytest.mark.parametrize("comments", [False, True])
-def test_silence_ends_after_a_minute_by_default(comments: bool, server: Emulator) -> None:
-    server.script(Stall(after=2, comments=comments, every=0.05))
+@pytest.mark.parametrize(
+    "act",
+    [
+        Stall(after=None),
+        Stall(after=0),
+        Stall(after=2),
+        Stall(after=2, comments=True, every=0.05),
+    ],
+)
+def test_silence_ends_after_a_minute_by_default(act: Stall, server: Emulator) -> None:
+    server.script(act)
     model = ChatCerebrasInference(
         base_url=server.base_url, api_key=server.api_key, max_retries=0
     )

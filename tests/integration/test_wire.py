@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import logging
 from typing import Any
 
@@ -96,6 +97,14 @@ def test_whatever_may_be_set_is_taken(style: str, server: Emulator) -> None:
     assert answer.response_metadata["reasoning_logprobs"]["content"]
 
 
+@pytest.mark.parametrize("effort", ["none", "low", "medium", "high"])
+def test_every_effort_is_taken(effort: Any, server: Emulator) -> None:
+    model_of(server, model=QWEN, reasoning_effort=effort).invoke("Hello!")
+    model_of(server, model=QWEN).invoke("Hello!", reasoning_effort=effort)
+
+    assert [each.body["reasoning_effort"] for each in server.requests] == [effort] * 2
+
+
 @styles
 def test_a_prediction_is_taken(style: str, server: Emulator) -> None:
     prediction = {"type": "content", "content": "Hello."}
@@ -126,6 +135,19 @@ def test_a_developer_is_heard_by_every_model(name: str, role: str, server: Emula
     sent = server.requests[0].body["messages"]
     assert sent[0] == {"role": role, "content": "Be brief."}
     assert sent[1]["name"] == "ada"
+
+
+@styles
+def test_a_compressed_request_says_the_same(style: str, server: Emulator) -> None:
+    question = "How high is the tide at 日本? " * 200
+
+    for compression in (False, True):
+        STYLES[style](model_of(server, compression=compression), question)
+
+    plain, small = server.requests
+    assert "Content-Encoding" not in plain.headers
+    assert small.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(small.content) == plain.content
 
 
 # --- several answers ---------------------------------------------------------------------
@@ -292,6 +314,43 @@ def test_calls_without_ids_can_be_answered_turn_after_turn(
     ids = [call["id"] for message in sent for call in message.get("tool_calls", [])]
     assert len(set(ids)) == 3
     assert [message["tool_call_id"] for message in sent if message["role"] == "tool"] == ids
+
+
+NO_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "empty": {"arguments": ""},
+    "null": {"arguments": None},
+    "null as text": {"arguments": "null"},
+    "an empty object": {"arguments": "{}"},
+    "absent": {},
+}
+
+
+def called(function: dict[str, Any]) -> Reply:
+    """One call, whole in a stream too."""
+    call = {"index": 0, "id": "a", "type": "function", "function": function}
+    message = {"role": "assistant", "tool_calls": [call]}
+    choice = {"index": 0, "finish_reason": "tool_calls"}
+    return Reply(
+        events=[{"choices": [choice | {"delta": message}]}],
+        body={"choices": [choice | {"message": message}]},
+    )
+
+
+@styles
+@pytest.mark.parametrize("form", NO_ARGUMENTS)
+def test_no_arguments_are_none_in_every_form_and_go_back_in_one(
+    form: str, style: str, server: Emulator
+) -> None:
+    server.script(called({"name": "search", **NO_ARGUMENTS[form]}))
+    bound = model_of(server).bind_tools([search])
+
+    answer = STYLES[style](bound, "Hello!")
+    STYLES[style](bound, ["Hello!", answer, ToolMessage("Yes.", tool_call_id="a")])
+
+    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("search", {})]
+    assert answer.invalid_tool_calls == []
+    [sent] = server.requests[1].body["messages"][1]["tool_calls"]
+    assert sent["function"] == {"name": "search", "arguments": "{}"}
 
 
 @styles

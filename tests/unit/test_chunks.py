@@ -666,6 +666,15 @@ def test_name_and_id_are_said_once_a_call() -> None:
         ),
         pytest.param(
             [
+                {"index": 0, "id": "null", "name": "f", "arguments": '{"x":'},
+                {"index": 1, "id": "null", "name": "g", "arguments": "{}"},
+                {"index": 0, "id": "null", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "null"), ("g", {}, "call_1")],
+            id="the word null for an id",
+        ),
+        pytest.param(
+            [
                 {"index": 0, "id": "a", "name": "f", "arguments": ""},
                 {"index": 1, "id": "b", "name": "g", "arguments": "{}"},
                 {"index": 0, "arguments": '{"x":1}'},

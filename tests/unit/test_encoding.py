@@ -1,14 +1,40 @@
 """Requests made smaller."""
 
 import gzip
+from typing import Any
 
 import pytest
 
+from langchain_cerebras_inference import ChatCerebrasInference
+from langchain_cerebras_inference._client import Call
 from langchain_cerebras_inference._transport.encoding import (
     gzipped,
     is_refused_by,
     remember_refusal,
 )
+
+HOME = "https://api.cerebras.ai/v1"
+ELSEWHERE = "https://api.cerebras.ai.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("compression", "base_url", "size", "is_compressed"),
+    [
+        ("auto", HOME, 4095, False),
+        ("auto", HOME, 4096, True),
+        ("auto", ELSEWHERE, 4096, False),
+        (True, ELSEWHERE, 1, True),
+        (False, HOME, 4096, False),
+    ],
+)
+def test_long_requests_to_cerebras_own_host_are_compressed_unless_told_otherwise(
+    compression: Any, base_url: str, size: int, is_compressed: bool
+) -> None:
+    model = ChatCerebrasInference(api_key="k", base_url=base_url, compression=compression)
+
+    decided = model._client()._compresses(Call({"model": "m"}, 60.0, 0), b"x" * size)
+
+    assert decided is is_compressed
 
 
 @pytest.mark.parametrize("size", [0, 10, 300_000])
