@@ -3,15 +3,19 @@
 import asyncio
 import base64
 import gzip
+import json
 import logging
-from typing import Any
+from datetime import date
+from typing import Annotated, Any
 
 import pytest
 from langchain.chat_models import base as registry
 from langchain.chat_models import init_chat_model
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.graph import MessagesState, StateGraph
+from pydantic import BaseModel, Field, create_model
 
 from langchain_cerebras_inference import (
     CerebrasPermissionDeniedError,
@@ -365,6 +369,46 @@ def test_a_conversation_goes_on_after_a_call_that_was_cut(style: str, server: Em
     assert answer.invalid_tool_calls
     assert after.text
     assert "tool_calls" not in server.requests[1].body["messages"][1]
+
+
+# --- schemas -----------------------------------------------------------------------------
+
+
+class Walk(BaseModel):
+    """A walk."""
+
+    x: str
+    then: "Walk | None" = None
+
+
+STRICT: dict[str, tuple[Any, Any, Any]] = {
+    "a list with bounds": (Annotated[list[str], Field(min_length=1, max_length=2)], ["a"], []),
+    "a pattern": (Annotated[str, Field(pattern="^[A-Z]+$")], "A", "a"),
+    "a number with bounds": (Annotated[int, Field(gt=0)], 1, 0),
+    "a format": (date, "2026-01-31", "tomorrow"),
+    "an option": (int | None, None, "a"),
+}
+NOT_STRICT: dict[str, tuple[Any, Any, Any]] = {
+    "a map": (dict[str, int], {"a": 1}, {"a": "b"}),
+    "recursion": (Walk, {"x": "a", "then": {"x": "b"}}, {"x": "a", "then": {}}),
+}
+
+
+@pytest.mark.parametrize("kind", [*STRICT, *NOT_STRICT])
+def test_what_pydantic_can_say_is_taken_and_held_to(kind: str, server: Emulator) -> None:
+    annotation, right, wrong = (STRICT | NOT_STRICT)[kind]
+    schema: Any = create_model("Answer", x=(annotation, ...))
+    chain = model_of(server).with_structured_output(schema)
+
+    assert chain.invoke('The "x" of it, in JSON.')
+    server.script(*(Reply(content=json.dumps({"x": x})) for x in (right, wrong)))
+    answer: Any = chain.invoke("Again.")
+    with pytest.raises(OutputParserException):
+        chain.invoke("And again.")
+
+    assert answer.model_dump(mode="json", exclude_unset=True) == {"x": right}
+    sent = server.requests[0].body["response_format"]["json_schema"]
+    assert sent["strict"] is (kind in STRICT)
 
 
 # --- beside the calls --------------------------------------------------------------------
