@@ -73,8 +73,11 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert not {"langchain_core", "pydantic", "aiohttp", "tenacity"} & modules
 
 
-def test_importing_the_class_leaves_the_transport_for_the_first_call() -> None:
-    modules = modules_after("from langchain_cerebras_inference import ChatCerebrasInference")
+def test_the_transport_is_left_for_the_first_call() -> None:
+    modules = modules_after(
+        "from langchain_cerebras_inference import ChatCerebrasInference\n"
+        "ChatCerebrasInference(api_key='k').get_num_tokens('Ahoy')"
+    )
 
     assert not {"aiohttp", "tenacity", f"{package.__name__}.emulator"} & modules
     assert not {"openai", "tiktoken", "transformers", "httpx"} & modules
