@@ -15,6 +15,7 @@ INSTALL := pip install -qq --disable-pip-version-check --no-compile
 VENVS := .venv .venv-bench .venv-demo
 
 export PIP_USER := 0
+export PYTHONDONTWRITEBYTECODE := # what is imported is compiled once, not each time
 
 .PHONY: help demo test test-browser lint format live load bench lock clean
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import sys
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -55,6 +56,9 @@ _ASSUMED_COMPLETION = 16_384
 _HOME = "https://api.cerebras.ai/"
 _LEAST_COMPRESSED = 4096
 """Bytes: below it the time for compressing is not won back on the way."""
+
+_AT_ONCE = 64
+"""Events: what is behind them waits as bytes, which take a tenth of the memory."""
 
 _DEMO_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}
 """What the playground's demo keys are used with."""
@@ -198,7 +202,7 @@ class CerebrasClient:
             if not kind.lower().startswith("text/event-stream"):
                 body = await judge.json(answer)
                 raise judge.unexpected(answer, body)
-            events = Events(answer, judge)
+            events = Events(answer, judge, sys.maxsize if call.coalesce else _AT_ONCE)
             while batch := await events.read():
                 if any(map(says_something, batch)):
                     break

@@ -6,6 +6,7 @@ cut it, however cleanly; whatever happens after it does no harm.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json
@@ -137,11 +138,14 @@ class Events:
     Args:
         answer: The answer whose body is the stream.
         judge: Who judges what is in it.
+        most: How many are decoded at once; by default, all that have come.
     """
 
-    def __init__(self, answer: Answer, judge: Judge) -> None:
+    def __init__(self, answer: Answer, judge: Judge, most: int = sys.maxsize) -> None:
         self.answer = answer
         self._judge = judge
+        self._most = most
+        self._found: list[bytes] = []
         self._decoder = SSEDecoder()
         self._is_finished = False
         self._is_over = False
@@ -167,9 +171,15 @@ class Events:
         return []
 
     async def _next(self) -> list[Reply]:
-        data = await self.answer.read_some()
-        if not data:
-            return self._rest()
+        if not self._found:
+            data = await self.answer.read_some()
+            if not data:
+                return self._rest()
+            self._found = self._split(data)
+        found, self._found = self._found[: self._most], self._found[self._most :]
+        return self._judged(found)
+
+    def _split(self, data: bytes) -> list[bytes]:
         try:
             found = self._decoder.feed(data)
         except EventTooLargeError as error:
@@ -178,7 +188,7 @@ class Events:
             ) from None
         if any(found) or self._decoder.is_inside_data:
             self.answer.progressed()
-        return self._judged(found) if found else []
+        return found
 
     def _judged(self, found: list[bytes]) -> list[Reply]:
         events: list[Reply] = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,15 +9,20 @@ from pydantic import ValidationError
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 
-@contextmanager
-def reading() -> Iterator[None]:
-    """Raise the one error for an answer that has values of other types than the wire."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CerebrasProtocolError(
-            f"The answer has values of the wrong type ({_said(error)}); is base_url Cerebras'?"
-        ) from None
+_WRONG = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class Reading:
+    """Raises the one error for an answer that has values of other types than the wire."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, _WRONG):
+            raise CerebrasProtocolError(
+                f"The answer has values of the wrong type ({_said(error)});"
+                " is base_url Cerebras'?"
+            ) from None
 
 
 def text(value: Any) -> str:

@@ -62,7 +62,7 @@ class DeltaReader:
             CerebrasProtocolError: If one has values of other types than the wire.
         """
         pieces: list[Piece] = []
-        with checks.reading():
+        with checks.Reading():
             for event in events:
                 if event["choices"]:
                     self._read_choice(event["choices"][0], pieces)
@@ -76,12 +76,12 @@ class DeltaReader:
 
     def usage(self) -> UsageMetadata | None:
         """The usage of the whole answer."""
-        with checks.reading():
+        with checks.Reading():
             return usage.to_usage(self._reply.get("usage"))
 
     def metadata(self) -> dict[str, Any]:
         """The metadata of the whole answer."""
-        with checks.reading():
+        with checks.Reading():
             metadata = responses.to_metadata(self._reply, self._headers)
         return {**metadata, "finish_reason": self._finish_reason}
 
@@ -162,8 +162,8 @@ def _logprobs_of(choice: _wire.Choice) -> dict[str, Any]:
 def sum_of_logprobs(pieces: list[Piece]) -> dict[str, Any] | None:
     """The log probabilities of several pieces, in one."""
     total: dict[str, Any] = {}
-    for _, _, logprobs in pieces:
-        for name, value in (logprobs or {}).items():
+    for logprobs in filter(None, map(itemgetter(2), pieces)):
+        for name, value in logprobs.items():
             known = total.setdefault(name, {**value, "content": []})
             known["content"] += value.get("content") or []
     return total or None

@@ -68,7 +68,7 @@ def to_result(
     Raises:
         CerebrasProtocolError: If the reply has values of other types than the wire.
     """
-    with checks.reading():
+    with checks.Reading():
         cost = usage.to_usage(reply.get("usage"))
         metadata = to_metadata(reply, headers)
         generations = [

@@ -65,7 +65,7 @@ class SSEDecoder:
         """End the stream; return the data of a last event that no blank line ended."""
         rest = b"".join(self._parts)
         self._parts = []
-        return _data_of([rest])
+        return _data_of(rest)
 
     def _split(self, data: bytes) -> list[bytes]:
         if self._at_start:
@@ -74,8 +74,7 @@ class SSEDecoder:
                 return []
             data = data.removeprefix(_BOM)
             self._at_start = False
-        frames = data.split(b"\n\n")
-        rest = frames.pop()
+        frames, _, rest = data.rpartition(b"\n\n")
         self._parts, self._size, self._line = [], 0, b""
         if rest:
             self._keep(rest)
@@ -102,14 +101,13 @@ class SSEDecoder:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _data_of(frames: list[bytes]) -> list[bytes]:
-    found = []
-    for frame in frames:
-        if frame.startswith(b"data: ") and b"\n" not in frame:
-            found.append(frame[6:])
-        elif (data := _slow_data_of(frame)) is not None:
-            found.append(data)
-    return found
+def _data_of(frames: bytes) -> list[bytes]:
+    """The data of frames that are whole; where each is one line of data, at one go."""
+    found = frames.removeprefix(b"data: ").split(b"\n\ndata: ")
+    if frames.startswith(b"data: ") and frames.count(b"\n") == 2 * len(found) - 2:
+        return found
+    each = map(_slow_data_of, frames.split(b"\n\n"))
+    return [data for data in each if data is not None]
 
 
 def _slow_data_of(frame: bytes) -> bytes | None:
