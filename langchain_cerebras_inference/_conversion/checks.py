@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
-
 _WRONG = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
