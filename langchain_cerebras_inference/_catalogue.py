@@ -8,9 +8,8 @@ retired ones those of https://inference-docs.cerebras.ai/support/deprecation.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +24,7 @@ Replay: TypeAlias = Literal["reasoning", "think"]
 """How earlier reasoning goes back: in its own field, or inside the content in tags."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(NamedTuple):
     """One model as Cerebras lists it.
 
     Attributes:
@@ -56,8 +54,7 @@ class ModelInfo:
     deprecated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Retired:
+class Retired(NamedTuple):
     """A model that Cerebras no longer serves on shared endpoints."""
 
     on: str
@@ -199,8 +196,7 @@ def _to_info(listed: dict[str, Any], public: dict[str, Any]) -> ModelInfo:
         return known
     facts = (public.get(name) for name in ("limits", "pricing", "capabilities"))
     limits, prices, abilities = (each if isinstance(each, dict) else {} for each in facts)
-    return replace(
-        known,
+    return known._replace(
         owner=public.get("owned_by") or known.owner,
         context_tokens=limits.get("max_context_length") or known.context_tokens,
         output_tokens=limits.get("max_completion_tokens") or known.output_tokens,

@@ -36,9 +36,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from langchain_cerebras_inference import _arguments, _catalogue, _urls
 from langchain_cerebras_inference._conversion import (
     blocks,  # noqa: F401 # registers how messages become content blocks
+    formats,
     payload,
     responses,
-    structured,
     tokens,
 )
 from langchain_cerebras_inference._conversion import messages as _messages
@@ -543,10 +543,12 @@ class ChatCerebrasInference(BaseChatModel):
         Raises:
             ValueError: If the method is unknown or does not go with the rest.
         """
+        from langchain_cerebras_inference._conversion import structured  # a class to build
+
         if schema is None and method != "json_mode":
             msg = f"method {method!r} needs a schema; 'json_mode' does without."
             raise ValueError(msg)
-        function = structured.to_function(schema or {"title": "json", "type": "object"})
+        function = formats.to_function(schema or {"title": "json", "type": "object"})
         tool = {"type": "function", "function": function}
         given = {
             "ls_structured_output_format": {
@@ -562,7 +564,7 @@ class ChatCerebrasInference(BaseChatModel):
             choice = {"type": "function", "function": {"name": name}}
             llm = self.bind_tools([tool], tool_choice=choice, strict=strict, **given)
         else:
-            wanted = structured.to_format(schema, method, strict=strict)
+            wanted = formats.to_format(schema, method, strict=strict)
             llm = super().bind(response_format=wanted, **given)
         return structured.to_pipeline(llm, schema, tool_name=name, include_raw=include_raw)
 

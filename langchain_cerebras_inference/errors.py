@@ -21,8 +21,7 @@ this package and for LangChain's middleware alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -128,13 +127,12 @@ class CerebrasCookieError(CerebrasError, ModelAuthenticationError):
     """The cookies could not be exchanged for a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorResponse:
+class ErrorResponse(NamedTuple):
     """The part of an HTTP answer that traces show."""
 
     status_code: int | None
     body: Any
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str]
 
     @property
     def text(self) -> str:

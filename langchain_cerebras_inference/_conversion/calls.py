@@ -6,7 +6,6 @@ this protocol leave out either, or give it to several calls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.tool import tool_call_chunk
@@ -20,18 +19,18 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._conversion.tools import Names
 
 
-@dataclass(slots=True)
 class OpenCall:
     """A tool call whose arguments are still arriving.
 
     The server's own id for it may come late, or be another call's too.
     """
 
-    slot: int
-    id: str
-    sent_id: str = ""
-    name: str = ""
-    arguments: str = ""
+    def __init__(self, slot: int, id_: str) -> None:
+        self.slot = slot
+        self.id = id_
+        self.sent_id = ""
+        self.name = ""
+        self.arguments = ""
 
 
 class OpenCalls:

@@ -1,4 +1,4 @@
-"""Response formats and schemas that came from elsewhere, an agent say → wire.
+"""What an answer shall be: a schema of any kind, or a format → wire.
 
 Cerebras refuses a request for one key of a format that it does not know.
 Source: https://inference-docs.cerebras.ai/capabilities/structured-outputs
@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_cerebras_inference._conversion import schemas, structured, tools
+from langchain_core.utils.function_calling import convert_to_openai_function
+
+from langchain_cerebras_inference._conversion import kinds, schemas, tools
+
+_UNNAMED = "answer"
 
 
 def to_wire_format(given: Any) -> dict[str, Any] | None:
@@ -35,7 +39,53 @@ def to_wire_format(given: Any) -> dict[str, Any] | None:
         )
     if isinstance(given, Mapping) and "type" in given:
         given = {"properties": {}, **given}
-    return structured.to_response_format(given, strict=None)
+    return to_response_format(given, strict=None)
+
+
+def to_response_format(schema: Any, *, strict: bool | None) -> dict[str, Any]:
+    """Make the `response_format` that asks for an object of `schema`."""
+    made = to_json_schema(schema)
+    name = getattr(schema, "__name__", None) or made.get("title") or _UNNAMED
+    wire, is_strict = schemas.to_wire_schema(made, strict=strict, name=name)
+    described = {"name": tools.to_wire_name(name), "schema": wire, "strict": is_strict}
+    return {"type": "json_schema", "json_schema": described}
+
+
+def to_format(schema: Any, method: str, *, strict: bool | None) -> dict[str, Any]:
+    """Make the `response_format` of a method of structured output.
+
+    Raises:
+        ValueError: If there is no such method, or it cannot be strict.
+    """
+    if method == "json_schema":
+        return to_response_format(schema, strict=strict)
+    if method != "json_mode":
+        raise ValueError(
+            f"method must be json_schema, function_calling or json_mode, not {method!r}."
+        )
+    if strict is not None:
+        msg = "strict goes with a schema the server sees; 'json_mode' sends none."
+        raise ValueError(msg)
+    return {"type": "json_object"}
+
+
+def to_json_schema(schema: Any) -> dict[str, Any]:
+    """The JSON schema of a pydantic class of either major version, a TypedDict, a dict.
+
+    Raises:
+        ValueError: If no object can fit it.
+    """
+    made = kinds.to_json_schema(kinds.to_known(schema))
+    if not schemas.can_be_object(made):
+        name = getattr(schema, "__name__", None) or made.get("title", "the schema")
+        raise ValueError(f"{name} can be no object, but an answer is one: wrap it in a field.")
+    return made
+
+
+def to_function(schema: Any) -> dict[str, Any]:
+    """The name, the description and the parameters of a schema, as of a tool."""
+    function = convert_to_openai_function(kinds.to_known(schema))
+    return function | {"name": function["name"] or _UNNAMED}
 
 
 def _with_schema(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +96,7 @@ def _with_schema(given: Mapping[str, Any]) -> dict[str, Any]:
         msg = "a response_format of type 'json_schema' needs a schema."
         raise ValueError(msg)
     schema, strict = schemas.to_wire_schema(described["schema"], strict=described.get("strict"))
-    name = tools.to_wire_name(described.get("name") or "answer")
+    name = tools.to_wire_name(described.get("name") or _UNNAMED)
     wire = {"name": name, "schema": schema, "strict": strict}
     if described.get("description") is not None:
         wire["description"] = described["description"]

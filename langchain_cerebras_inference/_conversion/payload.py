@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from langchain_cerebras_inference import _catalogue, _wire
 from langchain_cerebras_inference._arguments import Arguments
@@ -49,8 +48,7 @@ _PLAIN_TEXT = {"type": "text"}
 """The format of an answer where none is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What one call sends, and how it is to be made."""
 
     payload: _wire.Payload

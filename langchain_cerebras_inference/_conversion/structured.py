@@ -15,61 +15,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic_core import from_json, to_json
 
-from langchain_cerebras_inference._conversion import arguments, kinds, schemas, tools, validity
+from langchain_cerebras_inference._conversion import arguments, formats, validity
 
-_UNNAMED = "answer"
 _FENCES = (("```json", "```"), ("```", "```"))
-
-
-def to_response_format(schema: Any, *, strict: bool | None) -> dict[str, Any]:
-    """Make the `response_format` that asks for an object of `schema`."""
-    made = to_json_schema(schema)
-    name = getattr(schema, "__name__", None) or made.get("title") or _UNNAMED
-    wire, is_strict = schemas.to_wire_schema(made, strict=strict, name=name)
-    described = {"name": tools.to_wire_name(name), "schema": wire, "strict": is_strict}
-    return {"type": "json_schema", "json_schema": described}
-
-
-def to_format(schema: Any, method: str, *, strict: bool | None) -> dict[str, Any]:
-    """Make the `response_format` of a method of structured output.
-
-    Raises:
-        ValueError: If there is no such method, or it cannot be strict.
-    """
-    if method == "json_schema":
-        return to_response_format(schema, strict=strict)
-    if method != "json_mode":
-        raise ValueError(
-            f"method must be json_schema, function_calling or json_mode, not {method!r}."
-        )
-    if strict is not None:
-        msg = "strict goes with a schema the server sees; 'json_mode' sends none."
-        raise ValueError(msg)
-    return {"type": "json_object"}
-
-
-def to_json_schema(schema: Any) -> dict[str, Any]:
-    """The JSON schema of a pydantic class of either major version, a TypedDict, a dict.
-
-    Raises:
-        ValueError: If no object can fit it.
-    """
-    made = kinds.to_json_schema(kinds.to_known(schema))
-    if not schemas.can_be_object(made):
-        name = getattr(schema, "__name__", None) or made.get("title", "the schema")
-        raise ValueError(f"{name} can be no object, but an answer is one: wrap it in a field.")
-    return made
-
-
-def to_function(schema: Any) -> dict[str, Any]:
-    """The name, the description and the parameters of a schema, as of a tool."""
-    function = convert_to_openai_function(kinds.to_known(schema))
-    return function | {"name": function["name"] or _UNNAMED}
 
 
 def to_pipeline(
@@ -82,7 +34,7 @@ def to_pipeline(
     """Follow a model with the parser of its answers, or with all there is to know."""
     parser = StructuredParser(
         target=schema if is_basemodel_subclass(schema) else None,
-        json_schema=None if schema is None else to_json_schema(schema),
+        json_schema=None if schema is None else formats.to_json_schema(schema),
         tool_name=tool_name,
     )
     if not include_raw:

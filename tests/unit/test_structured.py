@@ -17,14 +17,13 @@ from pydantic import BaseModel, Field, RootModel
 from typing_extensions import TypedDict
 
 from langchain_cerebras_inference._conversion.arguments import tail_for
-from langchain_cerebras_inference._conversion.structured import (
-    StructuredParser,
+from langchain_cerebras_inference._conversion.formats import (
     to_format,
     to_function,
     to_json_schema,
-    to_pipeline,
     to_response_format,
 )
+from langchain_cerebras_inference._conversion.structured import StructuredParser, to_pipeline
 
 
 class Tide(BaseModel):
