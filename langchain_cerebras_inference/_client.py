@@ -57,7 +57,7 @@ _HOME = "https://api.cerebras.ai/"
 _LEAST_COMPRESSED = 4096
 """Bytes: below it the time for compressing is not won back on the way."""
 
-_AT_ONCE = 64
+_AT_ONCE = 32
 """Events: what is behind them waits as bytes, which take a tenth of the memory."""
 
 _DEMO_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}

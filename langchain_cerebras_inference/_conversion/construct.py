@@ -18,7 +18,6 @@ from langchain_cerebras_inference._conversion.responses import PROVIDER
 _new: Any = object.__new__
 
 # Bound once: to look the slots up by name for each chunk takes half a microsecond.
-_set_dict: Any = BaseModel.__dict__["__dict__"].__set__
 _set_given: Any = BaseModel.__dict__["__pydantic_fields_set__"].__set__
 _set_extra: Any = BaseModel.__dict__["__pydantic_extra__"].__set__
 _set_private: Any = BaseModel.__dict__["__pydantic_private__"].__set__
@@ -42,9 +41,8 @@ def validated(text: str, kept: dict[str, Any]) -> ChatGenerationChunk:
 def bare(text: str, kept: dict[str, Any]) -> ChatGenerationChunk:
     """The same chunk, made of what pydantic would have put into it.
 
-    The message's fields go into the dict that it already has: all messages share its
-    keys, so that one takes a fifth less memory than with a dict made here. For the few
-    fields of what is around it, such a dict is the smaller one.
+    The fields go into the dict that the object already has: all chunks share its keys,
+    so that a chunk takes a fifth less memory than with a dict made here.
     """
     message = _new(AIMessageChunk)
     fields = message.__dict__
@@ -63,9 +61,11 @@ def bare(text: str, kept: dict[str, Any]) -> ChatGenerationChunk:
     _set_extra(message, {})
     _set_private(message, None)
     chunk = _new(ChatGenerationChunk)
-    fields = {"text": text, "generation_info": None, "type": "ChatGenerationChunk"}
+    fields = chunk.__dict__
+    fields["text"] = text
+    fields["generation_info"] = None
+    fields["type"] = "ChatGenerationChunk"
     fields["message"] = message
-    _set_dict(chunk, fields)
     _set_given(chunk, {"message", "text"})
     _set_extra(chunk, None)
     _set_private(chunk, None)
