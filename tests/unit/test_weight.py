@@ -170,12 +170,12 @@ def weigh(
 @pytest.mark.parametrize(
     ("delta", "together", "how", "calls", "instructions"),
     [
-        pytest.param(TEXT, 20, {}, 24.4, 347, id="text in a burst"),
-        pytest.param(TEXT, 1, {}, 51, 640, id="text that comes alone"),
-        pytest.param(TEXT, 20, {"coalesce": True}, 21, 227, id="text, coalesced"),
-        pytest.param(TEXT, 20, {"events": True}, 25.4, 285, id="text, as v3 events"),
-        pytest.param(REASONING, 20, {}, 24.4, 354, id="reasoning in a burst"),
-        pytest.param(FRAGMENT, 20, {}, 43.4, 539, id="fragments of a call in a burst"),
+        pytest.param(TEXT, 20, {}, 22.4, 323, id="text in a burst"),
+        pytest.param(TEXT, 1, {}, 48, 603, id="text that comes alone"),
+        pytest.param(TEXT, 20, {"coalesce": True}, 17.9, 190, id="text, coalesced"),
+        pytest.param(TEXT, 20, {"events": True}, 23.3, 261, id="text, as v3 events"),
+        pytest.param(REASONING, 20, {}, 22.5, 330, id="reasoning in a burst"),
+        pytest.param(FRAGMENT, 20, {}, 40.3, 502, id="fragments of a call in a burst"),
     ],
 )
 def test_a_chunk_is_no_heavier_than_it_was(
