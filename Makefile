@@ -15,7 +15,8 @@ INSTALL := pip install -qq --disable-pip-version-check --no-compile
 VENVS := .venv .venv-bench .venv-demo
 
 export PIP_USER := 0
-export PYTHONDONTWRITEBYTECODE := # what is imported is compiled once, not each time
+# Where this is set, every process would compile anew what was not compiled here.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-browser lint format live load bench lock clean
 
@@ -25,6 +26,7 @@ help: ## Show this list
 demo: .venv-demo/ready ## See it work, with no key: the answers come from an emulator
 	@.venv-demo/bin/python examples/demo.py
 
+# Three at a time, on two processors too: the tests wait as long as they compute.
 test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
 	.venv/bin/pytest -n 3 --disable-socket --allow-unix-socket tests/unit
 	.venv/bin/pytest -n 3 tests/integration
@@ -82,8 +84,8 @@ $(VENVS:%=%/locked): %/locked: poetry.lock | $(TOOLS)
 	@touch $@
 
 $(TOOLS):
-	@echo "Installing Poetry $(POETRY_VERSION) into .tools; this takes a while, once"
 	$(call make_venv,.tools)
+	@echo "Installing Poetry $(POETRY_VERSION) into .tools; this takes a while, once"
 	@.tools/bin/$(INSTALL) poetry==$(POETRY_VERSION) \
 		poetry-plugin-export==$(EXPORT_VERSION)
 	@touch $@

@@ -8,6 +8,7 @@ retired ones those of https://inference-docs.cerebras.ai/support/deprecation.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -24,7 +25,8 @@ Replay: TypeAlias = Literal["reasoning", "think"]
 """How earlier reasoning goes back: in its own field, or inside the content in tags."""
 
 
-class ModelInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
     """One model as Cerebras lists it.
 
     Attributes:
@@ -196,7 +198,8 @@ def _to_info(listed: dict[str, Any], public: dict[str, Any]) -> ModelInfo:
         return known
     facts = (public.get(name) for name in ("limits", "pricing", "capabilities"))
     limits, prices, abilities = (each if isinstance(each, dict) else {} for each in facts)
-    return known._replace(
+    return replace(
+        known,
         owner=public.get("owned_by") or known.owner,
         context_tokens=limits.get("max_context_length") or known.context_tokens,
         output_tokens=limits.get("max_completion_tokens") or known.output_tokens,

@@ -58,7 +58,7 @@ _LEAST_COMPRESSED = 4096
 """Bytes: below it the time for compressing is not won back on the way."""
 
 _AT_ONCE = 32
-"""Events: what is behind them waits as bytes, which take a tenth of the memory."""
+"""Events handed on together; what is behind them waits as bytes, a tenth as large."""
 
 _DEMO_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}
 """What the playground's demo keys are used with."""
@@ -125,7 +125,7 @@ class CerebrasClient:
         return await self._with_retries(call, self._whole)
 
     async def stream(self, call: Call) -> AsyncGenerator[list[Reply], None]:
-        """Make a call; yield its events, together those that came together.
+        """Make a call; yield its events, of those that came together several at a time.
 
         The end of a whole stream is an empty list, when its connection is free again.
 

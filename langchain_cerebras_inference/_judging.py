@@ -6,7 +6,6 @@ cut it, however cleanly; whatever happens after it does no harm.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json
@@ -37,6 +36,9 @@ _AFTER_FINISH = 1.0
 
 _CUT = "The stream ended before its finish, so the answer is not whole; try again."
 _DONE = b"[DONE]"
+
+_SAYING = ("finish_reason", "logprobs", "reasoning_logprobs")
+"""What of a choice says something beside its delta."""
 
 _SHORTEST_SECRET = 8
 """A shorter one is in half of what a server says, and hidden there it would tell more."""
@@ -138,10 +140,10 @@ class Events:
     Args:
         answer: The answer whose body is the stream.
         judge: Who judges what is in it.
-        most: How many are decoded at once; by default, all that have come.
+        most: How many are decoded and returned at once, at most.
     """
 
-    def __init__(self, answer: Answer, judge: Judge, most: int = sys.maxsize) -> None:
+    def __init__(self, answer: Answer, judge: Judge, most: int) -> None:
         self.answer = answer
         self._judge = judge
         self._most = most
@@ -247,7 +249,7 @@ def says_something(event: Reply) -> bool:
         return "usage" in event
     choice = event["choices"][0]
     delta = choice.get("delta")
-    if choice.get("finish_reason") or not isinstance(delta, dict):
+    if not isinstance(delta, dict) or any(map(choice.get, _SAYING)):
         return True
     return any(value for name, value in delta.items() if name != "role")
 

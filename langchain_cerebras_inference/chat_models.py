@@ -543,7 +543,8 @@ class ChatCerebrasInference(BaseChatModel):
         Raises:
             ValueError: If the method is unknown or does not go with the rest.
         """
-        from langchain_cerebras_inference._conversion import structured  # a class to build
+        # To import it builds a pydantic class, which most programs never need.
+        from langchain_cerebras_inference._conversion import structured
 
         if schema is None and method != "json_mode":
             msg = f"method {method!r} needs a schema; 'json_mode' does without."

@@ -73,6 +73,8 @@ def clean_memory() -> None:
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
     """Where programs come from, for tests that need many of them."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
     with closing(Nursery()) as running:
         yield running
 

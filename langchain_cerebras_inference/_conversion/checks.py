@@ -12,9 +12,13 @@ _WRONG = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Reading:
-    """Raises the one error for an answer that has values of other types than the wire."""
+    """Raises the one error for an answer that has values of other types than the wire's.
 
-    def __enter__(self) -> None: ...
+    A class, because each batch of events enters it, and a generator would cost more.
+    """
+
+    def __enter__(self) -> None:
+        pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, _WRONG):

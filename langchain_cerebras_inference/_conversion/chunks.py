@@ -28,7 +28,7 @@ class ChunkReader(deltas.DeltaReader):
         """Make the chunks of some events, in their order; no events are the end.
 
         Raises:
-            CerebrasProtocolError: If an event has values of other types than the wire.
+            CerebrasProtocolError: If an event has values of other types than the wire's.
         """
         chunks = [to_chunk(*piece) for piece in self.read(events)]
         return chunks if events else [*chunks, self._last_chunk()]

@@ -56,10 +56,10 @@ class DeltaReader:
         self._has_reasoned = False
 
     def read(self, events: list[_wire.Reply]) -> list[Piece]:
-        """Read events that came together; no events are the end.
+        """Read the next events, which are there together; no events are the end.
 
         Raises:
-            CerebrasProtocolError: If one has values of other types than the wire.
+            CerebrasProtocolError: If one has values of other types than the wire's.
         """
         pieces: list[Piece] = []
         with checks.Reading():

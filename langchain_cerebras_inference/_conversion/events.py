@@ -34,12 +34,12 @@ class EventReader(chunks.ChunkReader):
         """Make the protocol events of some events; no events are the end.
 
         Args:
-            events: What came together.
+            events: The next ones, which are there together.
             with_chunks: Whether the chunk that says the same, which callbacks want to
                 hear, comes before the protocol events of each piece.
 
         Raises:
-            CerebrasProtocolError: If an event has values of other types than the wire.
+            CerebrasProtocolError: If an event has values of other types than the wire's.
         """
         made: list[Any] = []
         if not self._is_started:

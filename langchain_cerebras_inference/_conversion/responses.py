@@ -66,7 +66,7 @@ def to_result(
         headers: The answer's headers, if they are wanted in the metadata.
 
     Raises:
-        CerebrasProtocolError: If the reply has values of other types than the wire.
+        CerebrasProtocolError: If the reply has values of other types than the wire's.
     """
     with checks.Reading():
         cost = usage.to_usage(reply.get("usage"))

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Patterns that `re` compiles when they are first used, and keeps.
+#
 # What byte-pair vocabularies tend to keep whole: words and letters of other scripts,
 # numbers and marks, space, and any other character alone.
 _PIECE = (

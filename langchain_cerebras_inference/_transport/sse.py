@@ -102,10 +102,12 @@ class SSEDecoder:
 
 
 def _data_of(frames: bytes) -> list[bytes]:
-    """The data of frames that are whole; where each is one line of data, at one go."""
-    found = frames.removeprefix(b"data: ").split(b"\n\ndata: ")
-    if frames.startswith(b"data: ") and frames.count(b"\n") == 2 * len(found) - 2:
-        return found
+    """The data of frames that are whole."""
+    if frames.startswith(b"data: "):
+        found = frames[6:].split(b"\n\ndata: ")
+        has_one_line_each = frames.count(b"\n") == 2 * (len(found) - 1)
+        if has_one_line_each:
+            return found
     each = map(_slow_data_of, frames.split(b"\n\n"))
     return [data for data in each if data is not None]
 

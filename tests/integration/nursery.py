@@ -1,6 +1,6 @@
 """Programs that share their beginning, as importing langchain-core takes a second and more.
 
-One program imports what all of them need, and forks into each: that one has an environment,
+One program imports what all of them need, and forks into each: each has an environment,
 an output and an end of its own, and every warning is an error there.
 """
 
@@ -10,39 +10,22 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from langchain_cerebras_inference.emulator import Emulator
-from tests.integration.scripts import COMMAND, environment_of
+from tests.integration.scripts import COMMAND, PLAIN, environment_of
 
 ROOT = Path(__file__).parents[2]
 
 # What is executed runs in `__main__`, as that of any other program.
-BEGINNING = """
-import aiohttp, cloudpickle, gc, logging
-from langchain_cerebras_inference import ChatCerebrasInference
-from tests.integration.nursery import born
-
-# How long a callback takes says more about the machine than about the code.
-logging.getLogger("asyncio").addFilter(lambda each: "Executing" not in each.msg)
-gc.freeze()  # else each looks at all that was imported once more as it ends
-exec(born({line}))
-"""
+BEGINNING = "from tests.integration import nursery\nexec(nursery.born({line}))"
 
 
 class Nursery:
-    """What programs are forked from; one runs at a time."""
+    """What programs are forked from, one at a time."""
 
     def __init__(self) -> None:
-        self._line, its = socket.socketpair()
-        with its:
-            command = [*COMMAND, BEGINNING.format(line=its.fileno())]
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, pass_fds=[its.fileno()], start_new_session=True
-            )
+        self._process: subprocess.Popen[bytes] | None = None
 
     def output_of(self, script: str, server: Emulator) -> str:
         """What `script` prints; it must end well, and say nothing else."""
@@ -51,18 +34,39 @@ class Nursery:
             "environment": environment_of(server),
             "directory": str(Path.cwd()),
         }
-        with self._run(json.dumps(program)) as (output, errors):
-            said = output.read()
-            status = int.from_bytes(self._line.recv(1), "big")
-            errors.seek(0)
-            complaints = errors.read()
+        if self._process is None:
+            self._start()
+        try:
+            said, complaints, status = self._run(json.dumps(program))
+        except BaseException:
+            self.close()  # what hangs there would keep all others waiting
+            raise
         assert complaints == "", complaints
-        assert status == 0
+        assert status == 0, said
         return said
 
-    @contextmanager
-    def _run(self, program: str) -> Iterator[tuple[IO[str], IO[str]]]:
-        """Start `program`; what it prints ends with the last process that it started."""
+    def close(self) -> None:
+        """End all that was started."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+        self._line.close()
+
+    def _start(self) -> None:
+        self._line, its = socket.socketpair()
+        with its:
+            self._process = subprocess.Popen(
+                [*COMMAND, BEGINNING.format(line=its.fileno())],
+                cwd=ROOT,
+                env=os.environ | PLAIN,
+                pass_fds=[its.fileno()],
+                start_new_session=True,
+            )
+
+    def _run(self, program: str) -> tuple[str, str, int]:
         reading, writing = os.pipe()
         with (
             os.fdopen(reading, encoding="utf-8") as output,
@@ -71,22 +75,27 @@ class Nursery:
         ):
             file.write(program)
             file.seek(0)
-            files = [file.fileno(), writing, errors.fileno()]
-            socket.send_fds(self._line, [b"?"], files)
-            os.close(writing)
-            yield output, errors
+            with os.fdopen(writing, "wb"):
+                files = [file.fileno(), writing, errors.fileno()]
+                socket.send_fds(self._line, [b"?"], files)
+                self._answer()  # until then a file that is closed here may be lost
+            said = output.read()  # until the last process that holds it has ended
+            status = self._answer()
+            errors.seek(0)
+            return said, errors.read(), status
 
-    def close(self) -> None:
-        """End all that was started, also what hangs."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._line.close()
+    def _answer(self) -> int:
+        """The next byte on the line; there is none if the nursery has died."""
+        [answer] = self._line.recv(1)
+        return answer
 
 
 def born(number: int) -> str:
     """Fork at each call on the line; return, in the child, what it is to do."""
+    import_all()
     line = socket.socket(fileno=number)
     while files := socket.recv_fds(line, 1, 3)[1]:
+        line.send(b"\0")
         child = os.fork()
         if not child:
             line.close()
@@ -96,6 +105,21 @@ def born(number: int) -> str:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         line.send(bytes([status % 256]))
     return ""
+
+
+def import_all() -> None:
+    """Do what each program would have to do again."""
+    import gc
+    import logging
+
+    import aiohttp  # noqa: F401
+    import cloudpickle  # noqa: F401
+
+    from langchain_cerebras_inference import chat_models  # noqa: F401
+
+    # How long a callback takes says more about the machine than about the code.
+    logging.getLogger("asyncio").addFilter(lambda each: "Executing" not in each.msg)
+    gc.freeze()  # else each looks at all that was imported once more as it ends
 
 
 def prepare(program: int, output: int, errors: int) -> str:

@@ -11,16 +11,17 @@ from langchain_cerebras_inference.emulator import Emulator
 
 COMMAND = (sys.executable, "-X", "dev", "-W", "error", "-c")
 PATIENCE = 30
+PLAIN = {
+    "PYTHONMALLOC": "pymalloc",  # the one for debugging makes imports slow
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+}
 
 
 def environment_of(server: Emulator) -> dict[str, str]:
     """The environment of a program that talks to `server`."""
-    return os.environ | {
-        "CEREBRAS_API_BASE": server.base_url,
-        "CEREBRAS_API_KEY": server.api_key,
-        "PYTHONMALLOC": "pymalloc",  # the one for debugging makes imports slow
-        "PYTHONUNBUFFERED": "1",
-    }
+    signed_in = {"CEREBRAS_API_BASE": server.base_url, "CEREBRAS_API_KEY": server.api_key}
+    return os.environ | PLAIN | signed_in
 
 
 @contextmanager

@@ -151,7 +151,9 @@ def many_files() -> Iterator[None]:
     """A connection is two files here, its server's too, and 1024 are the usual limit."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(3 * MANY, hard)), hard))
+    if resource.RLIM_INFINITY != hard < 3 * MANY:
+        pytest.skip("this system allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3 * MANY), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -31,6 +31,7 @@ from langchain_cerebras_inference.emulator import (
     Stall,
     ToolCall,
 )
+from tests.integration import raw
 from tests.integration.styles import STREAMED, Model, collected, summed
 
 WORDS = Reply(content="one two three four five six seven eight nine ten eleven twelve")
@@ -322,6 +323,29 @@ def test_an_event_that_is_none_is_an_error_after_what_came(
     assert text == BEGINNING
     assert type(error) is CerebrasProtocolError
     assert len(str(error)) < 1000
+
+
+BURST = raw.STREAM + b"".join(
+    [*[raw.event("word ")] * 100, raw.event(finish_reason="stop"), raw.END]
+)
+
+
+def say_all_at_once(line: raw.Line) -> None:
+    while line.asked():
+        line.say(BURST)
+
+
+@pytest.mark.parametrize(("coalesce", "chunks"), [(True, 1), (False, 100)])
+async def test_all_that_came_together_is_one_chunk_where_that_is_asked_for(
+    coalesce: bool, chunks: int
+) -> None:
+    with raw.serving(say_all_at_once) as url:
+        model = ChatCerebrasInference(base_url=url, api_key="k", coalesce=coalesce)
+        texts = [chunk.text async for chunk in model.astream("Hello!") if chunk.text]
+        await model.aclose()
+
+    assert "".join(texts) == "word " * 100
+    assert len(texts) == chunks
 
 
 @ways

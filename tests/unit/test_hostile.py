@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -76,7 +77,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def batches_of(answer: Answer) -> list[list[Any]]:
-    events = Events(answer, judge())
+    events = Events(answer, judge(), sys.maxsize)
     batches = []
     while batch := await events.read():
         batches.append(batch)

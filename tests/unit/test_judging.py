@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from langchain_cerebras_inference import CerebrasError, CerebrasRateLimitError
-from langchain_cerebras_inference._judging import Events, Judge
+from langchain_cerebras_inference._judging import Events, Judge, says_something
 from langchain_cerebras_inference._refusals import Request
 from langchain_cerebras_inference._transport.answer import Answer
 
@@ -18,9 +18,9 @@ class Body:
     """An answer whose body has all come."""
 
     status = 200
-    headers: dict[str, str] = {}  # noqa: RUF012
 
     def __init__(self, *events: Any) -> None:
+        self.headers: dict[str, str] = {}
         framed = b"".join(b"data: %b\n\n" % json.dumps(each).encode() for each in events)
         self._parts = iter([framed, b""])
 
@@ -76,3 +76,22 @@ async def test_what_follows_the_finish_is_read_too(most: int) -> None:
     _, words, error = await read(body, most)
 
     assert (words, error) == ("012345", None)
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        ({"choices": [{"delta": {"role": "assistant"}}]}, False),
+        ({"choices": [{"delta": {"role": "assistant", "content": ""}}]}, False),
+        ({"choices": [{"delta": {"content": "Hello"}}]}, True),
+        ({"choices": [{"delta": {"content": ""}, "logprobs": {"content": [{}]}}]}, True),
+        ({"choices": [{"delta": {}, "reasoning_logprobs": {"content": [{}]}}]}, True),
+        ({"choices": [{"delta": {}, "finish_reason": "stop"}]}, True),
+        ({"choices": []}, False),
+        ({"choices": [], "usage": {}}, True),
+    ],
+)
+def test_an_event_says_something_if_a_word_of_it_would_be_missed(
+    event: Any, says: bool
+) -> None:
+    assert says_something(event) is says
