@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import sys
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -58,7 +57,8 @@ _LEAST_COMPRESSED = 4096
 """Bytes: below it the time for compressing is not won back on the way."""
 
 _AT_ONCE = 32
-"""Events handed on together; what is behind them waits as bytes, a tenth as large."""
+"""Events handed on together. More of them no longer fit into a processor's cache, where
+joined ones cost half as much; what is behind them waits as bytes, a tenth as large."""
 
 _DEMO_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}
 """What the playground's demo keys are used with."""
@@ -202,7 +202,7 @@ class CerebrasClient:
             if not kind.lower().startswith("text/event-stream"):
                 body = await judge.json(answer)
                 raise judge.unexpected(answer, body)
-            events = Events(answer, judge, sys.maxsize if call.coalesce else _AT_ONCE)
+            events = Events(answer, judge, _AT_ONCE)
             while batch := await events.read():
                 if any(map(says_something, batch)):
                     break

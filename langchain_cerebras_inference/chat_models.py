@@ -199,8 +199,8 @@ class ChatCerebrasInference(BaseChatModel):
     """Accepted for compatibility: usage always arrives."""
 
     coalesce: bool = False
-    """Join the deltas of one kind that have already arrived: a slow reader gets fewer,
-    larger chunks, and never waits for more."""
+    """Join the deltas of one kind that have already arrived, some dozens at a time: a slow
+    reader gets fewer, larger chunks, and never waits for more."""
 
     compression: Literal["auto"] | bool = "auto"
     """Whether requests are compressed: `"auto"` does it to Cerebras' own host, from 4 KiB."""

@@ -335,8 +335,8 @@ def say_all_at_once(line: raw.Line) -> None:
         line.say(BURST)
 
 
-@pytest.mark.parametrize(("coalesce", "chunks"), [(True, 1), (False, 100)])
-async def test_all_that_came_together_is_one_chunk_where_that_is_asked_for(
+@pytest.mark.parametrize(("coalesce", "chunks"), [(True, 4), (False, 100)])
+async def test_what_came_together_is_joined_by_the_dozen_where_that_is_asked_for(
     coalesce: bool, chunks: int
 ) -> None:
     with raw.serving(say_all_at_once) as url:
