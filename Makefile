@@ -10,8 +10,9 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 	&& echo $$python && break; done)
 TOOLS := .tools/poetry-$(POETRY_VERSION)-$(EXPORT_VERSION)
 POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
-# What is never imported need not be compiled: that saves a third of the time.
-INSTALL := pip install -qq --disable-pip-version-check --no-compile
+# The pip beside Poetry serves all. What is never imported need not be compiled.
+PIP := .tools/bin/pip --disable-pip-version-check
+INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo
 
 export PIP_USER := 0
@@ -26,10 +27,10 @@ help: ## Show this list
 demo: .venv-demo/ready ## See it work, with no key: the answers come from an emulator
 	@.venv-demo/bin/python examples/demo.py
 
-# Three at a time, on two processors too: the tests wait as long as they compute.
+# Four at a time on two processors: what talks to a server waits half of the time.
 test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
-	.venv/bin/pytest -n 3 --disable-socket --allow-unix-socket tests/unit
-	.venv/bin/pytest -n 3 tests/integration
+	.venv/bin/pytest -n 2 --disable-socket --allow-unix-socket tests/unit
+	.venv/bin/pytest -n 4 --dist worksteal tests/integration
 
 test-browser: .venv/ready ## Read what real browsers hold, those that are installed
 	.venv/bin/pytest -m browser tests/integration
@@ -71,7 +72,7 @@ clean: ## Remove everything that was generated
 .venv-demo/locked: GROUPS := main,build,demo
 
 $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
-	@$*/bin/$(INSTALL) --no-build-isolation --no-deps --editable .
+	@$(PIP) --python $* $(INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 
 .venv/linters: .venv/ready
@@ -79,27 +80,22 @@ $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
 	@touch $@
 
 $(VENVS:%=%/locked): %/locked: poetry.lock | $(TOOLS)
-	$(call make_venv,$*)
+	@$(PYTHON) -m venv --clear --without-pip $*
 	$(call install_groups,$*)
 	@touch $@
 
+# Debian's Python may lack ensurepip; then its pip puts a pip into the venv.
 $(TOOLS):
-	$(call make_venv,.tools)
+	@test "$(PYTHON)" || { echo "No Python found; 3.11 or newer is needed." >&2; exit 1; }
 	@echo "Installing Poetry $(POETRY_VERSION) into .tools; this takes a while, once"
-	@.tools/bin/$(INSTALL) poetry==$(POETRY_VERSION) \
-		poetry-plugin-export==$(EXPORT_VERSION)
+	@$(PYTHON) -m venv --clear .tools >/dev/null || { \
+		$(PYTHON) -m venv --clear --without-pip .tools && \
+		$(PYTHON) -m pip --python .tools install -qq pip; }
+	@$(PIP) $(INSTALL) poetry==$(POETRY_VERSION) poetry-plugin-export==$(EXPORT_VERSION)
 	@touch $@
 
 define install_groups
 @echo "Installing $(GROUPS) from poetry.lock into $(1); this takes a while, once"
 @$(POETRY) export --quiet --only $(GROUPS) --output $(1)/requirements.txt
-@$(1)/bin/$(INSTALL) --require-hashes --no-deps --requirement $(1)/requirements.txt
-endef
-
-# Debian's Python may lack ensurepip; then its pip puts a pip into the venv.
-define make_venv
-@test "$(PYTHON)" || { echo "No Python found; 3.11 or newer is needed." >&2; exit 1; }
-@$(PYTHON) -m venv --clear $(1) >/dev/null || { \
-	$(PYTHON) -m venv --clear --without-pip $(1) && \
-	$(PYTHON) -m pip --python $(1) install -qq pip; }
+@$(PIP) --python $(1) $(INSTALL) --require-hashes --no-deps --requirement $(1)/requirements.txt
 endef
