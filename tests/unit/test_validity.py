@@ -108,6 +108,7 @@ def test_what_does_not_fit_is_named(schema: Any, value: Any, fault: str) -> None
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
+        (one(type="string", nullable=True), {"x": None}),
         (TREE, {"leaf": 1, "next": {"leaf": 2.0}}),
         (TREE, {"leaf": 1, "next": None}),
         (one(const=1), {"x": 1.0}),
