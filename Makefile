@@ -58,7 +58,7 @@ bench: .venv-bench/ready ## Measure against others, side by side; half an hour
 	.venv-bench/bin/python -m benchmarks
 
 lock: $(TOOLS) ## Resolve the dependencies anew
-	$(POETRY) lock
+	$(POETRY) lock --regenerate
 
 clean: ## Remove everything that was generated
 	rm -rf $(VENVS) .tools .coverage .coverage.* dist htmlcov
