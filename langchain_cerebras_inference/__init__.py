@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_cerebras_inference._catalogue import ModelInfo
-    from langchain_cerebras_inference._credentials.keys import Credential
-    from langchain_cerebras_inference._registry import enable_init_chat_model
+    from langchain_cerebras_inference._auth.api_key import Credential
+    from langchain_cerebras_inference._init_chat_model import enable_init_chat_model
+    from langchain_cerebras_inference._model_catalog import ModelInfo
     from langchain_cerebras_inference.chat_models import ChatCerebrasInference
     from langchain_cerebras_inference.errors import (
         CerebrasAuthenticationError,
@@ -55,9 +55,9 @@ __all__ = [
 
 _HOMES = {
     "ChatCerebrasInference": "chat_models",
-    "Credential": "_credentials.keys",
-    "ModelInfo": "_catalogue",
-    "enable_init_chat_model": "_registry",
+    "Credential": "_auth.api_key",
+    "ModelInfo": "_model_catalog",
+    "enable_init_chat_model": "_init_chat_model",
 }
 
 

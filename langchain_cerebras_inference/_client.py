@@ -25,11 +25,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from langchain_cerebras_inference import _refusals
-from langchain_cerebras_inference._credentials.exchange import Exchange
-from langchain_cerebras_inference._credentials.keys import Keys
-from langchain_cerebras_inference._judging import Events, Judge, says_something
-from langchain_cerebras_inference._transport import encoding, http, pacing, portal, sessions
+from langchain_cerebras_inference import _error_mapping
+from langchain_cerebras_inference._auth.api_key import Keys
+from langchain_cerebras_inference._auth.key_exchange import Exchange
+from langchain_cerebras_inference._http import (
+    compression,
+    connection_pool,
+    portal,
+    rate_limits,
+    request,
+)
+from langchain_cerebras_inference._response_parser import Events, Judge, says_something
 from langchain_cerebras_inference._version import user_agent
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
@@ -40,10 +46,10 @@ from langchain_cerebras_inference.errors import (
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from langchain_cerebras_inference._credentials.keys import Credential
-    from langchain_cerebras_inference._credentials.session import Bearer
-    from langchain_cerebras_inference._transport.answer import Answer
-    from langchain_cerebras_inference._wire import Payload, Reply
+    from langchain_cerebras_inference._auth.api_key import Credential
+    from langchain_cerebras_inference._auth.browser_session import Bearer
+    from langchain_cerebras_inference._http.response import Answer
+    from langchain_cerebras_inference._types import Payload, Reply
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
@@ -114,7 +120,7 @@ class CerebrasClient:
         self._given = {
             name: value.get_secret_value() for name, value in (headers or {}).items()
         }
-        self._route = http.Route(
+        self._route = request.Route(
             proxy.get_secret_value() if proxy else None, verify, connect_timeout
         )
         to_session = dataclasses.replace(self._route, setting="session_url")
@@ -185,7 +191,7 @@ class CerebrasClient:
 
     async def let_go(self) -> None:
         """Let go of the running loop's connections."""
-        await sessions.let_go()
+        await connection_pool.let_go()
 
     # --- one attempt -------------------------------------------------------------------
 
@@ -229,8 +235,8 @@ class CerebrasClient:
         call.is_compressed = body is not None and self._compresses(call, body)
         if body and call.is_compressed:
             headers["Content-Encoding"] = "gzip"
-            body = await encoding.gzipped(body)
-        answer = await http.send(
+            body = await compression.gzipped(body)
+        answer = await request.send(
             method,
             url,
             headers=headers,
@@ -258,7 +264,7 @@ class CerebrasClient:
         return {**kept, **self._given}
 
     def _compresses(self, call: Call, body: bytes) -> bool:
-        if call.needs_plain_body or encoding.is_refused_by(self._base_url):
+        if call.needs_plain_body or compression.is_refused_by(self._base_url):
             return False
         if self._compression == "auto":
             return len(body) >= _LEAST_COMPRESSED and self._base_url.startswith(_HOME)
@@ -267,7 +273,7 @@ class CerebrasClient:
     def _judge(self, call: Call) -> Judge:
         """Who judges what comes, knowing what was asked and what is secret."""
         keys = [call.bearer.key] if call.bearer else []
-        request = _refusals.Request(
+        request = _error_mapping.Request(
             call.payload["model"],
             with_demo_key=call.bearer is not None and call.bearer.is_demo,
             reserves=lambda: _reserved_tokens(call.payload),
@@ -325,7 +331,7 @@ class CerebrasClient:
         if isinstance(error, CerebrasError) and error.retry_after is not None:
             return error.retry_after
         code = error.code if isinstance(error, CerebrasError) else None
-        return min(pacing.backoff(attempt, code), self._max_retry_wait)
+        return min(rate_limits.backoff(attempt, code), self._max_retry_wait)
 
     async def _with_repairs(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
         while True:
@@ -339,12 +345,12 @@ class CerebrasClient:
                 logger.debug("%s was mended, and the call sent again", repair)
             else:
                 if call.needs_plain_body:  # else the encoding was not what was wrong
-                    encoding.remember_refusal(self._base_url)
+                    compression.remember_refusal(self._base_url)
                 return result
 
     def _repair(self, call: Call, error: CerebrasError) -> str | None:
         """Mend what is known to be wrong with a call; its name, or `None`."""
-        if isinstance(error, http.DeadConnectionError):
+        if isinstance(error, request.DeadConnectionError):
             call.needs_fresh_connection = True
             return "a dead connection"
         if isinstance(error, CerebrasAuthenticationError) and call.bearer:

@@ -33,30 +33,30 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from langchain_cerebras_inference import _arguments, _catalogue, _urls
+from langchain_cerebras_inference import _model_catalog, _settings, _urls
+from langchain_cerebras_inference._auth import cookie_input as _cookies
 from langchain_cerebras_inference._conversion import (
-    blocks,  # noqa: F401 # registers how messages become content blocks
-    formats,
-    payload,
-    responses,
-    tokens,
+    completion,
+    content_blocks,  # noqa: F401 # registers how messages become content blocks
+    request_body,
+    response_format,
+    token_estimate,
 )
 from langchain_cerebras_inference._conversion import messages as _messages
 from langchain_cerebras_inference._conversion import tools as _tools
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
 from langchain_cerebras_inference._conversion.deltas import DeltaReader
-from langchain_cerebras_inference._conversion.events import EventReader
-from langchain_cerebras_inference._credentials import cookies as _cookies
+from langchain_cerebras_inference._conversion.stream_events import EventReader
 from langchain_cerebras_inference._version import version
 from langchain_cerebras_inference.errors import CerebrasError
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
 
-    from langchain_cerebras_inference._catalogue import ModelInfo
+    from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._client import Call, CerebrasClient
-    from langchain_cerebras_inference._credentials.keys import Credential
-    from langchain_cerebras_inference._wire import Reply
+    from langchain_cerebras_inference._model_catalog import ModelInfo
+    from langchain_cerebras_inference._types import Reply
 
 R = TypeVar("R", bound=DeltaReader)
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class ChatCerebrasInference(BaseChatModel):
     call alone, as an argument of `invoke` and its kin or of `bind`.
     """
 
-    model_name: str = Field(_catalogue.DEFAULT_MODEL, alias="model")
+    model_name: str = Field(_model_catalog.DEFAULT_MODEL, alias="model")
     """The model's id."""
 
     cerebras_api_key: SecretStr | Callable[[], Any] | None = Field(None, alias="api_key")
@@ -217,7 +217,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     if TYPE_CHECKING:
 
-        def __init__(self, **fields: Unpack[_arguments.Arguments]) -> None:
+        def __init__(self, **fields: Unpack[_settings.Arguments]) -> None:
             """Each field by its name or its alias."""
 
     # --- construction ------------------------------------------------------------------
@@ -228,15 +228,15 @@ class ChatCerebrasInference(BaseChatModel):
         """Take each field by either of its names; `None` is its default."""
         if not isinstance(given, Mapping):
             return given
-        fields = _arguments.to_fields(given, cls.model_fields, _aliases_of(cls))
-        if _catalogue.follows_model(fields.get("profile")):
+        fields = _settings.to_fields(given, cls.model_fields, _aliases_of(cls))
+        if _model_catalog.follows_model(fields.get("profile")):
             fields.pop("profile", None)  # who rebuilds a model may name another
         return fields
 
     @field_validator("model_name")
     @classmethod
     def _resolve_model(cls, value: str) -> str:
-        return _catalogue.resolve(value)
+        return _model_catalog.resolve(value)
 
     @field_validator("logit_bias", mode="before")
     @classmethod
@@ -397,7 +397,7 @@ class ChatCerebrasInference(BaseChatModel):
             "max_retries": self.max_retries,
             "coalesce": self.coalesce,
         }
-        request = payload.to_request(
+        request = request_body.to_request(
             settings, messages, {"stop": stop, **arguments}, stream=stream
         )
         call = Call(
@@ -432,7 +432,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     def _to_result(self, call: Call, reply: Reply, names: _tools.Names) -> ChatResult:
         headers = call.headers if self.include_response_headers else None
-        return responses.to_result(reply, names, headers)
+        return completion.to_result(reply, names, headers)
 
     def _reader(self, kind: type[R], call: Call, names: _tools.Names) -> R:
         headers = call.headers if self.include_response_headers else None
@@ -454,18 +454,18 @@ class ChatCerebrasInference(BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """The cache's key: all that decides the answer, and no secret."""
-        decides = payload.decisive(self._settings(), {"stop": stop, **kwargs})
+        decides = request_body.decisive(self._settings(), {"stop": stop, **kwargs})
         where = [*self.lc_id(), self.cerebras_api_base, self.output_version]
         return json.dumps([where, decides], sort_keys=True, default=repr)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         """What traces show of a call; its own arguments come before the fields."""
-        arguments = {payload.ALIASES.get(name, name): kwargs[name] for name in kwargs}
+        arguments = {request_body.ALIASES.get(name, name): kwargs[name] for name in kwargs}
         settings = self._settings() | {k: v for k, v in arguments.items() if v is not None}
         stops = stop or settings["stop"] or []
         params = LangSmithParams(
-            ls_provider=responses.PROVIDER,
-            ls_model_name=_catalogue.resolve(settings["model"]),
+            ls_provider=completion.PROVIDER,
+            ls_model_name=_model_catalog.resolve(settings["model"]),
             ls_model_type="chat",
         )
         if settings["temperature"] is not None:
@@ -477,7 +477,7 @@ class ChatCerebrasInference(BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return _catalogue.profile(self.model_name)
+        return _model_catalog.profile(self.model_name)
 
     # --- tools and structured output -----------------------------------------------------
 
@@ -506,7 +506,7 @@ class ChatCerebrasInference(BaseChatModel):
                 a response format.
         """
         bound = _tools.to_openai_tools(tools, strict=strict)
-        payload.refuse_both(bound, response_format)
+        request_body.refuse_both(bound, response_format)
         arguments = {
             "tools": bound or None,
             "tool_choice": _tools.to_openai_choice(tool_choice, bound),
@@ -544,12 +544,12 @@ class ChatCerebrasInference(BaseChatModel):
             ValueError: If the method is unknown or does not go with the rest.
         """
         # To import it builds a pydantic class, which most programs never need.
-        from langchain_cerebras_inference._conversion import structured
+        from langchain_cerebras_inference._conversion import structured_output
 
         if schema is None and method != "json_mode":
             msg = f"method {method!r} needs a schema; 'json_mode' does without."
             raise ValueError(msg)
-        function = formats.to_function(schema or {"title": "json", "type": "object"})
+        function = response_format.to_function(schema or {"title": "json", "type": "object"})
         tool = {"type": "function", "function": function}
         given = {
             "ls_structured_output_format": {
@@ -565,9 +565,11 @@ class ChatCerebrasInference(BaseChatModel):
             choice = {"type": "function", "function": {"name": name}}
             llm = self.bind_tools([tool], tool_choice=choice, strict=strict, **given)
         else:
-            wanted = formats.to_format(schema, method, strict=strict)
+            wanted = response_format.to_format(schema, method, strict=strict)
             llm = super().bind(response_format=wanted, **given)
-        return structured.to_pipeline(llm, schema, tool_name=name, include_raw=include_raw)
+        return structured_output.to_pipeline(
+            llm, schema, tool_name=name, include_raw=include_raw
+        )
 
     # --- tokens --------------------------------------------------------------------------
 
@@ -575,7 +577,7 @@ class ChatCerebrasInference(BaseChatModel):
         """Estimate the tokens of a text, without a tokenizer and without the network."""
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
-        return tokens.estimate_tokens(text)
+        return token_estimate.estimate_tokens(text)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
@@ -588,7 +590,7 @@ class ChatCerebrasInference(BaseChatModel):
             ordered=False,
         )
         bound = _tools.to_openai_tools(tools) if tools else None
-        return tokens.estimate_message_tokens(wire, bound, model=self.model_name)
+        return token_estimate.estimate_message_tokens(wire, bound, model=self.model_name)
 
     def get_token_ids(self, text: str) -> list[int]:
         """Ask `custom_get_token_ids`: Cerebras publishes no tokenizer.
@@ -611,7 +613,7 @@ class ChatCerebrasInference(BaseChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The fields whose values are replaced by the names of their variables."""
-        return {**_arguments.CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
+        return {**_settings.CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
@@ -630,7 +632,7 @@ class ChatCerebrasInference(BaseChatModel):
             value = getattr(checked, name)
         super().__setattr__(name, value)
         self.__dict__.pop("_serialized", None)
-        if name == "model_name" and _catalogue.follows_model(self.profile):
+        if name == "model_name" and _model_catalog.follows_model(self.profile):
             self.profile = self._resolve_model_profile()
 
     # --- beside the calls --------------------------------------------------------------------
@@ -650,7 +652,7 @@ class ChatCerebrasInference(BaseChatModel):
             catalogue = await client.get(f"{public}/models", signed=False)
         except CerebrasError:  # a gateway may have no public catalogue
             catalogue = {}
-        return _catalogue.merged(mine, catalogue)
+        return _model_catalog.merged(mine, catalogue)
 
     def credential(self) -> Credential:
         """Say what the model signs in with; cookies are exchanged if they have not been."""
@@ -706,9 +708,9 @@ _SETTABLE = [
     if name not in BaseChatModel.model_fields
 ]
 _SENT = {
-    name: payload.ALIASES.get(name, name)
+    name: request_body.ALIASES.get(name, name)
     for name in _SETTABLE
-    if payload.ALIASES.get(name, name) in payload.SETTINGS
+    if request_body.ALIASES.get(name, name) in request_body.SETTINGS
 }
 """Fields that decide what a request says → their names on the wire."""
 

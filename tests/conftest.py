@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 
 from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference._credentials import exchange
-from langchain_cerebras_inference._transport import encoding, sessions
+from langchain_cerebras_inference._auth import key_exchange
+from langchain_cerebras_inference._http import compression, connection_pool
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.nursery import Nursery
 
@@ -64,9 +64,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def clean_memory() -> None:
     """What is remembered of a server that is gone is not said of the next on its port."""
-    exchange._keys.clear()
-    encoding._refusing.clear()
-    for pool in sessions._pools.values():
+    key_exchange._keys.clear()
+    compression._refusing.clear()
+    for pool in connection_pool._pools.values():
         pool._looked_at = -math.inf
 
 

@@ -13,18 +13,23 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._conversion import arguments, construct, deltas, responses
+from langchain_cerebras_inference._conversion import (
+    completion,
+    construct,
+    deltas,
+    tool_arguments,
+)
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolCallChunk
 
-    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference import _types
 
 
 class ChunkReader(deltas.DeltaReader):
     """Turns the events of one stream into chunks, and its end into the last one."""
 
-    def to_chunks(self, events: list[_wire.Reply]) -> list[ChatGenerationChunk]:
+    def to_chunks(self, events: list[_types.Reply]) -> list[ChatGenerationChunk]:
         """Make the chunks of some events, in their order; no events are the end.
 
         Raises:
@@ -51,7 +56,7 @@ class ChunkReader(deltas.DeltaReader):
         return [
             tool_call_chunk(
                 name=None,
-                args=arguments.tail_for(call.arguments),
+                args=tool_arguments.tail_for(call.arguments),
                 id=None,
                 index=call.slot,
             )
@@ -83,7 +88,7 @@ def fragments_chunk(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
         message = AIMessageChunk(
             content="",
             tool_call_chunks=fragments,
-            response_metadata={"model_provider": responses.PROVIDER},
+            response_metadata={"model_provider": completion.PROVIDER},
         )
         return ChatGenerationChunk(message=message)
     chunk = construct.chunk("", {})

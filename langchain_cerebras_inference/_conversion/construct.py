@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
-from langchain_cerebras_inference._conversion.responses import PROVIDER
+from langchain_cerebras_inference._conversion.completion import PROVIDER
 
 _new: Any = object.__new__
 

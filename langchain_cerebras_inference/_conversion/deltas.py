@@ -10,10 +10,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_cerebras_inference._conversion import (
-    calls,
-    checks,
-    responses,
-    thinking,
+    completion,
+    think_tags,
+    tool_call_deltas,
+    type_checks,
     usage,
 )
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from langchain_core.messages.ai import UsageMetadata
 
-    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference import _types
     from langchain_cerebras_inference._conversion.tools import Names
 
-TEXT, REASONING, CALLS = thinking.TEXT, thinking.REASONING, "calls"
+TEXT, REASONING, CALLS = think_tags.TEXT, think_tags.REASONING, "calls"
 
 Piece: TypeAlias = tuple[str, Any, dict[str, Any] | None]
 """What was added: its kind, the text or the fragments, their log probabilities."""
@@ -47,22 +47,22 @@ class DeltaReader:
         *,
         coalesce: bool = False,
     ) -> None:
-        self.calls = calls.OpenCalls(names)
+        self.calls = tool_call_deltas.OpenCalls(names)
         self._headers = headers
         self._coalesce = coalesce
         self._reply: dict[str, Any] = {}
         self._finish_reason: str | None = None
-        self._opening: thinking.Opening | None = thinking.Opening()
+        self._opening: think_tags.Opening | None = think_tags.Opening()
         self._has_reasoned = False
 
-    def read(self, events: list[_wire.Reply]) -> list[Piece]:
+    def read(self, events: list[_types.Reply]) -> list[Piece]:
         """Read the next events, which are there together; no events are the end.
 
         Raises:
             CerebrasProtocolError: If one has values of other types than the wire's.
         """
         pieces: list[Piece] = []
-        with checks.Reading():
+        with type_checks.Reading():
             for event in events:
                 if event["choices"]:
                     self._read_choice(event["choices"][0], pieces)
@@ -76,42 +76,42 @@ class DeltaReader:
 
     def usage(self) -> UsageMetadata | None:
         """The usage of the whole answer."""
-        with checks.Reading():
+        with type_checks.Reading():
             return usage.to_usage(self._reply.get("usage"))
 
     def metadata(self) -> dict[str, Any]:
         """The metadata of the whole answer."""
-        with checks.Reading():
-            metadata = responses.to_metadata(self._reply, self._headers)
+        with type_checks.Reading():
+            metadata = completion.to_metadata(self._reply, self._headers)
         return {**metadata, "finish_reason": self._finish_reason}
 
-    def arguments_of(self, call: calls.OpenCall) -> dict[str, Any] | None:
+    def arguments_of(self, call: tool_call_deltas.OpenCall) -> dict[str, Any] | None:
         """A call's arguments; `None` where they did not come to their end."""
-        return responses.to_arguments(call.arguments, self._finish_reason)
+        return completion.to_arguments(call.arguments, self._finish_reason)
 
-    def _read_choice(self, choice: _wire.Choice, pieces: list[Piece]) -> None:
+    def _read_choice(self, choice: _types.Choice, pieces: list[Piece]) -> None:
         delta = choice.get("delta") or {}
         before = len(pieces)
         if reasoning := delta.get("reasoning"):
             self._has_reasoned = True
-            pieces.append((REASONING, checks.text(reasoning), None))
+            pieces.append((REASONING, type_checks.text(reasoning), None))
         if content := delta.get("content"):
             if self._opening:
-                pieces += self._read_opening(self._opening, checks.text(content))
+                pieces += self._read_opening(self._opening, type_checks.text(content))
             else:
-                pieces.append((TEXT, checks.text(content), None))
+                pieces.append((TEXT, type_checks.text(content), None))
         if given := delta.get("tool_calls"):
             fragments = [each for fragment in given for each in self.calls.read(fragment)]
             if fragments:
                 pieces.append((CALLS, fragments, None))
         if finish_reason := choice.get("finish_reason"):
-            pieces += self._read_finish(checks.text(finish_reason))
+            pieces += self._read_finish(type_checks.text(finish_reason))
         if choice.get("logprobs") or choice.get("reasoning_logprobs"):
             # The end of the sequence has one and no text.
             kind, value, _ = pieces.pop() if len(pieces) > before else (TEXT, "", None)
             pieces.append((kind, value, _logprobs_of(choice)))
 
-    def _read_opening(self, opening: thinking.Opening, content: str) -> list[Piece]:
+    def _read_opening(self, opening: think_tags.Opening, content: str) -> list[Piece]:
         """Content before the first text: without a field, it may begin with thoughts."""
         if self._has_reasoned:
             said = [*opening.rest(), (TEXT, content)]
@@ -126,7 +126,7 @@ class DeltaReader:
         rest = self._opening.rest() if self._opening else []
         is_silent = self._opening and not self.calls.all and TEXT not in dict(rest)
         if is_silent and self._finish_reason is None:
-            responses.explain_silence(finish_reason)
+            completion.explain_silence(finish_reason)
         self._finish_reason = finish_reason
         return [(kind, value, None) for kind, value in rest]
 
@@ -142,7 +142,7 @@ def _joined(pieces: list[Piece], *, join_all: bool) -> list[Piece]:
         same = list(run)
         if kind is CALLS:
             fragments = [fragment for _, value, _ in same for fragment in value]
-            joined.append((kind, calls.merged(fragments), sum_of_logprobs(same)))
+            joined.append((kind, tool_call_deltas.merged(fragments), sum_of_logprobs(same)))
         elif len(same) == 1 or not join_all:
             joined += same
         else:
@@ -151,9 +151,9 @@ def _joined(pieces: list[Piece], *, join_all: bool) -> list[Piece]:
     return joined
 
 
-def _logprobs_of(choice: _wire.Choice) -> dict[str, Any]:
+def _logprobs_of(choice: _types.Choice) -> dict[str, Any]:
     return {
-        name: checks.logprobs(value)
+        name: type_checks.logprobs(value)
         for name, value in choice.items()
         if name in {"logprobs", "reasoning_logprobs"} and value
     }

@@ -20,15 +20,15 @@ from langchain_core.messages import (
 )
 from pydantic_core import to_json
 
-from langchain_cerebras_inference import _catalogue
-from langchain_cerebras_inference._conversion import arguments, content, order, tools
+from langchain_cerebras_inference import _model_catalog
+from langchain_cerebras_inference._conversion import content, order, tool_arguments, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference import _types
 
-_ROLES: Mapping[str, _wire.Role] = {
+_ROLES: Mapping[str, _types.Role] = {
     "system": "system",
     "developer": "developer",
     "user": "user",
@@ -46,7 +46,7 @@ def to_wire(
     model: str,
     replay_reasoning: bool = True,
     ordered: bool = True,
-) -> list[_wire.Message]:
+) -> list[_types.Message]:
     """Make the messages of a request.
 
     Args:
@@ -70,7 +70,7 @@ def to_wire(
 
 def _to_wire_message(
     message: BaseMessage, model: str, *, replay_reasoning: bool
-) -> _wire.Message:
+) -> _types.Message:
     if isinstance(message, AIMessage):
         return _to_wire_assistant(message, model, replay_reasoning=replay_reasoning)
     if isinstance(message, ToolMessage):
@@ -82,18 +82,18 @@ def _to_wire_message(
     return _to_wire_prompt(message, model)
 
 
-def _to_wire_prompt(message: BaseMessage, model: str) -> _wire.Message:
+def _to_wire_prompt(message: BaseMessage, model: str) -> _types.Message:
     role = _role_of(message)
-    if role == "developer" and not _catalogue.takes_developer_role(model):
+    if role == "developer" and not _model_catalog.takes_developer_role(model):
         role = "system"
     convert = content.to_parts if role == "user" else content.to_text
-    wire: _wire.Message = {"role": role, "content": convert(message.content)}
+    wire: _types.Message = {"role": role, "content": convert(message.content)}
     if message.name:
         wire["name"] = message.name
     return wire
 
 
-def _role_of(message: BaseMessage) -> _wire.Role:
+def _role_of(message: BaseMessage) -> _types.Role:
     if isinstance(message, HumanMessage):
         return "user"
     if isinstance(message, SystemMessage):
@@ -111,12 +111,12 @@ def _role_of(message: BaseMessage) -> _wire.Role:
 
 def _to_wire_assistant(
     message: AIMessage, model: str, *, replay_reasoning: bool
-) -> _wire.Message:
+) -> _types.Message:
     text = content.to_speech(message.content)
     thoughts = reasoning_of(message) if replay_reasoning else ""
     calls = _to_wire_calls(message)
-    wire: _wire.Message = {"role": "assistant"}
-    if thoughts and _catalogue.replay_style(model) == "think":
+    wire: _types.Message = {"role": "assistant"}
+    if thoughts and _model_catalog.replay_style(model) == "think":
         text = f"<think>{thoughts}</think>{text}"
     elif thoughts:
         wire["reasoning"] = thoughts
@@ -152,20 +152,20 @@ def _thought(said: Any) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _to_wire_calls(message: AIMessage) -> list[_wire.ToolCall]:
+def _to_wire_calls(message: AIMessage) -> list[_types.ToolCall]:
     valid = [
         _call(each, to_json(each["args"], inf_nan_mode="null").decode())
         for each in message.tool_calls
     ]
     invalid = [
-        _call(each, arguments.without_tail(each.get("args") or ""))
+        _call(each, tool_arguments.without_tail(each.get("args") or ""))
         for each in message.invalid_tool_calls
         if each.get("name")
     ]
     return valid + invalid
 
 
-def _call(call: Mapping[str, Any], encoded: str) -> _wire.ToolCall:
+def _call(call: Mapping[str, Any], encoded: str) -> _types.ToolCall:
     name = tools.to_wire_name(call.get("name") or "")
     return {
         "id": call.get("id") or "",

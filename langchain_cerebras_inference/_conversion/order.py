@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference import _types
 
 
 def in_tool_order(
-    wire: list[_wire.Message], messages: Sequence[BaseMessage]
-) -> list[_wire.Message]:
+    wire: list[_types.Message], messages: Sequence[BaseMessage]
+) -> list[_types.Message]:
     """Put each tool message directly behind the call it answers, in the calls' order.
 
     Args:
@@ -34,7 +34,7 @@ def in_tool_order(
     """
     if not any(each["role"] == "tool" or "tool_calls" in each for each in wire):
         return wire
-    ordered: list[_wire.Message] = []
+    ordered: list[_types.Message] = []
     ids: set[str] = set()
     rest = list(enumerate(wire))
     while rest:
@@ -53,11 +53,11 @@ def in_tool_order(
 
 
 def _take_answers(
-    message: _wire.Message,
+    message: _types.Message,
     made_of: BaseMessage,
-    rest: list[tuple[int, _wire.Message]],
+    rest: list[tuple[int, _types.Message]],
     place: int,
-) -> list[tuple[_wire.ToolCall, _wire.Message]]:
+) -> list[tuple[_types.ToolCall, _types.Message]]:
     """Take the answers to a message's calls; leave out a broken call nobody answered."""
     pairs = []
     whole = len(made_of.tool_calls) if isinstance(made_of, AIMessage) else 0
@@ -79,7 +79,7 @@ def _take_answers(
     return pairs
 
 
-def _take_answer(rest: list[tuple[int, _wire.Message]], id_: str) -> _wire.Message | None:
+def _take_answer(rest: list[tuple[int, _types.Message]], id_: str) -> _types.Message | None:
     for index, (_, message) in enumerate(rest):
         if "tool_calls" in message:
             break
@@ -89,8 +89,8 @@ def _take_answer(rest: list[tuple[int, _wire.Message]], id_: str) -> _wire.Messa
 
 
 def _with_own_ids(
-    pairs: list[tuple[_wire.ToolCall, _wire.Message]], ids: set[str]
-) -> list[_wire.Message]:
+    pairs: list[tuple[_types.ToolCall, _types.Message]], ids: set[str]
+) -> list[_types.Message]:
     """Rename calls whose id is missing or was used before, and their answers with them."""
     for call, answer in pairs:
         id_ = stem = call["id"] or "call"

@@ -16,7 +16,7 @@ from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_cerebras_inference._conversion import kinds, schemas
+from langchain_cerebras_inference._conversion import kinds, strict_schema
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
@@ -151,7 +151,7 @@ def _uniform(functions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     one as not strict.
     """
     if any(each.get("strict") for each in functions):
-        made = [schemas.to_wire_schema(_parameters(each)) for each in functions]
+        made = [strict_schema.to_wire_schema(_parameters(each)) for each in functions]
         if all(is_strict for _, is_strict in made):
             return [
                 {**each, "parameters": schema, "strict": True}

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages.ai import UsageMetadata
 
-from langchain_cerebras_inference._conversion import checks
+from langchain_cerebras_inference._conversion import type_checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
 
-    from langchain_cerebras_inference import _wire
+    from langchain_cerebras_inference import _types
 
 
-def to_usage(usage: _wire.Usage | None) -> UsageMetadata | None:
+def to_usage(usage: _types.Usage | None) -> UsageMetadata | None:
     """Make LangChain's usage; its details are parts of the totals."""
     if not usage:
         return None
-    prompt = checks.count(usage.get("prompt_tokens"))
-    completion = checks.count(usage.get("completion_tokens"))
+    prompt = type_checks.count(usage.get("prompt_tokens"))
+    completion = type_checks.count(usage.get("completion_tokens"))
     made = UsageMetadata(
         input_tokens=prompt,
         output_tokens=completion,
-        total_tokens=checks.count(usage.get("total_tokens")) or prompt + completion,
+        total_tokens=type_checks.count(usage.get("total_tokens")) or prompt + completion,
     )
     asked = usage.get("prompt_tokens_details") or {}
     answered = usage.get("completion_tokens_details") or {}
@@ -46,7 +46,7 @@ def to_usage(usage: _wire.Usage | None) -> UsageMetadata | None:
 
 
 def _counts(**counts: Any) -> dict[str, int]:
-    return {name: checks.count(each) for name, each in counts.items() if each is not None}
+    return {name: type_checks.count(each) for name, each in counts.items() if each is not None}
 
 
 def to_speed(reply: Mapping[str, Any]) -> float | None:

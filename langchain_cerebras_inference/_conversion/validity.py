@@ -13,7 +13,7 @@ from itertools import repeat
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
-from langchain_cerebras_inference._conversion import schemas, values
+from langchain_cerebras_inference._conversion import strict_schema, values
 
 _DOUBT = ""
 _ODD = (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, re.error)
@@ -86,7 +86,7 @@ def _type(case: _Case, wanted: Any) -> Iterator[str]:
 
 
 def _ref(case: _Case, wanted: Any) -> Iterator[str]:
-    return case.under(schemas.target_of(wanted, case.root)).faults()
+    return case.under(strict_schema.target_of(wanted, case.root)).faults()
 
 
 def _all_of(case: _Case, wanted: Any) -> Iterator[str]:

@@ -19,9 +19,9 @@ from langchain_core.load import dumpd, dumps, load
 from pydantic import SecretStr
 
 from langchain_cerebras_inference import CerebrasCookieError, ChatCerebrasInference
-from langchain_cerebras_inference._credentials.exchange import Exchange
-from langchain_cerebras_inference._credentials.keys import Keys
-from langchain_cerebras_inference._transport.http import Route
+from langchain_cerebras_inference._auth.api_key import Keys
+from langchain_cerebras_inference._auth.key_exchange import Exchange
+from langchain_cerebras_inference._http.request import Route
 from langchain_cerebras_inference.emulator import Emulator, Redirect, Refuse, Request, Session
 from tests.integration.scripts import output_of
 from tests.integration.styles import STYLES

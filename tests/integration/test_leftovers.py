@@ -16,7 +16,7 @@ from langchain_cerebras_inference import (
     CerebrasTimeoutError,
     ChatCerebrasInference,
 )
-from langchain_cerebras_inference._transport import portal, sessions
+from langchain_cerebras_inference._http import connection_pool, portal
 from langchain_cerebras_inference.emulator import Act, Cut, Emulator, Refuse, Reply, Stall
 from tests.integration.styles import STYLES, collected
 
@@ -173,7 +173,7 @@ def test_a_loop_that_has_ended_leaves_no_session_and_no_file_behind(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     STYLES["ainvoke"](model, "Hello!")
-    before = open_files(), len(sessions._pools)
+    before = open_files(), len(connection_pool._pools)
 
     for _ in range(ROUNDS):
         STYLES["ainvoke"](model, "Hello!")
@@ -181,7 +181,7 @@ def test_a_loop_that_has_ended_leaves_no_session_and_no_file_behind(
 
     files, pools = before
     assert comes_true(lambda: open_files() <= files)
-    assert len(sessions._pools) <= pools
+    assert len(connection_pool._pools) <= pools
     assert comes_true(lambda: server.open_connections == 0)
 
 
@@ -192,16 +192,16 @@ async def test_a_loop_that_ends_in_its_own_thread_meanwhile_harms_nobody(
         """A loop, as far as it is looked at; it is gone as soon as it is."""
 
         def is_closed(self) -> bool:
-            del sessions._pools[ending]
+            del connection_pool._pools[ending]
             return True
 
     ending: Any = Ending()
-    sessions._pools[ending] = sessions.Pool()
+    connection_pool._pools[ending] = connection_pool.Pool()
 
     answer = await model.ainvoke("Hello!")
 
     assert answer.text
-    assert ending not in sessions._pools
+    assert ending not in connection_pool._pools
 
 
 async def test_a_hundred_streams_on_a_loop_use_one_connection(

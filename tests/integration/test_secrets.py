@@ -20,10 +20,10 @@ from langchain_core.tracers.stdout import FunctionCallbackHandler
 from pydantic import ValidationError
 
 from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
+from langchain_cerebras_inference._auth.browser_session import Bearer
 from langchain_cerebras_inference._client import Call
-from langchain_cerebras_inference._credentials.session import Bearer
-from langchain_cerebras_inference._transport.http import Route
-from langchain_cerebras_inference._transport.ways import find_proxy
+from langchain_cerebras_inference._http.request import Route
+from langchain_cerebras_inference._http.route import find_proxy
 from langchain_cerebras_inference.emulator import (
     Act,
     Cut,

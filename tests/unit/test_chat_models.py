@@ -17,7 +17,7 @@ from langchain_core.runnables import ConfigurableField, RunnableBinding
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference._arguments import Arguments
+from langchain_cerebras_inference._settings import Arguments
 
 SECRETS: dict[str, Any] = {
     "api_key": "csk-" + "key" * 5,

@@ -11,11 +11,11 @@ from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._conversion import arguments
+from langchain_cerebras_inference._conversion import tool_arguments
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.events import EventReader
-from langchain_cerebras_inference._conversion.responses import to_result
-from langchain_cerebras_inference._transport.sse import SSEDecoder
+from langchain_cerebras_inference._conversion.completion import to_result
+from langchain_cerebras_inference._conversion.stream_events import EventReader
+from langchain_cerebras_inference._http.sse import SSEDecoder
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 STREAMS = [
@@ -852,7 +852,7 @@ def test_half_of_the_arguments_is_never_a_call(text: str, finish: str) -> None:
 
         assert message.tool_calls == []
         assert (invalid["name"], invalid["id"]) == ("remove", "a1b2c3d4e")
-        assert arguments.without_tail(invalid["args"] or "") == text[:length]
+        assert tool_arguments.without_tail(invalid["args"] or "") == text[:length]
 
 
 @pytest.mark.parametrize("finish", ["length", "tool_calls", "stop"])

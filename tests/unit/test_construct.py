@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._conversion import responses
+from langchain_cerebras_inference._conversion import completion
 from langchain_cerebras_inference._conversion.chunks import fragments_chunk
 from langchain_cerebras_inference._conversion.construct import bare, chunk, validated
 
@@ -86,7 +86,7 @@ def test_fragments_of_calls_are_chunks_as_core_makes_them(
     message = AIMessageChunk(
         content="",
         tool_call_chunks=fragments,
-        response_metadata={"model_provider": responses.PROVIDER},
+        response_metadata={"model_provider": completion.PROVIDER},
     )
 
     one, other = fragments_chunk(fragments), ChatGenerationChunk(message=message)

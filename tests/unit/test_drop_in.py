@@ -8,7 +8,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import SecretStr, ValidationError
 
 from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference._arguments import FOREIGN
+from langchain_cerebras_inference._settings import FOREIGN
 
 # The fields and aliases of ChatCerebras 0.8.2 (langchain-cerebras) and of ChatOpenAI 1.7.4
 # (langchain-openai), which the former inherits, with what people give them.

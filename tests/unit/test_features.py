@@ -54,11 +54,11 @@ FEATURES = {
     ),
     "other providers' histories": (
         "yes",
-        "unit/test_history.py::test_a_turn_another_class_wrote_is_said_in_cerebras_words",
+        "unit/test_message_history.py::test_a_turn_another_class_wrote_is_said_in_cerebras_words",
     ),
     "token usage": (
         "with cached and reasoning tokens",
-        "unit/test_responses.py::test_usage_is_langchains_with_cached_and_reasoning_as_parts",
+        "unit/test_completion.py::test_usage_is_langchains_with_cached_and_reasoning_as_parts",
     ),
     "logprobs": ("yes", "integration/test_wire.py::test_whatever_may_be_set_is_taken"),
     "predicted outputs": (
@@ -71,7 +71,7 @@ FEATURES = {
     ),
     "prompt caching": (
         "equal prompts are equal bytes",
-        "unit/test_history.py::test_a_conversation_that_goes_on_begins_with_the_same_bytes",
+        "unit/test_message_history.py::test_a_conversation_that_goes_on_begins_with_the_same_bytes",
     ),
     "LangChain's cache": (
         "yes",

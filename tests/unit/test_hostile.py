@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._conversion import responses
+from langchain_cerebras_inference._conversion import completion
 from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.events import EventReader
-from langchain_cerebras_inference._judging import Events, Judge
-from langchain_cerebras_inference._refusals import Request
-from langchain_cerebras_inference._transport.answer import Answer
-from langchain_cerebras_inference._transport.sse import MAX_EVENT_BYTES
+from langchain_cerebras_inference._conversion.stream_events import EventReader
+from langchain_cerebras_inference._error_mapping import Request
+from langchain_cerebras_inference._http.response import Answer
+from langchain_cerebras_inference._http.sse import MAX_EVENT_BYTES
+from langchain_cerebras_inference._response_parser import Events, Judge
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
     CerebrasError,
@@ -113,7 +113,7 @@ def joined(pieces: Iterable[bytes]) -> AIMessage:
 def whole(pieces: Iterable[bytes]) -> AIMessage:
     """The message of a reply that was not streamed."""
     reply = run(judge().reply(answer_of(pieces)))
-    generation = responses.to_result(reply, {}).generations[0]
+    generation = completion.to_result(reply, {}).generations[0]
     assert isinstance(generation.message, AIMessage)
     return generation.message
 

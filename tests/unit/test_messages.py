@@ -15,8 +15,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_cerebras_inference._conversion.arguments import tail_for
 from langchain_cerebras_inference._conversion.messages import reasoning_of, to_wire
+from langchain_cerebras_inference._conversion.tool_arguments import tail_for
 
 GPT, QWEN, GLM = "gpt-oss-120b", "qwen-3.8-27b", "zai-glm-4.7"
 PNG = "data:image/png;base64,iVBORw0KGgo="

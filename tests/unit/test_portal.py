@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from langchain_cerebras_inference._transport import portal
+from langchain_cerebras_inference._http import portal
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("NAME", default="nobody")
 
@@ -219,7 +219,7 @@ def test_what_interrupts_the_reader_closes_the_source() -> None:
 
 PRELUDE = """
 import asyncio, os, sys
-from langchain_cerebras_inference._transport import portal
+from langchain_cerebras_inference._http import portal
 
 async def work():
     return os.getpid()

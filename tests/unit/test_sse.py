@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cerebras_inference._transport.sse import (
+from langchain_cerebras_inference._http.sse import (
     ErrorData,
     EventTooLargeError,
     SSEDecoder,

@@ -11,9 +11,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 from typing_extensions import TypedDict
 
-from langchain_cerebras_inference._conversion.structured import to_pipeline
+from langchain_cerebras_inference._conversion.structured_output import to_pipeline
 from langchain_cerebras_inference._conversion.validity import fault_of
-from tests.unit.test_schemas import DEFINITIONS, Case, composed, objects, scalars
+from tests.unit.test_strict_schema import DEFINITIONS, Case, composed, objects, scalars
 
 INTEGER: Any = {"type": "integer"}
 TEXT: Any = {"type": "string"}

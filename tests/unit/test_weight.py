@@ -21,8 +21,8 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 import langchain_cerebras_inference
 from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference._transport import http
-from langchain_cerebras_inference._transport.answer import Answer
+from langchain_cerebras_inference._http import request
+from langchain_cerebras_inference._http.response import Answer
 
 ROOM = 1.03 if sys.version_info[:2] == (3, 11) else 1.15
 HOME = str(Path(langchain_cerebras_inference.__file__).parent)
@@ -62,7 +62,7 @@ async def drain(
     async def send(*_: object, **__: object) -> Answer:
         return cast("Answer", answer)
 
-    monkeypatch.setattr(http, "send", send)
+    monkeypatch.setattr(request, "send", send)
     model = ChatCerebrasInference(api_key="k", coalesce=coalesce)
     stream: Any = model.astream("Hello.")
     if events:
