@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._auth.browser_session import Bearer
     from langchain_cerebras_inference._http.response import Answer
-    from langchain_cerebras_inference._types import Payload, Reply
+    from langchain_cerebras_inference._types import RequestBody, Reply
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
@@ -83,7 +83,7 @@ def _key_headers() -> Mapping[str, str]:
 class Call:
     """One call as it goes: what is sent, what was mended, what came back."""
 
-    payload: Payload
+    payload: RequestBody
     timeout: float
     max_retries: int
     coalesce: bool = False
@@ -357,7 +357,7 @@ class CerebrasClient:
             return "a rejected demo key" if self.keys.reject(call.bearer) else None
         if "prediction" in call.payload and _refuses_prediction(error):
             rest = {k: v for k, v in call.payload.items() if k != "prediction"}
-            call.payload = cast("Payload", rest)
+            call.payload = cast("RequestBody", rest)
             return "a refused prediction"
         if _refuses_encoding(error) and call.is_compressed:
             call.needs_plain_body = True
@@ -365,14 +365,14 @@ class CerebrasClient:
         return None
 
 
-def _to_bytes(payload: Payload) -> bytes:
+def _to_bytes(payload: RequestBody) -> bytes:
     try:
         return to_json(payload)
     except PydanticSerializationError:  # half of a surrogate pair, as in scraped text
         return json.dumps(payload, separators=(",", ":")).encode()
 
 
-def _reserved_tokens(payload: Payload) -> int:
+def _reserved_tokens(payload: RequestBody) -> int:
     """What the server sets aside for a request: its prompt and its longest answer."""
     asked: Any = payload.get("max_completion_tokens")  # `extra_body` may hold anything
     longest = asked if isinstance(asked, int) else _ASSUMED_COMPLETION

@@ -36,7 +36,7 @@ class Message(TypedDict, total=False):
     tool_call_id: str
 
 
-class Payload(TypedDict, total=False):
+class RequestBody(TypedDict, total=False):
     model: str
     messages: list[Message]
     stream: bool

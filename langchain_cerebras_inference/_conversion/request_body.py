@@ -1,7 +1,7 @@
 """Fields and call arguments → the body of a request.
 
 Cerebras refuses a request for one field it does not know, so what goes out is what
-`_types.Payload` names, in its order, plus `extra_body`. Equal calls give equal bytes.
+`_types.RequestBody` names, in its order, plus `extra_body`. Equal calls give equal bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALIASES: Mapping[str, str] = {
 }
 """Other names of arguments → the wire's."""
 
-_ON_THE_WIRE = frozenset(_types.Payload.__annotations__) - {"messages", "stream"}
+_ON_THE_WIRE = frozenset(_types.RequestBody.__annotations__) - {"messages", "stream"}
 SETTINGS = _ON_THE_WIRE | {"extra_body", "disable_reasoning", "replay_reasoning"}
 """What decides what a request says: each is a field, or an argument of one call."""
 
@@ -51,7 +51,7 @@ _PLAIN_TEXT = {"type": "text"}
 class Request(NamedTuple):
     """What one call sends, and how it is to be made."""
 
-    payload: _types.Payload
+    payload: _types.RequestBody
     names: tools.Names
     timeout: float
     max_retries: int
@@ -95,11 +95,11 @@ def to_request(
     )
     body = {
         name: merged[name]
-        for name in _types.Payload.__annotations__
+        for name in _types.RequestBody.__annotations__
         if merged.get(name) is not None
     }
     return Request(
-        cast("_types.Payload", _merged(body, merged["extra_body"] or {})),
+        cast("_types.RequestBody", _merged(body, merged["extra_body"] or {})),
         names,
         timeout=merged["timeout"],
         max_retries=merged["max_retries"],

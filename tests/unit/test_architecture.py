@@ -35,6 +35,7 @@ PURE = (
 )
 EFFECTS = {"aiohttp", "asyncio", "socket", "threading"}
 
+
 def part_of(module: str) -> str:
     return Path(module).parts[0].removesuffix(".py")
 
