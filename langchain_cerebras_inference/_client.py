@@ -1,26 +1,18 @@
-"""One call, from payload to events: sending, repairs, retries.
+"""One call of the API: authenticate, send, recover, retry, parse.
 
-Nothing is sent twice once a word has reached the caller. Until then a call is repaired
-where the fault is known (each repair once) and sent again where the error says that
-this may help, after the wait that the server asks for or its limits imply.
+A request is never repeated once a part of its completion has reached the caller. Before
+that, a known problem is fixed once and the request is sent again (a recovery), and an error
+that may be temporary leads to a retry, after the wait that the server asks for.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
 import json
 import logging
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Generator,
-    Mapping,
-)
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -35,7 +27,8 @@ from langchain_cerebras_inference._http import (
     rate_limits,
     request,
 )
-from langchain_cerebras_inference._response_parser import Events, Judge, says_something
+from langchain_cerebras_inference._http.route import Route
+from langchain_cerebras_inference._response_parser import EventStream, ResponseParser
 from langchain_cerebras_inference._version import user_agent
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
@@ -48,30 +41,26 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._auth.browser_session import Bearer
-    from langchain_cerebras_inference._http.response import Answer
-    from langchain_cerebras_inference._types import RequestBody, Reply
+    from langchain_cerebras_inference._http.response import Response
+    from langchain_cerebras_inference._types import Completion, RequestBody, StreamEvent
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
 T = TypeVar("T")
 
-_ASSUMED_COMPLETION = 16_384
-"""What the server is reported to reserve where no max_completion_tokens is sent."""
+_DEFAULT_RESERVED_COMPLETION = 16_384
+"""Tokens that the server reportedly reserves for a request without max_completion_tokens."""
 
-_HOME = "https://api.cerebras.ai/"
-_LEAST_COMPRESSED = 4096
-"""Bytes: below it the time for compressing is not won back on the way."""
+_CEREBRAS_HOST = "https://api.cerebras.ai/"
+_MIN_COMPRESSED_BYTES = 4096
+"""Compressing a smaller body takes longer than sending it as it is."""
 
-_AT_ONCE = 32
-"""Events handed on together. More of them no longer fit into a processor's cache, where
-joined ones cost half as much; what is behind them waits as bytes, a tenth as large."""
-
-_DEMO_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}
-"""What the playground's demo keys are used with."""
+_DEMO_KEY_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}
+"""The headers with which the playground uses its demo keys."""
 
 
 @cache
-def _key_headers() -> Mapping[str, str]:
+def _get_api_key_headers() -> Mapping[str, str]:
     return {
         "Accept-Encoding": "gzip, deflate",
         "User-Agent": user_agent(),
@@ -81,26 +70,51 @@ def _key_headers() -> Mapping[str, str]:
 
 @dataclass(slots=True)
 class Call:
-    """One call as it goes: what is sent, what was mended, what came back."""
+    """One call: its request, the recoveries so far, and facts about its response.
 
-    payload: RequestBody
+    Attributes:
+        body: The request body.
+        timeout: Seconds that the server may be idle.
+        max_retries: How often the request may be sent again after a temporary error.
+        coalesce: Whether to join neighbouring deltas of the stream.
+        response_headers: The headers of the last response, with lower-case names.
+        bearer: The key of the last request.
+        is_compressed: Whether the body of the last request was compressed.
+        recoveries: The recoveries that have been tried.
+    """
+
+    body: RequestBody
     timeout: float
     max_retries: int
     coalesce: bool = False
-    headers: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = field(default_factory=dict)
     bearer: Bearer | None = None
-    needs_fresh_connection: bool = False
-    needs_plain_body: bool = False
     is_compressed: bool = False
-    repairs: set[str] = field(default_factory=set)
+    recoveries: set[str] = field(default_factory=set)
 
 
 class CerebrasClient:
-    """A base URL, a way to a key and a route to both; the calls to be made there."""
+    """Makes calls with the settings of one model.
+
+    Args:
+        user: The model, for which connections are kept open.
+        base_url: The URL of the API.
+        key: The API key, or a function that returns it.
+        cookies: The cookies to exchange for a key.
+        session_url: The URL of the key exchange.
+        headers: Additional headers for each request.
+        proxy: The URL of a proxy.
+        verify: Whether to check certificates, or the path of a CA bundle.
+        connect_timeout: Seconds for a connection.
+        timeout: Seconds that the server may be idle.
+        max_retry_wait: The longest wait before a retry, in seconds.
+        compression: Whether to compress request bodies.
+    """
 
     def __init__(
         self,
         *,
+        user: object,
         base_url: str,
         key: SecretStr | Callable[[], Any] | None,
         cookies: SecretStr | None,
@@ -113,113 +127,88 @@ class CerebrasClient:
         max_retry_wait: float,
         compression: Literal["auto"] | bool,
     ) -> None:
+        self._user = user
         self._base_url = base_url
         self._timeout = timeout
         self._max_retry_wait = max_retry_wait
         self._compression = compression
-        self._given = {
-            name: value.get_secret_value() for name, value in (headers or {}).items()
-        }
-        self._route = request.Route(
-            proxy.get_secret_value() if proxy else None, verify, connect_timeout
-        )
-        to_session = dataclasses.replace(self._route, setting="session_url")
-        self.keys = Keys(key, cookies, Exchange(session_url, to_session, timeout))
+        self._extra_headers: dict[str, str] = {}
+        for name, value in (headers or {}).items():
+            self._extra_headers[name] = value.get_secret_value()
+        proxy_url = proxy.get_secret_value() if proxy else None
+        self._route = Route(proxy_url, verify, connect_timeout)
+        exchange_route = Route(proxy_url, verify, connect_timeout, setting="session_url")
+        self._keys = Keys(key, cookies, Exchange(session_url, exchange_route, timeout))
 
-    async def complete(self, call: Call) -> Reply:
-        """Make a call; return the whole reply."""
-        return await self._with_retries(call, self._whole)
+    async def complete(self, call: Call) -> Completion:
+        """Make a call and return the whole completion."""
+        return await self._with_retries(call, self._complete_once)
 
-    async def stream(self, call: Call) -> AsyncGenerator[list[Reply], None]:
-        """Make a call; yield its events, of those that came together several at a time.
+    async def open_stream(self, call: Call) -> EventStream:
+        """Make a call and return its events, once the first one with content is there."""
+        return await self._with_retries(call, self._open_stream_once)
 
-        The end of a whole stream is an empty list, when its connection is free again.
+    async def get(self, url: str, *, is_signed: bool = True, max_retries: int = 0) -> Any:
+        """Fetch JSON from a URL of the API."""
 
-        Raises:
-            CerebrasError: After what came was yielded. A stream that ends without a
-                finish reason is a `CerebrasConnectionError`.
-        """
-        events, batch = await self._with_retries(call, self._first_words)
-        answer = events.answer
-        try:
-            while batch:
-                answer.hold()
-                yield batch
-                answer.progressed()
-                batch = await events.read()
-        finally:
-            answer.close()
-        yield []
+        async def get_once(call: Call) -> Any:
+            with await self._send(call, "GET", url, is_signed=is_signed) as response:
+                return await self._create_parser(call).parse_json(response)
 
-    async def get(self, url: str, *, signed: bool = True, max_retries: int = 0) -> Any:
-        """Fetch JSON from this server."""
+        call = Call({"model": ""}, self._timeout, max_retries)
+        return await self._with_retries(call, get_once)
 
-        async def attempt(call: Call) -> Any:
-            with await self._send(call, "GET", url, signed=signed) as answer:
-                return await self._judge(call).json(answer)
+    async def get_credential(self, max_retries: int) -> Credential:
+        """Return what the next request would authenticate with, without the secret."""
 
-        return await self._with_retries(
-            Call({"model": ""}, self._timeout, max_retries), attempt
-        )
+        async def get_once(_: Call) -> Credential:
+            return await self._keys.credential(self._base_url)
 
-    async def credential(self, max_retries: int) -> Credential:
-        """What the next request would be signed with, without the secret."""
+        call = Call({"model": ""}, self._timeout, max_retries)
+        return await self._with_retries(call, get_once)
 
-        async def attempt(_: Call) -> Credential:
-            return await self.keys.credential(self._base_url)
+    async def close(self) -> None:
+        """Close the running event loop's connections that only this model has used."""
+        await connection_pool.close_unshared(self._user)
 
-        return await self._with_retries(
-            Call({"model": ""}, self._timeout, max_retries), attempt
-        )
+    # --- the same for synchronous callers ---------------------------------------------------
 
-    def complete_from_thread(self, call: Call) -> Reply:
-        """`complete`, for code that is not async."""
+    def complete_sync(self, call: Call) -> Completion:
+        """Make a call and return the whole completion."""
         return portal.run(self.complete(call))
 
-    def stream_from_thread(self, call: Call) -> Generator[list[Reply], None, None]:
-        """`stream`, for code that is not async; together what has come meanwhile."""
-        with closing(portal.iterate(self.stream(call))) as ready:
-            for batches in ready:
-                if events := [event for batch in batches for event in batch]:
-                    yield events
-                if not batches[-1]:
-                    yield []
+    def stream_sync(self, call: Call) -> Generator[list[StreamEvent], None, None]:
+        """Make a call and yield its events in batches; the last batch is empty."""
+        return portal.iterate(partial(self.open_stream, call))
 
-    def from_thread(self, work: Coroutine[Any, Any, T]) -> T:
-        """Any other work, for code that is not async."""
-        return portal.run(work)
+    def run_sync(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run any other coroutine and return its result."""
+        return portal.run(coroutine)
 
-    async def let_go(self) -> None:
-        """Let go of the running loop's connections."""
-        await connection_pool.let_go()
+    # --- one attempt ------------------------------------------------------------------------
 
-    # --- one attempt -------------------------------------------------------------------
+    async def _complete_once(self, call: Call) -> Completion:
+        with await self._post(call) as response:
+            return await self._create_parser(call).parse_completion(response)
 
-    async def _whole(self, call: Call) -> Reply:
-        with await self._post(call) as answer:
-            return await self._judge(call).reply(answer)
-
-    async def _first_words(self, call: Call) -> tuple[Events, list[Reply]]:
-        """Begin a stream; read up to the first event that says something."""
-        answer = await self._post(call)
-        judge = self._judge(call)
+    async def _open_stream_once(self, call: Call) -> EventStream:
+        response = await self._post(call)
         try:
-            kind = answer.headers.get("content-type", "text/event-stream")
-            if not kind.lower().startswith("text/event-stream"):
-                body = await judge.json(answer)
-                raise judge.unexpected(answer, body)
-            events = Events(answer, judge, _AT_ONCE)
-            while batch := await events.read():
-                if any(map(says_something, batch)):
-                    break
+            parser = self._create_parser(call)
+            content_type = response.headers.get("content-type", "text/event-stream")
+            if not content_type.lower().startswith("text/event-stream"):
+                body = await parser.parse_json(response)
+                raise parser.create_unexpected_error(response, body)
+            stream = EventStream(response, parser)
+            await stream.wait_for_content()
         except BaseException:
-            answer.close()
+            response.close()
             raise
-        return events, batch
+        return stream
 
-    async def _post(self, call: Call) -> Answer:
+    async def _post(self, call: Call) -> Response:
         url = f"{self._base_url}/chat/completions"
-        return await self._send(call, "POST", url, body=_to_bytes(call.payload))
+        return await self._send(call, "POST", url, body=_encode_body(call.body))
 
     async def _send(
         self,
@@ -228,167 +217,144 @@ class CerebrasClient:
         url: str,
         *,
         body: bytes | None = None,
-        signed: bool = True,
-    ) -> Answer:
-        call.bearer = await self.keys.bearer() if signed else None
-        headers = self._headers(call.bearer, has_body=body is not None)
-        call.is_compressed = body is not None and self._compresses(call, body)
+        is_signed: bool = True,
+    ) -> Response:
+        """Send a request and return its response if that has status 200."""
+        call.bearer = await self._keys.bearer() if is_signed else None
+        headers = self._create_headers(call.bearer, has_body=body is not None)
+        call.is_compressed = body is not None and self._should_compress(call, body)
         if body and call.is_compressed:
             headers["Content-Encoding"] = "gzip"
-            body = await compression.gzipped(body)
-        answer = await request.send(
+            body = await compression.compress(body)
+        response = await request.send(
             method,
             url,
             headers=headers,
             body=body,
             route=self._route,
             timeout=call.timeout,
-            fresh=call.needs_fresh_connection,
+            user=self._user,
+            use_fresh_connection="fresh connection" in call.recoveries,
         )
-        call.headers.clear()
-        call.headers.update({name.lower(): value for name, value in answer.headers.items()})
-        if answer.status == 200:
-            return answer
-        with answer:
-            raise await self._judge(call).refusal(answer)
+        call.response_headers.clear()
+        for name, value in response.headers.items():
+            call.response_headers[name.lower()] = value
+        if response.status == 200:
+            return response
+        with response:
+            raise await self._create_parser(call).parse_error(response)
 
-    def _headers(self, bearer: Bearer | None, *, has_body: bool) -> dict[str, str]:
-        """Ours, then those the user gave, which win whatever their case."""
-        headers = dict(_DEMO_HEADERS if bearer and bearer.is_demo else _key_headers())
+    def _create_headers(self, bearer: Bearer | None, *, has_body: bool) -> dict[str, str]:
+        is_demo_key = bearer is not None and bearer.is_demo
+        headers = dict(_DEMO_KEY_HEADERS if is_demo_key else _get_api_key_headers())
         if has_body:
             headers["Content-Type"] = "application/json"
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer.key}"
-        given = {name.lower() for name in self._given}
-        kept = {name: headers[name] for name in headers if name.lower() not in given}
-        return {**kept, **self._given}
+        if self._extra_headers:
+            replaced = {name.lower() for name in self._extra_headers}
+            headers = {name: headers[name] for name in headers if name.lower() not in replaced}
+            headers.update(self._extra_headers)
+        return headers
 
-    def _compresses(self, call: Call, body: bytes) -> bool:
-        if call.needs_plain_body or compression.is_refused_by(self._base_url):
+    def _should_compress(self, call: Call, body: bytes) -> bool:
+        if "plain body" in call.recoveries or compression.is_rejected_by(self._base_url):
             return False
         if self._compression == "auto":
-            return len(body) >= _LEAST_COMPRESSED and self._base_url.startswith(_HOME)
+            is_long = len(body) >= _MIN_COMPRESSED_BYTES
+            return is_long and self._base_url.startswith(_CEREBRAS_HOST)
         return self._compression
 
-    def _judge(self, call: Call) -> Judge:
-        """Who judges what comes, knowing what was asked and what is secret."""
-        keys = [call.bearer.key] if call.bearer else []
-        request = _error_mapping.Request(
-            call.payload["model"],
-            with_demo_key=call.bearer is not None and call.bearer.is_demo,
-            reserves=lambda: _reserved_tokens(call.payload),
+    def _create_parser(self, call: Call) -> ResponseParser:
+        bearer = call.bearer
+        request_info = _error_mapping.RequestInfo(
+            call.body["model"],
+            has_demo_key=bearer is not None and bearer.is_demo,
+            count_reserved_tokens=partial(_count_reserved_tokens, call.body),
         )
-        return Judge(request, [*keys, *self._given.values()])
+        secrets = list(self._extra_headers.values())
+        if bearer is not None:
+            secrets.append(bearer.key)
+        return ResponseParser(request_info, secrets)
 
-    # --- trying again ------------------------------------------------------------------
+    # --- recoveries and retries -------------------------------------------------------------
 
     async def _with_retries(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
-        try:
-            return await self._with_repairs(call, attempt)
-        except CerebrasError as error:
-            if not call.max_retries or not self._may_retry(error):
-                raise
-            failure = error
-        return await self._retrying(call, attempt, failure)
-
-    async def _retrying(
-        self,
-        call: Call,
-        attempt: Callable[[Call], Awaitable[T]],
-        failure: CerebrasError,
-    ) -> T:
-        # Imported after a first failure: a call that succeeds does not pay for it.
-        import tenacity
-
-        failures = [failure]
-
-        async def again() -> T:
-            if failures:
-                raise failures.pop()
-            return await self._with_repairs(call, attempt)
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            return self._wait(error, state.attempt_number)
-
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(call.max_retries + 1),
-            retry=tenacity.retry_if_exception(self._may_retry),
-            wait=wait,
-            before_sleep=tenacity.before_sleep_log(logger, logging.DEBUG),
-            reraise=True,
-        )
-        return await retrying(again)
-
-    def _may_retry(self, error: BaseException) -> bool:
-        """Whether sending again may help before the caller loses patience."""
-        if not isinstance(error, CerebrasError) or not error.is_retryable:
-            return False
-        return (error.retry_after or 0.0) <= self._max_retry_wait
-
-    def _wait(self, error: BaseException | None, attempt: int) -> float:
-        """Seconds before the next attempt: as the server asks, else ever longer."""
-        if isinstance(error, CerebrasError) and error.retry_after is not None:
-            return error.retry_after
-        code = error.code if isinstance(error, CerebrasError) else None
-        return min(rate_limits.backoff(attempt, code), self._max_retry_wait)
-
-    async def _with_repairs(self, call: Call, attempt: Callable[[Call], Awaitable[T]]) -> T:
+        """Make attempts until one succeeds, or until another one would not help."""
+        retries = 0
         while True:
             try:
                 result = await attempt(call)
             except CerebrasError as error:
-                repair = self._repair(call, error)
-                if repair is None or repair in call.repairs:
+                if self._recover(call, error):
+                    continue
+                if retries >= call.max_retries or not self._can_retry(error):
                     raise
-                call.repairs.add(repair)
-                logger.debug("%s was mended, and the call sent again", repair)
+                retries += 1
+                wait = self._compute_wait(error, retries)
+                logger.debug("Retry %d in %.1f s after: %s", retries, wait, error)
             else:
-                if call.needs_plain_body:  # else the encoding was not what was wrong
-                    compression.remember_refusal(self._base_url)
+                if "plain body" in call.recoveries:  # and it was the solution
+                    compression.remember_rejection(self._base_url)
                 return result
+            await asyncio.sleep(wait)
 
-    def _repair(self, call: Call, error: CerebrasError) -> str | None:
-        """Mend what is known to be wrong with a call; its name, or `None`."""
-        if isinstance(error, request.DeadConnectionError):
-            call.needs_fresh_connection = True
-            return "a dead connection"
-        if isinstance(error, CerebrasAuthenticationError) and call.bearer:
-            return "a rejected demo key" if self.keys.reject(call.bearer) else None
-        if "prediction" in call.payload and _refuses_prediction(error):
-            rest = {k: v for k, v in call.payload.items() if k != "prediction"}
-            call.payload = cast("RequestBody", rest)
-            return "a refused prediction"
-        if _refuses_encoding(error) and call.is_compressed:
-            call.needs_plain_body = True
-            return "a refused encoding"
-        return None
+    def _can_retry(self, error: CerebrasError) -> bool:
+        return error.is_retryable and (error.retry_after or 0.0) <= self._max_retry_wait
 
+    def _compute_wait(self, error: CerebrasError, retry: int) -> float:
+        """Return the seconds before a retry: as the server asks, else increasing ones."""
+        if error.retry_after is not None:
+            return error.retry_after
+        return min(rate_limits.compute_backoff(retry, error.code), self._max_retry_wait)
 
-def _to_bytes(payload: RequestBody) -> bytes:
-    try:
-        return to_json(payload)
-    except PydanticSerializationError:  # half of a surrogate pair, as in scraped text
-        return json.dumps(payload, separators=(",", ":")).encode()
-
-
-def _reserved_tokens(payload: RequestBody) -> int:
-    """What the server sets aside for a request: its prompt and its longest answer."""
-    asked: Any = payload.get("max_completion_tokens")  # `extra_body` may hold anything
-    longest = asked if isinstance(asked, int) else _ASSUMED_COMPLETION
-    return len(_to_bytes(payload)) // 4 + max(longest, 0)
+    def _recover(self, call: Call, error: CerebrasError) -> bool:
+        """Fix a known problem, each kind once a call; return whether that has been done."""
+        recovery = _choose_recovery(call, error)
+        if recovery is None or recovery in call.recoveries:
+            return False
+        if recovery == "new demo key" and call.bearer is not None:
+            self._keys.reject(call.bearer)
+        elif recovery == "no prediction":
+            fields = {name: call.body[name] for name in call.body if name != "prediction"}  # type: ignore[literal-required]
+            call.body = cast("RequestBody", fields)
+        call.recoveries.add(recovery)
+        logger.debug("Sending the request again with %s after: %s", recovery, error)
+        return True
 
 
-def _refuses_encoding(error: CerebrasError) -> bool:
-    said = str(error).lower().replace("-", " ")
-    names_it = "content encoding" in said or "gzip" in said
-    return error.status == 415 or (error.status == 400 and names_it)
-
-
-def _refuses_prediction(error: CerebrasError) -> bool:
-    said = str(error).lower()
-    return (
+def _choose_recovery(call: Call, error: CerebrasError) -> str | None:
+    if isinstance(error, request.DeadConnectionError):
+        return "fresh connection"
+    if isinstance(error, CerebrasAuthenticationError):
+        is_demo_key = call.bearer is not None and call.bearer.is_demo
+        return "new demo key" if is_demo_key else None
+    message = str(error).lower().replace("-", " ")
+    is_unsupported = "unsupported" in message or "not currently supported" in message
+    if (
         isinstance(error, CerebrasInvalidRequestError)
-        and "prediction" in said
-        and ("unsupported" in said or "not currently supported" in said)
-    )
+        and "prediction" in call.body
+        and "prediction" in message
+        and is_unsupported
+    ):
+        return "no prediction"
+    is_about_encoding = "content encoding" in message or "gzip" in message
+    if call.is_compressed and (
+        error.status == 415 or (error.status == 400 and is_about_encoding)
+    ):
+        return "plain body"
+    return None
+
+
+def _encode_body(body: RequestBody) -> bytes:
+    try:
+        return to_json(body)
+    except PydanticSerializationError:  # half a surrogate pair, as in text from web pages
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _count_reserved_tokens(body: RequestBody) -> int:
+    """Estimate the tokens that the server reserves: the prompt and the longest completion."""
+    limit: Any = body.get("max_completion_tokens")  # `extra_body` can put any type there
+    completion_tokens = limit if isinstance(limit, int) else _DEFAULT_RESERVED_COMPLETION
+    return len(_encode_body(body)) // 4 + max(completion_tokens, 0)

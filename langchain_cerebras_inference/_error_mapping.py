@@ -1,7 +1,7 @@
-"""Status, headers and body of a refusal → the error to raise.
+"""The error class and message for an error response of the server.
 
-Bodies are flat (`message`, `type`, `param`, `code`), in an envelope under `error`, or not
-of Cerebras at all. An error inside a stream names its status in the body, or nowhere.
+The body is flat (`message`, `type`, `param`, `code`), or the same inside `error`, or not from
+Cerebras at all. An error inside a stream has its status in the body, or has none.
 Source: https://inference-docs.cerebras.ai/support/error
 """
 
@@ -17,7 +17,7 @@ from langchain_cerebras_inference import _model_catalog, errors
 from langchain_cerebras_inference._http import rate_limits
 from langchain_cerebras_inference.errors import CerebrasError
 
-_BY_STATUS: Mapping[int, type[CerebrasError]] = {
+_CLASS_BY_STATUS: Mapping[int, type[CerebrasError]] = {
     401: errors.CerebrasAuthenticationError,
     402: errors.CerebrasBillingError,
     403: errors.CerebrasPermissionDeniedError,
@@ -27,7 +27,7 @@ _BY_STATUS: Mapping[int, type[CerebrasError]] = {
     429: errors.CerebrasRateLimitError,
 }
 
-_STATUS_OF: Mapping[str, int] = {
+_STATUS_BY_CODE_OR_TYPE: Mapping[str, int] = {
     "wrong_api_format": 400,
     "context_length_exceeded": 400,
     "tool_use_failed": 400,
@@ -47,178 +47,186 @@ _STATUS_OF: Mapping[str, int] = {
     "too_many_requests_error": 429,
     "too_many_tokens_error": 429,
 }
-"""What a code, or else a type, stands for where no status is named."""
+"""The status of an error that has a code or a type, but no status."""
 
 _ADVICE: Mapping[type[CerebrasError], str] = {
-    errors.CerebrasAuthenticationError: "Check it at https://cloud.cerebras.ai.",
+    errors.CerebrasAuthenticationError: "Check the key at https://cloud.cerebras.ai.",
     errors.CerebrasBillingError: "Add credit at https://cloud.cerebras.ai.",
     errors.CerebrasContextOverflowError: "Shorten the messages or lower max_tokens.",
-    errors.CerebrasProtocolError: "Is base_url right, or does a proxy answer for it?",
+    errors.CerebrasProtocolError: (
+        "Check base_url, and whether a proxy responds in its place."
+    ),
 }
 
 _MODEL_CODES = frozenset({"model_not_found", "model_archived"})
-_LONG_QUOTAS = ("per hour", "per day", "hourly", "daily")
-_LONGEST_QUOTE = 200
+_LONG_PERIODS = ("per hour", "per day", "hourly", "daily")
+_MAX_QUOTE_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked, as far as it decides what an error says.
+class RequestInfo:
+    """Facts about a request that its error message mentions.
 
     Attributes:
-        model: The model asked for.
-        with_demo_key: Whether the key had come from cookies.
-        reserves: Counts the tokens the server sets aside for the request.
+        model: The requested model.
+        has_demo_key: Whether the key came from cookies.
+        count_reserved_tokens: Counts the tokens that the server reserves for the request.
     """
 
     model: str = ""
-    with_demo_key: bool = False
-    reserves: Callable[[], int] = lambda: 0
+    has_demo_key: bool = False
+    count_reserved_tokens: Callable[[], int] = lambda: 0
 
 
-def to_error(
+def create_error(
     status: int | None,
     body: Any,
     headers: Mapping[str, str] | None = None,
-    request: Request = Request(),  # frozen
+    request: RequestInfo = RequestInfo(),  # immutable
 ) -> CerebrasError:
-    """Make the error an answer stands for.
+    """Create the error for an error response.
 
     Args:
-        status: The HTTP status; `None` for an error inside a stream that names none.
-        body: The decoded JSON body, or text.
-        headers: The answer's headers.
-        request: What was asked.
+        status: The HTTP status; `None` for an error inside a stream without a status.
+        body: The body, as decoded JSON or as text.
+        headers: The response headers.
+        request: Facts about the request.
     """
-    fields, headers = _fields_of(body), headers or {}
-    code, kind_of = _text(fields, "code"), _text(fields, "type")
-    named = _STATUS_OF.get(code) or _STATUS_OF.get(kind_of)
-    status = status or named or _status_in(fields) or 500
-    said = _text(fields, "message") or quoted(body)
-    error = _class_for(status, code)(
+    fields, headers = _get_error_fields(body), headers or {}
+    code, error_type = _get_text(fields, "code"), _get_text(fields, "type")
+    status = (
+        status
+        or _STATUS_BY_CODE_OR_TYPE.get(code)
+        or _STATUS_BY_CODE_OR_TYPE.get(error_type)
+        or _get_status_in_code(fields)
+        or 500
+    )
+    message = _get_text(fields, "message") or quote(body)
+    error = _choose_class(status, code)(
         status=status,
         code=code or None,
-        request_id=request_id(headers),
-        retry_after=_retry_after(status, code, headers, request),
+        request_id=find_request_id(headers),
+        retry_after=_get_retry_after(status, code, headers, request),
         body=body,
-        is_retryable=_is_retryable(status, said, headers),
+        is_retryable=_is_retryable(status, message, headers),
     )
-    what = f"Cerebras answered {f'{status} {code}'.strip()}: {_ended(said)}"
-    error.args = (f"{what} {_advice(error, said, headers, request)}".strip(),)
+    sentence = message if message.endswith((".", "!", "?", "…")) else f"{message}."
+    text = f"Cerebras responded with {f'{status} {code}'.strip()}: {sentence}"
+    error.args = (f"{text} {_give_advice(error, message, headers, request)}".strip(),)
     return error
 
 
-def is_error(body: Any) -> bool:
-    """Whether decoded JSON is an error, in an envelope or flat, and not an answer."""
+def is_error_body(body: Any) -> bool:
+    """Return whether decoded JSON describes an error and is not a completion."""
     if not isinstance(body, dict):
         return False
-    is_flat = "message" in body and ("code" in body or "type" in body)
-    return bool(body.get("error")) or (is_flat and "choices" not in body)
+    is_flat_error = "message" in body and ("code" in body or "type" in body)
+    return bool(body.get("error")) or (is_flat_error and "choices" not in body)
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
-    """What to quote to Cerebras' support."""
+def find_request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the id by which Cerebras' support finds the request."""
     for name in ("x-request-id", "inference-id", "cf-ray"):
         if headers.get(name):
             return headers[name]
     return None
 
 
-def quoted(body: Any) -> str:
-    """The beginning of a body, in one line."""
+def quote(body: Any) -> str:
+    """Return the beginning of a body in one line."""
     text = " ".join(str(body).split()) if body else "nothing"
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+    return text if len(text) <= _MAX_QUOTE_LENGTH else f"{text[:_MAX_QUOTE_LENGTH]}…"
 
 
-def _ended(text: str) -> str:
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
-
-
-def _fields_of(body: Any) -> Mapping[str, Any]:
+def _get_error_fields(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         return {}
-    inner = body.get("error")
-    if isinstance(inner, dict):
-        return inner
-    said = inner or body.get("message") or body.get("detail")
-    return {**body, "message": said}
+    error = body.get("error")
+    if isinstance(error, dict):
+        return error
+    return {**body, "message": error or body.get("message") or body.get("detail")}
 
 
-def _text(fields: Mapping[str, Any], key: str) -> str:
-    value = fields.get(key)
+def _get_text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
     return " ".join(value.split()) if isinstance(value, str) else ""
 
 
-def _status_in(fields: Mapping[str, Any]) -> int | None:
-    """A status that stands where a code is due, as in `"code": 429`."""
+def _get_status_in_code(fields: Mapping[str, Any]) -> int | None:
+    """Return a status that is given as the code, as in `"code": 429`."""
     code = fields.get("code")
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
-def _class_for(status: int, code: str) -> type[CerebrasError]:
+def _choose_class(status: int, code: str) -> type[CerebrasError]:
     if code == "context_length_exceeded" and status in (400, 413):
         return errors.CerebrasContextOverflowError
     if status < 400:
         return errors.CerebrasProtocolError
-    other = errors.CerebrasServerError if status >= 500 else errors.CerebrasInvalidRequestError
-    return _BY_STATUS.get(status, other)
+    if status >= 500:
+        return errors.CerebrasServerError
+    return _CLASS_BY_STATUS.get(status, errors.CerebrasInvalidRequestError)
 
 
-def _retry_after(
-    status: int, code: str, headers: Mapping[str, str], request: Request
+def _get_retry_after(
+    status: int, code: str, headers: Mapping[str, str], request: RequestInfo
 ) -> float | None:
-    """What the server asks for; for a quota, else until it has room again."""
-    asked = rate_limits.asked_wait(headers, time.time())
-    if asked is None and status == 429:
-        return rate_limits.quota_wait(headers, code, request.reserves)
-    return asked
+    """Return the wait that the server asks for; for a quota, else until it has room."""
+    retry_after = rate_limits.get_retry_after(headers, time.time())
+    if retry_after is None and status == 429:
+        return rate_limits.estimate_quota_wait(headers, code, request.count_reserved_tokens)
+    return retry_after
 
 
-def _is_retryable(status: int, said: str, headers: Mapping[str, str]) -> bool | None:
-    """What is known better than by the class: `None` where that is nothing."""
-    ordered = rate_limits.should_retry(headers)
-    if ordered is not None:
-        return ordered
-    return False if status < 400 or (status == 429 and _is_long(said, headers)) else None
+def _is_retryable(status: int, message: str, headers: Mapping[str, str]) -> bool | None:
+    """Return whether a retry may help, or `None` to leave it to the error class."""
+    should_retry = rate_limits.get_should_retry(headers)
+    if should_retry is not None:
+        return should_retry
+    if status < 400 or (status == 429 and _is_long_quota(message, headers)):
+        return False
+    return None
 
 
-def _is_long(said: str, headers: Mapping[str, str]) -> bool:
-    """Whether it is a quota of an hour or a day that is used up."""
-    named = any(word in said.lower() for word in _LONG_QUOTAS)
-    return named or rate_limits.is_long_quota_spent(headers)
+def _is_long_quota(message: str, headers: Mapping[str, str]) -> bool:
+    """Return whether it is a quota of an hour or a day that is used up."""
+    is_named = any(period in message.lower() for period in _LONG_PERIODS)
+    return is_named or rate_limits.is_long_quota_used_up(headers)
 
 
-def _advice(
-    error: CerebrasError, said: str, headers: Mapping[str, str], request: Request
+def _give_advice(
+    error: CerebrasError, message: str, headers: Mapping[str, str], request: RequestInfo
 ) -> str:
     if isinstance(error, errors.CerebrasModelNotFoundError):
-        return _model_advice(error.code, request.model)
+        return _give_model_advice(error.code, request.model)
     if isinstance(error, errors.CerebrasRateLimitError):
-        return _quota_advice(error, is_long=_is_long(said, headers))
-    if isinstance(error, errors.CerebrasAuthenticationError) and request.with_demo_key:
-        return "It came from the cookies: sign in again and renew them, or use an API key."
+        return _give_quota_advice(error, is_long=_is_long_quota(message, headers))
+    if isinstance(error, errors.CerebrasAuthenticationError) and request.has_demo_key:
+        return "The key came from the cookies: sign in again and renew them, or use an API key."
     if "location" in headers and isinstance(error, errors.CerebrasProtocolError):
         origin = "/".join(headers["location"].split("/", 3)[:3])
-        return f"It sends to {quoted(origin)!r}; is base_url right?"
+        return f"The server redirects to {quote(origin)!r}; check base_url."
     return _ADVICE.get(type(error), "")
 
 
-def _model_advice(code: str | None, model: str) -> str:
+def _give_model_advice(code: str | None, model: str) -> str:
     if code not in _MODEL_CODES:
-        return "Is base_url right?"
+        return "Check base_url."
+    advice = "list_models() shows which models this key can use."
     retired = _model_catalog.RETIRED.get(model)
-    listing = "list_models() shows what this key can use."
     if retired is None:
-        return listing
-    return f"It was retired on {retired.on}; use {retired.successor!r}. {listing}"
+        return advice
+    return f"The model was retired on {retired.on}; use {retired.successor!r}. {advice}"
 
 
-def _quota_advice(error: CerebrasError, *, is_long: bool) -> str:
+def _give_quota_advice(error: CerebrasError, *, is_long: bool) -> str:
     advice = []
     if error.retry_after:
-        advice.append(f"There is room again in {math.ceil(error.retry_after)} s.")
+        advice.append(f"The quota has room again in {math.ceil(error.retry_after)} s.")
     elif is_long:
-        advice.append("Come back when the hour or the day is over.")
+        advice.append("Try again when the hour or the day is over.")
     if error.code == "token_quota_exceeded":
-        advice.append("The server reserves max_tokens before it answers: lower it.")
+        advice.append(
+            "The server reserves max_tokens before it generates a completion: lower it."
+        )
     return " ".join(advice)

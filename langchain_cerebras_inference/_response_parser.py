@@ -1,7 +1,8 @@
-"""What came, judged: a whole reply, or the events of a stream, or the error it is.
+"""Parsing a response: a whole completion, the events of a stream, or an error.
 
-A stream is whole once an event has named its finish. Whatever ends it before that has
-cut it, however cleanly; whatever happens after it does no harm.
+A stream is complete once an event has a finish reason. A stream that ends before is
+truncated, and an error, however the server ended it. What happens after the finish reason
+does no harm.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pydantic_core import from_json
 
 from langchain_cerebras_inference import _error_mapping
 from langchain_cerebras_inference._http.sse import (
-    ErrorData,
+    ErrorPayload,
     EventTooLargeError,
     SSEDecoder,
 )
@@ -23,248 +24,286 @@ from langchain_cerebras_inference.errors import (
 )
 
 if TYPE_CHECKING:
-    from langchain_cerebras_inference._http.response import Answer
-    from langchain_cerebras_inference._types import Reply
+    from typing import Self
 
-_MAX_REPLY_BYTES = 256 * 1024 * 1024
-"""Above the longest answer with 20 log probabilities a token."""
+    from langchain_cerebras_inference._http.response import Response
+    from langchain_cerebras_inference._types import Completion, StreamEvent
+
+_MAX_COMPLETION_BYTES = 256 * 1024 * 1024
+"""More than the longest completion has with 20 log probabilities a token."""
 
 _MAX_ERROR_BYTES = 64 * 1024
 
-_AFTER_FINISH = 1.0
-"""Seconds for what follows the finish: a usage event, `[DONE]`, the body's end."""
+_MAX_EVENTS_PER_BATCH = 32
+"""More decoded events than this do not fit into the processor's cache, where joining them
+costs half as much. Later events wait as bytes, which take a tenth of the memory."""
 
-_CUT = "The stream ended before its finish, so the answer is not whole; try again."
+_SECONDS_AFTER_FINISH = 1.0
+"""How long to wait for a usage event, `[DONE]` and the end of the body."""
+
+_TRUNCATED = "The stream was truncated: it ended before its finish reason; try again."
 _DONE = b"[DONE]"
+_CONTENT_BESIDE_DELTA = ("finish_reason", "logprobs", "reasoning_logprobs")
 
-_SAYING = ("finish_reason", "logprobs", "reasoning_logprobs")
-"""What of a choice says something beside its delta."""
-
-_SHORTEST_SECRET = 8
-"""A shorter one is in half of what a server says, and hidden there it would tell more."""
+_MIN_SECRET_LENGTH = 8
+"""Shorter secrets occur in ordinary text, and replacing them there would reveal them."""
 
 
-class Judge:
-    """Judges the answers to one request.
+class ResponseParser:
+    """Parses the responses to one request.
 
     Args:
-        request: What was asked, for the advice in errors.
-        secrets: What must not be seen in an error, where a server echoes it.
+        request: Facts about the request, for the advice in errors.
+        secrets: Texts to redact in errors, because a server may quote them.
     """
 
-    def __init__(self, request: _error_mapping.Request, secrets: list[str]) -> None:
+    def __init__(self, request: _error_mapping.RequestInfo, secrets: list[str]) -> None:
         self._request = request
-        self._secrets = [each for each in secrets if len(each) >= _SHORTEST_SECRET]
+        self._secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
 
-    async def refusal(self, answer: Answer) -> CerebrasError:
-        """The error an answer with another status than 200 is."""
+    async def parse_error(self, response: Response) -> CerebrasError:
+        """Return the error for a response with another status than 200."""
         try:
-            raw = await answer.read(_MAX_ERROR_BYTES)
-        except CerebrasError:  # cut off, but the status says enough
+            raw = await response.read(_MAX_ERROR_BYTES)
+        except CerebrasError:  # the body is truncated, but the status says enough
             raw = b""
-        body = self.to_json_or_text(raw)
-        return _error_mapping.to_error(answer.status, body, answer.headers, self._request)
-
-    async def json(self, answer: Answer) -> Any:
-        """The JSON of an answer, unless it is an error.
-
-        Raises:
-            CerebrasError: If it is an error, or no JSON, or too large.
-        """
-        try:
-            raw = await answer.read(_MAX_REPLY_BYTES)
-            if len(raw) > _MAX_REPLY_BYTES:
-                raise CerebrasProtocolError(f"The answer has over {_MAX_REPLY_BYTES} bytes.")
-            body = from_json(raw)
-        except CerebrasError as error:
-            raise _with_origin(answer, error) from None
-        except ValueError:
-            raise self.unexpected(answer, self.to_json_or_text(raw)) from None
-        if _error_mapping.is_error(body):
-            raise self.error(answer, self._masked(body))
-        return body
-
-    async def reply(self, answer: Answer) -> Reply:
-        """The whole reply an answer is.
-
-        Raises:
-            CerebrasError: If it is none.
-        """
-        body = await self.json(answer)
-        choices = body.get("choices") if isinstance(body, dict) else None
-        if not isinstance(choices, list) or not choices:
-            raise self.unexpected(answer, body)
-        return cast("Reply", body)
-
-    def error(self, answer: Answer, body: Any) -> CerebrasError:
-        """The error a body is that came with status 200."""
-        status = body.get("status_code") if isinstance(body, dict) else None
-        known = status if isinstance(status, int) and not isinstance(status, bool) else None
-        return _error_mapping.to_error(known, body, answer.headers, self._request)
-
-    def unexpected(self, answer: Answer, body: Any) -> CerebrasError:
-        """The error for what is not of this API at all."""
-        body = self._masked(body)
-        kind = self._masked(answer.headers.get("content-type", "no content type"))
-        return CerebrasProtocolError(
-            f"Status {answer.status} came with {_error_mapping.quoted(kind)} and no answer:"
-            f" {_error_mapping.quoted(body)!r}. Is base_url right, or does a proxy answer"
-            " for it?",
-            status=answer.status,
-            body=body,
-            request_id=_error_mapping.request_id(answer.headers),
+        body = self.decode_redacted(raw)
+        return _error_mapping.create_error(
+            response.status, body, response.headers, self._request
         )
 
-    def to_json_or_text(self, raw: bytes) -> Any:
-        """A body for an error's attributes, without the request's own secrets."""
+    async def parse_json(self, response: Response) -> Any:
+        """Return the decoded JSON of a response with status 200.
+
+        Raises:
+            CerebrasError: If the body describes an error, is not JSON or is too large.
+        """
+        try:
+            raw = await response.read(_MAX_COMPLETION_BYTES)
+            if len(raw) > _MAX_COMPLETION_BYTES:
+                raise CerebrasProtocolError(
+                    f"The response has more than {_MAX_COMPLETION_BYTES} bytes; check"
+                    " base_url."
+                )
+            body = from_json(raw)
+        except CerebrasError as error:
+            raise _with_response_facts(error, response) from None
+        except ValueError:
+            raise self.create_unexpected_error(response, self.decode_redacted(raw)) from None
+        if _error_mapping.is_error_body(body):
+            raise self.create_error_from_body(response, self._redact(body))
+        return body
+
+    async def parse_completion(self, response: Response) -> Completion:
+        """Return the whole completion in a response.
+
+        Raises:
+            CerebrasError: If the response is something else.
+        """
+        body = await self.parse_json(response)
+        choices = body.get("choices") if isinstance(body, dict) else None
+        if not isinstance(choices, list) or not choices:
+            raise self.create_unexpected_error(response, body)
+        return cast("Completion", body)
+
+    def create_error_from_body(self, response: Response, body: Any) -> CerebrasError:
+        """Return the error for an error body that came with status 200."""
+        status = body.get("status_code") if isinstance(body, dict) else None
+        is_number = isinstance(status, int) and not isinstance(status, bool)
+        return _error_mapping.create_error(
+            status if is_number else None, body, response.headers, self._request
+        )
+
+    def create_unexpected_error(self, response: Response, body: Any) -> CerebrasError:
+        """Return the error for a body that this API does not send."""
+        body = self._redact(body)
+        content_type = self._redact(response.headers.get("content-type", "no content type"))
+        return CerebrasProtocolError(
+            f"Expected a completion, but status {response.status} came with"
+            f" {_error_mapping.quote(content_type)} and {_error_mapping.quote(body)!r};"
+            " check base_url, and whether a proxy responds in its place.",
+            status=response.status,
+            body=body,
+            request_id=_error_mapping.find_request_id(response.headers),
+        )
+
+    def decode_redacted(self, raw: bytes) -> Any:
+        """Decode a body for an error, as JSON or else as text, and redact its secrets."""
         text = raw.decode("utf-8", "replace")
         try:
-            return self._masked(from_json(text))
+            return self._redact(from_json(text))
         except ValueError:
-            return self._masked(text)
+            return self._redact(text)
 
-    def _masked(self, body: Any) -> Any:
-        """Decoded JSON, masked within its strings, where nothing is escaped any more."""
+    def _redact(self, body: Any) -> Any:
+        # Decoded JSON, because a secret may be escaped in its text.
         if isinstance(body, dict):
-            return {self._masked(name): self._masked(body[name]) for name in body}
+            return {self._redact(name): self._redact(body[name]) for name in body}
         if isinstance(body, list):
-            return [self._masked(each) for each in body]
+            return [self._redact(item) for item in body]
         if isinstance(body, str):
             for secret in self._secrets:
                 body = body.replace(secret, "***")
         return body
 
 
-class Events:
-    """The events of one stream.
+class EventStream:
+    """The events of one streamed response.
+
+    Each event has `choices`: an empty list, or a list whose first item is a dict.
 
     Args:
-        answer: The answer whose body is the stream.
-        judge: Who judges what is in it.
-        most: How many are decoded and returned at once, at most.
+        response: The response whose body is the stream.
+        parser: The parser for events that are not completions.
+        max_events: The maximum number of events that are decoded at once.
     """
 
-    def __init__(self, answer: Answer, judge: Judge, most: int) -> None:
-        self.answer = answer
-        self._judge = judge
-        self._most = most
-        self._found: list[bytes] = []
+    def __init__(
+        self,
+        response: Response,
+        parser: ResponseParser,
+        max_events: int = _MAX_EVENTS_PER_BATCH,
+    ) -> None:
+        self._response = response
+        self._parser = parser
+        self._max_events = max_events
         self._decoder = SSEDecoder()
+        self._payloads: list[bytes] = []
+        self._first_events: list[StreamEvent] = []
+        self._has_progress = False
         self._is_finished = False
-        self._is_over = False
-        self._failure: CerebrasError | None = None
+        self._is_ended = False
+        self._error: CerebrasError | None = None
 
-    async def read(self) -> list[Reply]:
-        """Wait for more events; an empty list is the end of a whole stream.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def wait_for_content(self) -> None:
+        """Wait for the first event with content; until then the request may be repeated.
 
         Raises:
-            CerebrasError: If the stream is cut or holds an error; what came before
-                has been returned.
+            CerebrasError: If the stream is truncated or contains an error before that.
         """
-        while not self._is_over:
-            try:
-                events = await self._next()
-            except CerebrasError as error:
-                self._fail(error)
-            else:
-                if events:
-                    return events
-        if self._failure is not None:
-            raise self._failure
-        return []
+        while events := await self.read_events():
+            if any(map(has_content, events)):
+                self._first_events = events
+                return
 
-    async def _next(self) -> list[Reply]:
-        if not self._found:
-            data = await self.answer.read_some()
-            if not data:
-                return self._rest()
-            self._found = self._split(data)
-        found, self._found = self._found[: self._most], self._found[self._most :]
-        return self._judged(found)
+    async def read_events(self) -> list[StreamEvent]:
+        """Wait for the next events; an empty list is the end of a complete stream.
+
+        Raises:
+            CerebrasError: If the stream is truncated or contains an error. All events
+                before that have been returned.
+        """
+        events, self._first_events = self._first_events, []
+        while not (events or self._is_ended):
+            try:
+                if not self._payloads:
+                    data = await self._response.read_available(
+                        restart_timeout=self._has_progress
+                    )
+                    self._payloads = self._split(data)
+                events = self._decode_events()
+            except CerebrasError as error:
+                self._end(error)
+        self._has_progress = True
+        if not events:
+            self.close()
+            if self._error is not None:
+                raise self._error
+        return events
+
+    def close(self) -> None:
+        """Close the response; leaving a stream early closes its connection."""
+        self._response.close()
 
     def _split(self, data: bytes) -> list[bytes]:
+        """Split new data into the payloads of the events that it completes."""
+        if not data:
+            self._is_ended = True
+            # Without its blank line the last event may be truncated.
+            return [payload for payload in self._decoder.close() if _is_json(payload)]
         try:
-            found = self._decoder.feed(data)
+            payloads = self._decoder.feed(data)
         except EventTooLargeError as error:
             raise CerebrasProtocolError(
-                f"What comes is no stream of events: {error}."
+                f"The response is not an event stream ({error}); check base_url."
             ) from None
-        if any(found) or self._decoder.is_inside_data:
-            self.answer.progressed()
-        return found
+        # Comments keep the connection alive, but are no progress.
+        self._has_progress = any(payloads) or self._decoder.is_inside_data
+        return payloads
 
-    def _judged(self, found: list[bytes]) -> list[Reply]:
-        events: list[Reply] = []
-        for data in found:
+    def _decode_events(self) -> list[StreamEvent]:
+        payloads = self._payloads[: self._max_events]
+        self._payloads = self._payloads[self._max_events :]
+        events: list[StreamEvent] = []
+        for payload in payloads:
             try:
-                event = from_json(data)
-                finish = event["choices"][0].get("finish_reason")
-                is_plain = type(data) is bytes and not event.get("error")
+                event = from_json(payload)
+                finish_reason = event["choices"][0].get("finish_reason")
+                is_completion = type(payload) is bytes and not event.get("error")
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-                is_plain = False
-            if is_plain:
+                is_completion = False
+            if is_completion:
                 events.append(event)
-                if finish:
-                    self._finish()
-            elif data and data != _DONE:
+                if finish_reason and not self._is_finished:
+                    self._is_finished = True
+                    self._response.limit_remaining_time(_SECONDS_AFTER_FINISH)
+            elif payload and payload != _DONE:
                 try:
-                    events.append(self._odd(data))
+                    events.append(self._parse_other_event(payload))
                 except CerebrasError as error:
-                    self._fail(error)
+                    self._end(error)
                     break
+        if self._is_ended and not self._is_finished:
+            self._end(CerebrasConnectionError(_TRUNCATED))
         return events
 
-    def _odd(self, data: bytes) -> Reply:
-        """An event without a choice: a usage, an error or nonsense."""
-        body = self._judge.to_json_or_text(data)
-        if _error_mapping.is_error(body) or isinstance(data, ErrorData):
-            raise self._judge.error(self.answer, body)
-        if not (isinstance(body, dict) and _is_json(data)) or body.get("choices"):
-            raise self._judge.unexpected(self.answer, body)
-        return cast("Reply", {**from_json(data), "choices": []})
+    def _parse_other_event(self, payload: bytes) -> StreamEvent:
+        """Return an event without a choice, such as one with the usage.
 
-    def _rest(self) -> list[Reply]:
-        """The last event, where no blank line ended it; without a finish, the cut."""
-        self._is_over = True
-        whole = [data for data in self._decoder.close() if _is_json(data)]
-        events = self._judged(whole)
-        if not self._is_finished:
-            self._fail(CerebrasConnectionError(_CUT))
-        return events
+        Raises:
+            CerebrasError: If it describes an error or is nothing that this API sends.
+        """
+        body = self._parser.decode_redacted(payload)
+        if _error_mapping.is_error_body(body) or isinstance(payload, ErrorPayload):
+            raise self._parser.create_error_from_body(self._response, body)
+        if not (isinstance(body, dict) and _is_json(payload)) or body.get("choices"):
+            raise self._parser.create_unexpected_error(self._response, body)
+        return cast("StreamEvent", {**from_json(payload), "choices": []})
 
-    def _finish(self) -> None:
-        if not self._is_finished:
-            self._is_finished = True
-            self.answer.allow(_AFTER_FINISH)
-
-    def _fail(self, error: CerebrasError) -> None:
-        """Keep the error until what came before it has been read."""
-        self._is_over = True
-        if self._failure is None and not self._is_finished:
-            self._failure = _with_origin(self.answer, error)
+    def _end(self, error: CerebrasError) -> None:
+        """End the stream; the error is raised when all events before it have been read."""
+        self._is_ended = True
+        if self._error is None and not self._is_finished:
+            self._error = _with_response_facts(error, self._response)
 
 
-def says_something(event: Reply) -> bool:
-    """Whether an event holds more than the role that opens a stream."""
+def has_content(event: StreamEvent) -> bool:
+    """Return whether an event contains more than the role that opens a stream."""
     if not event["choices"]:
         return "usage" in event
     choice = event["choices"][0]
     delta = choice.get("delta")
-    if not isinstance(delta, dict) or any(map(choice.get, _SAYING)):
+    if not isinstance(delta, dict) or any(map(choice.get, _CONTENT_BESIDE_DELTA)):
         return True
     return any(value for name, value in delta.items() if name != "role")
 
 
-def _is_json(data: bytes) -> bool:
+def _is_json(payload: bytes) -> bool:
     try:
-        from_json(data)
+        from_json(payload)
     except ValueError:
         return False
     return True
 
 
-def _with_origin(answer: Answer, error: CerebrasError) -> CerebrasError:
-    """An error that came after the headers says which answer it ended."""
-    error.status = error.status or answer.status
-    error.request_id = error.request_id or _error_mapping.request_id(answer.headers)
+def _with_response_facts(error: CerebrasError, response: Response) -> CerebrasError:
+    """Add the status and the request id to an error that came after the headers."""
+    error.status = error.status or response.status
+    error.request_id = error.request_id or _error_mapping.find_request_id(response.headers)
     return error

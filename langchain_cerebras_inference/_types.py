@@ -1,8 +1,8 @@
-"""The wire as types: what travels to Cerebras and what comes back; no logic.
+"""The types of request and response bodies.
 
-Requests name every field Cerebras accepts, because it refuses the whole request for one
-it does not know. Replies name what is read; every key may be missing, because Cerebras
-leaves out what is empty.
+Request types name every field that Cerebras accepts, because it rejects a request that
+has an unknown one. Response types name the fields that this package reads; every key may
+be missing, because Cerebras leaves out empty fields.
 Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
 """
 
@@ -64,7 +64,7 @@ class RequestBody(TypedDict, total=False):
     prompt_cache_key: str
 
 
-# --- replies -------------------------------------------------------------------------
+# --- responses ------------------------------------------------------------------------
 
 
 class Delta(TypedDict, total=False):
@@ -92,8 +92,8 @@ class Usage(TypedDict, total=False):
     completion_tokens_details: dict[str, int]
 
 
-class Reply(TypedDict, total=False):
-    """A whole reply, or one event of a stream: they differ in `message` and `delta`."""
+class Completion(TypedDict, total=False):
+    """A whole completion; each of its choices has a `message`."""
 
     id: str
     model: str
@@ -104,3 +104,7 @@ class Reply(TypedDict, total=False):
     time_info: dict[str, float]
     service_tier: str
     service_tier_used: str
+
+
+StreamEvent: TypeAlias = Completion
+"""One event of a stream: the same fields, but its choice has a `delta`."""

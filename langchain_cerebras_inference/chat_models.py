@@ -13,7 +13,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -44,9 +44,8 @@ from langchain_cerebras_inference._conversion import (
 )
 from langchain_cerebras_inference._conversion import messages as _messages
 from langchain_cerebras_inference._conversion import tools as _tools
-from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.deltas import DeltaReader
-from langchain_cerebras_inference._conversion.stream_events import EventReader
+from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
+from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
 from langchain_cerebras_inference._version import version
 from langchain_cerebras_inference.errors import CerebrasError
 
@@ -56,10 +55,10 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._client import Call, CerebrasClient
     from langchain_cerebras_inference._model_catalog import ModelInfo
-    from langchain_cerebras_inference._types import Reply
+    from langchain_cerebras_inference._response_parser import EventStream
+    from langchain_cerebras_inference._types import Completion
 
-R = TypeVar("R", bound=DeltaReader)
-T = TypeVar("T")
+B = TypeVar("B", bound=ChunkBuilder)
 
 _KEY = "cerebras_api_key"
 _CLIENT = "langchain_cerebras_inference._client"
@@ -293,7 +292,7 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         client, call, names = self._prepare(messages, stop, kwargs, stream=False)
-        return self._to_result(call, client.complete_from_thread(call), names)
+        return self._convert_completion(client.complete_sync(call), call, names)
 
     async def _agenerate(
         self,
@@ -304,7 +303,7 @@ class ChatCerebrasInference(BaseChatModel):
     ) -> ChatResult:
         await _import_client()
         client, call, names = self._prepare(messages, stop, kwargs, stream=False)
-        return self._to_result(call, await client.complete(call), names)
+        return self._convert_completion(await client.complete(call), call, names)
 
     def _stream(
         self,
@@ -314,10 +313,10 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
-        reader = self._reader(ChunkReader, call, names)
-        with contextlib.closing(client.stream_from_thread(call)) as batches:
+        with contextlib.closing(client.stream_sync(call)) as batches:
+            builder = self._create_builder(ChunkBuilder, call, names)
             for events in batches:
-                for chunk in reader.to_chunks(events):
+                for chunk in builder.build_chunks(events):
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -331,10 +330,10 @@ class ChatCerebrasInference(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         await _import_client()
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
-        reader = self._reader(ChunkReader, call, names)
-        async with contextlib.aclosing(client.stream(call)) as batches:
-            async for events in batches:
-                for chunk in reader.to_chunks(events):
+        with await client.open_stream(call) as stream:
+            builder = self._create_builder(ChunkBuilder, call, names)
+            while not builder.is_complete:
+                for chunk in builder.build_chunks(await stream.read_events()):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -346,18 +345,18 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
-        """What `stream_events(version="v3")` uses; without it core converts chunks."""
+        """Stream protocol events; without this hook langchain-core converts chunks."""
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
-        reader = self._reader(EventReader, call, names)
-        hears = bool(run_manager and run_manager.handlers)
-        with contextlib.closing(client.stream_from_thread(call)) as batches:
+        has_callbacks = bool(run_manager and run_manager.handlers)
+        with contextlib.closing(client.stream_sync(call)) as batches:
+            builder = self._create_builder(ProtocolEventBuilder, call, names)
             for events in batches:
-                for step in reader.to_events(events, with_chunks=hears):
-                    if isinstance(step, dict):
-                        yield step
+                for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
+                    if isinstance(item, dict):
+                        yield item
                     elif run_manager:
-                        step.message.id = _message_id(run_manager)
-                        run_manager.on_llm_new_token(step.text, chunk=step)
+                        item.message.id = _get_message_id(run_manager)
+                        run_manager.on_llm_new_token(item.text, chunk=item)
 
     async def _astream_chat_model_events(
         self,
@@ -366,19 +365,20 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
-        """What `astream_events(version="v3")` uses; without it core converts chunks."""
+        """Stream protocol events; without this hook langchain-core converts chunks."""
         await _import_client()
         client, call, names = self._prepare(messages, stop, kwargs, stream=True)
-        reader = self._reader(EventReader, call, names)
-        hears = bool(run_manager and run_manager.handlers)
-        async with _closing_with_task(client.stream(call)) as batches:
-            async for events in batches:
-                for step in reader.to_events(events, with_chunks=hears):
-                    if isinstance(step, dict):
-                        yield step
+        has_callbacks = bool(run_manager and run_manager.handlers)
+        with await client.open_stream(call) as stream, _close_with_task(stream):
+            builder = self._create_builder(ProtocolEventBuilder, call, names)
+            while not builder.is_complete:
+                events = await stream.read_events()
+                for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
+                    if isinstance(item, dict):
+                        yield item
                     elif run_manager:
-                        step.message.id = _message_id(run_manager)
-                        await run_manager.on_llm_new_token(step.text, chunk=step)
+                        item.message.id = _get_message_id(run_manager)
+                        await run_manager.on_llm_new_token(item.text, chunk=item)
 
     def _prepare(
         self,
@@ -406,17 +406,18 @@ class ChatCerebrasInference(BaseChatModel):
             max_retries=request.max_retries,
             coalesce=request.coalesce,
         )
-        return self._client(), call, request.names
+        return self._create_client(), call, request.names
 
     def _settings(self) -> dict[str, Any]:
         """The fields that decide what a request says, by their names on the wire."""
         fields = self.__dict__
         return {sent: fields[name] for name, sent in _SENT.items()}
 
-    def _client(self) -> CerebrasClient:
+    def _create_client(self) -> CerebrasClient:
         from langchain_cerebras_inference._client import CerebrasClient
 
         return CerebrasClient(
+            user=self,
             base_url=self.cerebras_api_base,
             key=self.cerebras_api_key,
             cookies=self.cookies,
@@ -430,12 +431,14 @@ class ChatCerebrasInference(BaseChatModel):
             compression=self.compression,
         )
 
-    def _to_result(self, call: Call, reply: Reply, names: _tools.Names) -> ChatResult:
-        headers = call.headers if self.include_response_headers else None
-        return completion.to_result(reply, names, headers)
+    def _convert_completion(
+        self, response: Completion, call: Call, names: _tools.Names
+    ) -> ChatResult:
+        headers = call.response_headers if self.include_response_headers else None
+        return completion.convert_completion(response, names, headers)
 
-    def _reader(self, kind: type[R], call: Call, names: _tools.Names) -> R:
-        headers = call.headers if self.include_response_headers else None
+    def _create_builder(self, kind: type[B], call: Call, names: _tools.Names) -> B:
+        headers = call.response_headers if self.include_response_headers else None
         return kind(names, headers, coalesce=call.coalesce)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
@@ -635,53 +638,82 @@ class ChatCerebrasInference(BaseChatModel):
         if name == "model_name" and _model_catalog.follows_model(self.profile):
             self.profile = self._resolve_model_profile()
 
-    # --- beside the calls --------------------------------------------------------------------
+    # --- models, credentials, connections ------------------------------------------------
 
     def list_models(self) -> list[ModelInfo]:
-        """List the models this key can use, with what Cerebras' catalogue knows of them."""
-        return self._client().from_thread(self.alist_models())
+        """List the models that this key can use, with the facts of the public catalog.
+
+        Raises:
+            CerebrasError: If the list cannot be fetched.
+        """
+        return self._create_client().run_sync(self.alist_models())
 
     async def alist_models(self) -> list[ModelInfo]:
-        """List the models this key can use, with what Cerebras' catalogue knows of them."""
+        """List the models that this key can use, with the facts of the public catalog.
+
+        Raises:
+            CerebrasError: If the list cannot be fetched.
+        """
         await _import_client()
-        client, public = self._client(), _urls.public_base(self.cerebras_api_base)
-        mine = await client.get(
+        client = self._create_client()
+        usable_models = await client.get(
             f"{self.cerebras_api_base}/models", max_retries=self.max_retries
         )
+        public_url = f"{_urls.public_base(self.cerebras_api_base)}/models"
         try:
-            catalogue = await client.get(f"{public}/models", signed=False)
-        except CerebrasError:  # a gateway may have no public catalogue
-            catalogue = {}
-        return _model_catalog.merged(mine, catalogue)
+            public_catalog = await client.get(public_url, is_signed=False)
+        except CerebrasError:  # a gateway may have no public catalog
+            public_catalog = {}
+        return _model_catalog.merged(usable_models, public_catalog)
 
     def credential(self) -> Credential:
-        """Say what the model signs in with; cookies are exchanged if they have not been."""
-        return self._client().from_thread(self.acredential())
+        """Return what the model authenticates with, without the secret.
+
+        Cookies are exchanged for a key if that has not been done yet.
+
+        Raises:
+            CerebrasAuthenticationError: If there is no credential.
+            CerebrasCookieError: If the key exchange fails.
+        """
+        return self._create_client().run_sync(self.acredential())
 
     async def acredential(self) -> Credential:
-        """Say what the model signs in with; cookies are exchanged if they have not been."""
+        """Return what the model authenticates with, without the secret.
+
+        Cookies are exchanged for a key if that has not been done yet.
+
+        Raises:
+            CerebrasAuthenticationError: If there is no credential.
+            CerebrasCookieError: If the key exchange fails.
+        """
         await _import_client()
-        return await self._client().credential(self.max_retries)
+        return await self._create_client().get_credential(self.max_retries)
 
     def warm_up(self) -> None:
-        """Open the connection the next call will use; failing to is no error."""
-        self._client().from_thread(self.awarm_up())
+        """Open the connection for the next synchronous call; a failure is not an error."""
+        self._create_client().run_sync(self.awarm_up())
 
     async def awarm_up(self) -> None:
-        """Open the connection the next call will use; failing to is no error."""
+        """Open the connection for this event loop's next call; a failure is not an error."""
         await _import_client()
         await asyncio.to_thread(importlib.import_module, _TRACERS)
         with contextlib.suppress(CerebrasError):
-            await self._client().get(f"{self.cerebras_api_base}/tcp_warming")
+            await self._create_client().get(f"{self.cerebras_api_base}/tcp_warming")
 
     def close(self) -> None:
-        """Let go of the connections of synchronous calls; the next call opens new ones."""
-        self._client().from_thread(self.aclose())
+        """Close the connections of synchronous calls that no other living model has used.
+
+        Calls in progress go on, and the next call opens a new connection.
+        """
+        self._create_client().run_sync(self.aclose())
 
     async def aclose(self) -> None:
-        """Let go of this loop's connections; the next call opens new ones."""
+        """Close this event loop's connections that no other living model has used.
+
+        Calls in progress go on, and the next call opens a new connection.
+        """
         await _import_client()
-        await self._client().let_go()
+        await self._create_client().close()
 
     def __enter__(self) -> Self:
         return self
@@ -715,37 +747,35 @@ _SENT = {
 """Fields that decide what a request says → their names on the wire."""
 
 
-def _message_id(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun) -> str:
-    """The id core gives the message of a run; chunks that it does not see need it too."""
-    return f"{LC_ID_PREFIX}-{run.run_id}"
+def _get_message_id(
+    run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun,
+) -> str:
+    """Return the id that langchain-core gives the message of a run."""
+    return f"{LC_ID_PREFIX}-{run_manager.run_id}"
 
 
-@contextlib.asynccontextmanager
-async def _closing_with_task(
-    source: AsyncGenerator[T, None],
-) -> AsyncIterator[AsyncGenerator[T, None]]:
-    """Close `source` at the end of the block, or else of the task.
+@contextlib.contextmanager
+def _close_with_task(stream: EventStream) -> Iterator[None]:
+    """Close a stream when the current task ends, if that is before the end of the block.
 
-    Core, when a v3 stream is left, keeps the generators in it alive in the traceback of
-    the task it cancels, if a callback was just being told of an event.
+    langchain-core cancels the task when a version 3 stream is left. If a callback is running
+    at that moment, the traceback of the task keeps the generator with this block alive.
     """
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    closing: list[asyncio.Task[None]] = []
+    task = asyncio.current_task()
 
     def close(_: object) -> None:
-        closing.append(loop.create_task(source.aclose()))
+        stream.close()
 
     if task:
         task.add_done_callback(close)
     try:
-        async with contextlib.aclosing(source):
-            yield source
+        yield
     finally:
         if task:
             task.remove_done_callback(close)
 
 
 async def _import_client() -> None:
-    """Import aiohttp, which takes 80 ms, off the loop."""
+    """Import aiohttp, which takes 80 ms, in a thread."""
     if _CLIENT not in sys.modules:
         await asyncio.to_thread(importlib.import_module, _CLIENT)

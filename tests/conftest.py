@@ -1,6 +1,5 @@
 """What tests of several modules share."""
 
-import math
 import os
 import re
 import signal
@@ -13,7 +12,7 @@ from hypothesis import settings
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._auth import key_exchange
-from langchain_cerebras_inference._http import compression, connection_pool
+from langchain_cerebras_inference._http import compression
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.nursery import Nursery
 
@@ -65,9 +64,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def clean_memory() -> None:
     """What is remembered of a server that is gone is not said of the next on its port."""
     key_exchange._keys.clear()
-    compression._refusing.clear()
-    for pool in connection_pool._pools.values():
-        pool._looked_at = -math.inf
+    compression._rejecting_servers.clear()
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def _refused(status: int, headers: Mapping[str, str], *, is_page: bool) -> Cereb
     if status == 429 or status >= 500:
         why = "too many exchanges" if status == 429 else "the site failed"
         failure = failed(f"{why} ({status}); try again later.", status, is_retryable=True)
-        failure.retry_after = rate_limits.asked_wait(headers, time.time())
+        failure.retry_after = rate_limits.get_retry_after(headers, time.time())
         return failure
     return failed(f"The site answers {status}; is session_url right?", status)
 

@@ -24,7 +24,8 @@ from langchain_cerebras_inference._auth.browser_session import (
     to_bearer,
 )
 from langchain_cerebras_inference._http import portal, request
-from langchain_cerebras_inference._http.response import Answer
+from langchain_cerebras_inference._http.route import Route
+from langchain_cerebras_inference._http.response import Response as Answer
 from langchain_cerebras_inference._version import user_agent
 from langchain_cerebras_inference.errors import CerebrasError
 
@@ -43,7 +44,7 @@ class Exchange:
     """
 
     url: str
-    route: request.Route
+    route: Route
     timeout: float
 
     async def key_for(self, cookies: str) -> Bearer:
@@ -61,7 +62,7 @@ class Exchange:
         digest = hashlib.sha256(what).digest()
         if known := _known(digest):
             return known
-        return await portal.run_from_loop(self._shared(digest, cookies))
+        return await portal.run_from_event_loop(self._shared(digest, cookies))
 
     def _check(self) -> None:
         """Refuse what would show cookies to others, whatever the model has been set to."""
@@ -114,7 +115,7 @@ class Exchange:
 
 # Written on the portal's loop alone, where every exchange runs; read from anywhere.
 _keys: OrderedDict[bytes, Bearer] = OrderedDict()
-_running: dict[tuple[bytes, request.Route], asyncio.Task[Bearer]] = {}
+_running: dict[tuple[bytes, Route], asyncio.Task[Bearer]] = {}
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_running.clear)
@@ -129,7 +130,7 @@ def _known(digest: bytes) -> Bearer | None:
     return known
 
 
-def _forget_task(known_as: tuple[bytes, request.Route], task: asyncio.Task[Bearer]) -> None:
+def _forget_task(known_as: tuple[bytes, Route], task: asyncio.Task[Bearer]) -> None:
     _running.pop(known_as, None)
     if not task.cancelled():
         task.exception()  # asyncio complains of one that nobody waited for

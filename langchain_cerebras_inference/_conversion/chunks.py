@@ -1,8 +1,13 @@
-"""The events of one stream → chunks.
+"""The message chunks of one stream.
 
-A chunk holds reasoning, text or tool calls, never two of them, because core's bridge to
-stream events splits what is mixed. What belongs to the answer as a whole is in the last
-chunk alone, because core adds up what it finds twice.
+A chunk has reasoning, text or tool calls, and never two of them, because langchain-core's
+conversion to protocol events separates what is mixed. Usage and metadata are in the last
+chunk only, because langchain-core adds up what occurs twice.
+
+Chunks of text and of reasoning are built without pydantic's validating constructor, which
+takes most of the time and which a stream would call thousands of times. An import-time check
+compares such a chunk with a validated one; if they differ with an installed version of
+langchain-core or pydantic, the validating constructor is used.
 """
 
 from __future__ import annotations
@@ -12,92 +17,188 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
+from pydantic import BaseModel
 
-from langchain_cerebras_inference._conversion import (
-    completion,
-    construct,
-    deltas,
-    tool_arguments,
-)
+from langchain_cerebras_inference._conversion import deltas, tool_arguments
+from langchain_cerebras_inference._conversion.completion import PROVIDER
+from langchain_cerebras_inference._fallbacks import PRIVATE_NAMES_ALLOWED
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolCallChunk
 
-    from langchain_cerebras_inference import _types
+    from langchain_cerebras_inference._types import StreamEvent
 
 
-class ChunkReader(deltas.DeltaReader):
-    """Turns the events of one stream into chunks, and its end into the last one."""
+class ChunkBuilder(deltas.DeltaReader):
+    """Builds the chunks of one stream from its events."""
 
-    def to_chunks(self, events: list[_types.Reply]) -> list[ChatGenerationChunk]:
-        """Make the chunks of some events, in their order; no events are the end.
+    def build_chunks(self, events: list[StreamEvent]) -> list[ChatGenerationChunk]:
+        """Build the chunks for events that have arrived together.
+
+        Args:
+            events: The next events. An empty list is the end of the stream, for which the
+                last chunk is built.
 
         Raises:
-            CerebrasProtocolError: If an event has values of other types than the wire's.
+            CerebrasProtocolError: If an event has a value of the wrong type.
         """
-        chunks = [to_chunk(*piece) for piece in self.read(events)]
-        return chunks if events else [*chunks, self._last_chunk()]
+        if not events:
+            self.is_complete = True
+            return [self.build_last_chunk()]
+        return convert_deltas(self.read_deltas(events))
 
-    def _last_chunk(self) -> ChatGenerationChunk:
-        """The chunk that ends a stream: usage, metadata, the tails of cut calls."""
-        metadata = self.metadata()
+    def build_last_chunk(self) -> ChatGenerationChunk:
+        """Build the chunk with usage, metadata, and the suffixes of truncated tool calls."""
+        metadata = self.get_metadata()
         message = AIMessageChunk(
             content="",
-            tool_call_chunks=self._tails(),
-            usage_metadata=self.usage(),
+            tool_call_chunks=[
+                tool_call_chunk(
+                    name=None,
+                    args=tool_arguments.create_invalid_suffix(call.arguments),
+                    id=None,
+                    index=call.index,
+                )
+                for call in self.tool_calls.calls
+                if self.parse_arguments(call) is None
+            ],
+            usage_metadata=self.get_usage(),
             response_metadata=metadata,
             chunk_position="last",
         )
-        info = {"finish_reason": metadata["finish_reason"]}
-        return ChatGenerationChunk(message=message, generation_info=info)
-
-    def _tails(self) -> list[ToolCallChunk]:
-        """What makes cut calls invalid, which core would mend into shorter ones."""
-        return [
-            tool_call_chunk(
-                name=None,
-                args=tool_arguments.tail_for(call.arguments),
-                id=None,
-                index=call.slot,
-            )
-            for call in self.calls.all
-            if self.arguments_of(call) is None
-        ]
+        generation_info = {"finish_reason": metadata["finish_reason"]}
+        return ChatGenerationChunk(message=message, generation_info=generation_info)
 
 
-def to_chunk(kind: str, value: Any, logprobs: dict[str, Any] | None) -> ChatGenerationChunk:
-    """Make the chunk of one piece."""
-    if kind is deltas.TEXT:
-        chunk = construct.chunk(value, {})
-    elif kind is deltas.REASONING:
-        chunk = construct.chunk("", {"reasoning_content": value})
-    else:
-        chunk = fragments_chunk(value)
-    if logprobs:
-        chunk.message.response_metadata.update(logprobs)
-    return chunk
+def convert_deltas(stream_deltas: list[deltas.Delta]) -> list[ChatGenerationChunk]:
+    """Build one chunk for each delta."""
+    chunks = []
+    for kind, value, logprobs in stream_deltas:
+        if kind is deltas.TEXT:
+            chunk = create_chunk(value, {})
+        elif kind is deltas.REASONING:
+            chunk = create_chunk("", {"reasoning_content": value})
+        else:
+            chunk = create_tool_call_chunk(value)
+        if logprobs:
+            chunk.message.response_metadata.update(logprobs)
+        chunks.append(chunk)
+    return chunks
 
 
-def fragments_chunk(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
-    """Make the chunk of some fragments of tool calls.
+def create_tool_call_chunk(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
+    """Create the chunk for fragments of tool calls.
 
-    Core tries to read each as a whole call, again without its last character until it
-    can. What does not begin an object never becomes one, so that it need not try.
+    langchain-core's constructor tries to parse the arguments of each fragment, and again
+    without its last character until it can. A fragment that does not begin with a bracket
+    never becomes an object, so the constructor is left out for it.
     """
-    if any((each["args"] or "").lstrip()[:1] in {"", "{"} for each in fragments):
+    if any((fragment["args"] or "").lstrip()[:1] in {"", "{"} for fragment in fragments):
         message = AIMessageChunk(
             content="",
             tool_call_chunks=fragments,
-            response_metadata={"model_provider": completion.PROVIDER},
+            response_metadata={"model_provider": PROVIDER},
         )
         return ChatGenerationChunk(message=message)
-    chunk = construct.chunk("", {})
+    chunk = create_chunk("", {})
     chunk.message.model_fields_set.discard("additional_kwargs")
     message = cast("AIMessageChunk", chunk.message)
     message.tool_calls = []
     message.tool_call_chunks = fragments
     message.invalid_tool_calls = [
-        invalid_tool_call(name=each["name"], args=each["args"], id=each["id"], error=None)
-        for each in fragments
+        invalid_tool_call(
+            name=fragment["name"], args=fragment["args"], id=fragment["id"], error=None
+        )
+        for fragment in fragments
     ]
     return chunk
+
+
+# --- chunks without validation ------------------------------------------------------------
+
+_new: Any = object.__new__
+
+
+def create_validated_chunk(text: str, additional_kwargs: dict[str, Any]) -> ChatGenerationChunk:
+    """Create a chunk with pydantic's constructors.
+
+    Args:
+        text: The chunk's text.
+        additional_kwargs: The message's `additional_kwargs`; the chunk keeps the dict.
+    """
+    message = AIMessageChunk(
+        content=text,
+        additional_kwargs=additional_kwargs,
+        response_metadata={"model_provider": PROVIDER},
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def create_unvalidated_chunk(
+    text: str, additional_kwargs: dict[str, Any]
+) -> ChatGenerationChunk:
+    """Create an equal chunk by setting what pydantic's constructors would set.
+
+    The fields are set one by one, because then all chunks share the keys of their dicts. A
+    chunk takes a fifth less memory than with dicts of its own.
+    """
+    message = _new(AIMessageChunk)
+    fields = message.__dict__
+    fields["content"] = text
+    fields["additional_kwargs"] = additional_kwargs
+    fields["response_metadata"] = {"model_provider": PROVIDER}
+    fields["type"] = "AIMessageChunk"
+    fields["name"] = None
+    fields["id"] = None
+    fields["tool_calls"] = []
+    fields["invalid_tool_calls"] = []
+    fields["usage_metadata"] = None
+    fields["tool_call_chunks"] = []
+    fields["chunk_position"] = None
+    _set_fields_set(message, {"content", "additional_kwargs", "response_metadata"})
+    _set_extra(message, {})
+    _set_private(message, None)
+    chunk = _new(ChatGenerationChunk)
+    fields = chunk.__dict__
+    fields["text"] = text
+    fields["generation_info"] = None
+    fields["type"] = "ChatGenerationChunk"
+    fields["message"] = message
+    _set_fields_set(chunk, {"message", "text"})
+    _set_extra(chunk, None)
+    _set_private(chunk, None)
+    return chunk  # type: ignore[no-any-return]
+
+
+def _are_identical(first: Any, second: Any) -> bool:
+    return (
+        type(first) is type(second)
+        and list(first.__dict__) == list(second.__dict__)
+        and first == second
+        and first.__pydantic_fields_set__ == second.__pydantic_fields_set__
+        and first.__pydantic_extra__ == second.__pydantic_extra__
+        and first.__pydantic_private__ == second.__pydantic_private__
+    )
+
+
+def _can_skip_validation() -> bool:
+    """Return whether both ways to create a chunk give the same with the installed versions."""
+    unvalidated = create_unvalidated_chunk("text", {"name": "value"})
+    validated = create_validated_chunk("text", {"name": "value"})
+    return _are_identical(unvalidated, validated) and _are_identical(
+        unvalidated.message, validated.message
+    )
+
+
+create_chunk = create_validated_chunk
+if PRIVATE_NAMES_ALLOWED:
+    try:
+        # Looking up these slots for each chunk would take half a microsecond.
+        _set_fields_set: Any = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+        _set_extra: Any = BaseModel.__dict__["__pydantic_extra__"].__set__
+        _set_private: Any = BaseModel.__dict__["__pydantic_private__"].__set__
+    except (KeyError, AttributeError):  # another pydantic
+        pass
+    else:
+        if _can_skip_validation():
+            create_chunk = create_unvalidated_chunk

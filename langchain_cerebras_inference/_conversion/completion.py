@@ -1,40 +1,38 @@
-"""A whole reply → message and metadata.
+"""A whole completion as LangChain's result: message, usage and metadata.
 
-The metadata's words are the same for a stream, whose last chunk uses the functions here.
+The last chunk of a stream has the same usage and metadata, made by the functions here.
 """
 
 from __future__ import annotations
 
 import logging
-from itertools import chain, count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic_core import to_json
 
 from langchain_cerebras_inference._conversion import (
     think_tags,
     tool_arguments,
+    tool_call_deltas,
     type_checks,
-    usage,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Mapping
 
     from langchain_core.messages import InvalidToolCall, ToolCall
-    from langchain_core.messages.ai import UsageMetadata
+    from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
 
-    from langchain_cerebras_inference import _types
-    from langchain_cerebras_inference._conversion.tools import Names
+    from langchain_cerebras_inference._types import Completion
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
 PROVIDER = "cerebras"
 
-_KEPT = (
+_METADATA_FIELDS = (
     ("id", "id", str),
     ("model", "model_name", str),
     ("system_fingerprint", "system_fingerprint", str),
@@ -42,16 +40,9 @@ _KEPT = (
     ("service_tier_used", "service_tier_used", str),
     ("time_info", "time_info", dict),
 )
-"""What of a reply goes into the metadata: its name there, here, and its type."""
+"""Fields of a completion, their names in the metadata, and their types."""
 
-_OF_CHOICE: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("finish_reason", type_checks.text),
-    ("logprobs", type_checks.logprobs),
-    ("reasoning_logprobs", type_checks.logprobs),
-)
-"""What of a choice goes into the metadata, and what it must be."""
-
-_USEFUL_HEADERS = (
+_METADATA_HEADERS = (
     "x-ratelimit-",
     "inference-id",
     "x-request-id",
@@ -60,126 +51,177 @@ _USEFUL_HEADERS = (
 )
 
 
-def to_result(
-    reply: _types.Reply, names: Names, headers: Mapping[str, str] | None = None
+def convert_completion(
+    completion: Completion,
+    tool_names: Mapping[str, str],
+    headers: Mapping[str, str] | None = None,
 ) -> ChatResult:
-    """Make the result of a call that was not streamed: a generation for each choice.
+    """Convert a completion into a result with one generation for each choice.
 
     Args:
-        reply: The decoded reply.
-        names: Tool names as sent → as the user knows them.
-        headers: The answer's headers, if they are wanted in the metadata.
+        completion: The decoded response body, with a list of choices.
+        tool_names: The user's names of tools by the names that were sent to the server.
+        headers: The response headers, if the metadata shall contain them.
 
     Raises:
-        CerebrasProtocolError: If the reply has values of other types than the wire's.
+        CerebrasProtocolError: If the completion has a value of the wrong type.
     """
-    with type_checks.Reading():
-        cost = usage.to_usage(reply.get("usage"))
-        metadata = to_metadata(reply, headers)
-        generations = [
-            _to_generation(choice, names, cost if place == 0 else None, metadata)
-            for place, choice in enumerate(reply["choices"])
-        ]
+    usage = convert_usage(completion.get("usage"))
+    metadata = convert_metadata(completion, headers)
+    generations = []
+    for choice in completion["choices"]:
+        generations.append(_convert_choice(choice, tool_names, usage, metadata))
+        usage = None  # it is that of all choices, and must not be counted twice
     return ChatResult(
         generations=generations, llm_output={"model_name": metadata.get("model_name")}
     )
 
 
-def explain_silence(finish_reason: str | None) -> None:
-    """Say what helps where an answer has neither text nor calls."""
+def warn_if_cut_by_token_limit(finish_reason: str | None) -> None:
+    """Log a warning about a completion with neither text nor tool calls."""
     if finish_reason == "length":
         logger.warning(
-            "the answer is empty: reasoning used up its tokens; raise max_tokens, or"
+            "the completion has no text: reasoning used up its tokens; raise max_tokens, or"
             " lower reasoning_effort"
         )
 
 
-def to_metadata(
-    reply: Mapping[str, Any], headers: Mapping[str, str] | None = None
+def convert_metadata(
+    completion: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Make the response metadata that belongs to the reply as a whole."""
+    """Return the response metadata that belongs to the whole completion."""
     metadata: dict[str, Any] = {"model_provider": PROVIDER}
-    for name, known_as, kind in _KEPT:
-        value = reply.get(name)
-        if isinstance(value, kind):
-            metadata[known_as] = value
-    if speed := usage.to_speed(reply):
+    for name, metadata_name, expected_type in _METADATA_FIELDS:
+        value = completion.get(name)
+        if isinstance(value, expected_type):
+            metadata[metadata_name] = value
+    if speed := _compute_speed(completion):
         metadata["tokens_per_second"] = speed
     if headers is not None:
         metadata["headers"] = {
-            name: value for name, value in headers.items() if name.startswith(_USEFUL_HEADERS)
+            name: value for name, value in headers.items() if name.startswith(_METADATA_HEADERS)
         }
     return metadata
 
 
-def to_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the metadata that belongs to one choice."""
-    return {name: check(choice[name]) for name, check in _OF_CHOICE if choice.get(name)}
+def convert_usage(usage: Any) -> UsageMetadata | None:
+    """Convert token counts into LangChain's form, in which details are part of the totals.
+
+    Raises:
+        CerebrasProtocolError: If a count is not a whole number.
+    """
+    if not usage:
+        return None
+    usage = type_checks.check_object("usage", usage)
+    prompt_tokens = type_checks.check_count("prompt_tokens", usage.get("prompt_tokens"))
+    completion_tokens = type_checks.check_count(
+        "completion_tokens", usage.get("completion_tokens")
+    )
+    total_tokens = type_checks.check_count("total_tokens", usage.get("total_tokens"))
+    converted = UsageMetadata(
+        input_tokens=prompt_tokens,
+        output_tokens=completion_tokens,
+        total_tokens=total_tokens or prompt_tokens + completion_tokens,
+    )
+    prompt_details = _get_object(usage, "prompt_tokens_details")
+    input_details = _convert_counts(
+        cache_read=prompt_details.get("cached_tokens"),
+        image=usage.get("image_tokens") or None,
+    )
+    completion_details = _get_object(usage, "completion_tokens_details")
+    output_details = _convert_counts(
+        reasoning=completion_details.get("reasoning_tokens"),
+        accepted_prediction=completion_details.get("accepted_prediction_tokens") or None,
+        rejected_prediction=completion_details.get("rejected_prediction_tokens") or None,
+    )
+    if input_details:
+        converted["input_token_details"] = cast("InputTokenDetails", input_details)
+    if output_details:
+        converted["output_token_details"] = cast("OutputTokenDetails", output_details)
+    return converted
 
 
-def _to_generation(
-    choice: _types.Choice,
-    names: Names,
-    cost: UsageMetadata | None,
+def _get_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return type_checks.check_object(name, fields.get(name))
+
+
+def _convert_counts(**counts: Any) -> dict[str, int]:
+    return {
+        name: type_checks.check_count(name, value)
+        for name, value in counts.items()
+        if value is not None
+    }
+
+
+def _compute_speed(completion: Mapping[str, Any]) -> float | None:
+    """Return the tokens per second, if the completion has both numbers."""
+    tokens = _get_object(completion, "usage").get("completion_tokens")
+    seconds = _get_object(completion, "time_info").get("completion_time")
+    if not (tokens and isinstance(seconds, (int, float)) and seconds > 0):
+        return None
+    return round(type_checks.check_count("completion_tokens", tokens) / seconds, 1)
+
+
+def _convert_choice(
+    choice: Any,
+    tool_names: Mapping[str, str],
+    usage: UsageMetadata | None,
     metadata: Mapping[str, Any],
 ) -> ChatGeneration:
-    message = choice["message"]
-    info = to_choice_metadata(choice)
-    valid, invalid = _to_tool_calls(message, names, choice.get("finish_reason"))
-    reasoning = type_checks.text(message.get("reasoning") or "")
-    content = type_checks.text(message.get("content") or "")
+    choice = type_checks.check_object("choices", choice)
+    message = _get_object(choice, "message")
+    choice_metadata = _convert_choice_metadata(choice)
+    tool_calls, invalid_tool_calls = _convert_tool_calls(
+        message, tool_names, choice_metadata.get("finish_reason")
+    )
+    reasoning = type_checks.check_text("reasoning", message.get("reasoning") or "")
+    content = type_checks.check_text("content", message.get("content") or "")
     if not reasoning:
-        reasoning, content = think_tags.split(content)
-    if not (content or valid or invalid):
-        explain_silence(choice.get("finish_reason"))
-    made = AIMessage(
+        reasoning, content = think_tags.split_reasoning(content)
+    if not (content or tool_calls or invalid_tool_calls):
+        warn_if_cut_by_token_limit(choice_metadata.get("finish_reason"))
+    converted = AIMessage(
         content=content,
         additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
-        tool_calls=valid,
-        invalid_tool_calls=invalid,
-        usage_metadata=cost,
-        response_metadata={**metadata, **info},
+        tool_calls=tool_calls,
+        invalid_tool_calls=invalid_tool_calls,
+        usage_metadata=usage,
+        response_metadata={**metadata, **choice_metadata},
     )
-    return ChatGeneration(message=made, generation_info=info)
+    return ChatGeneration(message=converted, generation_info=choice_metadata)
 
 
-def _to_tool_calls(
-    message: _types.Delta, names: Names, finish_reason: str | None
+def _convert_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    if choice.get("finish_reason"):
+        metadata["finish_reason"] = type_checks.check_text(
+            "finish_reason", choice["finish_reason"]
+        )
+    for name in ("logprobs", "reasoning_logprobs"):
+        if choice.get(name):
+            metadata[name] = type_checks.check_logprobs(name, choice[name])
+    return metadata
+
+
+def _convert_tool_calls(
+    message: Mapping[str, Any], tool_names: Mapping[str, str], finish_reason: str | None
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    valid, invalid, ids = [], [], set[str]()
-    for call in message.get("tool_calls") or []:
-        function = call["function"]
-        sent = function.get("name") or ""
-        name = names.get(sent, sent)
-        id_ = to_id(call.get("id") or "", ids)
+    """Convert tool calls; those whose arguments are incomplete are invalid."""
+    valid: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    ids: set[str] = set()
+    for item in type_checks.check_list("tool_calls", message.get("tool_calls")):
+        call = type_checks.check_object("tool_calls", item)
+        function = _get_object(call, "function")
+        sent_name = type_checks.check_text("name", function.get("name") or "")
+        name = tool_names.get(sent_name, sent_name)
+        sent_id = type_checks.check_text("id", call.get("id") or "")
+        id_ = tool_call_deltas.choose_id(sent_id, ids)
         ids.add(id_)
-        text = to_text(function.get("arguments"))
-        args = to_arguments(text, finish_reason)
-        if args is not None:
-            valid.append(tool_call(name=name, args=args, id=id_))
+        text = tool_arguments.to_text(function.get("arguments"))
+        arguments = tool_arguments.parse_arguments(text, finish_reason)
+        if arguments is not None:
+            valid.append(tool_call(name=name, args=arguments, id=id_))
         else:
             invalid.append(invalid_tool_call(name=name, args=text, id=id_, error=None))
     return valid, invalid
-
-
-def to_id(given: str, known: Collection[str]) -> str:
-    """An id for a call: the given one, if there is one that no earlier call has."""
-    ids = chain([given], (f"call_{number}" for number in count(len(known))))
-    return next(each for each in ids if each and each not in known)
-
-
-def to_arguments(text: str, finish_reason: str | None) -> dict[str, Any] | None:
-    """The arguments of a call, or `None` where they are not whole.
-
-    No arguments at all are `{}`, unless the token limit ended the answer.
-    """
-    if not text and finish_reason == "length":
-        return None
-    return tool_arguments.parse(text)
-
-
-def to_text(given: Any) -> str:
-    """Arguments as text: some servers send them as an object, or `null` for none."""
-    if given is None:
-        return ""
-    return given if isinstance(given, str) else to_json(given).decode()

@@ -1,8 +1,9 @@
 """Content blocks of messages whose `model_provider` is `"cerebras"`.
 
-langchain-core asks the provider's translator. The indices are strings that begin with
-`lc_`: core merges blocks by index, and with the integers of its own best effort a first
-tool call is merged into the text or the reasoning before it.
+langchain-core asks the translator of the provider, which is registered when this module is
+imported. The indices are texts that begin with `lc_`, because langchain-core merges blocks
+that have the same index. The integers that it uses by default would merge the first tool
+call with the text or the reasoning before it.
 """
 
 from __future__ import annotations
@@ -18,33 +19,36 @@ if TYPE_CHECKING:
     from langchain_core.messages.content import ContentBlock
 
 
-INDEX = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
-CALL_INDEX = "lc_tc_"
+TEXT_INDICES = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
+TOOL_CALL_INDEX_PREFIX = "lc_tc_"
+
+_TOOL_CALL_TYPES = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 
 
-def to_blocks(message: AIMessage) -> list[ContentBlock]:
-    """The blocks of a whole message: reasoning, text, calls, invalid calls."""
-    blocks: list[Any] = _said(message)
+def translate_message(message: AIMessage) -> list[ContentBlock]:
+    """Return the blocks of a message: reasoning, text, tool calls, invalid tool calls."""
+    blocks = _get_text_blocks(message)
     blocks += [
-        {
-            "type": "tool_call",
-            "name": call["name"],
-            "args": call["args"],
-            "id": call["id"],
-        }
+        {"type": "tool_call", "name": call["name"], "args": call["args"], "id": call["id"]}
         for call in message.tool_calls
     ]
     blocks += [{"type": "invalid_tool_call", **call} for call in message.invalid_tool_calls]
     return blocks
 
 
-def to_chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:
-    """The blocks of a chunk, or of chunks added up; whole calls once the last is in."""
-    if chunk.chunk_position == "last" and _has_whole_calls(chunk):
-        return to_blocks(chunk)
+def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
+    """Return the blocks of a chunk or of a sum of chunks.
+
+    The tool calls of a whole message are complete, and those of a chunk are fragments.
+    """
+    has_names = all(call["name"] for call in chunk.tool_call_chunks)
+    if chunk.chunk_position == "last" and has_names:
+        return translate_message(chunk)
     blocks: list[Any] = [
-        {**block, "index": INDEX[block["type"]]} if block["type"] in INDEX else block
-        for block in _said(chunk)
+        {**block, "index": TEXT_INDICES[block["type"]]}
+        if block["type"] in TEXT_INDICES
+        else block
+        for block in _get_text_blocks(chunk)
     ]
     blocks += [
         {
@@ -52,36 +56,28 @@ def to_chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:
             "id": call["id"],
             "name": call["name"],
             "args": call["args"],
-            "index": f"{CALL_INDEX}{call['index']}",
+            "index": f"{TOOL_CALL_INDEX_PREFIX}{call['index']}",
         }
         for call in chunk.tool_call_chunks
     ]
     return blocks
 
 
-def _said(message: AIMessage) -> list[Any]:
+def _get_text_blocks(message: AIMessage) -> list[Any]:
+    """Return the reasoning and the content, without tool calls."""
     blocks: list[Any] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):
         blocks.append({"type": "reasoning", "reasoning": reasoning})
     if isinstance(message.content, str):
         if message.content:
             blocks.append({"type": "text", "text": message.content})
-    else:
-        blocks += [block for block in message.content if _is_said(block)]
+        return blocks
+    blocks += [
+        block
+        for block in message.content
+        if isinstance(block, dict) and block.get("type") not in _TOOL_CALL_TYPES
+    ]
     return blocks
 
 
-def _is_said(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") not in {
-        "tool_call",
-        "tool_call_chunk",
-        "invalid_tool_call",
-    }
-
-
-def _has_whole_calls(chunk: AIMessageChunk) -> bool:
-    """A chunk that ends a call it did not begin has no name for it."""
-    return all(call["name"] for call in chunk.tool_call_chunks)
-
-
-register_translator(PROVIDER, to_blocks, to_chunk_blocks)
+register_translator(PROVIDER, translate_message, translate_chunk)

@@ -1,6 +1,7 @@
-"""The events of one stream → what they add: reasoning, text, fragments of tool calls.
+"""The deltas of one stream: what each event adds to the completion.
 
-Both faces of a stream are made of this: LangChain's chunks and its protocol events.
+A delta is a piece of reasoning, a piece of text, or fragments of tool calls. Both forms of a
+LangChain stream are made from deltas: message chunks, and protocol events (version 3).
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_cerebras_inference._conversion import (
     completion,
     think_tags,
-    tool_call_deltas,
+    tool_arguments,
     type_checks,
-    usage,
+)
+from langchain_cerebras_inference._conversion.tool_call_deltas import (
+    ToolCallAccumulator,
+    ToolCallState,
+    merge_fragments,
 )
 
 if TYPE_CHECKING:
@@ -22,148 +27,165 @@ if TYPE_CHECKING:
 
     from langchain_core.messages.ai import UsageMetadata
 
-    from langchain_cerebras_inference import _types
-    from langchain_cerebras_inference._conversion.tools import Names
+    from langchain_cerebras_inference._types import StreamEvent
 
-TEXT, REASONING, CALLS = think_tags.TEXT, think_tags.REASONING, "calls"
+TEXT, REASONING, TOOL_CALLS = think_tags.TEXT, think_tags.REASONING, "tool_calls"
 
-Piece: TypeAlias = tuple[str, Any, dict[str, Any] | None]
-"""What was added: its kind, the text or the fragments, their log probabilities."""
+Delta: TypeAlias = tuple[str, Any, dict[str, Any] | None]
+"""The kind, the text or the list of fragments, and the log probabilities."""
+
+_LOGPROBS_FIELDS = ("logprobs", "reasoning_logprobs")
 
 
 class DeltaReader:
-    """Reads the events of one stream, in their order.
+    """Reads the events of one stream in their order.
+
+    Attributes:
+        is_complete: Whether the end of the stream has been read.
 
     Args:
-        names: Tool names as sent → as the user knows them.
-        headers: The answer's headers, if they are wanted in the metadata.
-        coalesce: Whether what arrived together is joined, each kind for itself.
+        tool_names: The user's names of tools by the names that were sent to the server.
+        headers: The response headers, if the metadata shall contain them.
+        coalesce: Whether to join neighbouring deltas of the same kind.
     """
 
     def __init__(
         self,
-        names: Names,
+        tool_names: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
         *,
         coalesce: bool = False,
     ) -> None:
-        self.calls = tool_call_deltas.OpenCalls(names)
+        self.is_complete = False
+        self.tool_calls = ToolCallAccumulator(tool_names)
         self._headers = headers
         self._coalesce = coalesce
-        self._reply: dict[str, Any] = {}
+        self._completion_fields: dict[str, Any] = {}
         self._finish_reason: str | None = None
-        self._opening: think_tags.Opening | None = think_tags.Opening()
-        self._has_reasoned = False
+        self._has_reasoning = False
+        self._think_tags: think_tags.ThinkTagParser | None = think_tags.ThinkTagParser()
 
-    def read(self, events: list[_types.Reply]) -> list[Piece]:
-        """Read the next events, which are there together; no events are the end.
+    def read_deltas(self, events: list[StreamEvent]) -> list[Delta]:
+        """Read events that have arrived together.
 
         Raises:
-            CerebrasProtocolError: If one has values of other types than the wire's.
+            CerebrasProtocolError: If an event has a value of the wrong type.
         """
-        pieces: list[Piece] = []
-        with type_checks.Reading():
-            for event in events:
-                if event["choices"]:
-                    self._read_choice(event["choices"][0], pieces)
-                if not self._reply or "usage" in event or "time_info" in event:
-                    self._reply.update(event)
-            if not events and (fragments := self.calls.rest()):
-                pieces.append((CALLS, fragments, None))
-            if self._coalesce or self.calls.all:
-                pieces = _joined(pieces, join_all=self._coalesce)
-        return pieces
+        deltas: list[Delta] = []
+        for event in events:
+            if event["choices"]:
+                self._read_choice(event["choices"][0], deltas)
+            if not self._completion_fields or "usage" in event or "time_info" in event:
+                self._completion_fields.update(event)
+        if self._coalesce or self.tool_calls.calls:
+            deltas = _join_neighbours(deltas, join_texts=self._coalesce)
+        return deltas
 
-    def usage(self) -> UsageMetadata | None:
-        """The usage of the whole answer."""
-        with type_checks.Reading():
-            return usage.to_usage(self._reply.get("usage"))
+    def get_usage(self) -> UsageMetadata | None:
+        """Return the usage of the completion."""
+        return completion.convert_usage(self._completion_fields.get("usage"))
 
-    def metadata(self) -> dict[str, Any]:
-        """The metadata of the whole answer."""
-        with type_checks.Reading():
-            metadata = completion.to_metadata(self._reply, self._headers)
+    def get_metadata(self) -> dict[str, Any]:
+        """Return the metadata of the completion."""
+        metadata = completion.convert_metadata(self._completion_fields, self._headers)
         return {**metadata, "finish_reason": self._finish_reason}
 
-    def arguments_of(self, call: tool_call_deltas.OpenCall) -> dict[str, Any] | None:
-        """A call's arguments; `None` where they did not come to their end."""
-        return completion.to_arguments(call.arguments, self._finish_reason)
+    def parse_arguments(self, call: ToolCallState) -> dict[str, Any] | None:
+        """Return the arguments of a call, or `None` if they are incomplete."""
+        return tool_arguments.parse_arguments(call.arguments, self._finish_reason)
 
-    def _read_choice(self, choice: _types.Choice, pieces: list[Piece]) -> None:
+    def _read_choice(self, choice: Any, deltas: list[Delta]) -> None:
         delta = choice.get("delta") or {}
-        before = len(pieces)
+        if type(delta) is not dict:
+            raise type_checks.create_type_error("delta", delta, "an object")
+        count_before = len(deltas)
         if reasoning := delta.get("reasoning"):
-            self._has_reasoned = True
-            pieces.append((REASONING, type_checks.text(reasoning), None))
+            if type(reasoning) is not str:
+                raise type_checks.create_type_error("reasoning", reasoning, "text")
+            self._has_reasoning = True
+            deltas.append((REASONING, reasoning, None))
         if content := delta.get("content"):
-            if self._opening:
-                pieces += self._read_opening(self._opening, type_checks.text(content))
+            if type(content) is not str:
+                raise type_checks.create_type_error("content", content, "text")
+            if self._think_tags is None:
+                deltas.append((TEXT, content, None))
             else:
-                pieces.append((TEXT, type_checks.text(content), None))
-        if given := delta.get("tool_calls"):
-            fragments = [each for fragment in given for each in self.calls.read(fragment)]
-            if fragments:
-                pieces.append((CALLS, fragments, None))
+                self._read_first_content(self._think_tags, content, deltas)
+        if fragments := delta.get("tool_calls"):
+            self._read_tool_calls(fragments, deltas)
         if finish_reason := choice.get("finish_reason"):
-            pieces += self._read_finish(type_checks.text(finish_reason))
+            self._read_finish_reason(finish_reason, deltas)
         if choice.get("logprobs") or choice.get("reasoning_logprobs"):
-            # The end of the sequence has one and no text.
-            kind, value, _ = pieces.pop() if len(pieces) > before else (TEXT, "", None)
-            pieces.append((kind, value, _logprobs_of(choice)))
+            # The token that ends the completion has log probabilities, but no text.
+            has_delta = len(deltas) > count_before
+            kind, value, _ = deltas.pop() if has_delta else (TEXT, "", None)
+            deltas.append((kind, value, _get_logprobs(choice)))
 
-    def _read_opening(self, opening: think_tags.Opening, content: str) -> list[Piece]:
-        """Content before the first text: without a field, it may begin with thoughts."""
-        if self._has_reasoned:
-            said = [*opening.rest(), (TEXT, content)]
+    def _read_first_content(
+        self, parser: think_tags.ThinkTagParser, content: str, deltas: list[Delta]
+    ) -> None:
+        """Read content before the first text; it may begin with reasoning in think tags."""
+        if self._has_reasoning:  # the model has a field for reasoning
+            parts = [*parser.close(), (TEXT, content)]
         else:
-            said = opening.read(content)
-        if any(kind is TEXT for kind, _ in said):
-            self._opening = None
-        return [(kind, value, None) for kind, value in said]
+            parts = parser.feed(content)
+        for kind, part in parts:
+            deltas.append((kind, part, None))
+            if kind is TEXT:
+                self._think_tags = None
 
-    def _read_finish(self, finish_reason: str) -> list[Piece]:
-        """The end; an answer that came to it without a word is explained once."""
-        rest = self._opening.rest() if self._opening else []
-        is_silent = self._opening and not self.calls.all and TEXT not in dict(rest)
-        if is_silent and self._finish_reason is None:
-            completion.explain_silence(finish_reason)
+    def _read_tool_calls(self, fragments: Any, deltas: list[Delta]) -> None:
+        added = [
+            addition
+            for fragment in type_checks.check_list("tool_calls", fragments)
+            if (addition := self.tool_calls.add(fragment)) is not None
+        ]
+        if added:
+            deltas.append((TOOL_CALLS, added, None))
+
+    def _read_finish_reason(self, finish_reason: Any, deltas: list[Delta]) -> None:
+        type_checks.check_text("finish_reason", finish_reason)
+        parts = self._think_tags.close() if self._think_tags else []
+        deltas += [(kind, part, None) for kind, part in parts]
+        has_output = not self._think_tags or self.tool_calls.calls or TEXT in dict(parts)
+        if not has_output and self._finish_reason is None:
+            completion.warn_if_cut_by_token_limit(finish_reason)
         self._finish_reason = finish_reason
-        return [(kind, value, None) for kind, value in rest]
 
 
-def _joined(pieces: list[Piece], *, join_all: bool) -> list[Piece]:
-    """Join neighbours of one kind: fragments of calls always, the rest if asked to.
+def _join_neighbours(deltas: list[Delta], *, join_texts: bool) -> list[Delta]:
+    """Join neighbouring deltas of the same kind; those of tool calls in any case.
 
-    Core parses a call's arguments again at every merge, so that a thousand fragments
-    cost it a million steps.
+    langchain-core parses the arguments of a tool call at each chunk, so that a thousand
+    small chunks cost it a million steps.
     """
-    joined: list[Piece] = []
-    for kind, run in groupby(pieces, key=itemgetter(0)):
-        same = list(run)
-        if kind is CALLS:
-            fragments = [fragment for _, value, _ in same for fragment in value]
-            joined.append((kind, tool_call_deltas.merged(fragments), sum_of_logprobs(same)))
-        elif len(same) == 1 or not join_all:
-            joined += same
+    joined: list[Delta] = []
+    for kind, group in groupby(deltas, key=itemgetter(0)):
+        run = list(group)
+        if kind is TOOL_CALLS:
+            fragments = [fragment for _, value, _ in run for fragment in value]
+            joined.append((kind, merge_fragments(fragments), join_logprobs(run)))
+        elif len(run) == 1 or not join_texts:
+            joined += run
         else:
-            text = "".join([value for _, value, _ in same])
-            joined.append((kind, text, sum_of_logprobs(same)))
+            text = "".join([value for _, value, _ in run])
+            joined.append((kind, text, join_logprobs(run)))
     return joined
 
 
-def _logprobs_of(choice: _types.Choice) -> dict[str, Any]:
+def join_logprobs(deltas: list[Delta]) -> dict[str, Any] | None:
+    """Return the log probabilities of several deltas in one dict."""
+    joined: dict[str, Any] = {}
+    for _, _, logprobs in deltas:
+        for name, value in (logprobs or {}).items():
+            field = joined.setdefault(name, {**value, "content": []})
+            field["content"] += value.get("content") or []
+    return joined or None
+
+
+def _get_logprobs(choice: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: type_checks.logprobs(value)
-        for name, value in choice.items()
-        if name in {"logprobs", "reasoning_logprobs"} and value
+        name: type_checks.check_logprobs(name, choice[name])
+        for name in _LOGPROBS_FIELDS
+        if choice.get(name)
     }
-
-
-def sum_of_logprobs(pieces: list[Piece]) -> dict[str, Any] | None:
-    """The log probabilities of several pieces, in one."""
-    total: dict[str, Any] = {}
-    for logprobs in filter(None, map(itemgetter(2), pieces)):
-        for name, value in logprobs.items():
-            known = total.setdefault(name, {**value, "content": []})
-            known["content"] += value.get("content") or []
-    return total or None

@@ -158,7 +158,7 @@ def _to_wire_calls(message: AIMessage) -> list[_types.ToolCall]:
         for each in message.tool_calls
     ]
     invalid = [
-        _call(each, tool_arguments.without_tail(each.get("args") or ""))
+        _call(each, tool_arguments.remove_invalid_suffix(each.get("args") or ""))
         for each in message.invalid_tool_calls
         if each.get("name")
     ]

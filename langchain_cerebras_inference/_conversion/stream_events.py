@@ -1,8 +1,8 @@
-"""The events of one stream → LangChain's protocol events, without chunks between.
+"""The protocol events of one stream: LangChain's streaming protocol, version 3.
 
-Each kind of content is one block: it starts when it is first heard of, and all finish
-at the end. Core assembles the message from these events, and there is no lenient parser
-on this way, so cut arguments need no tail here.
+Each kind of content is one block. It starts when its first delta arrives, and all blocks
+finish at the end. langchain-core assembles the message from these events without parsing
+tool arguments again, so truncated arguments need no suffix here.
 Source: https://docs.langchain.com/oss/python/langchain/streaming
 """
 
@@ -10,117 +10,132 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_cerebras_inference._conversion import chunks, completion, content_blocks, deltas
+from langchain_cerebras_inference._conversion import chunks, content_blocks, deltas
+from langchain_cerebras_inference._conversion.completion import PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_core.messages import ToolCallChunk
 
-    from langchain_cerebras_inference import _types
+    from langchain_cerebras_inference._types import StreamEvent
 
 
-class EventReader(chunks.ChunkReader):
-    """Turns the events of one stream into protocol events."""
+class ProtocolEventBuilder(chunks.ChunkBuilder):
+    """Builds the protocol events of one stream from its events."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_started = False
-        self._indices: dict[Any, int] = {}
-        self._said: dict[str, list[str]] = {deltas.TEXT: [], deltas.REASONING: []}
-        self._logprobs: list[deltas.Piece] = []
+        self._block_indices: dict[str | int, int] = {}
+        self._texts: dict[str, list[str]] = {deltas.TEXT: [], deltas.REASONING: []}
+        self._deltas_with_logprobs: list[deltas.Delta] = []
 
-    def to_events(self, events: list[_types.Reply], *, with_chunks: bool = False) -> list[Any]:
-        """Make the protocol events of some events; no events are the end.
+    def build_protocol_events(
+        self, events: list[StreamEvent], *, with_chunks: bool = False
+    ) -> list[Any]:
+        """Build the protocol events for events that have arrived together.
 
         Args:
-            events: The next ones, which are there together.
-            with_chunks: Whether the chunk that says the same, which callbacks want to
-                hear, comes before the protocol events of each piece.
+            events: The next events; an empty list is the end of the stream.
+            with_chunks: Whether to put an equivalent chunk, which callbacks expect, before
+                the protocol events of each delta.
 
         Raises:
-            CerebrasProtocolError: If an event has values of other types than the wire's.
+            CerebrasProtocolError: If an event has a value of the wrong type.
         """
-        made: list[Any] = []
+        built: list[Any] = []
         if not self._is_started:
             self._is_started = True
-            made.append(self._message_start(events))
-        for piece in self.read(events):
+            built.append(_start_message(events))
+        for delta in self.read_deltas(events):
             if with_chunks:
-                made.append(chunks.to_chunk(*piece))
-            made += self._of_piece(piece)
+                built += chunks.convert_deltas([delta])
+            built += self._convert_delta(delta)
         if not events:
-            made += [self._last_chunk()] if with_chunks else []
-            made += self._ends()
-        return made
+            self.is_complete = True
+            if with_chunks:
+                built.append(self.build_last_chunk())
+            built += self._finish_blocks()
+            built.append(self._finish_message())
+        return built
 
-    def _of_piece(self, piece: deltas.Piece) -> list[dict[str, Any]]:
-        kind, value, logprobs = piece
+    def _convert_delta(self, delta: deltas.Delta) -> list[dict[str, Any]]:
+        kind, value, logprobs = delta
         if logprobs:
-            self._logprobs.append(piece)
-        if kind is deltas.CALLS:
-            return [event for each in value for event in self._of_fragment(each)]
-        return self._of_text(kind, value) if value else []
+            self._deltas_with_logprobs.append(delta)
+        if kind is deltas.TOOL_CALLS:
+            return [event for fragment in value for event in self._convert_fragment(fragment)]
+        return self._convert_text(kind, value) if value else []
 
-    def _message_start(self, events: list[_types.Reply]) -> dict[str, Any]:
-        metadata = {"provider": completion.PROVIDER}
-        if events and isinstance(model := events[0].get("model"), str):
-            metadata["model"] = model
-        return {"event": "message-start", "role": "ai", "id": "", "metadata": metadata}
+    def _convert_text(self, kind: str, text: str) -> list[dict[str, Any]]:
+        events = []
+        if kind not in self._block_indices:
+            events.append(self._start_block(kind, {"type": kind, kind: ""}))
+        self._texts[kind].append(text)
+        delta = {"type": f"{kind}-delta", kind: text}
+        events.append(_create_block_delta(self._block_indices[kind], delta))
+        return events
 
-    def _of_text(self, kind: str, value: str) -> list[dict[str, Any]]:
-        start = [] if kind in self._indices else [self._start(kind, {"type": kind, kind: ""})]
-        self._said[kind].append(value)
-        return [*start, _delta(self._indices[kind], {"type": f"{kind}-delta", kind: value})]
-
-    def _of_fragment(self, fragment: ToolCallChunk) -> Iterator[dict[str, Any]]:
-        slot = fragment["index"]
-        if slot not in self._indices:
-            index = f"{content_blocks.CALL_INDEX}{slot}"
-            start = {**fragment, "type": "tool_call_chunk", "args": "", "index": index}
-            yield self._start(slot, start)
+    def _convert_fragment(self, fragment: ToolCallChunk) -> Iterator[dict[str, Any]]:
+        call_index = fragment["index"] or 0
+        if call_index not in self._block_indices:
+            block = {
+                **fragment,
+                "type": "tool_call_chunk",
+                "args": "",
+                "index": f"{content_blocks.TOOL_CALL_INDEX_PREFIX}{call_index}",
+            }
+            yield self._start_block(call_index, block)
         if fragment["args"]:
             delta = {"type": "tool-call-delta", "args": fragment["args"]}
-            yield _delta(self._indices[slot], delta)
+            yield _create_block_delta(self._block_indices[call_index], delta)
 
-    def _start(self, key: Any, content: dict[str, Any]) -> dict[str, Any]:
-        index = self._indices[key] = len(self._indices)
+    def _start_block(self, key: str | int, content: dict[str, Any]) -> dict[str, Any]:
+        index = self._block_indices[key] = len(self._block_indices)
         return {"event": "content-block-start", "index": index, "content": content}
 
-    def _ends(self) -> Iterator[dict[str, Any]]:
-        for key, index in self._indices.items():
-            content = self._call(key) if key not in self._said else self._block(key)
+    def _finish_blocks(self) -> Iterator[dict[str, Any]]:
+        for key, index in self._block_indices.items():
+            content = self._get_text_block(key) if isinstance(key, str) else self._get_call(key)
             yield {"event": "content-block-finish", "index": index, "content": content}
-        finish: dict[str, Any] = {
+
+    def _finish_message(self) -> dict[str, Any]:
+        logprobs = deltas.join_logprobs(self._deltas_with_logprobs) or {}
+        event: dict[str, Any] = {
             "event": "message-finish",
-            "metadata": {**self.metadata(), **(deltas.sum_of_logprobs(self._logprobs) or {})},
+            "metadata": {**self.get_metadata(), **logprobs},
         }
-        if usage := self.usage():
-            finish["usage"] = usage
-        if reasoning := "".join(self._said[deltas.REASONING]):
-            finish["additional_kwargs"] = {"reasoning_content": reasoning}
-        yield finish
+        if usage := self.get_usage():
+            event["usage"] = usage
+        if reasoning := "".join(self._texts[deltas.REASONING]):
+            event["additional_kwargs"] = {"reasoning_content": reasoning}
+        return event
 
-    def _block(self, kind: str) -> dict[str, Any]:
-        return {
-            "type": kind,
-            kind: "".join(self._said[kind]),
-            "index": content_blocks.INDEX[kind],
-        }
+    def _get_text_block(self, kind: str) -> dict[str, Any]:
+        text = "".join(self._texts[kind])
+        return {"type": kind, kind: text, "index": content_blocks.TEXT_INDICES[kind]}
 
-    def _call(self, slot: int) -> dict[str, Any]:
-        call = self.calls.all[slot]
-        named = {"id": call.id, "name": self.calls.known_name(call)}
-        args = self.arguments_of(call)
-        if args is not None:
-            return {"type": "tool_call", **named, "args": args}
+    def _get_call(self, call_index: int) -> dict[str, Any]:
+        call = self.tool_calls.calls[call_index]
+        arguments = self.parse_arguments(call)
+        if arguments is not None:
+            return {"type": "tool_call", "id": call.id, "name": call.name, "args": arguments}
         return {
             "type": "invalid_tool_call",
-            **named,
+            "id": call.id,
+            "name": call.name,
             "args": call.arguments,
-            "error": "The arguments are not whole.",
+            "error": "The arguments are not a complete JSON object.",
         }
 
 
-def _delta(index: int, delta: dict[str, Any]) -> dict[str, Any]:
+def _start_message(events: list[StreamEvent]) -> dict[str, Any]:
+    metadata = {"provider": PROVIDER}
+    if events and isinstance(model := events[0].get("model"), str):
+        metadata["model"] = model
+    return {"event": "message-start", "role": "ai", "id": "", "metadata": metadata}
+
+
+def _create_block_delta(index: int, delta: dict[str, Any]) -> dict[str, Any]:
     return {"event": "content-block-delta", "index": index, "delta": delta}

@@ -132,7 +132,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
             if call["name"] == self.tool_name:
                 return call["args"]
         if cut := [each["args"] for each in message.invalid_tool_calls]:
-            why = f"its arguments are not whole: {tool_arguments.without_tail(cut[0] or '')!r}"
+            why = f"its arguments are not whole: {tool_arguments.remove_invalid_suffix(cut[0] or '')!r}"
         else:
             why = f"it says {message.text!r}"
         msg = f"The answer makes no call of {self.tool_name!r}; {why}.{_hint(message)}"

@@ -1,81 +1,84 @@
-"""`<think>…</think>` at the start of an answer: how older models say what they think.
+"""Reasoning in `<think>` tags at the start of a completion, as older models send it.
 
-Newer ones have a field for it. Only the start is looked at, so a text that speaks of
-the tag stays as it is, and a stream is through with this at its first word.
+Newer models have a field for reasoning. Only the start is examined, so a text that mentions
+the tag stays as it is, and a stream needs this only until its first text.
 """
 
 from __future__ import annotations
 
 TEXT, REASONING = "text", "reasoning"
 
-_OPENING, _CLOSING = "<think>", "</think>"
+_OPENING_TAG, _CLOSING_TAG = "<think>", "</think>"
 
 
-def split(said: str) -> tuple[str, str]:
-    """Split a whole answer into reasoning and text."""
-    if _OPENING not in said:
-        return "", said
-    opening = Opening()
-    pieces = [*opening.read(said), *opening.rest()]
-    thought = "".join(piece for kind, piece in pieces if kind is REASONING)
-    return thought, "".join(piece for kind, piece in pieces if kind is TEXT)
+def split_reasoning(content: str) -> tuple[str, str]:
+    """Split the content of a whole completion into reasoning and text."""
+    if _OPENING_TAG not in content:
+        return "", content
+    parser = ThinkTagParser()
+    parts = [*parser.feed(content), *parser.close()]
+    reasoning = "".join(part for kind, part in parts if kind is REASONING)
+    return reasoning, "".join(part for kind, part in parts if kind is TEXT)
 
 
-class Opening:
-    """The start of an answer, up to its first word of text.
+class ThinkTagParser:
+    """Separates reasoning from text in the content of a stream, up to the first text.
 
-    Where there are tags, neither the thought nor the text begins with a blank line.
+    White space around the tags is removed.
     """
 
     def __init__(self) -> None:
-        self._held = ""
-        self._is_opened = self._is_closed = self._has_thought = False
+        self._pending = ""
+        self._is_open = self._is_closed = self._has_reasoning = False
 
-    def read(self, more: str) -> list[tuple[str, str]]:
-        """Add what has arrived; return what is new and certain, and of which kind."""
-        self._held += more
-        return self._new(is_whole=False)
+    def feed(self, content: str) -> list[tuple[str, str]]:
+        """Add content, and return the parts whose kind is certain, each with its kind."""
+        self._pending += content
+        return self._parse(is_end=False)
 
-    def rest(self) -> list[tuple[str, str]]:
-        """What was held because a tag might have followed."""
-        return self._new(is_whole=True)
+    def close(self) -> list[tuple[str, str]]:
+        """Return content that could have been the beginning of a tag."""
+        return self._parse(is_end=True)
 
-    def _new(self, *, is_whole: bool) -> list[tuple[str, str]]:
-        if not self._is_opened:
-            start = self._held.lstrip()
-            if not start.startswith(_OPENING):
-                may_begin = not is_whole and _OPENING.startswith(start)
-                return [] if may_begin else _said("", self._taken(len(self._held)))
-            self._is_opened = True
-            self._held = start.removeprefix(_OPENING)
-        thought = "" if self._is_closed else self._thought(is_whole=is_whole)
-        text = self._taken(len(self._held)).lstrip() if self._is_closed else ""
-        return _said(thought, text)
+    def _parse(self, *, is_end: bool) -> list[tuple[str, str]]:
+        if not self._is_open:
+            start = self._pending.lstrip()
+            if not start.startswith(_OPENING_TAG):
+                may_become_tag = not is_end and _OPENING_TAG.startswith(start)
+                return [] if may_become_tag else _label("", self._take(len(self._pending)))
+            self._is_open = True
+            self._pending = start.removeprefix(_OPENING_TAG)
+        reasoning = "" if self._is_closed else self._parse_reasoning(is_end=is_end)
+        text = self._take(len(self._pending)).lstrip() if self._is_closed else ""
+        return _label(reasoning, text)
 
-    def _thought(self, *, is_whole: bool) -> str:
-        end = self._held.find(_CLOSING)
+    def _parse_reasoning(self, *, is_end: bool) -> str:
+        end = self._pending.find(_CLOSING_TAG)
         self._is_closed = end >= 0
         if not self._is_closed:
-            end = len(self._held) if is_whole else _without_half_a_tag(self._held)
-        thought = self._taken(end)
-        self._held = self._held.removeprefix(_CLOSING) if self._is_closed else self._held
-        if not self._has_thought:
-            thought = thought.lstrip()
-        self._has_thought = self._has_thought or bool(thought)
-        return thought
+            is_tag_possible = not is_end
+            end = len(self._pending)
+            end -= _count_tag_characters(self._pending) if is_tag_possible else 0
+        reasoning = self._take(end)
+        if self._is_closed:
+            self._pending = self._pending.removeprefix(_CLOSING_TAG)
+        if not self._has_reasoning:
+            reasoning = reasoning.lstrip()
+        self._has_reasoning = self._has_reasoning or bool(reasoning)
+        return reasoning
 
-    def _taken(self, length: int) -> str:
-        taken, self._held = self._held[:length], self._held[length:]
+    def _take(self, length: int) -> str:
+        taken, self._pending = self._pending[:length], self._pending[length:]
         return taken
 
 
-def _said(thought: str, text: str) -> list[tuple[str, str]]:
-    return [(kind, each) for kind, each in ((REASONING, thought), (TEXT, text)) if each]
+def _label(reasoning: str, text: str) -> list[tuple[str, str]]:
+    return [(kind, part) for kind, part in ((REASONING, reasoning), (TEXT, text)) if part]
 
 
-def _without_half_a_tag(thought: str) -> int:
-    """How much of a thought is certain to be none of the closing tag."""
-    for length in range(len(_CLOSING) - 1, 0, -1):
-        if thought.endswith(_CLOSING[:length]):
-            return len(thought) - length
-    return len(thought)
+def _count_tag_characters(content: str) -> int:
+    """Return how many characters at the end may belong to the closing tag."""
+    for length in range(len(_CLOSING_TAG) - 1, 0, -1):
+        if content.endswith(_CLOSING_TAG[:length]):
+            return length
+    return 0

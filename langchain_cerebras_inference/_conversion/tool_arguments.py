@@ -1,58 +1,79 @@
-"""Tool arguments: whole or not, and how a stream says that they are not.
+"""The arguments of a tool call: whether they are complete, and how a stream marks that.
 
-langchain-core parses the fragments of a call leniently at every merge, so arguments cut
-in the middle would become a shorter call that an agent runs. A stream therefore ends
-such a call with a tail that no lenient parser can close, which makes it an invalid call.
+langchain-core parses the arguments of a streamed tool call leniently, so truncated ones
+would become another call with fewer arguments, which an agent would run. A stream therefore
+ends such arguments with a suffix that even a lenient parser rejects. That makes the call an
+invalid tool call.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-_CLOSERS = {"{": "}", "[": "]"}
-_WRONG = {"}": "]", "]": "}"}
-_TAIL_LENGTHS = (5, 3, 1)
+_CLOSING_BRACKETS = {"{": "}", "[": "]"}
+_OTHER_BRACKET = {"}": "]", "]": "}"}
+_SUFFIX_LENGTHS = (5, 3, 1)
 
 
-def parse(text: str) -> dict[str, Any] | None:
-    """The arguments, or `None` where they are not one whole JSON object."""
+def parse_arguments(text: str, finish_reason: str | None = None) -> dict[str, Any] | None:
+    """Parse the arguments of a tool call.
+
+    Args:
+        text: The arguments as the server sent them. An empty text stands for `{}`, unless
+            the token limit ended the completion.
+        finish_reason: The finish reason of the completion.
+
+    Returns:
+        The arguments, or `None` if they are not a complete JSON object.
+    """
+    if not text and finish_reason == "length":
+        return None
     try:
-        value = from_json(text or "{}", allow_inf_nan=False)
+        arguments = from_json(text or "{}", allow_inf_nan=False)
     except ValueError:
         return None
-    if value is None:
+    if arguments is None:
         return {}
-    return value if isinstance(value, dict) else None
+    return arguments if isinstance(arguments, dict) else None
 
 
-def tail_for(text: str) -> str:
-    """What to append to cut arguments so that nothing can close them.
+def to_text(arguments: Any) -> str:
+    """Return arguments as a text; some servers send an object, or `null` for none."""
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else to_json(arguments).decode()
 
-    The string that is open is closed, if one is, and the wrong bracket follows: once,
-    and once more for each quote, so that it can be told where the tail begins.
+
+def create_invalid_suffix(text: str) -> str:
+    """Return the suffix that makes truncated arguments invalid for every parser.
+
+    The suffix closes an open string, and then has the wrong closing bracket: once, and once
+    more for each quotation mark, so that its length tells where it begins.
     """
-    stack: list[str] = []
-    in_string = escaped = False
+    open_brackets: list[str] = []
+    is_in_string = is_escaped = False
     for char in text:
-        if in_string:
-            in_string = char != '"' or escaped
-            escaped = char == "\\" and not escaped
+        if is_in_string:
+            is_in_string = char != '"' or is_escaped
+            is_escaped = char == "\\" and not is_escaped
         elif char == '"':
-            in_string = True
-        elif char in _CLOSERS:
-            stack.append(_CLOSERS[char])
-        elif char in _WRONG and stack and stack[-1] == char:
-            stack.pop()
-    quotes = in_string + escaped
-    return '"' * quotes + _WRONG[stack[-1] if stack else "}"] * (1 + quotes)
+            is_in_string = True
+        elif char in _CLOSING_BRACKETS:
+            open_brackets.append(_CLOSING_BRACKETS[char])
+        elif char in _OTHER_BRACKET and open_brackets and open_brackets[-1] == char:
+            open_brackets.pop()
+    quotation_marks = is_in_string + is_escaped
+    wrong_bracket = _OTHER_BRACKET[open_brackets[-1] if open_brackets else "}"]
+    return '"' * quotation_marks + wrong_bracket * (1 + quotation_marks)
 
 
-def without_tail(text: str) -> str:
-    """The arguments as the server sent them, for going back to it."""
-    for length in _TAIL_LENGTHS:
-        sent, tail = text[:-length], text[-length:]
-        if tail == tail_for(sent) and (not sent or parse(sent) is None):
-            return sent
+def remove_invalid_suffix(text: str) -> str:
+    """Return truncated arguments as the server sent them, to send them back."""
+    for length in _SUFFIX_LENGTHS:
+        arguments, suffix = text[:-length], text[-length:]
+        is_truncated = not arguments or parse_arguments(arguments) is None
+        if suffix == create_invalid_suffix(arguments) and is_truncated:
+            return arguments
     return text

@@ -1,145 +1,157 @@
-"""Fragments of tool calls → which call each is of, and what it adds.
+"""The tool calls of one stream: which call a fragment belongs to, and what it adds.
 
-Cerebras gives each call an index, and its first fragment an id. Other servers that speak
-this protocol leave out either, or give it to several calls.
+Cerebras gives each call an index, and an id in its first fragment. Other servers with the
+same protocol leave out one of the two, repeat names, or give several calls the same index or
+the same id.
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.tool import tool_call_chunk
 
-from langchain_cerebras_inference._conversion import completion, tool_arguments, type_checks
+from langchain_cerebras_inference._conversion import tool_arguments, type_checks
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from langchain_core.messages import ToolCallChunk
 
-    from langchain_cerebras_inference import _types
-    from langchain_cerebras_inference._conversion.tools import Names
+_FIELD = "tool_calls"
 
 
-class OpenCall:
-    """A tool call whose arguments are still arriving.
+class ToolCallState:
+    """What has arrived of one tool call.
 
-    The server's own id for it may come late, or be another call's too.
+    Attributes:
+        index: The position of the call in the message.
+        id: The id that LangChain sees: the server's, unless it is missing or used before.
+        sent_id: The id that the server sent last.
+        sent_name: The tool's name as it was sent to the server.
+        name: The tool's name as the user knows it.
+        arguments: The arguments so far.
     """
 
-    def __init__(self, slot: int, id_: str) -> None:
-        self.slot = slot
+    def __init__(self, index: int, id_: str) -> None:
+        self.index = index
         self.id = id_
         self.sent_id = ""
+        self.sent_name = ""
         self.name = ""
         self.arguments = ""
 
 
-class OpenCalls:
-    """The tool calls of one stream, in the order they were first heard of.
+class ToolCallAccumulator:
+    """The tool calls of one stream, in the order of their first fragments.
 
     Args:
-        names: Tool names as sent → as the user knows them.
+        tool_names: The user's names of tools by the names that were sent to the server.
     """
 
-    def __init__(self, names: Names) -> None:
-        self.all: list[OpenCall] = []
-        self._names = names
+    def __init__(self, tool_names: Mapping[str, str]) -> None:
+        self.calls: list[ToolCallState] = []
+        self._tool_names = tool_names
         self._ids: set[str] = set()
-        self._begun = 0
-        self._known_by: dict[Any, OpenCall] = {}
+        self._call_by_index: dict[int, ToolCallState] = {}
+        self._call_by_id: dict[str, ToolCallState] = {}
+        self._last_call: ToolCallState | None = None
 
-    def known_name(self, call: OpenCall) -> str:
-        """A call's name as the user knows it."""
-        return self._names.get(call.name, call.name)
+    def add(self, fragment: Any) -> ToolCallChunk | None:
+        """Add a fragment, and return what it adds; `None` if that is nothing.
 
-    def read(self, fragment: _types.ToolCall) -> list[ToolCallChunk]:
-        """What a fragment adds; nothing where it says nothing new.
-
-        A call begins with its arguments: until then more of its name may follow, and
-        half a name is no tool's.
+        Raises:
+            CerebrasProtocolError: If the fragment has values of the wrong type.
         """
-        function = fragment.get("function") or {}
-        name = type_checks.text(function.get("name") or "")
-        id_ = type_checks.text(fragment.get("id") or "")
-        text = completion.to_text(function.get("arguments"))
-        call = self._call_of(fragment.get("index"), id_, name, text)
-        part = name.removeprefix(call.name)
-        call.name += part
-        if not call.arguments and text.strip() == "null":
-            text = "{}"  # core takes null for broken arguments
-        call.arguments += text
-        if call.slot >= self._begun:
-            return self._begin(call.slot + 1) if text else []
-        if not (part or text):
-            return []
-        part = self._names.get(part, part)
-        return [tool_call_chunk(name=part or None, args=text, id=None, index=call.slot)]
+        fragment = type_checks.check_object(_FIELD, fragment)
+        function = type_checks.check_object(f"{_FIELD}.function", fragment.get("function"))
+        sent_name = type_checks.check_text(f"{_FIELD}.name", function.get("name") or "")
+        sent_id = type_checks.check_text(f"{_FIELD}.id", fragment.get("id") or "")
+        index = fragment.get("index")
+        if index is not None and not isinstance(index, int):
+            raise type_checks.create_type_error(f"{_FIELD}.index", index, "a whole number")
+        arguments = tool_arguments.to_text(function.get("arguments"))
 
-    def rest(self) -> list[ToolCallChunk]:
-        """At the end: the calls that never had arguments."""
-        return self._begin(len(self.all))
+        call = self._find(index, sent_id, has_name=bool(sent_name))
+        is_new = call is None
+        if call is None:
+            call = self._create(sent_id)
+        self._remember(call, index, sent_id)
+        name = self._add_name(call, sent_name)
+        if arguments.strip() == "null" and not call.arguments:
+            arguments = "{}"  # langchain-core takes null for invalid arguments
+        call.arguments += arguments
+        if not (is_new or name or arguments):
+            return None
+        return tool_call_chunk(
+            name=name or None,
+            args=arguments,
+            id=call.id if is_new else None,
+            index=call.index,
+        )
 
-    def _begin(self, end: int) -> list[ToolCallChunk]:
-        """The first fragments of the calls up to a slot, so that they keep their order."""
-        calls, self._begun = self.all[self._begun : end], end
-        return [
-            tool_call_chunk(
-                name=self.known_name(call) or None,
-                args=call.arguments,
-                id=call.id,
-                index=call.slot,
-            )
-            for call in calls
-        ]
+    def _find(self, index: int | None, sent_id: str, *, has_name: bool) -> ToolCallState | None:
+        """Find a fragment's call by its index, then by its id; without both it is the last.
 
-    def _call_of(self, index: int | None, id_: str, name: str, text: str) -> OpenCall:
-        """The call a fragment is of; no index means the call last spoken of."""
-        call = self._find(index, id_, name)
-        if call is None or (name and not self._goes_on(call, name, text)):
-            call = OpenCall(len(self.all), completion.to_id(id_, self._ids))
-            self.all.append(call)
-            self._ids.add(call.id)
-        self._known_by[index] = self._known_by[None] = call
-        if id_:
-            call.sent_id = id_
-            self._known_by[id_] = call
+        A call that has the index, but another id, is not meant.
+        """
+        if index is not None:
+            call = self._call_by_index.get(index)
+            if call is not None and (not sent_id or call.sent_id in ("", sent_id)):
+                return call
+        if sent_id:
+            # A name with a new index begins another call, even if the server repeats the id.
+            is_new = has_name and index is not None and index not in self._call_by_index
+            return None if is_new else self._call_by_id.get(sent_id)
+        return None if index is not None or has_name else self._last_call
+
+    def _create(self, sent_id: str) -> ToolCallState:
+        call = ToolCallState(len(self.calls), choose_id(sent_id, self._ids))
+        self.calls.append(call)
+        self._ids.add(call.id)
         return call
 
-    def _find(self, index: int | None, id_: str, name: str) -> OpenCall | None:
-        """The call that has the index and the id.
+    def _remember(self, call: ToolCallState, index: int | None, sent_id: str) -> None:
+        self._last_call = call
+        if index is not None:
+            self._call_by_index[index] = call
+        if sent_id:
+            call.sent_id = sent_id
+            self._call_by_id[sent_id] = call
 
-        Where they are of two calls the id is right; one that is new may have come late.
-        """
-        call = self._known_by.get(index)
-        if call is None:
-            return None if name else self._known_by.get(id_)
-        if id_ in {"", call.sent_id}:
-            return call
-        return self._known_by.get(id_, None if call.sent_id else call)
-
-    def _goes_on(self, call: OpenCall, name: str, text: str) -> bool:
-        """Whether a fragment that has a name is of a call, and does not begin the next.
-
-        Without ids, and with one index for all, nothing else tells the calls apart.
-        """
-        if not call.name or call.slot >= self._begun:
-            return bool(call.sent_id) or name.startswith(call.name)
-        if name != call.name:
-            return False
-        both = (text, call.arguments)
-        return not all(both) or None in map(tool_arguments.parse, both)
+    def _add_name(self, call: ToolCallState, sent_name: str) -> str:
+        """Add a name, which some servers repeat in each fragment; return what is new."""
+        addition = sent_name.removeprefix(call.sent_name)
+        if not addition:
+            return ""
+        call.sent_name += addition
+        new_part = self._tool_names.get(addition, addition)
+        call.name += new_part
+        return new_part
 
 
-def merged(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
-    """One fragment for each call; its name and id are in the first."""
-    by_slot: dict[Any, list[ToolCallChunk]] = {}
+def choose_id(sent_id: str, used_ids: Collection[str]) -> str:
+    """Return the id of a tool call: the server's, or a new one if it is missing or used."""
+    if sent_id and sent_id not in used_ids:
+        return sent_id
+    new_ids = map("call_{}".format, count(len(used_ids)))
+    return next(id_ for id_ in new_ids if id_ not in used_ids)
+
+
+def merge_fragments(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
+    """Join the fragments of each call into one."""
+    merged: dict[Any, ToolCallChunk] = {}
     for fragment in fragments:
-        by_slot.setdefault(fragment["index"], []).append(fragment)
-    return [
-        tool_call_chunk(
-            name="".join(each["name"] or "" for each in same) or None,
-            args="".join(each["args"] or "" for each in same),
-            id=same[0]["id"],
-            index=slot,
+        index = fragment["index"]
+        if index not in merged:
+            merged[index] = fragment
+            continue
+        first = merged[index]
+        merged[index] = tool_call_chunk(
+            name="".join([first["name"] or "", fragment["name"] or ""]) or None,
+            args="".join([first["args"] or "", fragment["args"] or ""]),
+            id=first["id"],
+            index=index,
         )
-        for slot, same in by_slot.items()
-    ]
+    return list(merged.values())

@@ -1,79 +1,88 @@
-"""What came, checked for the types of the wire where nothing else would notice."""
+"""Type checks of values in a response, which may come from a server that is not Cerebras."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
-_WRONG = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_MAX_COUNT = 2**53
 
 
-class Reading:
-    """Raises the one error for an answer that has values of other types than the wire's.
-
-    A class, because each batch of events enters it, and a generator would cost more.
-    """
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, _WRONG):
-            raise CerebrasProtocolError(
-                f"The answer has values of the wrong type ({_said(error)});"
-                " is base_url Cerebras'?"
-            ) from None
+def create_type_error(field: str, value: Any, expected: str) -> CerebrasProtocolError:
+    """Create the error for a field that has a value of the wrong type."""
+    return CerebrasProtocolError(
+        f"The field {field} of the response is {type(value).__name__}, not {expected};"
+        " check base_url, and whether a proxy responds in its place."
+    )
 
 
-def text(value: Any) -> str:
-    """Text that came.
+def check_text(field: str, value: Any) -> str:
+    """Return a text.
 
     Raises:
-        TypeError: If it is none.
+        CerebrasProtocolError: If the value is not a text.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where text belongs")
+        raise create_type_error(field, value, "text")
     return value
 
 
-def count(value: Any) -> int:
-    """A count of tokens that came; none is 0.
+def check_object(field: str, value: Any) -> dict[str, Any]:
+    """Return a JSON object; an empty one for `None`.
 
     Raises:
-        TypeError: If it is no whole number.
+        CerebrasProtocolError: If the value is neither an object nor `None`.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise create_type_error(field, value, "an object")
+    return value
+
+
+def check_list(field: str, value: Any) -> list[Any]:
+    """Return a list; an empty one for `None`.
+
+    Raises:
+        CerebrasProtocolError: If the value is neither a list nor `None`.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise create_type_error(field, value, "a list")
+    return value
+
+
+def check_count(field: str, value: Any) -> int:
+    """Return a number of tokens; 0 for `None`.
+
+    Raises:
+        CerebrasProtocolError: If the value is neither a whole number nor `None`.
     """
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-        raise TypeError(f"{type(value).__name__} where a number of tokens belongs")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or value != value // 1 or abs(value) > _MAX_COUNT:
+        raise create_type_error(field, value, "a whole number")
     return int(value)
 
 
-def logprobs(value: Any) -> dict[str, Any]:
-    """Log probabilities that came, such as core can add to those of other chunks.
+def check_logprobs(field: str, value: Any) -> dict[str, Any]:
+    """Return log probabilities that langchain-core can append to those of other chunks.
 
     Raises:
-        TypeError: If they are none.
+        CerebrasProtocolError: If the value has another structure.
     """
-    if not isinstance(value, dict) or not all(map(_are_tokens, value.values())):
-        raise TypeError(f"{type(value).__name__} where log probabilities belong")
+    if not isinstance(value, dict) or not all(map(_are_token_entries, value.values())):
+        raise create_type_error(field, value, "log probabilities")
     return value
 
 
-def _are_tokens(entries: Any) -> bool:
-    """Core adds up entries that have an index, and cannot if they differ in type."""
+def _are_token_entries(entries: Any) -> bool:
+    # langchain-core merges entries that have an index, and fails if their types differ.
     if entries is None:
         return True
     return isinstance(entries, list) and all(
         isinstance(entry, dict) and "index" not in entry for entry in entries
     )
-
-
-def _said(error: Exception) -> str:
-    """What is wrong, in a line that quotes nothing of the answer."""
-    if isinstance(error, ValidationError):
-        return ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
-    return str(error)

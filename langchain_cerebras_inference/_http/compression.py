@@ -1,4 +1,4 @@
-"""Requests made smaller, and which servers do not take them so.
+"""Compression of request bodies, and which servers do not accept it.
 
 Source: https://inference-docs.cerebras.ai/payload-optimization
 """
@@ -8,29 +8,29 @@ from __future__ import annotations
 import asyncio
 
 _LEVEL = 5
-_MOST_ON_THE_LOOP = 256 * 1024
+_MAX_BYTES_ON_EVENT_LOOP = 256 * 1024
 
-_refusing: set[str] = set()
-
-
-def is_refused_by(server: str) -> bool:
-    """Whether a server is known to refuse compressed requests."""
-    return server in _refusing
+_rejecting_servers: set[str] = set()
 
 
-def remember_refusal(server: str) -> None:
-    """Remember that a server refuses compressed requests."""
-    _refusing.add(server)
+def is_rejected_by(base_url: str) -> bool:
+    """Return whether a server has rejected a compressed body before."""
+    return base_url in _rejecting_servers
 
 
-async def gzipped(body: bytes) -> bytes:
-    """Compress a body; equal bodies give equal bytes. A long one is done off the loop."""
-    if len(body) > _MOST_ON_THE_LOOP:
-        return await asyncio.to_thread(_gzipped, body)
-    return _gzipped(body)
+def remember_rejection(base_url: str) -> None:
+    """Remember that a server rejects compressed bodies."""
+    _rejecting_servers.add(base_url)
 
 
-def _gzipped(body: bytes) -> bytes:
-    import gzip  # not needed by most calls
+async def compress(body: bytes) -> bytes:
+    """Compress a body with gzip, a long one in a thread; equal bodies give equal bytes."""
+    if len(body) > _MAX_BYTES_ON_EVENT_LOOP:
+        return await asyncio.to_thread(_compress, body)
+    return _compress(body)
+
+
+def _compress(body: bytes) -> bytes:
+    import gzip  # most calls do not need it
 
     return gzip.compress(body, _LEVEL, mtime=0)

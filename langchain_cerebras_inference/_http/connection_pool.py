@@ -1,9 +1,12 @@
-"""One aiohttp session an event loop: made on first use, shared, closed without fuss.
+"""Connection pools: aiohttp client sessions, shared by all models.
 
-A session is bound to the loop that made it. It is closed when that loop shuts down its
-async generators, as `asyncio.run` does, because a suspended one holds it; when a model
-is closed; or at exit. Where a loop was closed without that, its sockets are closed
-directly.
+There is one pool for each event loop and server, because a client session belongs to the
+event loop in which it was created. A pool is closed when
+
+- its event loop shuts down its asynchronous generators, as `asyncio.run` does at its end,
+- the last living model that used it is closed,
+- its event loop was closed without that, as soon as another event loop needs a pool, or
+- the interpreter exits.
 """
 
 from __future__ import annotations
@@ -11,18 +14,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import functools
-import math
 import os
-import time
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet, WeakValueDictionary
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 
-from langchain_cerebras_inference._http import route
+from langchain_cerebras_inference._http import private_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -30,235 +29,208 @@ if TYPE_CHECKING:
 _KEEP_ALIVE = 120.0
 """Seconds: longer than the pause between two turns of a chat."""
 
-_LOOK_EVERY = 1.0
-"""Seconds: to read the variables takes as long as to build a request."""
-
-_READ_BUFFER = 2**18
-_EXIT_PATIENCE = 1.0
-
-waiting: ContextVar[Callable[..., None]] = ContextVar("waiting")
-"""Whom to tell that a connection was made, and whether it is a `reused` one."""
-
-_pools: dict[asyncio.AbstractEventLoop, Pool] = {}
-_inherited: list[Pool] = []
+_READ_BUFFER_SIZE = 2**18
+_EXIT_TIMEOUT = 1.0
 
 
-class Pool:
-    """A loop's sessions, and how many calls are in flight on them."""
+class ConnectionCallback(Protocol):
+    """A function to call when a request has got its connection."""
 
-    def __init__(self) -> None:
-        self._calls = 0
+    def __call__(self, *, is_reused: bool) -> None: ...
+
+
+on_connected: ContextVar[ConnectionCallback] = ContextVar("on_connected")
+
+_pools: dict[asyncio.AbstractEventLoop, dict[str, ConnectionPool]] = {}
+_pools_of_parent_process: list[ConnectionPool] = []
+_shutdown_hooks: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+
+
+class ConnectionPool:
+    """The connections from one event loop to one server.
+
+    Args:
+        origin: The server's scheme, host and port, as the beginning of a URL.
+    """
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self._users: WeakValueDictionary[int, object] = WeakValueDictionary()
+        self._active_calls = 0
         self._is_retired = False
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        self._proxies: dict[tuple[str, str | None], route.Proxy] = {}
-        self._variables: tuple[str | None, ...] = ()
-        self._looked_at = -math.inf
-        self._keeper: AsyncGenerator[None, None] | None = None
+        self._client_sessions: dict[bool, aiohttp.ClientSession] = {}
         self._closing: asyncio.Task[None] | None = None
 
-    def enter(self) -> None:
-        """One more call is in flight."""
-        self._calls += 1
+    def acquire(self, user: object) -> None:
+        """Count one more call, and remember the object on whose behalf it is made."""
+        self._active_calls += 1
+        if user is not None:
+            self._users[id(user)] = user
 
-    def leave(self) -> None:
-        """One call has ended; the last one of a retired pool closes it."""
-        self._calls -= 1
-        if self._is_retired and not self._calls:
-            with contextlib.suppress(RuntimeError):  # the loop itself is closing
+    def release(self) -> None:
+        """Count one call less; the last one of a retired pool closes it."""
+        self._active_calls -= 1
+        if self._is_retired and not self._active_calls:
+            with contextlib.suppress(RuntimeError):  # the event loop is closing
                 self._closing = asyncio.get_running_loop().create_task(self.close())
 
+    def remove_user(self, user: object) -> bool:
+        """Forget a user, and return whether no other living one is left."""
+        self._users.pop(id(user), None)
+        return not self._users
+
     async def retire(self) -> None:
-        """Take no new call, and close when the last one has ended."""
+        """Close the pool when its last call has ended."""
         self._is_retired = True
-        if not self._calls:
+        if not self._active_calls:
             await self.close()
 
-    def session(self, *, fresh: bool) -> aiohttp.ClientSession:
-        """The session; or, if `fresh`, the one that uses every connection once."""
-        if fresh not in self._sessions:
-            self._sessions[fresh] = _make_session(force_close=fresh)
-        return self._sessions[fresh]
-
-    def proxy_for(self, url: str, proxy: str | None) -> route.Proxy:
-        """The way to `url`, worked out once for every origin, until the variables change."""
-        self._look_at_variables()
-        origin = "/".join(url.split("/", 3)[:3])
-        if (origin, proxy) not in self._proxies:
-            self._proxies[origin, proxy] = route.find_proxy(origin, proxy)
-        return self._proxies[origin, proxy]
-
-    def _look_at_variables(self) -> None:
-        """Forget the ways if a program has set the variables; look once a second."""
-        now = time.monotonic()
-        if now - self._looked_at < _LOOK_EVERY:
-            return
-        self._looked_at = now
-        variables = route.proxy_variables()
-        if variables != self._variables:
-            self._variables = variables
-            self._proxies.clear()
-
-    async def keep(self) -> None:
-        """Have the running loop close this pool when it shuts down."""
-        self._keeper = self._until_shutdown()
-        await anext(self._keeper)
-
-    async def _until_shutdown(self) -> AsyncGenerator[None, None]:
-        loop = asyncio.get_running_loop()
-        try:
-            yield
-        finally:
-            self._keeper = None
-            if _pools.get(loop) is self:
-                del _pools[loop]
-            await self.close()
+    def get_client_session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        """Return the client session; if `fresh`, the one that reuses no connection."""
+        if fresh not in self._client_sessions:
+            self._client_sessions[fresh] = _create_client_session(force_close=fresh)
+        return self._client_sessions[fresh]
 
     async def close(self) -> None:
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
-        if self._keeper is not None:
-            await self._keeper.aclose()
+        """Close all connections."""
+        client_sessions, self._client_sessions = self._client_sessions, {}
+        for client_session in client_sessions.values():
+            await client_session.close()
 
-    def bury(self) -> None:
-        """Close the sockets where the loop can no longer do it."""
-        for connector in self._detached():
-            connector.bury()
+    def close_without_loop(self) -> None:
+        """Close all connections of an event loop that was closed before them."""
+        for connector in self._detach_connectors():
+            for protocol in connector.protocols:
+                private_names.close_transport(protocol.transport)
+            # This closes nothing, as the loop is closed. It only keeps aiohttp from warning.
+            for _ in connector.close().__await__():
+                pass
 
     def abandon(self) -> None:
-        """Forget the sockets: after a fork they are the parent's."""
-        for connector in self._detached():
-            connector.abandon()
+        """Leave all connections open: after a fork they belong to the parent process."""
+        for connector in self._detach_connectors():
+            private_names.abandon_connections(connector)
 
-    def _detached(self) -> list[_Connector]:
-        sessions, self._sessions = self._sessions, {}
-        connectors = [session.connector for session in sessions.values()]
-        for session in sessions.values():
-            session.detach()
-        return [each for each in connectors if isinstance(each, _Connector)]
-
-
-async def enter() -> Pool:
-    """The running loop's pool, with one more call in flight."""
-    loop = asyncio.get_running_loop()
-    pool = _pools.get(loop)
-    if pool is None:
-        _bury_dead()
-        pool = _pools[loop] = Pool()
-        await pool.keep()
-    pool.enter()
-    return pool
+    def _detach_connectors(self) -> list[_Connector]:
+        client_sessions, self._client_sessions = self._client_sessions, {}
+        connectors = [each.connector for each in client_sessions.values()]
+        for client_session in client_sessions.values():
+            client_session.detach()
+        return [connector for connector in connectors if isinstance(connector, _Connector)]
 
 
-async def let_go() -> None:
-    """Let go of the running loop's pool; the next call makes a new one."""
-    pool = _pools.pop(asyncio.get_running_loop(), None)
-    if pool is not None:
-        await pool.retire()
+class _Connector(aiohttp.TCPConnector):
+    """A connector that knows its connections and reports which one a request gets."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.protocols: WeakSet[Any] = WeakSet()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        """Get a connection that has received nothing since its last response."""
+        while True:
+            connection: Any = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+            is_reused = protocol in self.protocols
+            if not (is_reused and protocol.should_close):
+                break
+            connection.transport.abort()
+            connection.close()
+        if not is_reused:
+            self.protocols.add(protocol)
+            protocol.closed.add_done_callback(_ignore_exception)
+        on_connected.get()(is_reused=is_reused)
+        return connection
 
 
-def _make_session(*, force_close: bool) -> aiohttp.ClientSession:
+def _ignore_exception(closed: asyncio.Future[None]) -> None:
+    """Look at an exception, because asyncio logs one that nobody has looked at."""
+    if not closed.cancelled():
+        closed.exception()
+
+
+def _create_client_session(*, force_close: bool) -> aiohttp.ClientSession:
     keep_alive: dict[str, Any] = {} if force_close else {"keepalive_timeout": _KEEP_ALIVE}
     return aiohttp.ClientSession(
         connector=_Connector(limit=0, force_close=force_close, **keep_alive),
         cookie_jar=aiohttp.DummyCookieJar(),
-        read_bufsize=_READ_BUFFER,
+        read_bufsize=_READ_BUFFER_SIZE,
     )
 
 
-class _Protocol(ResponseHandler):
-    """A connection that knows its past, and whose failure reaches who waits for a body."""
-
-    was_used = False
-
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        payload = self._payload
-        super().set_exception(exc, *cause)
-        if payload is not None and not payload.is_eof() and payload.exception() is None:
-            payload.set_exception(aiohttp.ClientPayloadError(), exc)
+# --- the pools of all event loops ---------------------------------------------------------
 
 
-class _Connector(aiohttp.TCPConnector):
-    """A connection pool that can also be closed where its loop cannot run."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        made = functools.partial(_Protocol, loop=self._loop)
-        self._factory = made  # type: ignore[assignment] # to mypy no partial[ResponseHandler]
-
-    async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        """Tell the request that waits when, and on what, it was connected."""
-        connection = await super().connect(*args, **kwargs)
-        protocol = cast("_Protocol", connection.protocol)
-        waiting.get()(reused=protocol.was_used)
-        protocol.was_used = True
-        return connection
-
-    async def _get(self, key: Any, traces: Any) -> Any:
-        """Close what was written to while it was idle: that would answer the next call."""
-        for protocol, _ in self._conns.get(key, ()):
-            if protocol.should_close:
-                protocol.abort()
-        return await super()._get(key, traces)
-
-    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
-        """Drop what is not kept at once: TLS would wait for the other side's good-bye."""
-        is_dropped = should_close or self._force_close or protocol.should_close
-        if is_dropped and not self._closed and protocol.transport is not None:
-            protocol.transport.abort()
-        super()._release(key, protocol, should_close=should_close)
-
-    def bury(self) -> None:
-        for connections in self._conns.values():
-            for protocol, _ in connections:
-                _bury_transport(protocol.transport)
-        self.abandon()
-
-    def abandon(self) -> None:
-        self._conns.clear()
-        self._closed = True
+async def acquire(url: str, user: object) -> ConnectionPool:
+    """Return the running loop's pool for the server of a URL, and count one more call."""
+    loop = asyncio.get_running_loop()
+    pools = _pools.get(loop)
+    if pools is None:
+        _close_pools_of_closed_loops()
+        pools = _pools[loop] = {}
+        _shutdown_hooks[loop] = hook = _close_at_shutdown()
+        await anext(hook)
+    origin = "/".join(url.split("/", 3)[:3])
+    pool = pools.get(origin)
+    if pool is None:
+        pool = pools[origin] = ConnectionPool(origin)
+    pool.acquire(user)
+    return pool
 
 
-def _bury_transport(transport: Any) -> None:
-    """Close a socket behind its transport, whose own way goes through the dead loop."""
-    # ruff: noqa: SLF001 # asyncio has no public way to it
-    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
-    if inner is not None:
-        transport._closed = True  # else it warns when collected
-        _bury_transport(inner)
-    elif getattr(transport, "_sock", None) is not None:
-        transport._sock.close()
-        transport._sock = None
+async def close_unshared(user: object) -> None:
+    """Close those pools of the running loop that no other living user has used."""
+    pools = _pools.get(asyncio.get_running_loop(), {})
+    for origin, pool in list(pools.items()):
+        if pool.remove_user(user):
+            del pools[origin]
+            await pool.retire()
 
 
-def _bury_dead() -> None:
+async def _close_at_shutdown() -> AsyncGenerator[None, None]:
+    """Close the running loop's pools when this generator is closed."""
+    loop = asyncio.get_running_loop()
+    try:
+        yield
+    finally:
+        _shutdown_hooks.pop(loop, None)
+        for pool in _pools.pop(loop, {}).values():
+            await pool.close()
+
+
+def _close_pools_of_closed_loops() -> None:
     for loop in list(_pools):
-        if loop.is_closed() and (pool := _pools.pop(loop, None)):  # no other thread did
-            pool.bury()
+        if loop.is_closed():
+            pools = _pools.pop(loop, {})  # empty if another thread was faster
+            _shutdown_hooks.pop(loop, None)
+            for pool in pools.values():
+                pool.close_without_loop()
 
 
 @atexit.register
-def _close_all() -> None:
-    """Close at exit what no loop has closed: through its loop where that still runs."""
-    while _pools:
-        loop, pool = _pools.popitem()
-        if loop.is_running():
-            closing = asyncio.run_coroutine_threadsafe(pool.close(), loop)
+def _close_at_exit() -> None:
+    _close_pools_of_closed_loops()
+    for loop, hook in list(_shutdown_hooks.items()):
+        if loop.is_running():  # in another thread
+            closing = asyncio.run_coroutine_threadsafe(_close_generator(hook), loop)
             with contextlib.suppress(Exception):
-                closing.result(_EXIT_PATIENCE)
-        elif loop.is_closed():
-            pool.bury()
+                closing.result(_EXIT_TIMEOUT)
         else:
-            loop.run_until_complete(pool.close())
+            loop.run_until_complete(_close_generator(hook))
 
 
-def _forget() -> None:
-    """After a fork the child must not touch the sockets it shares with its parent."""
-    _inherited.extend(_pools.values())
+async def _close_generator(generator: AsyncGenerator[None, None]) -> None:
+    await generator.aclose()
+
+
+def _abandon_after_fork() -> None:
+    for pools in _pools.values():
+        _pools_of_parent_process.extend(pools.values())
     _pools.clear()
-    for pool in _inherited:
+    _shutdown_hooks.clear()
+    for pool in _pools_of_parent_process:
         pool.abandon()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_abandon_after_fork)

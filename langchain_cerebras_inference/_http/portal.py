@@ -1,9 +1,10 @@
-"""The async core for synchronous callers: one event loop in one thread of its own.
+"""Synchronous calls of asynchronous code: one event loop in one background thread.
 
-The thread is a daemon, started on first use, one a process, and forgotten after a fork.
-What runs on it sees the caller's context variables, its exceptions cross unchanged, and
-a caller that is interrupted, or drops an iterator, cancels its task and waits until the
-task has ended, so that nothing it held outlives it.
+The thread is a daemon, starts with the first synchronous call, serves the whole process,
+and is replaced after a fork. A coroutine on it sees the context variables of the calling
+thread, and its exceptions reach the caller unchanged. A caller that is interrupted, or that
+drops an iterator, cancels its coroutine and waits until that has ended, so that nothing it
+uses stays open.
 """
 
 from __future__ import annotations
@@ -15,100 +16,123 @@ import os
 import queue
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from langchain_cerebras_inference.errors import CerebrasConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
 
 T = TypeVar("T")
 
-_END: Any = object()
-_FORKED = "The stream belongs to the process that began it; begin another in this one."
+_FORKED = "The stream was opened before this process was forked; open another one here."
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` on the portal's loop and wait for its result."""
-    job = _Portal.shared().start(work)
+class BatchSource(Protocol[T]):
+    """A source that is read in batches; an empty batch is its end."""
+
+    async def read_events(self) -> list[T]:
+        """Wait for the next batch."""
+
+    def close(self) -> None:
+        """Free what the source uses."""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the portal's event loop and wait for its result."""
+    job = _Portal.get_shared().start(coroutine)
     try:
         return job.future.result()
     finally:
         job.cancel()
 
 
-async def run_from_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` on the portal's loop, awaited from whichever loop is running."""
-    portal = _Portal.shared()
+async def run_from_event_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the portal's event loop; await it in any event loop."""
+    portal = _Portal.get_shared()
     if portal.is_current_thread():
-        return await work
-    job = portal.start(work)
+        return await coroutine
+    job = portal.start(coroutine)
     try:
         return await asyncio.wrap_future(job.future)
     finally:
-        job.cancel_soon()
+        job.request_cancel()
 
 
-def iterate(source: AsyncGenerator[T, None]) -> Generator[list[T], None, None]:
-    """Yield what `source` yields, reading ahead: together what has come meanwhile.
+def iterate(
+    open_source: Callable[[], Awaitable[BatchSource[T]]],
+) -> Generator[list[T], None, None]:
+    """Open a source on the portal's event loop, and yield its batches.
 
-    What is read ahead is not bounded: the longest answer is a few hundred kilobytes.
+    The source is read ahead: what arrives while the caller is busy comes in one batch. There
+    is no limit to that, as the longest completion has a few hundred kilobytes. After the end
+    of the source, when it is closed, comes one empty batch.
 
     Raises:
-        CerebrasConnectionError: In a child that was forked after the first item.
+        CerebrasConnectionError: In a child process that was forked after the first batch.
     """
-    items: queue.SimpleQueue[T] = queue.SimpleQueue()
-    portal = _Portal.shared()
-    job = portal.start(_pump(source, items))
+    batches: queue.SimpleQueue[list[T] | None] = queue.SimpleQueue()
+    portal = _Portal.get_shared()
+    job = portal.start(_read_ahead(open_source, batches))
     try:
-        is_over = False
-        while not is_over:
+        is_complete = False
+        while not is_complete:
             if portal.is_lost:
                 raise CerebrasConnectionError(_FORKED)
-            ready = [items.get(), *(items.get_nowait() for _ in range(items.qsize()))]
-            is_over = ready[-1] is _END
-            if is_over:
-                ready.pop()
-            if ready:
-                yield ready
+            available = [batches.get()]
+            while not batches.empty():
+                available.append(batches.get())
+            is_complete = available[-1] is None
+            if items := list(chain.from_iterable(filter(None, available))):
+                yield items
         job.future.result()
+        yield []
     finally:
         job.cancel()
 
 
-async def _pump(source: AsyncGenerator[T, None], items: queue.SimpleQueue[T]) -> None:
+async def _read_ahead(
+    open_source: Callable[[], Awaitable[BatchSource[T]]],
+    batches: queue.SimpleQueue[list[T] | None],
+) -> None:
     try:
-        async with contextlib.aclosing(source):
-            async for item in source:
-                items.put(item)
+        source = await open_source()
+        try:
+            while batch := await source.read_events():
+                batches.put(batch)
+        finally:
+            source.close()
     finally:
-        items.put(_END)
+        batches.put(None)
 
 
 class _Job(Generic[T]):
-    """A coroutine on the portal's loop, as seen from outside."""
+    """A coroutine on the portal's event loop, as seen from another thread."""
 
     def __init__(self, portal: _Portal) -> None:
         self.future: Future[T] = Future()
         self._portal = portal
         self._task: asyncio.Task[T] | None = None
 
-    def begin(self, work: Coroutine[Any, Any, T]) -> None:
-        self._task = self._portal.loop.create_task(work)
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        """Create the task; runs on the portal's thread."""
+        self._task = self._portal.loop.create_task(coroutine)
         self._task.add_done_callback(self._finish)
 
     def cancel(self) -> None:
-        """Cancel the coroutine, unless it has ended, and wait until it has."""
+        """Cancel the coroutine if it has not ended, and wait until it has."""
         if self.future.done() or self._portal.is_lost:
             return
-        self.cancel_soon()
-        # The collector may drop an iterator on the portal's own thread.
+        self.request_cancel()
+        # The garbage collector may drop an iterator on the portal's own thread.
         if not self._portal.is_current_thread():
             with contextlib.suppress(BaseException):
                 self.future.result()
 
-    def cancel_soon(self) -> None:
-        with contextlib.suppress(RuntimeError):  # a closed loop runs nothing
+    def request_cancel(self) -> None:
+        """Cancel the coroutine without waiting for its end."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
             self._portal.loop.call_soon_threadsafe(self._cancel_task)
 
     def _cancel_task(self) -> None:
@@ -129,14 +153,14 @@ class _Job(Generic[T]):
 
 
 class _Portal:
-    """One loop in one thread."""
+    """One event loop in one thread."""
 
     _shared: ClassVar[_Portal | None] = None
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
-    def shared(cls) -> _Portal:
-        """The process's portal, started on first use."""
+    def get_shared(cls) -> _Portal:
+        """Return the portal of this process; the first call starts it."""
         if cls._shared is None:
             with cls._lock:
                 if cls._shared is None:
@@ -145,13 +169,14 @@ class _Portal:
 
     @classmethod
     def stop_shared(cls) -> None:
+        """Stop the portal of this process, if there is one."""
         portal, cls._shared = cls._shared, None
         if portal is not None:
             portal.stop()
 
     @classmethod
     def forget_shared(cls) -> None:
-        """After a fork the child has the portal's memory but not its thread."""
+        """Forget the portal after a fork, which copies its memory but not its thread."""
         if cls._shared is not None:
             cls._shared.is_lost = True
         cls._shared = None
@@ -161,42 +186,45 @@ class _Portal:
         self.is_lost = False
         self._is_stopped = False
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="cerebras-portal", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="cerebras-portal", daemon=True)
         self._thread.start()
 
     def is_current_thread(self) -> bool:
+        """Return whether the caller runs on the portal's thread."""
         return threading.current_thread() is self._thread
 
-    def start(self, work: Coroutine[Any, Any, T]) -> _Job[T]:
-        """Start `work`; it sees a copy of the calling thread's context variables."""
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> _Job[T]:
+        """Start a coroutine with a copy of the calling thread's context variables."""
         if self.is_current_thread():
-            work.close()
+            coroutine.close()
             raise RuntimeError(
-                "a synchronous call on the portal's thread would wait for itself"
+                "a synchronous call on the portal's thread would wait for itself; use the"
+                " asynchronous method there"
             )
         job: _Job[T] = _Job(self)
-        self.loop.call_soon_threadsafe(job.begin, work)
+        self.loop.call_soon_threadsafe(job.begin, coroutine)
         return job
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self._stop)
+        """Cancel everything on the portal, and wait for the end of its thread."""
+        self.loop.call_soon_threadsafe(self._stop_loop)
         self._thread.join()
 
-    def _stop(self) -> None:
+    def _stop_loop(self) -> None:
         self._is_stopped = True
         self.loop.stop()
 
-    def _serve(self) -> None:
+    def _run(self) -> None:
         while not self._is_stopped:
-            # asyncio tells these to the caller of the task, and to the loop's own as well.
+            # asyncio raises these in the event loop as well as for the task's caller.
             with contextlib.suppress(KeyboardInterrupt, SystemExit):
                 self.loop.run_forever()
-        self.loop.run_until_complete(_cancel_all())
+        self.loop.run_until_complete(_cancel_all_tasks())
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
 
-async def _cancel_all() -> None:
+async def _cancel_all_tasks() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

@@ -1,7 +1,7 @@
-"""An answer's headers → how long to wait before the next request; pure.
+"""How long to wait before a retry, from the headers of a response; pure functions.
 
-Cerebras' answers name limits and what remains of them, and since 2026 no time of reset.
-The buckets refill continuously, so a limit of N a minute has room for one more after
+The responses of Cerebras name limits and remaining amounts, and since 2026 no reset times.
+The quotas refill continuously, so a limit of N a minute has room for another request after
 60 / N seconds. Source: https://inference-docs.cerebras.ai/support/rate-limits
 """
 
@@ -17,106 +17,104 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _FIRST_BACKOFF = 0.5
-_MOST_DOUBLINGS = 4
-_QUOTA_BACKOFF = (5.0, 15.0, 30.0)
-_RESET = "x-ratelimit-reset-"
+_MAX_DOUBLINGS = 4
+_QUOTA_BACKOFFS = (5.0, 15.0, 30.0)
+_RESET_PREFIX = "x-ratelimit-reset-"
 _QUOTA_CODES = frozenset({"request_quota_exceeded", "token_quota_exceeded"})
 
 
-def asked_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds the server asks to wait, or `None` where it asks for nothing.
+def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that the server asks to wait, or `None` if it does not.
 
     Args:
-        headers: The answer's headers, looked up without regard to case.
+        headers: The response headers, with case-insensitive lookup.
         now: The current Unix time, for a `Retry-After` that is a date.
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = _parse_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    after = headers.get("retry-after")
-    return None if after is None else _seconds_or_date(after, now)
+    retry_after = headers.get("retry-after")
+    return None if retry_after is None else _parse_seconds_or_date(retry_after, now)
 
 
-def quota_wait(
-    headers: Mapping[str, str], code: str | None, reserves: Callable[[], int]
+def estimate_quota_wait(
+    headers: Mapping[str, str], code: str | None, count_reserved_tokens: Callable[[], int]
 ) -> float | None:
-    """Seconds after which a quota has room again: at its reset, else as its limit implies.
+    """Return the seconds until a quota has room: until its reset, or as its limit implies.
 
     Args:
-        headers: The headers of a 429.
-        code: The server's word for which quota it was.
-        reserves: Counts what the request reserves: its prompt and longest completion.
+        headers: The headers of a response with status 429.
+        code: The error code, which says which quota is used up.
+        count_reserved_tokens: Counts the tokens that the server reserves for the request:
+            its prompt and its longest completion.
     """
-    until_reset = _reset_wait(headers, code)
-    return _implied_wait(headers, code, reserves) if until_reset is None else until_reset
-
-
-def _implied_wait(
-    headers: Mapping[str, str], code: str | None, reserves: Callable[[], int]
-) -> float | None:
+    wait = _get_reset_wait(headers, code)
+    if wait is not None:
+        return wait
     if code == "token_quota_exceeded":
-        limit = _number(headers.get("x-ratelimit-limit-tokens-minute"))
-        return reserves() * 60 / limit if limit else None
+        limit = _parse_number(headers.get("x-ratelimit-limit-tokens-minute"))
+        return count_reserved_tokens() * 60 / limit if limit else None
     if code == "request_quota_exceeded":
-        limit = _number(headers.get("x-ratelimit-limit-requests-minute"))
+        limit = _parse_number(headers.get("x-ratelimit-limit-requests-minute"))
         return 60 / limit if limit else None
     return None
 
 
-def backoff(attempt: int, code: str | None) -> float:
-    """Seconds to wait where nothing says how long; `attempt` counts from 1."""
+def compute_backoff(attempt: int, code: str | None) -> float:
+    """Return the seconds to wait if no header says how long; `attempt` counts from 1."""
     if code in _QUOTA_CODES:
-        return _QUOTA_BACKOFF[min(attempt, len(_QUOTA_BACKOFF)) - 1]
-    longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS)
-    return longest * (1 - random.random() / 4)  # noqa: S311 # spreads clients, no secret
+        return _QUOTA_BACKOFFS[min(attempt, len(_QUOTA_BACKOFFS)) - 1]
+    longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS)
+    return longest * (1 - random.random() / 4)  # noqa: S311 # jitter needs no secrecy
 
 
-def is_long_quota_spent(headers: Mapping[str, str]) -> bool:
-    """Whether the headers say that a quota of an hour or a day is used up."""
+def is_long_quota_used_up(headers: Mapping[str, str]) -> bool:
+    """Return whether a quota of an hour or a day has nothing left."""
     return any(
-        _number(headers.get(f"x-ratelimit-remaining-{what}-{period}")) == 0
-        for what in ("requests", "tokens")
+        _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}")) == 0
+        for unit in ("requests", "tokens")
         for period in ("hour", "day")
     )
 
 
-def should_retry(headers: Mapping[str, str]) -> bool | None:
-    """What `x-should-retry` orders; `None` where it is not sent."""
+def get_should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Return the value of `x-should-retry`, or `None` if it is not sent."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
 
 
-def _reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
-    """The reset of a bucket that is empty; of any, where a quota has no such."""
+def _get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
+    """Return the reset time of an empty quota; without an empty one, that of any."""
     resets = {
-        name[len(_RESET) :]: seconds
-        for name, value in ((key.lower(), value) for key, value in headers.items())
-        if name.startswith(_RESET) and (seconds := _number(value)) is not None
+        name.lower().removeprefix(_RESET_PREFIX): seconds
+        for name, value in headers.items()
+        if name.lower().startswith(_RESET_PREFIX)
+        and (seconds := _parse_number(value)) is not None
     }
-    empty = [
+    resets_of_empty_quotas = [
         seconds
-        for bucket, seconds in resets.items()
-        if _number(headers.get(f"x-ratelimit-remaining-{bucket}")) == 0
+        for quota, seconds in resets.items()
+        if _parse_number(headers.get(f"x-ratelimit-remaining-{quota}")) == 0
     ]
-    if empty:
-        return max(empty)
-    # A full queue is none: it may pass long before any bucket's reset.
+    if resets_of_empty_quotas:
+        return max(resets_of_empty_quotas)
+    # A full queue is not a quota: it may be over long before any reset.
     return min(resets.values(), default=None) if code in _QUOTA_CODES else None
 
 
-def _seconds_or_date(value: str, now: float) -> float | None:
-    seconds = _number(value)
+def _parse_seconds_or_date(value: str, now: float) -> float | None:
+    seconds = _parse_number(value)
     if seconds is not None:
         return seconds
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # of "Mon, 01 Jan 99999999999999 00:00:00 GMT"
+    except (ValueError, OverflowError):  # such as "Mon, 01 Jan 99999999999999 00:00:00 GMT"
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.UTC)
     return max(0.0, date.timestamp() - now)
 
 
-def _number(value: str | None) -> float | None:
+def _parse_number(value: str | None) -> float | None:
     try:
         number = float(value or "")
     except ValueError:

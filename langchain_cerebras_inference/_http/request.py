@@ -1,59 +1,45 @@
-"""A request on aiohttp, up to the headers of its answer; how long that may take.
+"""Sending one HTTP request and waiting for the headers of its response.
 
-aiohttp stays in this folder: who calls `send` sees no object and no error of it.
+Only this folder uses aiohttp: callers of `send` see none of its objects and errors.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 from langchain_cerebras_inference._http import aiohttp_errors, connection_pool
-from langchain_cerebras_inference._http.response import FAILURES, MOMENT, Answer
-from langchain_cerebras_inference._http.route import Proxy, tls_context
-from langchain_cerebras_inference.errors import (
-    CerebrasConnectionError,
-    CerebrasError,
+from langchain_cerebras_inference._http.response import (
+    GRACE_PERIOD,
+    NETWORK_ERRORS,
+    Response,
 )
+from langchain_cerebras_inference._http.route import (
+    Proxy,
+    find_proxy,
+    get_tls_context,
+    read_proxy_variables,
+)
+from langchain_cerebras_inference.errors import CerebrasConnectionError, CerebrasError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LARGEST_BYTES_BODY = 1024 * 1024
-"""aiohttp warns when it is given more than this as `bytes`, and not as a file."""
+    from langchain_cerebras_inference._http.route import Route
 
-_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_MAX_BYTES_OBJECT = 1024 * 1024
+"""aiohttp warns about a larger body that is given as `bytes` instead of as a file."""
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How to reach a server.
-
-    Attributes:
-        proxy: A proxy's URL; `None` takes the usual environment variables.
-        verify: Whether certificates are checked, or the path of a CA bundle.
-        connect_timeout: Seconds for name, connection and TLS together; `inf` is no limit.
-        setting: The setting that names the server, for the advice in errors.
-    """
-
-    proxy: str | None = field(default=None, repr=False)
-    verify: bool | str = True
-    connect_timeout: float = 10.0
-    setting: str = "base_url"
-
-    @property
-    def connect_limit(self) -> float | None:
-        """The same in aiohttp's words."""
-        return self.connect_timeout if math.isfinite(self.connect_timeout) else None
+_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class DeadConnectionError(CerebrasConnectionError):
-    """A kept-alive connection was dead, and no byte of an answer has come."""
+    """A reused connection was dead before any byte of a response arrived."""
 
 
 async def send(
@@ -64,121 +50,130 @@ async def send(
     body: bytes | None = None,
     route: Route,
     timeout: float,
-    fresh: bool = False,
-) -> Answer:
-    """Send one request; return its answer as soon as the headers are here.
+    user: object = None,
+    use_fresh_connection: bool = False,
+) -> Response:
+    """Send a request and return its response as soon as the headers are there.
 
     Args:
         method: The HTTP method.
         url: An absolute URL.
-        headers: All that is sent besides what HTTP itself needs.
-        body: The body, if any.
+        headers: All headers besides those that HTTP itself needs.
+        body: The request body, if any.
         route: How to reach the server.
-        timeout: Seconds from the connection to the first meaningful byte, and then
-            between such bytes; `inf` is no limit.
-        fresh: Whether a new connection must be used.
+        timeout: Seconds from the established connection to the first part of the response
+            body, and later between such parts; `inf` is no limit.
+        user: The object on whose behalf the connection is kept open.
+        use_fresh_connection: Whether to open a connection for this request alone.
 
     Raises:
-        DeadConnectionError: If a reused connection broke before an answer began.
+        DeadConnectionError: If a reused connection broke before the response began.
         CerebrasConnectionError: If the server cannot be reached.
-        CerebrasTimeoutError: If connecting or the first byte took too long.
-        CerebrasProtocolError: If the answer is not HTTP.
+        CerebrasTimeoutError: If the server did not connect or respond in time.
+        CerebrasProtocolError: If the response is not HTTP.
     """
-    pool = await connection_pool.enter()
-    attempt = Attempt(url, timeout)
+    pool = await connection_pool.acquire(url, user)
+    wait = _ResponseWait(timeout)
     proxy = Proxy()
     try:
+        proxy = find_proxy(pool.origin, route.proxy, read_proxy_variables())
         is_secure = url.startswith("https:")
-        proxy = pool.proxy_for(url, route.proxy)
-        is_plain = not is_secure and not (proxy.url or "").startswith("https:")
-        tls = True if is_plain else await tls_context(route.verify)
-        with attempt:
-            async with attempt.deadline:
-                response = await pool.session(fresh=fresh).request(
+        needs_tls = is_secure or (proxy.url or "").startswith("https:")
+        tls = await get_tls_context(route.verify) if needs_tls else True
+        client_session = pool.get_client_session(fresh=use_fresh_connection)
+        token = connection_pool.on_connected.set(wait.start)
+        try:
+            async with wait.timeout_scope:
+                response = await client_session.request(
                     method,
                     url,
                     headers=headers if is_secure else {**headers, **proxy.headers},
-                    data=io.BytesIO(body) if body and len(body) > _LARGEST_BYTES_BODY else body,
+                    data=io.BytesIO(body) if body and len(body) > _MAX_BYTES_OBJECT else body,
                     ssl=tls,
                     proxy=proxy.url,
                     proxy_headers=proxy.headers,
-                    skip_auto_headers=_AUTOMATIC,
+                    skip_auto_headers=_AUTOMATIC_HEADERS,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=route.connect_limit),
+                    timeout=_client_timeout(route.connect_timeout),
                 )
-    except FAILURES as error:
-        pool.leave()
-        failure = attempt.failure(error, proxy.url, route)
+        finally:
+            connection_pool.on_connected.reset(token)
+            wait.stop()
+    except NETWORK_ERRORS as error:
+        pool.release()
+        # aiohttp's error may hold the request with its key, so ours is raised below and
+        # not in this block, where it would refer to it.
+        failure = wait.convert_error(error, url, proxy.url, route)
     except BaseException:
-        pool.leave()
+        pool.release()
         raise
     else:
-        answer = Answer(response, pool, attempt)
+        result = Response(response, pool, url=url, idle_timeout=timeout, deadline=wait.deadline)
         if response.status != 407:
-            return answer
-        answer.close()
-        failure = aiohttp_errors.refused_by_proxy(response.status, proxy.url)
+            return result
+        result.close()
+        failure = aiohttp_errors.create_proxy_error(response.status, proxy.url)
     raise failure
 
 
-class Attempt:
-    """What is known of a request before its answer: the deadline, the connection."""
+@functools.cache
+def _client_timeout(connect_timeout: float) -> aiohttp.ClientTimeout:
+    limit = connect_timeout if math.isfinite(connect_timeout) else None
+    return aiohttp.ClientTimeout(total=None, connect=limit)
 
-    def __init__(self, url: str, seconds: float) -> None:
-        self.seconds = seconds
-        self.deadline = asyncio.timeout(None)
-        self.ends_at = math.inf
-        self._url = url
-        self._reused = False
-        self._connected = False
+
+class _ResponseWait:
+    """The wait for a response's headers; its clock starts when a connection is there."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout_scope = asyncio.timeout(None)
+        self.deadline = math.inf
+        self._timeout = timeout
+        self._is_connected = False
+        self._is_connection_reused = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> None:
-        """Wait for a connection."""
-        self._token = connection_pool.waiting.set(self.connected)
-
-    def __exit__(self, *_: object) -> None:
-        """Stop the clock: the answer has come, or never will."""
-        connection_pool.waiting.reset(self._token)
-        self._stop()
-
-    def connected(self, *, reused: bool) -> None:
-        """Start the clock, or start it again: the server is reached, a byte is now due."""
-        self._stop()
-        self._connected = True
-        self._reused = reused
-        if math.isfinite(self.seconds):
+    def start(self, *, is_reused: bool) -> None:
+        """Start the clock, or start it again for another connection."""
+        self.stop()
+        self._is_connected = True
+        self._is_connection_reused = is_reused
+        if math.isfinite(self._timeout):
             loop = asyncio.get_running_loop()
-            self.ends_at = loop.time() + self.seconds
-            self._timer = loop.call_at(self.ends_at, self._look_again)
+            self.deadline = loop.time() + self._timeout
+            self._timer = loop.call_at(self.deadline, self._expire)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop the clock."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look_again(self) -> None:
-        self.deadline.reschedule(asyncio.get_running_loop().time() + MOMENT)
-
-    def silence(self) -> CerebrasError:
-        return aiohttp_errors.silence(self._url, self.seconds)
-
-    def failure(self, error: BaseException, proxy: str | None, route: Route) -> CerebrasError:
-        if self._connected and isinstance(error, TimeoutError):
-            return self.silence()
-        failure = aiohttp_errors.to_error(
+    def convert_error(
+        self, error: BaseException, url: str, proxy: str | None, route: Route
+    ) -> CerebrasError:
+        """Return the error of this package for one of aiohttp."""
+        if self._is_connected and isinstance(error, TimeoutError):
+            return aiohttp_errors.create_idle_timeout_error(url, self._timeout)
+        converted = aiohttp_errors.convert_request_error(
             error,
-            self._url,
+            url,
             proxy,
             setting=route.setting,
             connect_timeout=route.connect_timeout,
         )
-        is_broken = type(failure) is CerebrasConnectionError
-        if self._reused and is_broken and not _had_begun(error):
-            return DeadConnectionError(str(failure))
-        return failure
+        is_broken = type(converted) is CerebrasConnectionError
+        if is_broken and self._is_connection_reused and not _has_response_begun(error):
+            return DeadConnectionError(str(converted))
+        return converted
+
+    def _expire(self) -> None:
+        self.timeout_scope.reschedule(asyncio.get_running_loop().time() + GRACE_PERIOD)
 
 
-def _had_begun(error: BaseException) -> bool:
-    """Whether bytes of an answer had come: aiohttp then tells of them, else in words."""
+def _has_response_begun(error: BaseException) -> bool:
+    """Return whether the first bytes of a response arrived before the error.
+
+    aiohttp then puts a parsed message, and not a text, into its error.
+    """
     message = getattr(error, "message", "")
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(message, str)

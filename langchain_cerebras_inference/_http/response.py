@@ -1,52 +1,68 @@
-"""An answer whose headers have come: its body, and how long the server may be silent."""
+"""An HTTP response whose headers have arrived, and its idle timeout."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 from langchain_cerebras_inference._http import aiohttp_errors
-from langchain_cerebras_inference.errors import CerebrasError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-    from langchain_cerebras_inference._http.connection_pool import Pool
-    from langchain_cerebras_inference._http.request import Attempt
+    from langchain_cerebras_inference._http.connection_pool import ConnectionPool
+    from langchain_cerebras_inference.errors import CerebrasError
 
-FAILURES = (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError)
+NETWORK_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError)
 
-MOMENT = 0.01
-"""Seconds in which a loop that was kept busy reads what had come before it was due."""
+GRACE_PERIOD = 0.01
+"""Seconds after a deadline in which a busy event loop still reads data that arrived in time."""
 
 
-class Answer:
-    """An answer whose headers have come; its body is read as it arrives."""
+class Response:
+    """A response whose headers have arrived; its body is read as it arrives.
+
+    Args:
+        response: aiohttp's response.
+        pool: The pool to tell when the response is closed.
+        url: The URL of the request, for error messages.
+        idle_timeout: Seconds without progress after which a read fails; `inf` is no limit.
+        deadline: When the first part of the body is due, in the event loop's time.
+    """
 
     def __init__(
         self,
         response: aiohttp.ClientResponse,
-        pool: Pool,
-        attempt: Attempt,
+        pool: ConnectionPool,
+        *,
+        url: str,
+        idle_timeout: float,
+        deadline: float,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response: aiohttp.ClientResponse | None = response
         self._content = response.content
         self._pool = pool
-        self._attempt = attempt
-        self._seconds = attempt.seconds
+        self._url = url
         self._loop = asyncio.get_running_loop()
-        self._ends_at = attempt.ends_at
-        self._ends_by = math.inf
+        self._idle_timeout = idle_timeout
+        self._deadline = deadline
+        self._final_deadline = math.inf
+        self._is_reading = False
+        self._error: CerebrasError | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._broken: CerebrasError | None = None
-        self._watch()
+        if math.isfinite(idle_timeout):
+            self._timer = self._loop.call_at(deadline, self._check_deadline)
+        connection = response.connection
+        protocol = connection.protocol if connection is not None else None
+        self._connection_closed = protocol.closed if protocol is not None else None
+        if self._connection_closed is not None:
+            self._connection_closed.add_done_callback(self._fail_incomplete_body)
 
     def __enter__(self) -> Self:
         return self
@@ -55,83 +71,97 @@ class Answer:
         self.close()
 
     async def read(self, limit: int) -> bytes:
-        """Read the body, or as much of it as first has more than `limit` bytes."""
+        """Read the whole body, or its beginning as soon as that exceeds `limit` bytes."""
         parts: list[bytes] = []
         size = 0
-        while size <= limit and (data := await self.read_some()):
+        while size <= limit and (data := await self.read_available()):
             parts.append(data)
             size += len(data)
         return b"".join(parts)
 
-    async def read_some(self) -> bytes:
-        """Wait for more of the body and return all that has come; `b""` at its end.
+    async def read_available(self, *, restart_timeout: bool = False) -> bytes:
+        """Wait for more of the body and return all that has arrived; `b""` at its end.
+
+        Args:
+            restart_timeout: Whether the server has made progress since the last read, so
+                that it gets the whole idle timeout again. Time between two reads, in which
+                the caller is busy, never counts.
 
         Raises:
-            CerebrasConnectionError: If the connection broke; what came before is
+            CerebrasConnectionError: If the connection broke. Data that arrived before is
                 returned first.
-            CerebrasTimeoutError: If the deadline has passed.
+            CerebrasTimeoutError: If the server was idle for too long.
         """
-        if self._broken is not None:
-            raise self._broken
+        if self._error is not None:
+            raise self._error
+        if restart_timeout:
+            deadline = self._loop.time() + self._idle_timeout
+            self._deadline = min(deadline, self._final_deadline)
+        self._is_reading = True
         try:
             return await self._content.readany()
-        except FAILURES as error:
-            failure = self._failure(error)
-        rest = self._unread()
-        if not rest:
-            raise failure
-        self._broken = failure
-        return rest
+        except NETWORK_ERRORS as error:
+            self._error = self._convert_error(error)
+        finally:
+            self._is_reading = False
+        data = self._take_buffered_data()
+        if not data:
+            raise self._error
+        return data
 
-    def progressed(self) -> None:
-        """Give the server its full time again: something meaningful has come."""
-        self._ends_at = min(self._loop.time() + self._seconds, self._ends_by)
-
-    def hold(self) -> None:
-        """Stop the clock: it is the reader who is busy, not the server."""
-        self._ends_at = self._ends_by
-
-    def allow(self, seconds: float) -> None:
-        """Let the rest of the body take at most `seconds`, whatever comes."""
-        self._seconds = seconds
-        self._ends_at = self._ends_by = self._loop.time() + seconds
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Give the rest of the body this many seconds, whatever arrives in them."""
+        self._idle_timeout = seconds
+        self._deadline = self._final_deadline = self._loop.time() + seconds
         if self._timer is not None:
             self._timer.cancel()
-        self._watch()
+        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
 
     def close(self) -> None:
-        """Let go: a connection whose body was read is kept, any other is closed now."""
+        """Keep the connection if the body has been read to its end; else close it at once."""
         if self._response is None:
             return
         response, self._response = self._response, None
         if self._timer is not None:
             self._timer.cancel()
+        if self._connection_closed is not None:
+            self._connection_closed.remove_done_callback(self._fail_incomplete_body)
+        connection = response.connection
+        transport = connection.transport if connection is not None else None
+        if transport is not None and not self._loop.is_closed():
+            transport.abort()  # closing a TLS connection would wait for the server
         response.close()
-        self._pool.leave()
+        self._pool.release()
 
-    def _watch(self) -> None:
-        if math.isfinite(self._seconds):
-            latest = self._loop.time() + self._seconds
-            self._timer = self._loop.call_at(min(self._ends_at, latest), self._check)
+    def _fail_incomplete_body(self, _: object) -> None:
+        # aiohttp tells the stream of most lost connections, but not of a broken chunk.
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(aiohttp.ClientPayloadError())
 
-    def _check(self, *, is_last: bool = False) -> None:
-        if self._loop.time() < self._ends_at:
-            self._watch()
-        elif is_last:
-            self._content.set_exception(_SilenceError())
+    def _check_deadline(self) -> None:
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+        elif self._is_reading:
+            self._timer = self._loop.call_later(GRACE_PERIOD, self._expire)
+        else:  # the caller is busy, and its next read will move the deadline
+            self._timer = self._loop.call_later(self._idle_timeout, self._check_deadline)
+
+    def _expire(self) -> None:
+        if self._is_reading and self._loop.time() >= self._deadline:
+            self._content.set_exception(_IdleTimeoutError())
         else:
-            look_again = functools.partial(self._check, is_last=True)
-            self._timer = self._loop.call_later(MOMENT, look_again)
+            self._check_deadline()
 
-    def _failure(self, error: BaseException) -> CerebrasError:
-        if isinstance(error, _SilenceError):
-            return self._attempt.silence()
-        return aiohttp_errors.broken(error, self.status)
+    def _convert_error(self, error: BaseException) -> CerebrasError:
+        if isinstance(error, _IdleTimeoutError):
+            return aiohttp_errors.create_idle_timeout_error(self._url, self._idle_timeout)
+        return aiohttp_errors.convert_body_error(error, self.status)
 
-    def _unread(self) -> bytes:
-        self._content.set_exception(None)  # type: ignore[arg-type] # lets it be read
+    def _take_buffered_data(self) -> bytes:
+        # aiohttp reads nothing from a stream that has an exception.
+        self._content.set_exception(None)  # type: ignore[arg-type]
         return self._content.read_nowait()
 
 
-class _SilenceError(TimeoutError):
-    """The watchdog's word to the read that waits."""
+class _IdleTimeoutError(TimeoutError):
+    """The exception that the timer sets on aiohttp's stream."""

@@ -1,128 +1,137 @@
-"""Bytes of a server-sent event stream → the data of its events; bounded and pure.
+"""Server-sent events: splitting a byte stream into the payloads of its events.
 
-The bytes are split, never decoded text: a line of an event stream ends at CR, LF or
-CRLF only, while `str.splitlines` also splits at U+2028, which JSON may hold.
+A payload is the content of an event's `data:` lines. The bytes are split, and not decoded
+text, because a line of an event stream ends at CR, LF or CRLF only, while `str.splitlines`
+also splits at U+2028, which JSON may contain.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from __future__ import annotations
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""Above what any event needs (a long tool call in one event is 1 MB), below what hurts."""
+"""Far more than any event needs: a long tool call in one event has 1 MB."""
 
-_LINE_KEPT = 64
-"""Bytes of a line's beginning that tell what it is."""
+_LINE_START_BYTES = 64
+"""How many bytes of an incomplete line are kept to see which field it is."""
 
-_BOM = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventTooLargeError(ValueError):
-    """An event outgrew the decoder's limit."""
+    """An event is larger than the limit."""
 
 
-class ErrorData(bytes):
-    """The data of an event that the stream itself names `error`."""
+class ErrorPayload(bytes):
+    """The payload of an event whose `event:` field is `error`."""
 
 
 class SSEDecoder:
-    """Turns bytes, cut anywhere, into the data of whole events.
+    """Splits bytes that arrive in any portions into event payloads.
 
     Args:
-        limit: The most bytes one event may have.
+        limit: The maximum size of one event in bytes.
     """
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
+        self._portions: list[bytes] = []
         self._size = 0
-        self._line = b""
-        self._after_cr = False
-        self._at_start = True
+        self._line_start = b""
+        self._ends_with_cr = False
+        self._is_at_start = True
 
     @property
     def is_inside_data(self) -> bool:
-        """Whether data is what is coming: a part of it has come and its line's end has not."""
-        field, _, value = self._line.partition(b":")
+        """Whether the incomplete line at the end is a `data:` line with content."""
+        field, _, value = self._line_start.partition(b":")
         return field == b"data" and bool(value.strip())
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take more bytes; return the data of the events they complete.
+        """Add bytes, and return the payloads of the events that they complete.
 
         Raises:
-            EventTooLargeError: If an event has outgrown the limit.
+            EventTooLargeError: If an event is larger than the limit.
         """
-        if self._after_cr or b"\r" in data:
-            data = self._with_line_feeds(data)
-        if not data:
-            return []
-        joint = self._parts[-1][-1:] + data[:1] if self._parts else b"\n\n"
-        if self._at_start or joint == b"\n\n" or b"\n\n" in data:
-            return self._split(b"".join([*self._parts, data]))
-        self._keep(data)
-        return []
+        if self._ends_with_cr or b"\r" in data:
+            data = self._normalize_line_ends(data)
+        if self._portions or self._is_at_start:
+            data = self._join_portions(data)
+        events, _, incomplete = data.rpartition(b"\n\n")
+        if incomplete:
+            self._keep(incomplete)
+        if events.startswith(b"data: "):
+            payloads = events[6:].split(b"\n\ndata: ")
+            has_only_data_lines = events.count(b"\n") == 2 * (len(payloads) - 1)
+            if has_only_data_lines:
+                return payloads
+        return _parse_events(events) if events else []
 
     def close(self) -> list[bytes]:
-        """End the stream; return the data of a last event that no blank line ended."""
-        rest = b"".join(self._parts)
-        self._parts = []
-        return _data_of(rest)
+        """End the stream, and return the payload of a last event without a blank line."""
+        events = b"".join(self._portions)
+        self._portions = []
+        return _parse_events(events)
 
-    def _split(self, data: bytes) -> list[bytes]:
-        if self._at_start:
-            if _BOM.startswith(data):
-                self._parts = [data]
-                return []
-            data = data.removeprefix(_BOM)
-            self._at_start = False
-        frames, _, rest = data.rpartition(b"\n\n")
-        self._parts, self._size, self._line = [], 0, b""
-        if rest:
-            self._keep(rest)
-        return _data_of(frames)
+    def _join_portions(self, data: bytes) -> bytes:
+        """Put the kept portions before new data; `b""` if that completes no event."""
+        if not data:
+            return b""
+        last_byte = self._portions[-1][-1:] if self._portions else b""
+        completes_event = last_byte + data[:1] == b"\n\n" or b"\n\n" in data
+        if not (completes_event or self._is_at_start):
+            self._keep(data)
+            return b""
+        data = b"".join([*self._portions, data])
+        self._portions, self._size, self._line_start = [], 0, b""
+        if self._is_at_start:
+            if _BYTE_ORDER_MARK.startswith(data):  # its rest may follow
+                self._portions = [data]
+                return b""
+            data = data.removeprefix(_BYTE_ORDER_MARK)
+            self._is_at_start = False
+        return data
 
     def _keep(self, data: bytes) -> None:
-        self._parts.append(data)
+        """Keep the beginning of an event until its end arrives."""
+        self._portions.append(data)
         self._size += len(data)
-        *ended, begun = data.rsplit(b"\n", 1)
-        self._line = (begun if ended else self._line + begun)[:_LINE_KEPT]
+        *complete_lines, line = data.rsplit(b"\n", 1)
+        line_start = line if complete_lines else self._line_start + line
+        self._line_start = line_start[:_LINE_START_BYTES]
         if self._size > self._limit:
-            self._parts = []
-            msg = f"an event has more than {self._limit} bytes"
+            self._portions = []
+            msg = f"an event is larger than {self._limit} bytes"
             raise EventTooLargeError(msg)
 
-    def _with_line_feeds(self, data: bytes) -> bytes:
+    def _normalize_line_ends(self, data: bytes) -> bytes:
         if not data:
             return data
-        if self._after_cr and data.startswith(b"\n"):
+        if self._ends_with_cr and data.startswith(b"\n"):
             data = data[1:]
-            self._after_cr = False
+            self._ends_with_cr = False
         if data:
-            self._after_cr = data.endswith(b"\r")
+            self._ends_with_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _data_of(frames: bytes) -> list[bytes]:
-    """The data of frames that are whole."""
-    if frames.startswith(b"data: "):
-        found = frames[6:].split(b"\n\ndata: ")
-        has_one_line_each = frames.count(b"\n") == 2 * (len(found) - 1)
-        if has_one_line_each:
-            return found
-    each = map(_slow_data_of, frames.split(b"\n\n"))
-    return [data for data in each if data is not None]
+def _parse_events(events: bytes) -> list[bytes]:
+    """Return the payloads of complete events with any fields."""
+    payloads = map(_parse_event, events.split(b"\n\n"))
+    return [payload for payload in payloads if payload is not None]
 
 
-def _slow_data_of(frame: bytes) -> bytes | None:
-    data: list[bytes] = []
-    name = b""
-    for line in frame.split(b"\n"):
+def _parse_event(event: bytes) -> bytes | None:
+    """Return the payload of an event with any fields; `None` if it has no `data:` line."""
+    data_lines: list[bytes] = []
+    event_type = b""
+    for line in event.split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
-            data.append(value)
+            data_lines.append(value)
         elif field == b"event":
-            name = value
-    if not data:
+            event_type = value
+    if not data_lines:
         return None
-    joined = b"\n".join(data)
-    return ErrorData(joined) if name == b"error" else joined
+    payload = b"\n".join(data_lines)
+    return ErrorPayload(payload) if event_type == b"error" else payload
