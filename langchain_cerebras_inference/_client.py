@@ -258,7 +258,7 @@ class CerebrasClient:
         return headers
 
     def _should_compress(self, call: Call, body: bytes) -> bool:
-        if "plain body" in call.recoveries or compression.is_rejected_by(self._base_url):
+        if "plain body" in call.recoveries or self._base_url in compression.rejecting_servers:
             return False
         if self._compression == "auto":
             is_long = len(body) >= _MIN_COMPRESSED_BYTES
@@ -295,7 +295,7 @@ class CerebrasClient:
                 logger.debug("Retry %d in %.1f s after: %s", retries, wait, error)
             else:
                 if "plain body" in call.recoveries:  # and it was the solution
-                    compression.remember_rejection(self._base_url)
+                    compression.rejecting_servers.add(self._base_url)
                 return result
             await asyncio.sleep(wait)
 

@@ -82,8 +82,7 @@ class ResponseParser:
             raw = await response.read(_MAX_COMPLETION_BYTES)
             if len(raw) > _MAX_COMPLETION_BYTES:
                 raise CerebrasProtocolError(
-                    f"The response has more than {_MAX_COMPLETION_BYTES} bytes; check"
-                    " base_url."
+                    f"The response has more than {_MAX_COMPLETION_BYTES} bytes; check base_url."
                 )
             body = from_json(raw)
         except CerebrasError as error:

@@ -64,7 +64,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def clean_memory() -> None:
     """What is remembered of a server that is gone is not said of the next on its port."""
     key_exchange._keys.clear()
-    compression._rejecting_servers.clear()
+    compression.rejecting_servers.clear()
 
 
 @pytest.fixture(scope="session")

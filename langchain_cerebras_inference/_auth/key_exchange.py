@@ -24,8 +24,8 @@ from langchain_cerebras_inference._auth.browser_session import (
     to_bearer,
 )
 from langchain_cerebras_inference._http import portal, request
-from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._http.response import Response as Answer
+from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._version import user_agent
 from langchain_cerebras_inference.errors import CerebrasError
 

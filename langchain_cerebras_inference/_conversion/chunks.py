@@ -59,7 +59,7 @@ class ChunkBuilder(deltas.DeltaReader):
                     id=None,
                     index=call.index,
                 )
-                for call in self.tool_calls.calls
+                for call in self.tool_calls
                 if self.parse_arguments(call) is None
             ],
             usage_metadata=self.get_usage(),

@@ -35,6 +35,7 @@ Delta: TypeAlias = tuple[str, Any, dict[str, Any] | None]
 """The kind, the text or the list of fragments, and the log probabilities."""
 
 _LOGPROBS_FIELDS = ("logprobs", "reasoning_logprobs")
+_FIELDS_BESIDE_DELTA = ("finish_reason", *_LOGPROBS_FIELDS)
 
 
 class DeltaReader:
@@ -57,13 +58,15 @@ class DeltaReader:
         coalesce: bool = False,
     ) -> None:
         self.is_complete = False
-        self.tool_calls = ToolCallAccumulator(tool_names)
+        self._tool_names = tool_names
+        self._tool_calls: ToolCallAccumulator | None = None
         self._headers = headers
         self._coalesce = coalesce
         self._completion_fields: dict[str, Any] = {}
         self._finish_reason: str | None = None
         self._has_reasoning = False
-        self._think_tags: think_tags.ThinkTagParser | None = think_tags.ThinkTagParser()
+        self._is_before_text = True
+        self._think_tags: think_tags.ThinkTagParser | None = None
 
     def read_deltas(self, events: list[StreamEvent]) -> list[Delta]:
         """Read events that have arrived together.
@@ -77,9 +80,14 @@ class DeltaReader:
                 self._read_choice(event["choices"][0], deltas)
             if not self._completion_fields or "usage" in event or "time_info" in event:
                 self._completion_fields.update(event)
-        if self._coalesce or self.tool_calls.calls:
+        if self._coalesce or self._tool_calls is not None:
             deltas = _join_neighbours(deltas, join_texts=self._coalesce)
         return deltas
+
+    @property
+    def tool_calls(self) -> list[ToolCallState]:
+        """What has arrived of the tool calls."""
+        return self._tool_calls.calls if self._tool_calls is not None else []
 
     def get_usage(self) -> UsageMetadata | None:
         """Return the usage of the completion."""
@@ -98,58 +106,69 @@ class DeltaReader:
         delta = choice.get("delta") or {}
         if type(delta) is not dict:
             raise type_checks.create_type_error("delta", delta, "an object")
+        reasoning, content = delta.get("reasoning"), delta.get("content")
+        if type(reasoning or "") is not str or type(content or "") is not str:
+            raise type_checks.create_type_error("delta", delta, "an object of texts")
         count_before = len(deltas)
-        if reasoning := delta.get("reasoning"):
-            if type(reasoning) is not str:
-                raise type_checks.create_type_error("reasoning", reasoning, "text")
+        if reasoning:
             self._has_reasoning = True
             deltas.append((REASONING, reasoning, None))
-        if content := delta.get("content"):
-            if type(content) is not str:
-                raise type_checks.create_type_error("content", content, "text")
-            if self._think_tags is None:
-                deltas.append((TEXT, content, None))
+        if content:
+            if self._is_before_text:
+                self._read_first_content(content, deltas)
             else:
-                self._read_first_content(self._think_tags, content, deltas)
+                deltas.append((TEXT, content, None))
         if fragments := delta.get("tool_calls"):
             self._read_tool_calls(fragments, deltas)
-        if finish_reason := choice.get("finish_reason"):
-            self._read_finish_reason(finish_reason, deltas)
-        if choice.get("logprobs") or choice.get("reasoning_logprobs"):
-            # The token that ends the completion has log probabilities, but no text.
-            has_delta = len(deltas) > count_before
-            kind, value, _ = deltas.pop() if has_delta else (TEXT, "", None)
-            deltas.append((kind, value, _get_logprobs(choice)))
+        if any(map(choice.get, _FIELDS_BESIDE_DELTA)):
+            self._read_other_fields(choice, deltas, count_before)
 
-    def _read_first_content(
-        self, parser: think_tags.ThinkTagParser, content: str, deltas: list[Delta]
-    ) -> None:
+    def _read_first_content(self, content: str, deltas: list[Delta]) -> None:
         """Read content before the first text; it may begin with reasoning in think tags."""
-        if self._has_reasoning:  # the model has a field for reasoning
-            parts = [*parser.close(), (TEXT, content)]
+        if self._think_tags is None and think_tags.may_start(content):
+            self._think_tags = think_tags.ThinkTagParser()
+        if self._think_tags is None:
+            parts = [(TEXT, content)]
+        elif self._has_reasoning:  # the model has a field for reasoning
+            parts = [*self._think_tags.close(), (TEXT, content)]
         else:
-            parts = parser.feed(content)
+            parts = self._think_tags.feed(content)
         for kind, part in parts:
             deltas.append((kind, part, None))
             if kind is TEXT:
-                self._think_tags = None
+                self._is_before_text = False
+
+    def _read_other_fields(
+        self, choice: Mapping[str, Any], deltas: list[Delta], count_before: int
+    ) -> None:
+        """Read the finish reason and the log probabilities."""
+        if finish_reason := choice.get("finish_reason"):
+            self._read_finish_reason(finish_reason, deltas)
+        if logprobs := _get_logprobs(choice):
+            # The token that ends the completion has log probabilities, but no text.
+            has_delta = len(deltas) > count_before
+            kind, value, _ = deltas.pop() if has_delta else (TEXT, "", None)
+            deltas.append((kind, value, logprobs))
 
     def _read_tool_calls(self, fragments: Any, deltas: list[Delta]) -> None:
+        if self._tool_calls is None:
+            self._tool_calls = ToolCallAccumulator(self._tool_names)
         added = [
             addition
             for fragment in type_checks.check_list("tool_calls", fragments)
-            if (addition := self.tool_calls.add(fragment)) is not None
+            if (addition := self._tool_calls.add(fragment)) is not None
         ]
         if added:
             deltas.append((TOOL_CALLS, added, None))
 
     def _read_finish_reason(self, finish_reason: Any, deltas: list[Delta]) -> None:
         type_checks.check_text("finish_reason", finish_reason)
-        parts = self._think_tags.close() if self._think_tags else []
-        deltas += [(kind, part, None) for kind, part in parts]
-        has_output = not self._think_tags or self.tool_calls.calls or TEXT in dict(parts)
-        if not has_output and self._finish_reason is None:
-            completion.warn_if_cut_by_token_limit(finish_reason)
+        if self._is_before_text:
+            parts = self._think_tags.close() if self._think_tags else []
+            deltas += [(kind, part, None) for kind, part in parts]
+            has_output = self.tool_calls or TEXT in dict(parts)
+            if not has_output and self._finish_reason is None:
+                completion.warn_if_cut_by_token_limit(finish_reason)
         self._finish_reason = finish_reason
 
 

@@ -117,7 +117,7 @@ class ProtocolEventBuilder(chunks.ChunkBuilder):
         return {"type": kind, kind: text, "index": content_blocks.TEXT_INDICES[kind]}
 
     def _get_call(self, call_index: int) -> dict[str, Any]:
-        call = self.tool_calls.calls[call_index]
+        call = self.tool_calls[call_index]
         arguments = self.parse_arguments(call)
         if arguments is not None:
             return {"type": "tool_call", "id": call.id, "name": call.name, "args": arguments}

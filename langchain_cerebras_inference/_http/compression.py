@@ -10,17 +10,8 @@ import asyncio
 _LEVEL = 5
 _MAX_BYTES_ON_EVENT_LOOP = 256 * 1024
 
-_rejecting_servers: set[str] = set()
-
-
-def is_rejected_by(base_url: str) -> bool:
-    """Return whether a server has rejected a compressed body before."""
-    return base_url in _rejecting_servers
-
-
-def remember_rejection(base_url: str) -> None:
-    """Remember that a server rejects compressed bodies."""
-    _rejecting_servers.add(base_url)
+rejecting_servers: set[str] = set()
+"""The API URLs of servers that have rejected a compressed body in this process."""
 
 
 async def compress(body: bytes) -> bytes:

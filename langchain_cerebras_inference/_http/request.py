@@ -9,6 +9,7 @@ import asyncio
 import functools
 import io
 import math
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,10 +21,10 @@ from langchain_cerebras_inference._http.response import (
     Response,
 )
 from langchain_cerebras_inference._http.route import (
+    PROXY_VARIABLES,
     Proxy,
     find_proxy,
     get_tls_context,
-    read_proxy_variables,
 )
 from langchain_cerebras_inference.errors import CerebrasConnectionError, CerebrasError
 
@@ -76,7 +77,8 @@ async def send(
     wait = _ResponseWait(timeout)
     proxy = Proxy()
     try:
-        proxy = find_proxy(pool.origin, route.proxy, read_proxy_variables())
+        variables = tuple(map(os.environ.get, PROXY_VARIABLES))
+        proxy = find_proxy(pool.origin, route.proxy, variables)
         is_secure = url.startswith("https:")
         needs_tls = is_secure or (proxy.url or "").startswith("https:")
         tls = await get_tls_context(route.verify) if needs_tls else True

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PROXY_VARIABLES = (
+PROXY_VARIABLES = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
 )
@@ -55,11 +55,6 @@ class Proxy:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def read_proxy_variables() -> tuple[str | None, ...]:
-    """Return the values of the usual variables; a program may set them at any time."""
-    return tuple(map(os.environ.get, _PROXY_VARIABLES))
-
-
 @lru_cache(maxsize=256)
 def find_proxy(
     origin: str,
@@ -72,8 +67,8 @@ def find_proxy(
         origin: The server's scheme, host and port, as the beginning of a URL.
         proxy: The URL of the proxy to use; `""` is no proxy, and `None` looks into the
             environment.
-        variables: The result of `read_proxy_variables`. Another value makes the cache look
-            into the environment again.
+        variables: The current values of `PROXY_VARIABLES`. A program may set them at any
+            time, and other values make the cache look into the environment again.
 
     Raises:
         ValueError: If the URL is not that of a proxy. The message does not quote the URL,
