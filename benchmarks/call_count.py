@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import queue
 import re
 import socketserver
@@ -143,7 +144,7 @@ class ScriptedServer:
                 while _read_request(self.rfile):
                     while (data := outbox.get()) is not None:
                         self.wfile.write(data)
-                        if data == _OPENING:
+                        if data == _OPENING:  # Cerebras sends the first token later
                             time.sleep(_SETTLING_TIME)
 
         self._outbox = outbox
@@ -209,11 +210,8 @@ class CallCounter:
         self._server.send_completion()
         await model.ainvoke(PROMPT)  # imports and connects
         size = _EVENTS_PER_BATCH
-        texts, reasoning, tool_arguments = (
-            _TEXT * size,
-            _REASONING * size,
-            _TOOL_ARGUMENTS * size,
-        )
+        texts, reasoning = _TEXT * size, _REASONING * size
+        tool_arguments = _TOOL_ARGUMENTS * size
         return [
             CallCount(
                 "text event that arrives alone",
@@ -389,6 +387,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # v3 stream events are in beta
+    os.environ["NO_PROXY"] = "127.0.0.1"
     with ScriptedServer() as server, CallRecorder() as recorder:
         counter = CallCounter(server, recorder)
         counts = asyncio.run(counter.count_all_async()) + counter.count_all_sync()
