@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_cerebras_inference import _error_mapping
-from langchain_cerebras_inference._auth.api_key import Keys
-from langchain_cerebras_inference._auth.key_exchange import Exchange
+from langchain_cerebras_inference._auth import key_exchange
+from langchain_cerebras_inference._auth.api_key import KeyProvider
+from langchain_cerebras_inference._auth.key_exchange import KeyExchange
 from langchain_cerebras_inference._http import (
     compression,
     connection_pool,
@@ -36,7 +37,7 @@ from langchain_cerebras_inference._http import (
     request,
 )
 from langchain_cerebras_inference._response_parser import Events, Judge, says_something
-from langchain_cerebras_inference._version import user_agent
+from langchain_cerebras_inference._version import get_user_agent
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
     CerebrasError,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from langchain_cerebras_inference._auth.api_key import Credential
-    from langchain_cerebras_inference._auth.browser_session import Bearer
+    from langchain_cerebras_inference._auth.key_exchange import Bearer
     from langchain_cerebras_inference._http.response import Answer
     from langchain_cerebras_inference._types import RequestBody, Reply
 
@@ -74,7 +75,7 @@ _DEMO_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"
 def _key_headers() -> Mapping[str, str]:
     return {
         "Accept-Encoding": "gzip, deflate",
-        "User-Agent": user_agent(),
+        "User-Agent": get_user_agent(),
         "X-Cerebras-3rd-Party-Integration": "langchain",
     }
 
@@ -124,7 +125,7 @@ class CerebrasClient:
             proxy.get_secret_value() if proxy else None, verify, connect_timeout
         )
         to_session = dataclasses.replace(self._route, setting="session_url")
-        self.keys = Keys(key, cookies, Exchange(session_url, to_session, timeout))
+        self.keys = KeyProvider(key, cookies, KeyExchange(session_url, to_session, timeout))
 
     async def complete(self, call: Call) -> Reply:
         """Make a call; return the whole reply."""
@@ -166,7 +167,7 @@ class CerebrasClient:
         """What the next request would be signed with, without the secret."""
 
         async def attempt(_: Call) -> Credential:
-            return await self.keys.credential(self._base_url)
+            return await self.keys.get_credential(self._base_url)
 
         return await self._with_retries(
             Call({"model": ""}, self._timeout, max_retries), attempt
@@ -230,7 +231,7 @@ class CerebrasClient:
         body: bytes | None = None,
         signed: bool = True,
     ) -> Answer:
-        call.bearer = await self.keys.bearer() if signed else None
+        call.bearer = await self.keys.get_bearer() if signed else None
         headers = self._headers(call.bearer, has_body=body is not None)
         call.is_compressed = body is not None and self._compresses(call, body)
         if body and call.is_compressed:
@@ -353,8 +354,10 @@ class CerebrasClient:
         if isinstance(error, request.DeadConnectionError):
             call.needs_fresh_connection = True
             return "a dead connection"
-        if isinstance(error, CerebrasAuthenticationError) and call.bearer:
-            return "a rejected demo key" if self.keys.reject(call.bearer) else None
+        is_unauthorized = isinstance(error, CerebrasAuthenticationError)
+        if is_unauthorized and call.bearer and call.bearer.is_demo:
+            key_exchange.drop_demo_key(call.bearer)
+            return "a rejected demo key"
         if "prediction" in call.payload and _refuses_prediction(error):
             rest = {k: v for k, v in call.payload.items() if k != "prediction"}
             call.payload = cast("RequestBody", rest)

@@ -206,11 +206,11 @@ def _advice(
 def _model_advice(code: str | None, model: str) -> str:
     if code not in _MODEL_CODES:
         return "Is base_url right?"
-    retired = _model_catalog.RETIRED.get(model)
+    retired = _model_catalog.RETIRED_MODELS.get(model)
     listing = "list_models() shows what this key can use."
     if retired is None:
         return listing
-    return f"It was retired on {retired.on}; use {retired.successor!r}. {listing}"
+    return f"It was retired on {retired.date}; use {retired.successor!r}. {listing}"
 
 
 def _quota_advice(error: CerebrasError, *, is_long: bool) -> str:
