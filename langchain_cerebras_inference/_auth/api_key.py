@@ -1,4 +1,4 @@
-"""Find the key for a request: from `api_key`, from `cookies`, or from the environment."""
+"""Get the key for a request: from `api_key`, from `cookies`, or from the environment."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ async def _call_key_function(
     key = result.get_secret_value() if isinstance(result, SecretStr) else result
     if not isinstance(key, str) or not key.strip():
         raise CerebrasAuthenticationError(
-            f"The function given as api_key returned no key (its result is a"
+            "The function given as api_key returned no key (the result is of type"
             f" {type(key).__name__}). It must return a string that is not empty."
         )
     return key.strip()
 
 
 def _call_without_stop_iteration(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread; awaiting a thread's `StopIteration` never ends."""
+    """Call a function, and replace `StopIteration`: in Python 3.11 awaiting it never ends."""
     try:
         return function()
     except StopIteration as error:

@@ -23,7 +23,7 @@ from langchain_cerebras_inference._auth import cookie_files
 SESSION_COOKIE = "session-token"
 """Part of the names of the cookies that hold a signed-in session."""
 
-Row: TypeAlias = dict[str, Any]
+_Row: TypeAlias = dict[str, Any]
 """A cookie as the database has it, with the keys of `cookie_files.dict_to_cookie`."""
 
 _ALTERNATIVES = "give an exported file or a header."
@@ -49,7 +49,7 @@ _CHROMIUMS = {
 _BROWSERS = ("firefox", *_CHROMIUMS)
 
 _CONFIG = ".config/"
-_LINUX_FOLDERS = (f"{_CONFIG}{{}}", "snap/*/common/{}", ".var/app/*/config/{}")
+_LINUX_FOLDERS = (".config/{}", "snap/*/common/{}", ".var/app/*/config/{}")
 _CHROMIUM_FILES = ("*/Cookies", "*/Network/Cookies")
 _FIREFOX_FOLDERS = {
     "darwin": ("Library/Application Support/Firefox/Profiles",),
@@ -117,7 +117,7 @@ def _find_databases(browser: str) -> list[Path]:
     home = Path.home()
     patterns = _get_patterns(browser)
     paths = [path for pattern in patterns for path in home.glob(pattern)]
-    if config := os.environ.get("XDG_CONFIG_HOME"):
+    if config := os.environ.get("XDG_CONFIG_HOME"):  # used instead of ~/.config
         for pattern in patterns:
             if pattern.startswith(_CONFIG):
                 paths += (home / config).glob(pattern.removeprefix(_CONFIG))
@@ -140,9 +140,9 @@ def _get_patterns(browser: str) -> list[str]:
     return [f"{folder}/{file}" for folder in folders for file in _CHROMIUM_FILES]
 
 
-def _read_best_profile(browser: str, databases: Iterable[Path], host: str) -> list[Row]:
+def _read_best_profile(browser: str, databases: Iterable[Path], host: str) -> list[_Row]:
     """Read the first database with a signed-in session, or else the first with cookies."""
-    profiles: list[list[Row]] = []
+    profiles: list[list[_Row]] = []
     errors: list[ValueError] = []
     for database in databases:
         try:
@@ -155,14 +155,14 @@ def _read_best_profile(browser: str, databases: Iterable[Path], host: str) -> li
     return best
 
 
-def _has_session(rows: Iterable[Row]) -> bool:
+def _has_session(rows: Iterable[_Row]) -> bool:
     return any(SESSION_COOKIE in row["name"] for row in rows)
 
 
 # --- one database --------------------------------------------------------------------
 
 
-def _read_database(browser: str, database: Path, host: str) -> list[Row]:
+def _read_database(browser: str, database: Path, host: str) -> list[_Row]:
     """Read a database, even if its browser is running.
 
     A database without a journal is opened as immutable, so that SQLite creates no file
@@ -176,7 +176,7 @@ def _read_database(browser: str, database: Path, host: str) -> list[Row]:
         )
     except sqlite3.DatabaseError as error:
         reason = str(error)
-    rows: list[Row] = []
+    rows: list[_Row] = []
     with suppress(sqlite3.DatabaseError):
         rows = _query_database(browser, database, "immutable=1", host)
     if not rows:
@@ -186,7 +186,7 @@ def _read_database(browser: str, database: Path, host: str) -> list[Row]:
     return rows
 
 
-def _query_database(browser: str, database: Path, mode: str, host: str) -> list[Row]:
+def _query_database(browser: str, database: Path, mode: str, host: str) -> list[_Row]:
     query = _FIREFOX_QUERY if browser == "firefox" else _CHROMIUM_QUERY
     uri = f"{database.as_uri()}?{mode}"
     with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT)) as connection:
@@ -201,7 +201,7 @@ def _query_database(browser: str, database: Path, mode: str, host: str) -> list[
 # --- decryption ----------------------------------------------------------------------
 
 
-def _decrypt_rows(browser: str, rows: list[Row]) -> list[Row]:
+def _decrypt_rows(browser: str, rows: list[_Row]) -> list[_Row]:
     """Decrypt the values that are encrypted; leave out those that cannot be decrypted."""
     encrypted = [row for row in rows if row["encrypted_value"] and not row["value"]]
     if not encrypted:

@@ -1,7 +1,7 @@
 """Normalize the `cookies` setting: one text, in whatever form the user gives the cookies.
 
-The text is one of four forms, and its look alone tells which one. So a copy, a pickle and
-the environment variable mean the same as the setting:
+The text has one of four forms, and its syntax alone tells which one. So a copy, a pickle
+and the environment variable mean the same as the setting:
 
 - browser: `browser` or `browser:NAME`
 - file: a path
@@ -30,8 +30,8 @@ CookieForm: TypeAlias = Literal["browser", "file", "json", "header"]
 
 _FORBIDDEN = re.compile("[\0-\x1f\x7f;\ud800-\udfff]")
 _TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}", re.ASCII)
-_SET_COOKIE_ATTRIBUTES = (
-    *("path", "domain", "expires", "max-age", "samesite", "secure", "httponly"),
+_SET_COOKIE_ATTRIBUTES = frozenset(
+    {"path", "domain", "expires", "max-age", "samesite", "secure", "httponly"}
 )
 
 
@@ -60,7 +60,7 @@ def normalize_cookies(value: Any) -> str:
 
 
 def detect_form(text: str) -> CookieForm:
-    """Tell the form of a text by its look alone."""
+    """Tell the form of a text from its syntax alone."""
     if text == "browser" or text.startswith("browser:"):
         return "browser"
     if text[:1] + text[-1:] in ("[]", "{}"):
@@ -82,11 +82,10 @@ def parse_header(text: str) -> str:
     parts = text[7:].split(";") if has_name else text.split(";")
     splits = (part.partition("=") for part in parts)
     pairs = [(name.strip(), value.strip()) for name, equals, value in splits if equals]
-    if not has_name:
-        pairs[1:] = (
-            pair for pair in pairs[1:] if pair[0].lower() not in _SET_COOKIE_ATTRIBUTES
-        )
-    return _join_pairs(pairs)
+    if has_name:
+        return _join_pairs(pairs)
+    others = (pair for pair in pairs[1:] if pair[0].lower() not in _SET_COOKIE_ATTRIBUTES)
+    return _join_pairs([*pairs[:1], *others])
 
 
 def check_cookie(name: Any, value: Any) -> None:

@@ -58,7 +58,7 @@ def select_cookies(cookies: Sequence[Cookie], url: str) -> SelectedCookies:
     Raises:
         ValueError: If one of them cannot be sent in a header.
     """
-    policy = _RecordingPolicy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
+    policy = _RecordingPolicy()
     jar = CookieJar(policy)
     for cookie in cookies:
         jar.set_cookie(cookie)
@@ -73,8 +73,9 @@ def select_cookies(cookies: Sequence[Cookie], url: str) -> SelectedCookies:
 class _RecordingPolicy(DefaultCookiePolicy):
     """The standard policy, which also records the cookies it selects and the expired ones."""
 
-    def __init__(self, *, strict_ns_domain: int) -> None:
-        super().__init__(strict_ns_domain=strict_ns_domain)
+    def __init__(self) -> None:
+        # A cookie of `cerebras.ai` alone is not sent to its subdomains.
+        super().__init__(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
         self.selected: list[Cookie] = []
         self.expired: list[Cookie] = []
 
@@ -122,7 +123,8 @@ def _describe_missing_file(path: Path) -> str:
     """Name the missing file, unless its "name" may be a cookie that was taken for a path."""
     if path.suffix in (".txt", ".json") and not set(str(path)) & set("=;"):
         return f"no such file: {path}."
-    folder = f" in {path.parent}" if os.path.isdir(path.parent) else ""  # noqa: PTH112 # Path's raises for a long name
+    has_folder = os.path.isdir(path.parent)  # noqa: PTH112 # Path's raises for a long name
+    folder = f" in {path.parent}" if has_folder else ""
     return f"no such file{folder}; a cookie header has the form name=value."
 
 

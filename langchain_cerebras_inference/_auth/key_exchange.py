@@ -95,7 +95,7 @@ def _store_demo_key(digest: bytes, bearer: Bearer) -> None:
 # --- the exchange --------------------------------------------------------------------
 
 _running: dict[tuple[bytes, request.Route], asyncio.Task[Bearer]] = {}
-"""The exchanges in progress. They all run on the portal's event loop."""
+"""The exchanges in progress, by digest and route."""
 
 if hasattr(os, "register_at_fork"):  # the tasks run in the parent process only
     os.register_at_fork(after_in_child=_running.clear)
@@ -149,7 +149,10 @@ class KeyExchange:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
     async def _join_exchange(self, digest: bytes, cookies: str) -> Bearer:
-        """Wait for the running exchange of these cookies; start one if there is none."""
+        """Wait for the running exchange of these cookies; start one if there is none.
+
+        It runs on the portal's event loop, like all exchanges, so it needs no lock.
+        """
         if bearer := _find_demo_key(digest):  # another caller's exchange has just ended
             return bearer
         identity = digest, self.route
@@ -169,7 +172,9 @@ class KeyExchange:
             raise _exchange_error(
                 str(error), error.status, is_retryable=error.is_retryable
             ) from error
-        bearer = parse_session(response.status, response.headers, body, selected.expired)
+        bearer = parse_session_response(
+            response.status, response.headers, body, selected.expired
+        )
         _store_demo_key(digest, bearer)
         return bearer
 
@@ -197,7 +202,7 @@ def _end_exchange(identity: tuple[bytes, request.Route], task: asyncio.Task[Bear
 # --- the response --------------------------------------------------------------------
 
 
-def parse_session(
+def parse_session_response(
     status: int, headers: Mapping[str, str], body: bytes, expired: Sequence[str] = ()
 ) -> Bearer:
     """Return the demo key in a response of the session endpoint.

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from langchain_cerebras_inference._auth import key_exchange
-from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange, parse_session
+from langchain_cerebras_inference._auth.key_exchange import (
+    Bearer,
+    KeyExchange,
+    parse_session_response,
+)
 from langchain_cerebras_inference._http.request import Route
 from langchain_cerebras_inference.errors import CerebrasCookieError
 
@@ -17,14 +21,14 @@ BOT_CHECK = {"cf-mitigated": "challenge"}
 
 
 def parse_json(session: Any) -> Bearer:
-    return parse_session(200, {}, json.dumps(session).encode())
+    return parse_session_response(200, {}, json.dumps(session).encode())
 
 
 def get_error(
     status: int, body: bytes, headers: dict[str, str] | None = None
 ) -> CerebrasCookieError:
     with pytest.raises(CerebrasCookieError) as caught:
-        parse_session(status, headers or {}, body)
+        parse_session_response(status, headers or {}, body)
     return caught.value
 
 
@@ -53,7 +57,7 @@ def test_signed_in_session_gives_demo_key_and_expiry(
 def test_json_with_html_content_type_is_accepted() -> None:
     body = json.dumps({"user": USER}).encode()
 
-    assert parse_session(200, HTML, body).key == USER["demoApiKey"]
+    assert parse_session_response(200, HTML, body).key == USER["demoApiKey"]
 
 
 def test_key_of_512_characters_is_accepted() -> None:
