@@ -1,5 +1,6 @@
 """Reading the cookie databases of browsers, laid out as on Linux."""
 
+import hashlib
 import os
 import sqlite3
 import sys
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from yt_dlp.aes import aes_cbc_encrypt_bytes
 
 from langchain_cerebras_inference._auth.browser_cookies import find_browsers, read_browser
 from langchain_cerebras_inference._auth.cookie_sources import read_cookies, select_cookies
@@ -221,6 +223,20 @@ def test_cookies_without_name_or_readable_value_are_skipped(home: Path) -> None:
     write_firefox(home / FIREFOX, (HOST, "a", "1"), (HOST, "", "1"))
 
     assert read_values("chromium") == read_values("firefox") == {"a": "1"}
+
+
+def encrypt(value: str) -> bytes:
+    """Encrypt a value as Chromium does on a Linux machine without a keyring."""
+    key = hashlib.pbkdf2_hmac("sha1", b"peanuts", b"saltysalt", 1, dklen=16)
+    host_digest = hashlib.sha256(HOST.encode()).digest()
+    data = host_digest + value.encode()
+    return b"v10" + bytes(aes_cbc_encrypt_bytes(data, key, iv=b" " * 16))
+
+
+def test_encrypted_cookie_is_decrypted(home: Path) -> None:
+    write_chromium(home / CHROMIUM, (HOST, "a", "", encrypt("secret")))
+
+    assert read_values("chromium") == {"a": "secret"}
 
 
 def test_default_container_of_firefox_comes_last(home: Path) -> None:
