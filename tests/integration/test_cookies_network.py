@@ -69,7 +69,7 @@ def test_ssl_cert_file_names_a_custom_ca(
 def test_host_with_untrusted_certificate_gets_no_cookies(
     secure_server: Emulator,
 ) -> None:
-    with pytest.raises(CerebrasCookieError, match="does not verify") as caught:
+    with pytest.raises(CerebrasCookieError, match="cannot be verified") as caught:
         make_model(secure_server).invoke("Hello!")
 
     assert caught.value.is_retryable is False

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from langchain_cerebras_inference._auth.api_key import Credential, KeyProvider
 from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange
-from langchain_cerebras_inference._http.request import Route
+from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
     CerebrasCookieError,

@@ -12,7 +12,7 @@ from langchain_cerebras_inference._auth.key_exchange import (
     KeyExchange,
     parse_session_response,
 )
-from langchain_cerebras_inference._http.request import Route
+from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference.errors import CerebrasCookieError
 
 USER = {"name": "Ada", "email": "ada@example.com", "demoApiKey": "demo-0123456789abcdef"}
