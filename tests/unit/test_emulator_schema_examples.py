@@ -11,15 +11,15 @@ DAY = "2026-01-31"
 
 
 def make_property(schema: Any, prompt: str = "") -> Any:
-    """Make an example of an object whose one property, `it`, has this schema."""
-    root = {"type": "object", "properties": {"it": schema}, "required": ["it"]}
-    return make_example(root, prompt)["it"]
+    """Make an example of an object whose one property, `id`, has this schema."""
+    root = {"type": "object", "properties": {"id": schema}, "required": ["id"]}
+    return make_example(root, prompt)["id"]
 
 
 @pytest.mark.parametrize(
     ("schema", "value"),
     [
-        (STRING, "an example it"),
+        (STRING, "an example id"),
         ({"type": "integer"}, 1),
         ({"type": "number", "minimum": 5}, 5),
         ({"type": "integer", "exclusiveMinimum": 5}, 6),
@@ -28,17 +28,17 @@ def make_property(schema: Any, prompt: str = "") -> Any:
         ({"type": "integer", "minimum": 7, "multipleOf": 5}, 10),
         ({"type": "boolean"}, True),
         ({"type": "null"}, None),
-        ({"type": ["null", "string"]}, "an example it"),
+        ({"type": ["null", "string"]}, "an example id"),
         ({"enum": ["b", "a"]}, "b"),
         ({"const": [1]}, [1]),
         ({"type": "string", "default": "d"}, "d"),
         ({"type": "integer", "default": 4}, 4),
         ({"type": "string", "format": "date"}, DAY),
         ({**STRING, "description": "The day. (format date)"}, DAY),
-        ({**STRING, "description": "in some format"}, "an example it"),
-        ({**STRING, "description": "(min length 9; max length lots)"}, "an example it"),
+        ({**STRING, "description": "in some format"}, "an example id"),
+        ({**STRING, "description": "(min length 9; max length lots)"}, "an example id"),
         ({**STRING, "description": "(max length 2; format other)"}, "an"),
-        ({**STRING, "description": "(min length 14; max length 14)"}, "an example it."),
+        ({**STRING, "description": "(min length 14; max length 14)"}, "an example id."),
         ({**STRING, "description": "(pattern ^(a|b); examples ['a'])"}, "a"),
         ({"anyOf": [{**STRING, "description": "(format date)"}], "description": "When"}, DAY),
         ({**STRING, "pattern": r"^[A-Z]{2}-\d{4}$"}, "AA-0000"),
@@ -46,27 +46,27 @@ def make_property(schema: Any, prompt: str = "") -> Any:
         ({**STRING, "pattern": r"^[a-z]+\d?$", "minLength": 3}, "aaa0"),
         ({**STRING, "pattern": r"["}, ""),
         ({**STRING, "pattern": r"^\p{L}$"}, "L"),
-        ({"type": "string", "minLength": 20, "maxLength": 20}, "an example it......."),
+        ({"type": "string", "minLength": 20, "maxLength": 20}, "an example id......."),
         ({"type": "string", "maxLength": 2}, "an"),
-        (LIST, ["an example it"]),
-        ({**LIST, "minItems": 2}, ["an example it"] * 2),
+        (LIST, ["an example id"]),
+        ({**LIST, "minItems": 2}, ["an example id"] * 2),
         ({**LIST, "maxItems": 0}, []),
-        ({**LIST, "description": "(min items 2; max items 2)"}, ["an example it"] * 2),
-        ({**LIST, "minItems": 2, "uniqueItems": True}, ["an example it", "an example it 2"]),
+        ({**LIST, "description": "(min items 2; max items 2)"}, ["an example id"] * 2),
+        ({**LIST, "minItems": 2, "uniqueItems": True}, ["an example id", "an example id 2"]),
         (
             {"type": "array", "items": {"type": "integer"}, "minItems": 3, "uniqueItems": True},
             [1, 2, 3],
         ),
         (
             {"type": "array", "prefixItems": [STRING, {"type": "null"}]},
-            ["an example it", None],
+            ["an example id", None],
         ),
         ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, 1),
         ({"oneOf": [{"type": "integer"}]}, 1),
         ({"allOf": [{"type": "integer"}, {"minimum": 3}]}, 3),
         ({"type": "object"}, {}),
-        ({}, "an example it"),
-        (True, "an example it"),
+        ({}, "an example id"),
+        (True, "an example id"),
     ],
 )
 def test_example_fits_its_schema(schema: Any, value: Any) -> None:
