@@ -49,7 +49,7 @@ class BrowserSession:
         if request.content or "Authorization" in request.headers:
             message = "The session route accepts cookies only."
             raise RequestError(Refuse(400, message=message))
-        is_signed_in = self._session_token(request) == self.cookie_value
+        is_signed_in = self._read_session_token(request) == self.cookie_value
         return self.to_reply(Session("signed_in" if is_signed_in else "empty"))
 
     def to_reply(self, session: Session) -> Reply:
@@ -70,9 +70,9 @@ class BrowserSession:
             case "null":
                 return "null"
         expires = {} if session.expires is None else {"expires": session.expires}
-        return json.dumps({"user": self._user(session), **expires})
+        return json.dumps({"user": self._build_user(session), **expires})
 
-    def _user(self, session: Session) -> dict[str, Any] | None:
+    def _build_user(self, session: Session) -> dict[str, Any] | None:
         user = {"name": "Ada", "email": "ada@example.com", "image": None}
         match session.how:
             case "null_user":
@@ -84,7 +84,7 @@ class BrowserSession:
         demo_key = self.demo_key if session.demo_key is None else session.demo_key
         return user | {"demoApiKey": demo_key}
 
-    def _session_token(self, request: Request) -> str:
+    def _read_session_token(self, request: Request) -> str:
         """Read the cookie, also one that the site has split into numbered chunks."""
         cookies = _parse_cookies(request.headers)
         if self.cookie_name in cookies:

@@ -54,52 +54,54 @@ class Completion:
         """Build the response: a scripted reply, completed with generated parts."""
         headers = {**headers, "inference-id": self.id, **reply.headers}
         if not self.request.stream:
-            body = encode_json(self._body(reply)) if reply.body is None else reply.body
+            body = encode_json(self._build_body(reply)) if reply.body is None else reply.body
             return OutgoingResponse([encode_body(body)], headers=headers, delay=reply.delay)
         speed = self.tokens_per_second
         return OutgoingResponse(
-            self._stream(reply),
+            self._build_events(reply),
             STREAM_TYPE,
             headers,
             delay=reply.delay,
             pace=reply.pace or (self._tokens_per_event / speed if speed else 0),
         )
 
-    def _stream(self, reply: Reply) -> list[bytes]:
+    def _build_events(self, reply: Reply) -> list[bytes]:
         if reply.data is not None:
             return [reply.data] if isinstance(reply.data, bytes) else list(reply.data)
-        chunks = self._chunks(reply) if reply.events is None else reply.events
+        chunks = self._build_chunks(reply) if reply.events is None else reply.events
         return [*(encode_event(encode_json(chunk)) for chunk in chunks), DONE_EVENT]
 
-    def _body(self, reply: Reply) -> JSON:
+    def _build_body(self, reply: Reply) -> JSON:
         choices, usage = self._complete(reply)
-        bodies = [self._choice_body(index, choice) for index, choice in enumerate(choices)]
-        return self._envelope("chat.completion", bodies) | self._final_fields(usage)
+        bodies = [self._build_choice(index, choice) for index, choice in enumerate(choices)]
+        return self._build_envelope("chat.completion", bodies) | self._build_final_fields(usage)
 
-    def _chunks(self, reply: Reply) -> Iterator[JSON]:
+    def _build_chunks(self, reply: Reply) -> Iterator[JSON]:
         """Yield the chunks of a stream, one of each choice in turn."""
         choices, usage = self._complete(reply)
-        streams = [self._choice_chunks(index, choice) for index, choice in enumerate(choices)]
+        streams = [
+            self._build_choice_chunks(index, choice) for index, choice in enumerate(choices)
+        ]
         turns = zip_longest(*streams)
         choice_chunks = [chunk for turn in turns for chunk in turn if chunk is not None]
         for chunk in choice_chunks[:-1]:
-            yield self._envelope("chat.completion.chunk", [chunk])
-        last = self._envelope("chat.completion.chunk", choice_chunks[-1:])
-        yield last | self._final_fields(usage)
+            yield self._build_envelope("chat.completion.chunk", [chunk])
+        last = self._build_envelope("chat.completion.chunk", choice_chunks[-1:])
+        yield last | self._build_final_fields(usage)
 
     def _complete(self, reply: Reply) -> tuple[list[Choice], Mapping[str, Any]]:
         """Return the choices that are shown, and the usage."""
         if reply.says_something:
-            choices = [_scripted_choice(reply)] * self.request.choice_count
+            choices = [_build_scripted_choice(reply)] * self.request.choice_count
             shown = choices
         else:
             choices = generate_choices(self.request, self.model)
             shown = [apply_reasoning_format(choice, self.request) for choice in choices]
             if reply.finish_reason:
                 shown = [replace(one, finish_reason=reply.finish_reason) for one in shown]
-        return shown, self._usage(choices) if reply.usage is None else reply.usage
+        return shown, self._count_usage(choices) if reply.usage is None else reply.usage
 
-    def _usage(self, choices: Sequence[Choice]) -> JSON:
+    def _count_usage(self, choices: Sequence[Choice]) -> JSON:
         """Count the tokens; hidden reasoning counts too. The fields differ by model."""
         prompt_tokens = count_prompt_tokens(self.request)
         completion_tokens = sum(choice.completion_tokens for choice in choices)
@@ -122,7 +124,7 @@ class Completion:
             "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }
 
-    def _envelope(self, object_type: str, choices: list[JSON]) -> JSON:
+    def _build_envelope(self, object_type: str, choices: list[JSON]) -> JSON:
         return {
             "id": self.id,
             "choices": choices,
@@ -132,8 +134,8 @@ class Completion:
             "object": object_type,
         }
 
-    def _final_fields(self, usage: Mapping[str, Any]) -> JSON:
-        """Build the fields that only the last chunk of a stream has."""
+    def _build_final_fields(self, usage: Mapping[str, Any]) -> JSON:
+        """Build the fields that a whole body and the last chunk of a stream have."""
         speed = self.tokens_per_second or self.model.tokens_per_second
         completion_seconds = usage.get("completion_tokens", 0) / speed
         time_info = {
@@ -150,7 +152,7 @@ class Completion:
             **({"service_tier": tier} if tier else {}),
         }
 
-    def _choice_body(self, index: int, choice: Choice) -> JSON:
+    def _build_choice(self, index: int, choice: Choice) -> JSON:
         calls = [_encode_tool_call(call) for call in choice.tool_calls]
         message = {
             **({"content": choice.content} if choice.content else {}),
@@ -162,18 +164,20 @@ class Completion:
             "finish_reason": choice.finish_reason,
             "index": index,
             "message": message,
-            **self._logprobs(split_tokens(choice.reasoning), split_tokens(choice.content)),
+            **self._build_logprobs(
+                split_tokens(choice.reasoning), split_tokens(choice.content)
+            ),
         }
 
-    def _choice_chunks(self, index: int, choice: Choice) -> Iterator[JSON]:
+    def _build_choice_chunks(self, index: int, choice: Choice) -> Iterator[JSON]:
         yield {"delta": {"role": "assistant"}, "index": index}
         for reasoning, content in self._batch_text(choice):
             delta = {
                 **({"content": "".join(content)} if content else {}),
                 **({"reasoning": "".join(reasoning)} if reasoning else {}),
             }
-            yield {"delta": delta, "index": index, **self._logprobs(reasoning, content)}
-        for calls in self._tool_call_deltas(choice.tool_calls):
+            yield {"delta": delta, "index": index, **self._build_logprobs(reasoning, content)}
+        for calls in self._build_tool_call_deltas(choice.tool_calls):
             yield {"delta": {"tool_calls": calls}, "index": index}
         yield {"delta": {}, "finish_reason": choice.finish_reason, "index": index}
 
@@ -199,7 +203,7 @@ class Completion:
         yield from shared
         yield from (([], batch) for batch in content)
 
-    def _tool_call_deltas(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
+    def _build_tool_call_deltas(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
         """Yield the `tool_calls` of each chunk: all calls at once, or in fragments."""
         whole_calls = [
             _encode_tool_call(call) | {"index": index} for index, call in enumerate(calls)
@@ -217,20 +221,20 @@ class Completion:
                 function = {"arguments": "".join(batch)}
                 yield [{"function": function, "type": "function", "index": index}]
 
-    def _logprobs(self, reasoning: list[str], content: list[str]) -> JSON:
+    def _build_logprobs(self, reasoning: list[str], content: list[str]) -> JSON:
         """Build the logprobs; those of the reasoning are apart only if it is `parsed`."""
         if not self.request.logprobs:
             return {}
         top = self.request.top_logprobs or 0
         if self.request.reasoning_format != "parsed":
-            return {"logprobs": _list_logprobs(reasoning + content, top)}
-        logprobs = {"logprobs": _list_logprobs(content, top)}
+            return {"logprobs": _build_logprob_list(reasoning + content, top)}
+        logprobs = {"logprobs": _build_logprob_list(content, top)}
         if reasoning:
-            logprobs["reasoning_logprobs"] = _list_logprobs(reasoning, top)
+            logprobs["reasoning_logprobs"] = _build_logprob_list(reasoning, top)
         return logprobs
 
 
-def _scripted_choice(reply: Reply) -> Choice:
+def _build_scripted_choice(reply: Reply) -> Choice:
     return Choice(
         reply.reasoning or "",
         reply.content or "",
@@ -248,13 +252,13 @@ def _encode_tool_call(call: ToolCall) -> JSON:
     return {"function": function, "type": "function", "id": call.wire_id}
 
 
-def _list_logprobs(tokens: list[str], top: int) -> JSON:
+def _build_logprob_list(tokens: list[str], top: int) -> JSON:
     return {
         "content": [
             {
-                **_make_logprob(token, 0),
+                **_build_logprob(token, 0),
                 "top_logprobs": [
-                    _make_logprob(f"{token}{rank or ''}", rank) for rank in range(top)
+                    _build_logprob(f"{token}{rank or ''}", rank) for rank in range(top)
                 ],
             }
             for token in tokens
@@ -262,6 +266,6 @@ def _list_logprobs(tokens: list[str], top: int) -> JSON:
     }
 
 
-def _make_logprob(token: str, rank: int) -> JSON:
+def _build_logprob(token: str, rank: int) -> JSON:
     logprob = math.log(0.5) * (rank + 1)
     return {"token": token, "logprob": logprob, "bytes": list(token.encode(errors="replace"))}

@@ -94,7 +94,7 @@ def _halve(data: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 BuildResponse: TypeAlias = Callable[[Reply], OutgoingResponse]
-"""Builds a route's response; the reply has what is scripted for it."""
+"""Builds the response of a route from a reply, scripted or not."""
 Deliverable: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
 
 
@@ -233,7 +233,7 @@ class Delivery:
         await self._send_parts(response, [*before, error_event])
 
     async def _send_parts(self, response: OutgoingResponse, parts: Sequence[bytes]) -> None:
-        """Send the headers, then some parts, each at its time; the body is not ended."""
+        """Send the headers and some parts, each at its time; aiohttp ends the body later."""
         await asyncio.sleep(response.delay)
         self._http_response.headers.update(
             {"Content-Type": response.content_type, **self._headers, **response.headers}

@@ -39,11 +39,11 @@ class Model:
         """The `system_fingerprint` of its completions."""
         return f"fp_{self.id.encode().hex():.20}"
 
-    def entry(self) -> dict[str, Any]:
+    def build_entry(self) -> dict[str, Any]:
         """Build the entry of `GET /v1/models`."""
         return {"id": self.id, "object": "model", "created": 0, "owned_by": "Cerebras"}
 
-    def public_entry(self) -> dict[str, Any]:
+    def build_public_entry(self) -> dict[str, Any]:
         """Build the entry of `GET /public/v1/models`."""
         return {
             "id": self.id,
@@ -162,12 +162,12 @@ def find_model(name: str) -> Model:
 
 def list_models() -> dict[str, Any]:
     """Build the body of `GET /v1/models`."""
-    return {"object": "list", "data": [model.entry() for model in MODELS.values()]}
+    return {"object": "list", "data": [model.build_entry() for model in MODELS.values()]}
 
 
 def list_public_models() -> dict[str, Any]:
     """Build the body of `GET /public/v1/models`."""
-    return {"object": "list", "data": [model.public_entry() for model in MODELS.values()]}
+    return {"object": "list", "data": [model.build_public_entry() for model in MODELS.values()]}
 
 
 def get_public_model(name: str) -> dict[str, Any]:
@@ -179,4 +179,4 @@ def get_public_model(name: str) -> dict[str, Any]:
     if name not in MODELS:
         detail = f"Model '{name}' not found or not publicly available"
         raise RequestError(Refuse(404, body=json.dumps({"detail": detail})))
-    return MODELS[name].public_entry()
+    return MODELS[name].build_public_entry()

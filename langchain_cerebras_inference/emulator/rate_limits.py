@@ -8,7 +8,7 @@ _LIMITS = {
 }
 
 
-def rate_limit_headers(served: int, response: Refuse | None = None) -> dict[str, str]:
+def build_rate_limit_headers(served: int, response: Refuse | None = None) -> dict[str, str]:
     """Build the headers of a response.
 
     As in recorded responses of 2026, there is neither a reset header nor `Retry-After`.

@@ -28,7 +28,7 @@ from langchain_cerebras_inference.emulator.models import (
     list_public_models,
 )
 from langchain_cerebras_inference.emulator.prompt_cache import PromptCache
-from langchain_cerebras_inference.emulator.rate_limits import rate_limit_headers
+from langchain_cerebras_inference.emulator.rate_limits import build_rate_limit_headers
 from langchain_cerebras_inference.emulator.request_log import Request, read_request
 from langchain_cerebras_inference.emulator.script import Act, Reply, Scripted, Session
 
@@ -86,18 +86,17 @@ class Service:
             request.disconnected.set()
 
     async def _answer(self, http: web.Request, request: Request) -> web.StreamResponse:
-        build_response = _prepare_reply(Reply())
         behavior: Deliverable
         try:
-            self._check_access(request)
+            self._check_key_and_body(request)
             route, build_response = self._find_route(request)
             behavior = self._next_behavior(route, request)
         except RequestError as error:
-            behavior = error.response
+            behavior, build_response = error.response, _prepare_reply(Reply())
         headers = {"x-request-id": uuid.uuid4().hex[:16]}
         return await Delivery(http, request, headers, build_response).deliver(behavior)
 
-    def _check_access(self, request: Request) -> None:
+    def _check_key_and_body(self, request: Request) -> None:
         """Raise `RequestError` for a wrong API key, or for a body that is not JSON."""
         accepted_keys = (self.api_key, self.browser_session.demo_key)
         if request.path.startswith("/v1/") and request.bearer not in accepted_keys:
@@ -106,7 +105,7 @@ class Service:
             raise request.body_error
 
     def _find_route(self, request: Request) -> tuple[Route | None, BuildResponse]:
-        """Return the route, if it can be scripted, and what builds its response.
+        """Return the route, if it can be scripted, and the function that builds its response.
 
         Raises:
             RequestError: if Cerebras would reject the request.
@@ -115,7 +114,7 @@ class Service:
             case ("POST", "v1", "chat", "completions"):
                 return "chat", self._prepare_completion(request)
             case ("GET", "v1", "models", *name):
-                models = find_model("/".join(name)).entry() if name else list_models()
+                models = find_model("/".join(name)).build_entry() if name else list_models()
                 return "models", _prepare_reply(Reply(body=models))
             case ("GET", "public", "v1", "models", *name):
                 models = get_public_model("/".join(name)) if name else list_public_models()
@@ -133,7 +132,7 @@ class Service:
         cached_tokens = self._prompt_cache.add(chat_request, request.bearer)
         self._served_completions += 1
         completion = Completion(chat_request, model, cached_tokens, self._tokens_per_second)
-        headers = rate_limit_headers(self._served_completions)
+        headers = build_rate_limit_headers(self._served_completions)
         return lambda reply: completion.build_response(reply, headers)
 
     def _next_behavior(self, route: Route | None, request: Request) -> Deliverable:
@@ -145,13 +144,13 @@ class Service:
         if isinstance(behavior, Session):
             return self.browser_session.to_reply(behavior)
         if isinstance(behavior, Refuse) and behavior.status == 429:
-            headers = rate_limit_headers(self._served_completions, behavior)
+            headers = build_rate_limit_headers(self._served_completions, behavior)
             return replace(behavior, headers={**headers, **behavior.headers})
         return behavior
 
 
 def _prepare_reply(default: Reply) -> BuildResponse:
-    """Return what builds the responses of a route that has a default reply.
+    """Return the function that builds the responses of a route with a default reply.
 
     A scripted reply adds headers and a delay; one with a body replaces the default.
     """

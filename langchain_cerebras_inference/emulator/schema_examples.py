@@ -143,7 +143,7 @@ class _ExampleMaker:
             return any(map(self._is_in_prompt, keywords["enum"]))
         match _get_type(keywords):
             case "integer" | "number":
-                return any(_fits(number, keywords) for number in self._numbers)
+                return any(_is_valid_number(number, keywords) for number in self._numbers)
             case "string":
                 return bool(self._phrases)
         return False
@@ -166,7 +166,8 @@ class _ExampleMaker:
         return [item] * min(count, keywords.get("maxItems", count), self._remaining_values)
 
     def _make_number(self, keywords: Schema) -> Any:
-        number = next((number for number in self._numbers if _fits(number, keywords)), None)
+        valid = (number for number in self._numbers if _is_valid_number(number, keywords))
+        number = next(valid, None)
         if number is not None:
             self._numbers.remove(number)
         elif "default" in keywords:
@@ -220,7 +221,7 @@ def _choose_branch(branches: list[Schema], *, prefer_null: bool) -> Schema:
     return min(branches, key=is_other)
 
 
-def _fits(number: float, keywords: Schema) -> bool:
+def _is_valid_number(number: float, keywords: Schema) -> bool:
     if _get_type(keywords) == "integer" and number != int(number):
         return False
     step = keywords.get("multipleOf")
@@ -244,7 +245,7 @@ def _make_number_in_bounds(keywords: Schema) -> float:
         *(multiple, multiple + step, multiple - step),
         *(bound, bound + step / 2, bound - step / 2),
     )
-    return next((number for number in candidates if _fits(number, keywords)), bound)
+    return next((number for number in candidates if _is_valid_number(number, keywords)), bound)
 
 
 def _make_unique(values: list[Any]) -> list[Any]:

@@ -196,9 +196,9 @@ class Emulator:
 
 
 def _check_ssl_context(ssl_context: Any) -> None:
-    hint = "for example ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)"
     if ssl_context is None:
         return
+    hint = "for example ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)"
     if not isinstance(ssl_context, ssl.SSLContext):
         kind = type(ssl_context).__name__
         raise TypeError(f"ssl_context must be an ssl.SSLContext, {hint}, not {kind}.")

@@ -76,11 +76,11 @@ def _walk(schema: Any, depth: int = 1) -> Iterator[tuple[Any, int]]:
     if isinstance(schema, Mapping) and depth <= MAX_DEPTH:
         for definition in schema.get("$defs", {}).values():
             yield from _walk(definition, depth)
-        for child in _children(schema):
+        for child in _list_children(schema):
             yield from _walk(child, depth + 1)
 
 
-def _children(schema: Schema) -> Iterator[Any]:
+def _list_children(schema: Schema) -> Iterator[Any]:
     yield from schema.get("properties", {}).values()
     yield from schema.get("anyOf", ())
     yield from schema.get("prefixItems", ())
@@ -89,7 +89,7 @@ def _children(schema: Schema) -> Iterator[Any]:
 
 
 def _find_keyword_errors(schema: Schema, root: Schema) -> Iterator[str]:
-    types = _types(schema)
+    types = _get_types(schema)
     if unsupported := schema.keys() - _KEYWORDS:
         yield f"Unsupported JSON schema fields: {_format_set(unsupported)}"
     if not types <= _TYPES or not (types or schema.keys() & _TYPE_SUBSTITUTES):
@@ -98,13 +98,13 @@ def _find_keyword_errors(schema: Schema, root: Schema) -> Iterator[str]:
         yield from _find_object_errors(schema)
     if "array" in types and not _has_valid_items(schema):
         yield "Unsupported JSON schema fields: {'items'}"
-    if any(isinstance(value, dict | list) for value in _literal_values(schema)):
+    if any(isinstance(value, dict | list) for value in _list_literal_values(schema)):
         yield "The values of 'enum' and 'const' must be primitive."
-    if "$ref" in schema and schema["$ref"] not in _definitions(root):
+    if "$ref" in schema and schema["$ref"] not in _map_definitions(root):
         yield f"Unsupported '$ref': {schema['$ref']!r}"
 
 
-def _types(schema: Schema) -> set[str]:
+def _get_types(schema: Schema) -> set[str]:
     value = schema.get("type", ())
     return {value} if isinstance(value, str) else set(map(str, value))
 
@@ -123,12 +123,12 @@ def _has_valid_items(schema: Schema) -> bool:
     return isinstance(schema.get("items"), Mapping)
 
 
-def _literal_values(schema: Schema) -> list[Any]:
+def _list_literal_values(schema: Schema) -> list[Any]:
     """List the values of `enum` and `const`."""
     return [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
 
 
-def _definitions(root: Schema) -> dict[str, Any]:
+def _map_definitions(root: Schema) -> dict[str, Any]:
     """Map each reference that is supported to the definition it refers to."""
     return {f"#/$defs/{name}": schema for name, schema in root.get("$defs", {}).items()}
 
@@ -136,13 +136,13 @@ def _definitions(root: Schema) -> dict[str, Any]:
 def _find_recursion(root: Schema) -> Iterator[str]:
     references = {
         reference: {schema["$ref"] for schema, _ in _walk(definition) if "$ref" in schema}
-        for reference, definition in _definitions(root).items()
+        for reference, definition in _map_definitions(root).items()
     }
-    if any(reference in _reachable(reference, references) for reference in references):
+    if any(reference in _collect_reachable(reference, references) for reference in references):
         yield "Recursive schemas are not supported."
 
 
-def _reachable(start: str, references: Mapping[str, set[str]]) -> set[str]:
+def _collect_reachable(start: str, references: Mapping[str, set[str]]) -> set[str]:
     """Collect the references that are reachable from a definition."""
     reached: set[str] = set()
     unvisited = references[start]
@@ -155,7 +155,7 @@ def _reachable(start: str, references: Mapping[str, set[str]]) -> set[str]:
 def _find_size_errors(root: Schema, schemas: list[Schema]) -> Iterator[str]:
     properties = [name for schema in schemas for name in schema.get("properties", ())]
     enum_values = [value for schema in schemas for value in schema.get("enum", ())]
-    literal_values = [value for schema in schemas for value in _literal_values(schema)]
+    literal_values = [value for schema in schemas for value in _list_literal_values(schema)]
     if len(properties) > MAX_PROPERTIES:
         yield f"The schema has more than {MAX_PROPERTIES} properties."
     if len(enum_values) > MAX_ENUM_VALUES:

@@ -25,18 +25,18 @@ def split_tokens(text: str) -> list[str]:
 
 def render_prompt(request: ChatRequest) -> str:
     """Join everything that the model reads, in the order in which it is cached."""
-    return "\n".join(_prompt_lines(request))
+    return "\n".join(_list_prompt_lines(request))
 
 
-def _prompt_lines(request: ChatRequest) -> Iterator[str]:
-    for tool in request.tools or ():
-        yield json.dumps(tool.model_dump(exclude_none=True))
+def _list_prompt_lines(request: ChatRequest) -> Iterator[str]:
+    for function in request.functions:
+        yield json.dumps([function.name, function.description, function.parameters])
     for message in request.messages:
         yield f"{message.role}: {join_text(message.content)}"
         if isinstance(message, AssistantMessage):
             yield join_text(message.reasoning)
             for call in message.tool_calls or ():
-                yield json.dumps(call.model_dump(exclude_none=True))
+                yield json.dumps([call.id, call.function.name, call.function.arguments])
 
 
 def list_images(request: ChatRequest) -> list[str]:
