@@ -1,22 +1,24 @@
-"""A local Cerebras: the whole service on loopback, for tests and demonstrations.
+"""A local emulator of the Cerebras service, for tests and demonstrations.
 
-It takes the requests Cerebras takes, refuses what Cerebras refuses, answers in the
-recorded shapes, and fails on demand. Nothing it says comes from a model: an answer is
-made from the request alone.
+It accepts and rejects the requests that Cerebras accepts and rejects, answers in the
+recorded shapes, and fails on demand. There is no model in it: completions are made up
+from the requests.
 
 ```python
 from langchain_cerebras_inference.emulator import Cut, Emulator, Refuse, Reply
 
 with Emulator() as server:
     server.script(Refuse(429), Cut(after=3), Reply("Third time lucky."))
-    ...  # talk to server.base_url with server.api_key
+    ...  # send requests to server.base_url with server.api_key
     print([request.body for request in server.requests])
 ```
 
-`python -m langchain_cerebras_inference.emulator` serves it to other programs.
+`python -m langchain_cerebras_inference.emulator` runs it for other programs.
 """
 
-from langchain_cerebras_inference.emulator.acts import (
+from langchain_cerebras_inference.emulator.errors import Refuse
+from langchain_cerebras_inference.emulator.request_log import Moment, Request
+from langchain_cerebras_inference.emulator.script import (
     Act,
     Cut,
     ErrorEvent,
@@ -26,10 +28,8 @@ from langchain_cerebras_inference.emulator.acts import (
     Scripted,
     Session,
     Stall,
+    ToolCall,
 )
-from langchain_cerebras_inference.emulator.answers import ToolCall
-from langchain_cerebras_inference.emulator.records import Moment, Request
-from langchain_cerebras_inference.emulator.refusals import Refuse
 from langchain_cerebras_inference.emulator.server import Emulator
 
 __all__ = [

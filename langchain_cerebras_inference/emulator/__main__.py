@@ -1,4 +1,4 @@
-"""`python -m langchain_cerebras_inference.emulator` serves other programs."""
+"""The command line: `python -m langchain_cerebras_inference.emulator`."""
 
 import argparse
 import contextlib
@@ -12,19 +12,19 @@ from langchain_cerebras_inference.emulator.server import Emulator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted or terminated."""
-    parser = _parser()
+    """Run the emulator until the process is interrupted or terminated."""
+    parser = _create_parser()
     options = parser.parse_args(arguments)
-    with contextlib.suppress(KeyboardInterrupt), _started(options, parser) as server:
-        # A terminated process leaves as quietly as an interrupted one.
+    with contextlib.suppress(KeyboardInterrupt), _start(options, parser) as server:
+        # SIGTERM stops it as Ctrl-C does: without a traceback.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        sys.stdout.write(_settings(server))
+        sys.stdout.write(_format_settings(server))
         sys.stdout.flush()
         threading.Event().wait()
     return 0
 
 
-def _started(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Emulator:
+def _start(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Emulator:
     try:
         return Emulator(**vars(options)).start()
     except ValueError as error:
@@ -33,19 +33,24 @@ def _started(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Em
         parser.error(f"cannot listen on {options.host}: {error.strerror}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m langchain_cerebras_inference.emulator",
-        description="A local Cerebras, for tests and demonstrations.",
+        description="A local emulator of Cerebras, for tests and demonstrations.",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
-    parser.add_argument("--tokens-per-second", type=float, metavar="N")
-    parser.add_argument("--api-key", help="default: made up")
+    parser.add_argument(
+        "--tokens-per-second",
+        type=float,
+        metavar="N",
+        help="speed of streams; default: as fast as possible",
+    )
+    parser.add_argument("--api-key", help="the key to accept; default: a random one")
     return parser
 
 
-def _settings(server: Emulator) -> str:
+def _format_settings(server: Emulator) -> str:
     cookies = "; ".join(f"{name}={value}" for name, value in server.cookies.items())
     return (
         "Listening. Paste this for an API key:\n\n"

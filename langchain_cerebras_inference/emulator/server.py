@@ -1,19 +1,30 @@
-"""The emulator itself: a server in a thread of its own, and its script."""
+"""The emulator: an HTTP server on a thread of its own."""
 
 import asyncio
 import math
+import socket
 import ssl
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self, cast
 
-from langchain_cerebras_inference.emulator.acts import Scripted, check_scripted, check_word
-from langchain_cerebras_inference.emulator.listening import Listening
-from langchain_cerebras_inference.emulator.records import Request
-from langchain_cerebras_inference.emulator.service import Route, Service
-from langchain_cerebras_inference.emulator.sessions import Playground
+from aiohttp import web
 
-_LAST_PORT = 65535
+from langchain_cerebras_inference.emulator.browser_session import BrowserSession
+from langchain_cerebras_inference.emulator.request_log import Request
+from langchain_cerebras_inference.emulator.routes import Route, Service
+from langchain_cerebras_inference.emulator.script import (
+    Scripted,
+    check_literal,
+    check_scripted,
+)
+
+MAX_PORT = 65535
+BACKLOG = 1024
+# All connections are aborted by then; aiohttp needs a moment to notice it.
+SHUTDOWN_SECONDS = 1.0
 
 
 class Emulator:
@@ -26,7 +37,7 @@ class Emulator:
         assert len(server.requests) == 2
     ```
 
-    It runs in a thread of its own, so blocking and asynchronous code can both use it.
+    It runs on a thread of its own, so blocking and asynchronous code can both use it.
     """
 
     def __init__(
@@ -38,29 +49,33 @@ class Emulator:
         ssl_context: ssl.SSLContext | None = None,
         api_key: str | None = None,
     ) -> None:
-        """Set up a server that does not listen yet.
+        """Create an emulator; `start()`, `with` or `async with` starts it.
 
         Args:
             host: The address to listen on.
-            port: The port; 0 is any free one.
-            tokens_per_second: The pace of streams; `None` is as fast as possible.
-            ssl_context: Serve https with it.
-            api_key: The key to accept; one is made up otherwise.
+            port: The port to listen on; 0 is any free port.
+            tokens_per_second: The speed of streams; `None` is as fast as possible.
+            ssl_context: The TLS settings of a server, for https; `None` is http.
+            api_key: The API key to accept; `None` makes one up.
 
         Raises:
-            ValueError: if there is no such port, or no such pace.
+            TypeError: if `ssl_context` is not an `ssl.SSLContext`.
+            ValueError: if `port` or `tokens_per_second` is out of range, or `ssl_context`
+                is for clients.
         """
-        if not 0 <= port <= _LAST_PORT:
-            raise ValueError(f"port must be 0 to {_LAST_PORT}, not {port}.")
+        if not 0 <= port <= MAX_PORT:
+            raise ValueError(f"port must be 0 to {MAX_PORT}, not {port}.")
         if tokens_per_second is not None and not 0 < tokens_per_second < math.inf:
-            pace = f"positive and finite, not {tokens_per_second}"
-            raise ValueError(f"tokens_per_second must be {pace}.")
+            raise ValueError(
+                f"tokens_per_second must be positive and finite, not {tokens_per_second}."
+            )
+        _check_ssl_context(ssl_context)
         self._host = host
         self._port = port
-        self._ssl = ssl_context
-        self._playground = Playground(secure=ssl_context is not None)
-        self._service = Service(self._playground, api_key, tokens_per_second)
-        self._listening: Listening | None = None
+        self._ssl_context = ssl_context
+        self._browser_session = BrowserSession(is_https=ssl_context is not None)
+        self._service = Service(self._browser_session, api_key, tokens_per_second)
+        self._thread: _ServerThread | None = None
 
     @property
     def base_url(self) -> str:
@@ -69,14 +84,15 @@ class Emulator:
 
     @property
     def session_url(self) -> str:
-        """The URL where cookies become a demo key."""
+        """The URL for `session_url` and `CEREBRAS_SESSION_URL`."""
         return f"{self.origin}/api/auth/session"
 
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
+        scheme = "http" if self._ssl_context is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{'https' if self._ssl else 'http'}://{host}:{self._port}"
+        return f"{scheme}://{host}:{self._port}"
 
     @property
     def api_key(self) -> str:
@@ -85,18 +101,18 @@ class Emulator:
 
     @property
     def demo_key(self) -> str:
-        """The demo key of the session, accepted as well."""
-        return self._playground.demo_key
+        """The demo key of the browser session, which is accepted too."""
+        return self._browser_session.demo_key
 
     @property
     def cookies(self) -> Mapping[str, str]:
-        """The cookies of the signed-in session."""
-        cookie = {self._playground.cookie_name: self._playground.cookie_value}
-        return MappingProxyType(cookie)
+        """The cookies of the browser session."""
+        cookies = {self._browser_session.cookie_name: self._browser_session.cookie_value}
+        return MappingProxyType(cookies)
 
     @property
     def requests(self) -> list[Request]:
-        """What arrived so far, in order; at most the last 20,000."""
+        """The requests that arrived so far, in order; at most the last 20,000."""
         return list(self._service.requests)
 
     @property
@@ -106,57 +122,64 @@ class Emulator:
 
     @property
     def open_connections(self) -> int:
-        """How many of them are open."""
-        return self._listening.open_connections if self._listening else 0
+        """How many connections are open."""
+        return self._thread.open_connections if self._thread else 0
 
     def script(self, *acts: Scripted, route: Route = "chat") -> None:
-        """Add `acts`: every request to `route` that is not refused takes one.
+        """Add scripted behaviors to a route.
+
+        Each request takes one of them, in order. A request that Cerebras would reject takes
+        none, and gets its error response. Without a script, a route answers by itself.
+
+        Args:
+            *acts: Behaviors, or functions that return one for a `Request`.
+            route: `chat`, `models` or `session`.
 
         Raises:
-            TypeError: if one of them is neither an act nor a function.
+            TypeError: if one of them is neither a behavior nor a function.
             ValueError: if there is no such route.
         """
-        check_word(route, Route)
+        check_literal("route", route, Route)
         for act in acts:
             check_scripted(act)
         self._service.scripts[route].extend(acts)
 
     def script_session(self, *acts: Scripted) -> None:
-        """Add `acts` for the session route."""
+        """Add scripted behaviors to the route of the browser session."""
         self.script(*acts, route="session")
 
     def script_models(self, *acts: Scripted) -> None:
-        """Add `acts` for the routes that list models."""
+        """Add scripted behaviors to the routes that list models."""
         self.script(*acts, route="models")
 
     def rotate_demo_key(self) -> None:
-        """Give the session a new demo key; the old one is rejected from now on."""
-        self._playground.rotate_demo_key()
+        """Give the browser session a new demo key; the old one is rejected from now on."""
+        self._browser_session.rotate_demo_key()
 
     def reset(self) -> None:
-        """Forget the requests and the script; connections and keys stay."""
+        """Clear the requests and the script; connections and keys stay."""
         self._service.reset()
 
     def start(self) -> Self:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            OSError: if the address cannot be had.
+            OSError: if the emulator cannot listen on this host and port.
         """
-        if self._listening is None:
+        if self._thread is None:
             address = (self._host, self._port)
-            self._listening = Listening(self._service, address, self._ssl)
-            self._port = self._listening.port
+            self._thread = _ServerThread(self._service, address, self._ssl_context)
+            self._port = self._thread.port
         return self
 
     def stop(self) -> None:
-        """Close every connection at once and stop listening."""
-        if self._listening is not None:
-            self._listening.stop()
-            self._listening = None
+        """Abort all connections and stop listening."""
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Start to listen."""
         return self.start()
 
     def __exit__(self, *_exc: object) -> None:
@@ -164,9 +187,104 @@ class Emulator:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        """Listen, in the thread all the same."""
+        """Start to listen, without blocking the event loop."""
         return await asyncio.to_thread(self.start)
 
     async def __aexit__(self, *_exc: object) -> None:
-        """Stop."""
+        """Stop, without blocking the event loop."""
         await asyncio.to_thread(self.stop)
+
+
+def _check_ssl_context(ssl_context: Any) -> None:
+    if ssl_context is None:
+        return
+    hint = "for example ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)"
+    if not isinstance(ssl_context, ssl.SSLContext):
+        kind = type(ssl_context).__name__
+        raise TypeError(f"ssl_context must be an ssl.SSLContext, {hint}, not {kind}.")
+    if ssl_context.protocol is ssl.PROTOCOL_TLS_CLIENT:
+        raise ValueError(f"ssl_context is for clients: give one for servers, {hint}.")
+
+
+class _ServerThread:
+    """A thread that serves until it is stopped."""
+
+    def __init__(
+        self,
+        service: Service,
+        address: tuple[str, int],
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        """Start the thread, and wait until it accepts connections."""
+        self._service = service
+        self._ssl_context = ssl_context
+        self._server: web.Server
+        self._loop: asyncio.AbstractEventLoop
+        self._stop_requested: asyncio.Event
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
+        self.port: int = self._socket.getsockname()[1]
+        self._started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="emulator", daemon=True)
+        self._thread.start()
+        if error := self._started.exception():
+            self._thread.join()
+            raise error
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._server.connections)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop_requested.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            # Not even with PYTHONASYNCIODEBUG: its warnings would be about the emulator.
+            with self._socket, asyncio.Runner(debug=False) as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop_requested = asyncio.Event()
+        runner = _create_runner(self._service)
+        await runner.setup()
+        try:
+            self._server = cast("web.Server", runner.server)
+            listener = await self._loop.create_server(
+                self._accept, sock=self._socket, ssl=self._ssl_context, backlog=BACKLOG
+            )
+            self._service.is_stopping = False
+            self._started.set_result(None)
+            await self._stop_requested.wait()
+            self._service.is_stopping = True
+            listener.close()
+            self._abort_connections()
+        finally:
+            await runner.cleanup()
+
+    def _accept(self) -> asyncio.Protocol:
+        self._service.connections += 1
+        return self._server()
+
+    def _abort_connections(self) -> None:
+        for connection in self._server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
+
+def _create_runner(service: Service) -> web.AppRunner:
+    application = web.Application(client_max_size=0)  # 0 is no limit
+    application.router.add_route("*", "/{path:.*}", service.handle)
+    return web.AppRunner(
+        application,
+        access_log=None,
+        auto_decompress=False,  # the request log has bodies as they were sent
+        handler_cancellation=True,  # this is how a disconnect is noticed
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )

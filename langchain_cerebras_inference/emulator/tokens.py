@@ -1,54 +1,57 @@
-"""Tokens, as the emulator counts them: about four characters each."""
+"""Token counts. A token of the emulator is about four characters."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+
+from langchain_cerebras_inference.emulator.request_schema import (
+    AssistantMessage,
+    ChatRequest,
+    ImagePart,
+    join_text,
+)
 
 CHARACTERS_PER_TOKEN = 4
-IMAGE_TOKENS = 400
-MESSAGE_TOKENS = 4
+TOKENS_PER_IMAGE = 400
+TOKENS_PER_MESSAGE = 4
 
 _TOKEN = re.compile(r"\s?\S{1,5}|\s")
 
 
-def tokens(text: str) -> list[str]:
-    """`text` in pieces; joined they are `text` again."""
+def split_tokens(text: str) -> list[str]:
+    """Split a text into tokens; joined they are the text again."""
     return _TOKEN.findall(text)
 
 
-def text_of(content: Any) -> str:
-    """The text of a message's content, given as a string or as parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(part.get("text", "") for part in parts if isinstance(part, Mapping))
+def render_prompt(request: ChatRequest) -> str:
+    """Join everything that the model reads, in the order in which it is cached."""
+    return "\n".join(_list_prompt_lines(request))
 
 
-def prompt_text(body: Mapping[str, Any]) -> str:
-    """Everything the model reads, in the order in which it is cached."""
-    return "\n".join(_pieces(body))
+def _list_prompt_lines(request: ChatRequest) -> Iterator[str]:
+    for function in request.functions:
+        yield json.dumps([function.name, function.description, function.parameters])
+    for message in request.messages:
+        yield f"{message.role}: {join_text(message.content)}"
+        if isinstance(message, AssistantMessage):
+            yield join_text(message.reasoning)
+            for call in message.tool_calls or ():
+                yield json.dumps([call.id, call.function.name, call.function.arguments])
 
 
-def _pieces(body: Mapping[str, Any]) -> Iterator[str]:
-    for tool in body.get("tools") or ():
-        yield json.dumps(tool)
-    for message in body.get("messages") or ():
-        yield f"{message.get('role')}: {text_of(message.get('content'))}"
-        yield text_of(message.get("reasoning"))
-        for call in message.get("tool_calls") or ():
-            yield json.dumps(call)
+def list_images(request: ChatRequest) -> list[str]:
+    """List the URLs of all images."""
+    parts = (part for message in request.messages for part in message.content or ())
+    return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
 
 
-def prompt_tokens(body: Mapping[str, Any]) -> int:
-    """How many tokens the prompt counts for, images included."""
-    written = len(prompt_text(body)) // CHARACTERS_PER_TOKEN
-    framing = MESSAGE_TOKENS * len(body.get("messages") or ())
-    return written + framing + image_tokens(body)
+def count_image_tokens(request: ChatRequest) -> int:
+    """Count the tokens of all images."""
+    return TOKENS_PER_IMAGE * len(list_images(request))
 
 
-def image_tokens(body: Mapping[str, Any]) -> int:
-    """How many of them are images."""
-    contents = [message.get("content") for message in body.get("messages") or ()]
-    parts = [part for content in contents if isinstance(content, list) for part in content]
-    return IMAGE_TOKENS * len([part for part in parts if part.get("type") == "image_url"])
+def count_prompt_tokens(request: ChatRequest) -> int:
+    """Count the tokens of the prompt, images included."""
+    text_tokens = len(render_prompt(request)) // CHARACTERS_PER_TOKEN
+    message_tokens = TOKENS_PER_MESSAGE * len(request.messages)
+    return text_tokens + message_tokens + count_image_tokens(request)

@@ -1,3 +1,5 @@
+"""The emulator, used with the official Cerebras SDK."""
+
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -43,46 +45,38 @@ TOOLS: Any = [
 ]
 
 
-@pytest.fixture
-def server() -> Iterator[Emulator]:
-    with Emulator() as running:
-        yield running
+def client_settings(server: Emulator) -> dict[str, Any]:
+    return {
+        "api_key": server.api_key,
+        "base_url": server.origin,
+        "warm_tcp_connection": False,
+    }
 
 
 @pytest.fixture
 def client(server: Emulator) -> Iterator[Cerebras]:
-    with Cerebras(
-        api_key=server.api_key,
-        base_url=server.origin,
-        max_retries=0,
-        warm_tcp_connection=False,
-    ) as sdk:
-        yield sdk
+    with Cerebras(**client_settings(server), max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
 async def async_client(server: Emulator) -> AsyncIterator[AsyncCerebras]:
-    async with AsyncCerebras(
-        api_key=server.api_key,
-        base_url=server.origin,
-        max_retries=0,
-        warm_tcp_connection=False,
-    ) as sdk:
-        yield sdk
+    async with AsyncCerebras(**client_settings(server), max_retries=0) as client:
+        yield client
 
 
-def chat(client: Cerebras, **more: Any) -> Any:
-    return client.chat.completions.create(model=MODEL, messages=MESSAGES, **more)
+def chat(client: Cerebras, **fields: Any) -> Any:
+    return client.chat.completions.create(**{"model": MODEL, "messages": MESSAGES, **fields})
 
 
-def test_the_sdk_warms_its_connection(server: Emulator) -> None:
+def test_sdk_warms_its_connection(server: Emulator) -> None:
     with Cerebras(api_key=server.api_key, base_url=server.origin):
         pass
 
     assert [request.path for request in server.requests] == ["/v1/tcp_warming"]
 
 
-def test_the_sdk_reads_a_whole_reply(client: Cerebras) -> None:
+def test_sdk_reads_a_completion(client: Cerebras) -> None:
     completion = chat(client)
 
     (choice,) = completion.choices
@@ -93,49 +87,47 @@ def test_the_sdk_reads_a_whole_reply(client: Cerebras) -> None:
     assert completion.time_info.total_time > 0
 
 
-def test_the_sdk_adds_a_stream_up_to_the_whole_reply(client: Cerebras) -> None:
-    whole = chat(client)
+def test_sdk_reads_a_stream_that_adds_up_to_the_completion(client: Cerebras) -> None:
+    completion = chat(client)
     chunks = list(chat(client, stream=True))
 
     deltas = [chunk.choices[0].delta for chunk in chunks]
-    message = whole.choices[0].message
+    message = completion.choices[0].message
     assert "".join(delta.content or "" for delta in deltas) == message.content
     assert "".join(delta.reasoning or "" for delta in deltas) == message.reasoning
-    assert chunks[-1].usage.model_dump() == whole.usage.model_dump()
+    assert chunks[-1].usage.model_dump() == completion.usage.model_dump()
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-async def test_the_async_sdk_reads_replies_and_streams(
+async def test_async_sdk_reads_completions_and_streams(
     async_client: AsyncCerebras,
 ) -> None:
     create: Any = async_client.chat.completions.create
 
-    whole = await create(model=MODEL, messages=MESSAGES)
+    completion = await create(model=MODEL, messages=MESSAGES)
     stream = await create(model=MODEL, messages=MESSAGES, stream=True)
-    pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    texts = [chunk.choices[0].delta.content or "" async for chunk in stream]
 
-    assert "".join(pieces) == whole.choices[0].message.content
+    assert "".join(texts) == completion.choices[0].message.content
 
 
-def test_the_sdk_calls_a_tool_and_tells_its_result(client: Cerebras) -> None:
-    asked = chat(client, tools=TOOLS).choices[0]
-    (call,) = asked.message.tool_calls
-    turn: Any = asked.message.model_dump(exclude_none=True)
-    answer: Any = {"role": "tool", "tool_call_id": call.id, "content": "Sunny"}
+def test_sdk_reads_a_tool_call_and_sends_the_result(client: Cerebras) -> None:
+    choice = chat(client, tools=TOOLS).choices[0]
+    (call,) = choice.message.tool_calls
+    assistant_message = choice.message.model_dump(exclude_none=True)
+    tool_message = {"role": "tool", "tool_call_id": call.id, "content": "Sunny"}
 
-    told: Any = client.chat.completions.create(
-        model=MODEL, messages=[*MESSAGES, turn, answer], tools=TOOLS
+    completion = chat(
+        client, messages=[*MESSAGES, assistant_message, tool_message], tools=TOOLS
     )
 
-    assert asked.finish_reason == "tool_calls"
-    assert (call.function.name, call.function.arguments) == (
-        "get_weather",
-        '{"city": "Paris"}',
-    )
-    assert "Sunny" in told.choices[0].message.content
+    assert choice.finish_reason == "tool_calls"
+    assert call.function.name == "get_weather"
+    assert call.function.arguments == '{"city": "Paris"}'
+    assert "Sunny" in completion.choices[0].message.content
 
 
-def test_the_sdk_joins_the_fragments_of_a_call(client: Cerebras) -> None:
+def test_sdk_reads_a_tool_call_in_fragments(client: Cerebras) -> None:
     chunks = list(chat(client, tools=TOOLS, stream=True))
 
     deltas = [chunk.choices[0].delta for chunk in chunks]
@@ -146,12 +138,12 @@ def test_the_sdk_joins_the_fragments_of_a_call(client: Cerebras) -> None:
     assert arguments == '{"city": "Paris"}'
 
 
-def test_the_sdk_lists_and_retrieves_models(client: Cerebras) -> None:
-    listed = [model.id for model in client.models.list().data]
-    one: Any = client.models.retrieve("qwen-3.8-27b")
+def test_sdk_lists_and_retrieves_models(client: Cerebras) -> None:
+    names = [model.id for model in client.models.list().data]
+    model: Any = client.models.retrieve("qwen-3.8-27b")
 
-    assert listed == [MODEL, "qwen-3.8-27b"]
-    assert one.owned_by == "Cerebras"
+    assert names == [MODEL, "qwen-3.8-27b"]
+    assert model.owned_by == "Cerebras"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +158,7 @@ def test_the_sdk_lists_and_retrieves_models(client: Cerebras) -> None:
         (503, InternalServerError),
     ],
 )
-def test_the_sdk_raises_its_error_for_a_status(
+def test_sdk_raises_its_error_for_the_status(
     server: Emulator, client: Cerebras, status: int, error: type[APIStatusError]
 ) -> None:
     server.script(Refuse(status, message="No."))
@@ -178,32 +170,28 @@ def test_the_sdk_raises_its_error_for_a_status(
     assert "No." in str(caught.value.body)
 
 
-def test_the_sdk_raises_for_an_error_within_a_stream(
-    server: Emulator, client: Cerebras
-) -> None:
+def test_sdk_raises_for_an_error_event(server: Emulator, client: Cerebras) -> None:
     server.script(ErrorEvent(after=3, status=429))
     stream = chat(client, stream=True)
-    arrived = []
+    chunks = []
 
     with pytest.raises(RateLimitError):
-        arrived.extend(stream)
+        chunks.extend(stream)
 
-    assert len(arrived) == 3
+    assert len(chunks) == 3
 
 
-def test_the_sdk_retries_what_is_worth_it(server: Emulator) -> None:
+def test_sdk_retries_rate_limits_and_lost_connections(server: Emulator) -> None:
     server.script(Refuse(429, headers={"retry-after-ms": "1"}), Cut(None), Reply("Hi"))
 
-    with Cerebras(
-        api_key=server.api_key, base_url=server.origin, warm_tcp_connection=False
-    ) as client:
+    with Cerebras(**client_settings(server)) as client:
         content = chat(client).choices[0].message.content
 
     assert content == "Hi"
     assert len(server.requests) == 3
 
 
-def test_the_sdk_meets_broken_connections_and_silence(
+def test_sdk_raises_for_lost_connections_and_timeouts(
     server: Emulator, client: Cerebras
 ) -> None:
     server.script(Cut(None, "reset"), Stall(None), Cut(2, "drop"))

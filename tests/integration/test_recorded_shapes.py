@@ -1,3 +1,5 @@
+"""Recorded streams and completions, sent by the emulator in different pieces."""
+
 import asyncio
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -27,108 +29,114 @@ STREAMS = [
     "trailing_usage",
     "unicode",
 ]
-BROKEN: dict[str, type[CerebrasError]] = {
+BROKEN_STREAMS: dict[str, type[CerebrasError]] = {
     "cut": CerebrasConnectionError,
     "error_envelope": CerebrasInvalidRequestError,
     "error_flat": CerebrasRateLimitError,
     "error_named": CerebrasServerError,
 }
-CUTS = 100
-"""How many places each stream is cut at; the unit tests cut at every byte."""
-
-# Long enough for what is before a cut to arrive alone.
-APART = 0.01
-
-
-def in_bytes(data: bytes) -> list[bytes]:
-    return [data[at : at + 1] for at in range(len(data))]
+# Each stream is split at so many positions; the unit tests split at every byte.
+SPLIT_COUNT = 100
+# Seconds between the two parts: long enough for the first to arrive alone.
+PAUSE_BETWEEN_PARTS = 0.01
 
 
-def seen(message: AIMessage) -> dict[str, Any]:
+def split_into_bytes(data: bytes) -> list[bytes]:
+    return [data[index : index + 1] for index in range(len(data))]
+
+
+def fields_of(message: AIMessage) -> dict[str, Any]:
     return {
         "content": message.content,
-        "blocks": message.content_blocks,
-        "kwargs": message.additional_kwargs,
-        "calls": message.tool_calls,
-        "invalid": message.invalid_tool_calls,
-        "usage": message.usage_metadata,
-        "metadata": message.response_metadata,
+        "content_blocks": message.content_blocks,
+        "additional_kwargs": message.additional_kwargs,
+        "tool_calls": message.tool_calls,
+        "invalid_tool_calls": message.invalid_tool_calls,
+        "usage_metadata": message.usage_metadata,
+        "response_metadata": message.response_metadata,
     }
 
 
 @pytest.fixture
-def whole(model: ChatCerebrasInference, server: Emulator, recorded: Recorded) -> Any:
-    def answer(name: str) -> dict[str, Any]:
-        server.script(Reply(body=recorded(f"{name}.json")))
-        return seen(model.invoke("Hello!"))
+def complete(model: ChatCerebrasInference, server: Emulator, recorded: Recorded) -> Any:
+    """Invokes the model while the emulator sends a recorded completion."""
 
-    return answer
+    def invoke(name: str) -> dict[str, Any]:
+        server.script(Reply(body=recorded(f"{name}.json")))
+        return fields_of(model.invoke("Hello!"))
+
+    return invoke
 
 
 @pytest.mark.parametrize("style", STREAMED)
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_sum_of_a_stream_is_the_whole_reply(
+def test_stream_adds_up_to_the_completion(
     name: str,
     style: str,
     model: ChatCerebrasInference,
     server: Emulator,
     recorded: Recorded,
-    whole: Any,
+    complete: Any,
 ) -> None:
-    expected = whole(name)
+    expected = complete(name)
     server.script(Reply(data=recorded(f"{name}.sse")))
 
-    answer = STREAMED[style](model, "Hello!")
+    message = STREAMED[style](model, "Hello!")
 
-    assert seen(answer) == expected
+    assert fields_of(message) == expected
 
 
 @pytest.mark.parametrize("style", ["stream", "astream"])
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_may_come_byte_by_byte(
+def test_stream_can_arrive_byte_by_byte(
     name: str,
     style: str,
     model: ChatCerebrasInference,
     server: Emulator,
     recorded: Recorded,
-    whole: Any,
+    complete: Any,
 ) -> None:
-    expected = whole(name)
-    server.script(Reply(data=in_bytes(recorded(f"{name}.sse"))))
+    expected = complete(name)
+    server.script(Reply(data=split_into_bytes(recorded(f"{name}.sse"))))
 
-    answer = STREAMED[style](model, "Hello!")
+    message = STREAMED[style](model, "Hello!")
 
-    assert seen(answer) == expected
+    assert fields_of(message) == expected
 
 
 @pytest.mark.parametrize("name", STREAMS)
-async def test_a_stream_may_be_cut_anywhere(
+async def test_stream_can_be_split_anywhere(
     name: str,
     model: ChatCerebrasInference,
     server: Emulator,
     recorded: Recorded,
-    whole: Any,
+    complete: Any,
 ) -> None:
-    expected = await asyncio.to_thread(whole, name)
+    expected = await asyncio.to_thread(complete, name)
     data = recorded(f"{name}.sse")
-    places = range(1, len(data), max(1, len(data) // CUTS))
-    server.script(*(Reply(data=[data[:at], data[at:]], pace=APART) for at in places))
+    positions = range(1, len(data), max(1, len(data) // SPLIT_COUNT))
+    server.script(
+        *(
+            Reply(data=[data[:position], data[position:]], pace=PAUSE_BETWEEN_PARTS)
+            for position in positions
+        )
+    )
 
-    streams = [collected(model.astream("Hello!")) for _ in places]
-    answers = [summed(chunks) for chunks in await asyncio.gather(*streams)]
+    streams = [collected(model.astream("Hello!")) for _ in positions]
+    messages = [summed(chunks) for chunks in await asyncio.gather(*streams)]
 
-    assert len(answers) >= CUTS
-    assert [answer for answer in map(seen, answers) if answer != expected] == []
+    assert len(messages) >= SPLIT_COUNT
+    assert [fields for fields in map(fields_of, messages) if fields != expected] == []
 
 
 @pytest.mark.parametrize("style", STREAMED)
-@pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "byte by byte"])
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_stream_is_an_error_however_it_comes(
-    name: str, in_pieces: bool, style: str, server: Emulator, recorded: Recorded
+@pytest.mark.parametrize("byte_by_byte", [False, True], ids=["at once", "byte by byte"])
+@pytest.mark.parametrize("name", BROKEN_STREAMS)
+def test_broken_stream_raises(
+    name: str, byte_by_byte: bool, style: str, server: Emulator, recorded: Recorded
 ) -> None:
     data = recorded(f"{name}.sse")
-    server.script(Reply(data=in_bytes(data) if in_pieces else data))
+    server.script(Reply(data=split_into_bytes(data) if byte_by_byte else data))
     model = ChatCerebrasInference(
         base_url=server.base_url, api_key=server.api_key, max_retries=0
     )
@@ -136,4 +144,4 @@ def test_a_broken_stream_is_an_error_however_it_comes(
     with pytest.raises(CerebrasError) as caught:
         STREAMED[style](model, "Hello!")
 
-    assert type(caught.value) is BROKEN[name]
+    assert type(caught.value) is BROKEN_STREAMS[name]

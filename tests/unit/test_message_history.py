@@ -21,7 +21,7 @@ from langchain_core.messages import (
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._conversion.request_body import to_request
-from langchain_cerebras_inference.emulator.validation import check_request
+from langchain_cerebras_inference.emulator.checks import check_request
 
 GPT, QWEN = "gpt-oss-120b", "qwen-3.8-27b"
 PNG = "iVBORw0KGgo="

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_cerebras_inference._conversion.strict_schema import to_wire_schema
-from langchain_cerebras_inference.emulator.schemas import strict_fault
+from langchain_cerebras_inference.emulator.strict_schema import find_strict_schema_error
 
 Schema = dict[str, Any]
 
@@ -432,7 +432,7 @@ def parts(schema: Schema, level: int = 1) -> Iterator[tuple[int, Schema]]:
 
 
 def assert_in_subset(wire: Schema) -> None:
-    assert strict_fault(wire) is None
+    assert find_strict_schema_error(wire) is None
     found = list(parts(wire))
     names = [name for _, part in found for name in part.get("properties", {})]
     values = [value for _, part in found for value in part.get("enum", [])]

@@ -1,4 +1,4 @@
-"""What the emulator remembers of each request."""
+"""The log of received requests: what arrived, and what became of it."""
 
 import gzip
 import json
@@ -11,16 +11,17 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from langchain_cerebras_inference.emulator.refusals import Refuse, RequestError, bad_request
+from langchain_cerebras_inference.emulator.errors import Refuse, RequestError, bad_request
 
 
 class Moment(threading.Event):
-    """An event that also knows when it happened (`time.monotonic()`)."""
+    """An event that also knows when it was set."""
 
     time: float | None = None
+    """When it was set first, in seconds of `time.monotonic()`."""
 
     def set(self) -> None:
-        """Let it have happened, once."""
+        """Set the event."""
         if not self.is_set():
             self.time = time.monotonic()
         super().set()
@@ -28,7 +29,7 @@ class Moment(threading.Event):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
-    """One request as it arrived, and what became of it."""
+    """One received request."""
 
     method: str
     path: str
@@ -40,35 +41,38 @@ class Request:
     content: bytes
     """The body's bytes as sent, compressed if they were."""
     body: Any = None
-    """The decoded JSON; `None` where there was none."""
+    """The decoded JSON body; `None` if there is none, or it is invalid."""
+    body_error: RequestError | None = None
+    """Why the body could not be decoded."""
     peer: tuple[Any, ...] = ()
     """The client's address: the same for all requests of one connection."""
     time: float = field(default_factory=time.monotonic)
+    """When it arrived, in seconds of `time.monotonic()`."""
     answered: Moment = field(default_factory=Moment)
-    """Set once the whole answer, or the whole fault, was sent."""
+    """Set once everything was sent: the whole response, or as much as the script says."""
     disconnected: Moment = field(default_factory=Moment)
-    """Set when the client went away before that."""
+    """Set when the client disconnected before that."""
 
     @property
     def streamed(self) -> bool:
-        """Whether a stream was asked for."""
+        """Whether the request asks for a stream."""
         return isinstance(self.body, dict) and self.body.get("stream") is True
 
     @property
     def bearer(self) -> str | None:
-        """The key in the `Authorization` header."""
+        """The API key in the `Authorization` header."""
         scheme, _, key = self.headers.get("Authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else None
 
 
-async def received(http: web.Request) -> tuple[Request, RequestError | None]:
-    """The request, and what is wrong with its body if anything is."""
+async def read_request(http: web.Request) -> Request:
+    """Read the whole request and decode its body."""
     content = await http.read()
-    body, fault = _decoded(content, http.headers)
-    return _recorded(http, content, body), fault
-
-
-def _recorded(http: web.Request, content: bytes, body: Any) -> Request:
+    body, body_error = None, None
+    try:
+        body = _decode_body(content, http.headers)
+    except RequestError as error:
+        body_error = error
     transport = http.transport
     peer = transport.get_extra_info("peername") if transport else None
     return Request(
@@ -81,22 +85,22 @@ def _recorded(http: web.Request, content: bytes, body: Any) -> Request:
         ),
         content=content,
         body=body,
+        body_error=body_error,
         peer=tuple(peer or ()),
     )
 
 
-def _decoded(content: bytes, headers: Mapping[str, str]) -> tuple[Any, RequestError | None]:
-    """The JSON in `content`, or why there is none."""
+def _decode_body(content: bytes, headers: Mapping[str, str]) -> Any:
     encoding = headers.get("Content-Encoding", "identity").lower()
     if encoding not in ("identity", "gzip"):
-        return None, RequestError(Refuse(415))
+        raise RequestError(Refuse(415))
     try:
-        plain = gzip.decompress(content) if encoding == "gzip" else content
-        return (json.loads(plain, parse_constant=_no_json) if plain else None), None
+        data = gzip.decompress(content) if encoding == "gzip" else content
+        return json.loads(data, parse_constant=_reject_constant) if data else None
     except (ValueError, RecursionError, OSError, EOFError, zlib.error):
-        return None, bad_request("The request body is not valid JSON.")
+        raise bad_request("The request body is not valid JSON.") from None
 
 
-def _no_json(constant: str) -> NoReturn:
-    """Refuse the `NaN` and `Infinity` that only Python takes for JSON."""
+def _reject_constant(constant: str) -> NoReturn:
+    """Reject `NaN` and `Infinity`, which Python accepts although they are not JSON."""
     raise ValueError(constant)

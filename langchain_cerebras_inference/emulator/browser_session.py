@@ -1,0 +1,102 @@
+"""The browser session: a signed-in user's cookie, and the demo key behind it."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from langchain_cerebras_inference.emulator.delivery import BOT_CHECK_PAGE
+from langchain_cerebras_inference.emulator.errors import Refuse, RequestError
+from langchain_cerebras_inference.emulator.request_log import Request
+from langchain_cerebras_inference.emulator.script import Reply, Session
+
+_HTML = {"Content-Type": "text/html; charset=utf-8"}
+_CONTENT_TYPES = {"html": _HTML, "not_json": {"Content-Type": "text/plain"}}
+_SIGNED_IN_PAGE = "<!DOCTYPE html><title>Signed in</title><p>Signed in to the emulator."
+_LARGE_NAME_LENGTH = 8 * 1024 * 1024
+_MONTH_SECONDS = 30 * 24 * 3600
+_MAX_COOKIE_CHUNKS = 10
+
+
+class BrowserSession:
+    """The browser session of the one user who is signed in."""
+
+    def __init__(self, *, is_https: bool) -> None:
+        """Sign the user in; with https, the cookie is secure."""
+        prefix = "__Secure-" if is_https else ""
+        self.cookie_name = f"{prefix}next-auth.session-token"
+        self.cookie_value = secrets.token_urlsafe(32)
+        attributes = f"Path=/; HttpOnly; SameSite=Lax{'; Secure' if is_https else ''}"
+        self._set_cookie = f"{self.cookie_name}={self.cookie_value}; {attributes}"
+        self.rotate_demo_key()
+
+    def rotate_demo_key(self) -> None:
+        """Give the session a new demo key; the old one is rejected from now on."""
+        self.demo_key = f"demo-{secrets.token_hex(24)}"
+
+    def sign_in(self) -> Reply:
+        """Answer a request for the sign-in page, which sets the cookie."""
+        set_cookie = f"{self._set_cookie}; Max-Age={_MONTH_SECONDS}"
+        return Reply(body=_SIGNED_IN_PAGE, headers={**_HTML, "Set-Cookie": set_cookie})
+
+    def answer(self, request: Request) -> Reply:
+        """Answer a request for the session.
+
+        Raises:
+            RequestError: if the request has a body or an `Authorization` header.
+        """
+        if request.content or "Authorization" in request.headers:
+            message = "The session route accepts cookies only."
+            raise RequestError(Refuse(400, message=message))
+        is_signed_in = self._read_session_token(request) == self.cookie_value
+        return self.to_reply(Session("signed_in" if is_signed_in else "empty"))
+
+    def to_reply(self, session: Session) -> Reply:
+        """Convert a session, scripted or not, to a reply."""
+        set_cookie = {"Set-Cookie": self._set_cookie} if session.how == "signed_in" else {}
+        content_type = _CONTENT_TYPES.get(session.how, {})
+        headers = {**set_cookie, **content_type, **session.headers}
+        return Reply(body=self._encode(session), headers=headers, delay=session.delay)
+
+    def _encode(self, session: Session) -> str:
+        match session.how:
+            case "html":
+                return BOT_CHECK_PAGE
+            case "not_json":
+                return "The session is unavailable."
+            case "empty":
+                return "{}"
+            case "null":
+                return "null"
+        expires = {} if session.expires is None else {"expires": session.expires}
+        return json.dumps({"user": self._build_user(session), **expires})
+
+    def _build_user(self, session: Session) -> dict[str, Any] | None:
+        user = {"name": "Ada", "email": "ada@example.com", "image": None}
+        match session.how:
+            case "null_user":
+                return None
+            case "no_key":
+                return user
+            case "too_large":
+                return user | {"name": "A" * _LARGE_NAME_LENGTH}
+        demo_key = self.demo_key if session.demo_key is None else session.demo_key
+        return user | {"demoApiKey": demo_key}
+
+    def _read_session_token(self, request: Request) -> str:
+        """Read the cookie, also one that the site has split into numbered chunks."""
+        cookies = _parse_cookies(request.headers)
+        if self.cookie_name in cookies:
+            return cookies[self.cookie_name]
+        names = (f"{self.cookie_name}.{index}" for index in range(_MAX_COOKIE_CHUNKS))
+        return "".join(cookies.get(name, "") for name in names)
+
+
+def _parse_cookies(headers: Mapping[str, str]) -> dict[str, str]:
+    cookies = SimpleCookie()
+    try:
+        cookies.load(headers.get("Cookie", ""))
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in cookies.items()}

@@ -1,0 +1,271 @@
+"""Chat completions in the recorded shapes: one whole body, or the chunks of a stream."""
+
+import math
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Any
+
+from langchain_cerebras_inference.emulator.delivery import (
+    DONE_EVENT,
+    STREAM_TYPE,
+    OutgoingResponse,
+    encode_body,
+    encode_event,
+    encode_json,
+)
+from langchain_cerebras_inference.emulator.generation import (
+    Choice,
+    apply_reasoning_format,
+    generate_choices,
+)
+from langchain_cerebras_inference.emulator.models import Model
+from langchain_cerebras_inference.emulator.request_schema import ChatRequest, join_text
+from langchain_cerebras_inference.emulator.script import Reply, ToolCall
+from langchain_cerebras_inference.emulator.tokens import (
+    count_image_tokens,
+    count_prompt_tokens,
+    split_tokens,
+)
+
+TOKENS_PER_EVENT = 6
+EVENTS_PER_SECOND = 200
+QUEUE_SECONDS = 0.0042
+PROMPT_SECONDS = 0.0065
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The completion of one chat request."""
+
+    request: ChatRequest
+    model: Model
+    cached_tokens: int
+    tokens_per_second: float | None
+    """How fast it is streamed; `None` is as fast as possible."""
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4()}")
+    created: float = field(default_factory=time.time)
+
+    def build_response(self, reply: Reply, headers: Mapping[str, str]) -> OutgoingResponse:
+        """Build the response: a scripted reply, completed with generated parts."""
+        headers = {**headers, "inference-id": self.id, **reply.headers}
+        if not self.request.stream:
+            body = encode_json(self._build_body(reply)) if reply.body is None else reply.body
+            return OutgoingResponse([encode_body(body)], headers=headers, delay=reply.delay)
+        speed = self.tokens_per_second
+        return OutgoingResponse(
+            self._build_events(reply),
+            STREAM_TYPE,
+            headers,
+            delay=reply.delay,
+            pace=reply.pace or (self._tokens_per_event / speed if speed else 0),
+        )
+
+    def _build_events(self, reply: Reply) -> list[bytes]:
+        if reply.data is not None:
+            return [reply.data] if isinstance(reply.data, bytes) else list(reply.data)
+        chunks = self._build_chunks(reply) if reply.events is None else reply.events
+        return [*(encode_event(encode_json(chunk)) for chunk in chunks), DONE_EVENT]
+
+    def _build_body(self, reply: Reply) -> JSON:
+        choices, usage = self._complete(reply)
+        bodies = [self._build_choice(index, choice) for index, choice in enumerate(choices)]
+        return self._build_envelope("chat.completion", bodies) | self._build_final_fields(usage)
+
+    def _build_chunks(self, reply: Reply) -> Iterator[JSON]:
+        """Yield the chunks of a stream, one of each choice in turn."""
+        choices, usage = self._complete(reply)
+        streams = [
+            self._build_choice_chunks(index, choice) for index, choice in enumerate(choices)
+        ]
+        turns = zip_longest(*streams)
+        choice_chunks = [chunk for turn in turns for chunk in turn if chunk is not None]
+        for chunk in choice_chunks[:-1]:
+            yield self._build_envelope("chat.completion.chunk", [chunk])
+        last = self._build_envelope("chat.completion.chunk", choice_chunks[-1:])
+        yield last | self._build_final_fields(usage)
+
+    def _complete(self, reply: Reply) -> tuple[list[Choice], Mapping[str, Any]]:
+        """Return the choices that are shown, and the usage."""
+        if reply.says_something:
+            choices = [_build_scripted_choice(reply)] * self.request.choice_count
+            shown = choices
+        else:
+            choices = generate_choices(self.request, self.model)
+            shown = [apply_reasoning_format(choice, self.request) for choice in choices]
+            if reply.finish_reason:
+                shown = [replace(one, finish_reason=reply.finish_reason) for one in shown]
+        return shown, self._count_usage(choices) if reply.usage is None else reply.usage
+
+    def _count_usage(self, choices: Sequence[Choice]) -> JSON:
+        """Count the tokens; hidden reasoning counts too. The fields differ by model."""
+        prompt_tokens = count_prompt_tokens(self.request)
+        completion_tokens = sum(choice.completion_tokens for choice in choices)
+        details: JSON = {"reasoning_tokens": sum(choice.reasoning_tokens for choice in choices)}
+        if self.model.accepts_prediction:
+            prediction = self.request.prediction
+            predicted = split_tokens(join_text(prediction.content)) if prediction else []
+            details = {
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": len(predicted),
+                **details,
+            }
+        images = {"image_tokens": count_image_tokens(self.request)}
+        return {
+            **(images if self.model.accepts_images else {}),
+            "total_tokens": prompt_tokens + completion_tokens,
+            "completion_tokens": completion_tokens,
+            "completion_tokens_details": details,
+            "prompt_tokens": prompt_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+        }
+
+    def _build_envelope(self, object_type: str, choices: list[JSON]) -> JSON:
+        return {
+            "id": self.id,
+            "choices": choices,
+            "created": int(self.created),
+            "model": self.model.id,
+            "system_fingerprint": self.model.system_fingerprint,
+            "object": object_type,
+        }
+
+    def _build_final_fields(self, usage: Mapping[str, Any]) -> JSON:
+        """Build the fields that a whole body and the last chunk of a stream have."""
+        speed = self.tokens_per_second or self.model.tokens_per_second
+        completion_seconds = usage.get("completion_tokens", 0) / speed
+        time_info = {
+            "created": self.created,
+            "queue_time": QUEUE_SECONDS,
+            "prompt_time": PROMPT_SECONDS,
+            "completion_time": completion_seconds,
+            "total_time": QUEUE_SECONDS + PROMPT_SECONDS + completion_seconds,
+        }
+        tier = self.request.service_tier
+        return {
+            **({"usage": usage} if usage else {}),
+            "time_info": time_info,
+            **({"service_tier": tier} if tier else {}),
+        }
+
+    def _build_choice(self, index: int, choice: Choice) -> JSON:
+        calls = [_encode_tool_call(call) for call in choice.tool_calls]
+        message = {
+            **({"content": choice.content} if choice.content else {}),
+            **({"reasoning": choice.reasoning} if choice.reasoning else {}),
+            **({"tool_calls": calls} if calls else {}),
+            "role": "assistant",
+        }
+        return {
+            "finish_reason": choice.finish_reason,
+            "index": index,
+            "message": message,
+            **self._build_logprobs(
+                split_tokens(choice.reasoning), split_tokens(choice.content)
+            ),
+        }
+
+    def _build_choice_chunks(self, index: int, choice: Choice) -> Iterator[JSON]:
+        yield {"delta": {"role": "assistant"}, "index": index}
+        for reasoning, content in self._batch_text(choice):
+            delta = {
+                **({"content": "".join(content)} if content else {}),
+                **({"reasoning": "".join(reasoning)} if reasoning else {}),
+            }
+            yield {"delta": delta, "index": index, **self._build_logprobs(reasoning, content)}
+        for calls in self._build_tool_call_deltas(choice.tool_calls):
+            yield {"delta": {"tool_calls": calls}, "index": index}
+        yield {"delta": {}, "finish_reason": choice.finish_reason, "index": index}
+
+    @property
+    def _tokens_per_event(self) -> int:
+        if self.tokens_per_second is None:
+            return TOKENS_PER_EVENT
+        return max(1, round(self.tokens_per_second / EVENTS_PER_SECOND))
+
+    def _batch_text(self, choice: Choice) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield the reasoning and content tokens of each chunk.
+
+        As recorded, the first token of the reasoning comes alone, and the last of the
+        reasoning comes together with the first of the content.
+        """
+        tokens = split_tokens(choice.reasoning)
+        reasoning = _batch(tokens[:1], 1) + _batch(tokens[1:], self._tokens_per_event)
+        content = _batch(split_tokens(choice.content), self._tokens_per_event)
+        shared = []
+        if len(reasoning) > 1 and content:
+            shared = [(reasoning.pop(), content.pop(0))]
+        yield from ((batch, []) for batch in reasoning)
+        yield from shared
+        yield from (([], batch) for batch in content)
+
+    def _build_tool_call_deltas(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
+        """Yield the `tool_calls` of each chunk: all calls at once, or in fragments."""
+        whole_calls = [
+            _encode_tool_call(call) | {"index": index} for index, call in enumerate(calls)
+        ]
+        if not self.model.streams_tool_arguments:
+            if whole_calls:
+                yield whole_calls
+            return
+        for index, call in enumerate(calls):
+            yield [whole_calls[index] | {"function": {"name": call.name, "arguments": ""}}]
+            tokens = split_tokens(call.arguments_text)
+            # As recorded, the arguments come in two fragments at least.
+            size = min(self._tokens_per_event, math.ceil(len(tokens) / 2) or 1)
+            for batch in _batch(tokens, size):
+                function = {"arguments": "".join(batch)}
+                yield [{"function": function, "type": "function", "index": index}]
+
+    def _build_logprobs(self, reasoning: list[str], content: list[str]) -> JSON:
+        """Build the logprobs; those of the reasoning are apart only if it is `parsed`."""
+        if not self.request.logprobs:
+            return {}
+        top = self.request.top_logprobs or 0
+        if self.request.reasoning_format != "parsed":
+            return {"logprobs": _build_logprob_list(reasoning + content, top)}
+        logprobs = {"logprobs": _build_logprob_list(content, top)}
+        if reasoning:
+            logprobs["reasoning_logprobs"] = _build_logprob_list(reasoning, top)
+        return logprobs
+
+
+def _build_scripted_choice(reply: Reply) -> Choice:
+    return Choice(
+        reply.reasoning or "",
+        reply.content or "",
+        tuple(reply.tool_calls),
+        reply.finish_reason or ("tool_calls" if reply.tool_calls else "stop"),
+    )
+
+
+def _batch(tokens: list[str], size: int) -> list[list[str]]:
+    return [tokens[start : start + size] for start in range(0, len(tokens), size)]
+
+
+def _encode_tool_call(call: ToolCall) -> JSON:
+    function = {"name": call.name, "arguments": call.arguments_text}
+    return {"function": function, "type": "function", "id": call.wire_id}
+
+
+def _build_logprob_list(tokens: list[str], top: int) -> JSON:
+    return {
+        "content": [
+            {
+                **_build_logprob(token, 0),
+                "top_logprobs": [
+                    _build_logprob(f"{token}{rank or ''}", rank) for rank in range(top)
+                ],
+            }
+            for token in tokens
+        ]
+    }
+
+
+def _build_logprob(token: str, rank: int) -> JSON:
+    logprob = math.log(0.5) * (rank + 1)
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode(errors="replace"))}

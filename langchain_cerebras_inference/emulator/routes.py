@@ -1,0 +1,183 @@
+"""The routes of the service: who may call them, and what they answer."""
+
+import asyncio
+import secrets
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+from aiohttp import web
+
+from langchain_cerebras_inference.emulator.browser_session import BrowserSession
+from langchain_cerebras_inference.emulator.checks import check_request
+from langchain_cerebras_inference.emulator.completions import Completion
+from langchain_cerebras_inference.emulator.delivery import (
+    BuildResponse,
+    Deliverable,
+    Delivery,
+    OutgoingResponse,
+    encode_body,
+)
+from langchain_cerebras_inference.emulator.errors import Refuse, RequestError
+from langchain_cerebras_inference.emulator.models import (
+    find_model,
+    get_public_model,
+    list_models,
+    list_public_models,
+)
+from langchain_cerebras_inference.emulator.prompt_cache import PromptCache
+from langchain_cerebras_inference.emulator.rate_limits import build_rate_limit_headers
+from langchain_cerebras_inference.emulator.request_log import Request, read_request
+from langchain_cerebras_inference.emulator.script import Act, Reply, Scripted, Session
+
+Route: TypeAlias = Literal["chat", "models", "session"]
+"""A route that can be scripted."""
+
+MAX_LOGGED_REQUESTS = 20_000
+
+
+class Service:
+    """The emulated service: answers requests by script, or as Cerebras would."""
+
+    def __init__(
+        self,
+        browser_session: BrowserSession,
+        api_key: str | None,
+        tokens_per_second: float | None,
+    ) -> None:
+        """Start without requests and without a script; without an API key, make one up."""
+        self.browser_session = browser_session
+        self.api_key = api_key or f"csk-{secrets.token_hex(24)}"
+        self.connections = 0
+        self.is_stopping = False
+        self._tokens_per_second = tokens_per_second
+        self._prompt_cache = PromptCache()
+        self._served_completions = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Clear the request log and the script."""
+        self.requests: deque[Request] = deque(maxlen=MAX_LOGGED_REQUESTS)
+        self.scripts: dict[Route, deque[Scripted]] = {
+            "chat": deque(),
+            "models": deque(),
+            "session": deque(),
+        }
+
+    async def handle(self, http: web.Request) -> web.StreamResponse:
+        """Log and answer one request."""
+        request = await read_request(http)
+        self.requests.append(request)
+        try:
+            response = await self._answer(http, request)
+        except asyncio.CancelledError:
+            self._log_disconnect(request)
+            raise
+        except ConnectionError:
+            self._log_disconnect(request)
+            return web.Response()
+        request.answered.set()
+        return response
+
+    def _log_disconnect(self, request: Request) -> None:
+        if not self.is_stopping and not request.answered.is_set():
+            request.disconnected.set()
+
+    async def _answer(self, http: web.Request, request: Request) -> web.StreamResponse:
+        behavior: Deliverable
+        try:
+            self._check_key_and_body(request)
+            route, build_response = self._find_route(request)
+            behavior = self._next_behavior(route, request)
+        except RequestError as error:
+            behavior, build_response = error.response, _prepare_reply(Reply())
+        headers = {"x-request-id": uuid.uuid4().hex[:16]}
+        return await Delivery(http, request, headers, build_response).deliver(behavior)
+
+    def _check_key_and_body(self, request: Request) -> None:
+        """Raise `RequestError` for a wrong API key, or for a body that is not JSON."""
+        accepted_keys = (self.api_key, self.browser_session.demo_key)
+        if request.path.startswith("/v1/") and request.bearer not in accepted_keys:
+            raise RequestError(Refuse(401))
+        if request.body_error:
+            raise request.body_error
+
+    def _find_route(self, request: Request) -> tuple[Route | None, BuildResponse]:
+        """Return the route, if it can be scripted, and the function that builds its response.
+
+        Raises:
+            RequestError: if Cerebras would reject the request.
+        """
+        match (request.method, *request.path.strip("/").split("/")):
+            case ("POST", "v1", "chat", "completions"):
+                return "chat", self._prepare_completion(request)
+            case ("GET", "v1", "models", *name):
+                models = find_model("/".join(name)).build_entry() if name else list_models()
+                return "models", _prepare_reply(Reply(body=models))
+            case ("GET", "public", "v1", "models", *name):
+                models = get_public_model("/".join(name)) if name else list_public_models()
+                return "models", _prepare_reply(Reply(body=models))
+            case ("GET", "v1", "tcp_warming"):
+                return None, _prepare_reply(Reply(body={}))
+            case ("GET", "api", "auth", "session"):
+                return "session", _prepare_reply(self.browser_session.answer(request))
+            case ("GET", "api", "auth", "signin"):
+                return None, _prepare_reply(self.browser_session.sign_in())
+        raise RequestError(Refuse(404, body='{"detail":"Not Found"}'))
+
+    def _prepare_completion(self, request: Request) -> BuildResponse:
+        chat_request, model = check_request(request.body)
+        cached_tokens = self._prompt_cache.add(chat_request, request.bearer)
+        self._served_completions += 1
+        completion = Completion(chat_request, model, cached_tokens, self._tokens_per_second)
+        headers = build_rate_limit_headers(self._served_completions)
+        return lambda reply: completion.build_response(reply, headers)
+
+    def _next_behavior(self, route: Route | None, request: Request) -> Deliverable:
+        """Take the next scripted behavior of a route; without one, reply."""
+        script = self.scripts[route] if route else None
+        behavior = script.popleft() if script else Reply()
+        if not isinstance(behavior, Act):
+            behavior = _call_scripted_function(behavior, request)
+        if isinstance(behavior, Session):
+            return self.browser_session.to_reply(behavior)
+        if isinstance(behavior, Refuse) and behavior.status == 429:
+            headers = build_rate_limit_headers(self._served_completions, behavior)
+            return replace(behavior, headers={**headers, **behavior.headers})
+        return behavior
+
+
+def _prepare_reply(default: Reply) -> BuildResponse:
+    """Return the function that builds the responses of a route with a default reply.
+
+    A scripted reply adds headers and a delay; one with a body replaces the default.
+    """
+
+    def build_response(reply: Reply) -> OutgoingResponse:
+        if reply.body is None:
+            reply = replace(
+                reply, body=default.body, headers={**default.headers, **reply.headers}
+            )
+        body = b"" if reply.body is None else encode_body(reply.body)
+        return OutgoingResponse([body], headers=reply.headers, delay=reply.delay)
+
+    return build_response
+
+
+def _call_scripted_function(choose: Callable[[Request], Act], request: Request) -> Act:
+    """Let a scripted function choose a behavior.
+
+    Raises:
+        RequestError: if the function fails: a status 500 that clients do not retry.
+    """
+    try:
+        behavior: Any = choose(request)
+        if not isinstance(behavior, Act):
+            raise TypeError(f"{behavior!r:.60} is not a scripted behavior")
+    except Exception as error:
+        message = f"The scripted function failed: {error!r}"
+        headers = {"x-should-retry": "false"}
+        raise RequestError(Refuse(500, message=message, headers=headers)) from error
+    return behavior

@@ -1,0 +1,129 @@
+"""A plain HTTP client for the emulator, and parts of request bodies."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPMessage
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from langchain_cerebras_inference.emulator import Emulator
+
+Json = dict[str, Any]
+
+GPT_OSS = "gpt-oss-120b"
+QWEN = "qwen-3.8-27b"
+MODELS = (GPT_OSS, QWEN)
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: HTTPMessage
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    @property
+    def message(self) -> Json:
+        """The message of the first choice."""
+        message: Json = self.json["choices"][0]["message"]
+        return message
+
+    @property
+    def tool_calls(self) -> list[Json]:
+        calls: list[Json] = self.message.get("tool_calls", [])
+        return calls
+
+    @property
+    def events(self) -> list[Json]:
+        """The events of a stream, without `[DONE]`."""
+        events = self.content.decode().split("\n\n")
+        data = [event.removeprefix("data: ") for event in events if event]
+        return [json.loads(text) for text in data if text != "[DONE]"]
+
+    @property
+    def deltas(self) -> list[Json]:
+        return [event["choices"][0]["delta"] for event in self.events]
+
+
+def send(
+    url: str,
+    *,
+    method: str = "GET",
+    content: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Send one request on a connection of its own; redirects are not followed."""
+    address = urlsplit(url)
+    with closing(HTTPConnection(address.netloc, timeout=10)) as connection:
+        connection.request(method, address.path, content, headers or {})
+        response = connection.getresponse()
+        return Response(response.status, response.headers, response.read())
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def post(server: Emulator, content: bytes, **headers: str) -> Response:
+    """Send bytes as a chat request."""
+    url = f"{server.base_url}/chat/completions"
+    headers = bearer(server.api_key) | headers
+    return send(url, method="POST", content=content, headers=headers)
+
+
+def chat(server: Emulator, **fields: Any) -> Response:
+    """Send a chat request, by default with the prompt "Hello!" to gpt-oss."""
+    return post(server, json.dumps(request_body(**fields)).encode())
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("The condition was not met within two seconds.")
+
+
+def request_body(**fields: Any) -> Json:
+    return {"model": GPT_OSS, "messages": [user()], **fields}
+
+
+def user(content: Any = "Hello!") -> Json:
+    return {"role": "user", "content": content}
+
+
+def assistant(**fields: Any) -> Json:
+    return {"role": "assistant", **fields}
+
+
+def tool_call(call_id: str, name: str = "f") -> Json:
+    function = {"name": name, "arguments": "{}"}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def tool_result(call_id: str, content: str = "done") -> Json:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def tool(name: str, parameters: Json, **fields: Any) -> Json:
+    function = {"name": name, "parameters": parameters, **fields}
+    return {"type": "function", "function": function}
+
+
+def tool_with_required(name: str, property_name: str, property_type: str) -> Json:
+    """A tool with one required property."""
+    properties = {property_name: {"type": property_type}}
+    required = [property_name]
+    return tool(name, {"type": "object", "properties": properties, "required": required})
+
+
+WEATHER_TOOL = tool_with_required("get_weather", "location", "string")
+MAGIC_TOOL = tool_with_required("magic", "input", "integer")
