@@ -1,7 +1,7 @@
 """Answers → parsed objects, or an error.
 
-An answer is parsed leniently only while it is still arriving. At its end it must be
-whole and fit the schema; what does not is an `OutputParserException` that says why.
+A completion is parsed leniently only while it is still arriving. At its end it must be a
+complete object; a pydantic class also validates it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic_core import from_json, to_json
 
-from langchain_cerebras_inference._conversion import response_format, tool_arguments, validity
+from langchain_cerebras_inference._conversion import response_format, tool_arguments
 
 _FENCES = (("```json", "```"), ("```", "```"))
 
@@ -32,9 +32,10 @@ def to_pipeline(
     include_raw: bool,
 ) -> Runnable[Any, Any]:
     """Follow a model with the parser of its answers, or with all there is to know."""
+    if schema is not None:
+        response_format.to_json_schema(schema)  # raises if it is not an object
     parser = StructuredParser(
         target=schema if is_basemodel_subclass(schema) else None,
-        json_schema=None if schema is None else response_format.to_json_schema(schema),
         tool_name=tool_name,
     )
     if not include_raw:
@@ -51,8 +52,6 @@ class StructuredParser(BaseTransformOutputParser[Any]):
 
     target: Any = None
     """The pydantic class to make; `None` leaves the object as parsed."""
-    json_schema: dict[str, Any] | None = None
-    """What a whole object must fit; a class sees to it itself."""
     tool_name: str | None = None
     """The tool whose arguments are the answer; `None` reads the answer's text."""
     wanted: Literal["object", "parsed", "parsing_error"] = "object"
@@ -90,7 +89,7 @@ class StructuredParser(BaseTransformOutputParser[Any]):
 
     def _parse_whole(self, message: AIMessage) -> Any:
         try:
-            answer = self._made(self._checked(self._object_of(message)))
+            answer = self._made(self._object_of(message))
         except OutputParserException as error:
             if self.wanted == "object":
                 raise
@@ -108,13 +107,6 @@ class StructuredParser(BaseTransformOutputParser[Any]):
 
     def _object_of(self, message: AIMessage) -> Any:
         return self._arguments(message) if self.tool_name else _json_of(message)
-
-    def _checked(self, answer: Any) -> Any:
-        schema = self.json_schema if self.target is None else None
-        if schema and (fault := validity.fault_of(answer, schema)):
-            msg = f"The answer does not fit the schema: {fault}."
-            raise OutputParserException(msg, llm_output=str(answer))
-        return answer
 
     def _made(self, answer: Any) -> Any:
         if self.target is None or answer is None:

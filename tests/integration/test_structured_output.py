@@ -140,7 +140,6 @@ UNFIT = {
     "half a call": Reply(
         tool_calls=[ToolCall("Joke", '{"setup": "Why')], finish_reason="length"
     ),
-    "too little": Reply(content='{"setup": "Why?"}', tool_calls=[ToolCall("Joke", "{}")]),
 }
 
 
@@ -165,6 +164,16 @@ def test_what_does_not_fit_is_an_error_and_never_nothing(
     assert whole["parsed"] is None
     assert isinstance(whole["parsing_error"], OutputParserException)
     assert isinstance(whole["raw"], AIMessage)
+
+
+@methods
+def test_object_that_does_not_match_the_class_is_an_error(
+    method: Method, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(content='{"setup": "Why?"}', tool_calls=[ToolCall("Joke", "{}")]))
+
+    with pytest.raises(OutputParserException, match="does not fit Joke"):
+        model.with_structured_output(Joke, method=method).invoke(QUESTION)
 
 
 @methods
