@@ -387,7 +387,7 @@ class ChatCerebrasInference(BaseChatModel):
         arguments: Mapping[str, Any],
         *,
         stream: bool,
-    ) -> tuple[CerebrasClient, Call, _tools.Names]:
+    ) -> tuple[CerebrasClient, Call, _tools.ToolNames]:
         """Make what one call needs; nothing of it outlives the call."""
         from langchain_cerebras_inference._client import Call  # aiohttp
 
@@ -430,11 +430,11 @@ class ChatCerebrasInference(BaseChatModel):
             compression=self.compression,
         )
 
-    def _to_result(self, call: Call, reply: Reply, names: _tools.Names) -> ChatResult:
+    def _to_result(self, call: Call, reply: Reply, names: _tools.ToolNames) -> ChatResult:
         headers = call.headers if self.include_response_headers else None
         return completion.to_result(reply, names, headers)
 
-    def _reader(self, kind: type[R], call: Call, names: _tools.Names) -> R:
+    def _reader(self, kind: type[R], call: Call, names: _tools.ToolNames) -> R:
         headers = call.headers if self.include_response_headers else None
         return kind(names, headers, coalesce=call.coalesce)
 
@@ -505,11 +505,11 @@ class ChatCerebrasInference(BaseChatModel):
             ValueError: If `tool_choice` names another tool, or there are both tools and
                 a response format.
         """
-        bound = _tools.to_openai_tools(tools, strict=strict)
+        bound = _tools.convert_tools(tools, strict=strict)
         request_body.refuse_both(bound, response_format)
         arguments = {
             "tools": bound or None,
-            "tool_choice": _tools.to_openai_choice(tool_choice, bound),
+            "tool_choice": _tools.convert_tool_choice(tool_choice, bound),
             "response_format": response_format,
         }
         given = {name: value for name, value in arguments.items() if value is not None}
@@ -565,7 +565,7 @@ class ChatCerebrasInference(BaseChatModel):
             choice = {"type": "function", "function": {"name": name}}
             llm = self.bind_tools([tool], tool_choice=choice, strict=strict, **given)
         else:
-            wanted = response_format.to_format(schema, method, strict=strict)
+            wanted = response_format.build_method_format(schema, method, strict=strict)
             llm = super().bind(response_format=wanted, **given)
         return structured_output.to_pipeline(
             llm, schema, tool_name=name, include_raw=include_raw
@@ -583,13 +583,13 @@ class ChatCerebrasInference(BaseChatModel):
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
         """Estimate the prompt tokens of messages and tools; it errs on the high side."""
-        wire = _messages.to_wire(
+        wire = _messages.convert_messages(
             messages,
             model=self.model_name,
             replay_reasoning=self.replay_reasoning,
-            ordered=False,
+            order_tool_messages=False,
         )
-        bound = _tools.to_openai_tools(tools) if tools else None
+        bound = _tools.convert_tools(tools) if tools else None
         return token_estimate.estimate_message_tokens(wire, bound, model=self.model_name)
 
     def get_token_ids(self, text: str) -> list[int]:

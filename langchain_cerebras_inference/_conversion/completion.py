@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
 
     from langchain_cerebras_inference import _types
-    from langchain_cerebras_inference._conversion.tools import Names
+    from langchain_cerebras_inference._conversion.tools import ToolNames
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
@@ -61,7 +61,7 @@ _USEFUL_HEADERS = (
 
 
 def to_result(
-    reply: _types.Reply, names: Names, headers: Mapping[str, str] | None = None
+    reply: _types.Reply, names: ToolNames, headers: Mapping[str, str] | None = None
 ) -> ChatResult:
     """Make the result of a call that was not streamed: a generation for each choice.
 
@@ -119,7 +119,7 @@ def to_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_generation(
     choice: _types.Choice,
-    names: Names,
+    names: ToolNames,
     cost: UsageMetadata | None,
     metadata: Mapping[str, Any],
 ) -> ChatGeneration:
@@ -144,7 +144,7 @@ def _to_generation(
 
 
 def _to_tool_calls(
-    message: _types.Delta, names: Names, finish_reason: str | None
+    message: _types.Delta, names: ToolNames, finish_reason: str | None
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     valid, invalid, ids = [], [], set[str]()
     for call in message.get("tool_calls") or []:

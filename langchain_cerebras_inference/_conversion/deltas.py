@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
 
     from langchain_cerebras_inference import _types
-    from langchain_cerebras_inference._conversion.tools import Names
+    from langchain_cerebras_inference._conversion.tools import ToolNames
 
 TEXT, REASONING, CALLS = think_tags.TEXT, think_tags.REASONING, "calls"
 
@@ -42,7 +42,7 @@ class DeltaReader:
 
     def __init__(
         self,
-        names: Names,
+        names: ToolNames,
         headers: Mapping[str, str] | None = None,
         *,
         coalesce: bool = False,

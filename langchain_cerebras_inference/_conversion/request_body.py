@@ -52,7 +52,7 @@ class Request(NamedTuple):
     """What one call sends, and how it is to be made."""
 
     payload: _types.RequestBody
-    names: tools.Names
+    names: tools.ToolNames
     timeout: float
     max_retries: int
     coalesce: bool
@@ -86,11 +86,11 @@ def to_request(
     if stream and (merged.get("n") or 1) > 1:
         msg = "a stream has one answer: use invoke for n > 1, or n=1."
         raise ValueError(msg)
-    wire_tools, names = tools.to_wire_tools(merged["tools"] or ())
+    wire_tools, names = tools.build_request_tools(merged["tools"] or ())
     merged["tools"] = wire_tools or None
-    merged["tool_choice"] = tools.to_wire_choice(merged["tool_choice"])
+    merged["tool_choice"] = tools.build_request_tool_choice(merged["tool_choice"])
     merged["stream"] = stream or None
-    merged["messages"] = _messages.to_wire(
+    merged["messages"] = _messages.convert_messages(
         messages, model=merged["model"], replay_reasoning=merged["replay_reasoning"]
     )
     body = {
@@ -131,7 +131,9 @@ def _settled(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[
     merged["model"] = _model_catalog.resolve(merged["model"])
     merged["stop"] = _to_stops(merged.get("stop"))
     _settle_tools(merged)
-    merged["response_format"] = response_format.to_wire_format(merged.get("response_format"))
+    merged["response_format"] = response_format.build_response_format(
+        merged.get("response_format")
+    )
     extra = _merged(settings.get("extra_body") or {}, given.get("extra_body") or {})
     merged["extra_body"] = extra or None
     _settle_reasoning(merged, given)
@@ -175,8 +177,8 @@ def _settle_tools(merged: dict[str, Any]) -> None:
         merged.update(tools=None, tool_choice=None, parallel_tool_calls=None)
         return
     refuse_both(merged["tools"], merged.get("response_format"))
-    bound = merged["tools"] = tools.to_openai_tools(merged["tools"])
-    merged["tool_choice"] = tools.to_openai_choice(merged.get("tool_choice"), bound)
+    bound = merged["tools"] = tools.convert_tools(merged["tools"])
+    merged["tool_choice"] = tools.convert_tool_choice(merged.get("tool_choice"), bound)
 
 
 def refuse_both(bound: Sequence[Any], response_format: Any) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import ToolCallChunk
 
     from langchain_cerebras_inference import _types
-    from langchain_cerebras_inference._conversion.tools import Names
+    from langchain_cerebras_inference._conversion.tools import ToolNames
 
 
 class OpenCall:
@@ -40,7 +40,7 @@ class OpenCalls:
         names: Tool names as sent → as the user knows them.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: ToolNames) -> None:
         self.all: list[OpenCall] = []
         self._names = names
         self._ids: set[str] = set()

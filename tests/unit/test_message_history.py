@@ -202,7 +202,9 @@ def test_its_thoughts_stay_at_home_if_they_are_told_to(origin: str) -> None:
 def test_what_a_reader_would_miss_of_a_turn_is_refused(kind: str) -> None:
     turn = AIMessage([{"type": "text", "text": "Look:"}, {"type": kind, "base64": PNG}])
 
-    with pytest.raises(ValueError, match=rf"^messages\[1\] \(ai\): a '{kind}' block"):
+    with pytest.raises(
+        ValueError, match=rf"^messages\[1\] \(ai\): content\[1\] is a '{kind}' block"
+    ):
         body_of([ASKED, turn])
 
 

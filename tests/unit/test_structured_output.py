@@ -1,10 +1,9 @@
 """Answers → parsed objects, or an error."""
 
-import logging
 import operator
 from collections.abc import AsyncIterator, Iterator
 from functools import reduce
-from typing import Annotated, Any, NotRequired, Optional
+from typing import Any
 
 import pydantic.v1
 import pytest
@@ -13,15 +12,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from langchain_cerebras_inference._conversion.response_format import (
-    to_format,
-    to_function,
-    to_json_schema,
-    to_response_format,
-)
 from langchain_cerebras_inference._conversion.structured_output import (
     StructuredParser,
     to_pipeline,
@@ -50,39 +43,12 @@ class TypedTide(TypedDict):
     metres: int
 
 
-class SparseTide(TypedDict):
-    """The tide at a place."""
-
-    place: str
-    metres: NotRequired[int]
-
-
-class Tides(TypedDict):
-    """Tides, and those before."""
-
-    tides: list[SparseTide]
-    before: NotRequired["Tides"]
-
-
-class Node(BaseModel):
-    """A node of a tree."""
-
-    below: list["Node"] = []
-
-
 PARAMETERS = {
     "type": "object",
     "properties": {"place": {"type": "string"}, "metres": {"type": "integer"}},
     "required": ["place", "metres"],
 }
-NOTES = {"description": "The tide at a place."}
-SCHEMA = {"title": "Tide", **NOTES, **PARAMETERS}
-FUNCTION = {"name": "Tide", **NOTES, "parameters": PARAMETERS}
-FORMAT = {"name": "Tide", **NOTES, "schema": PARAMETERS, "strict": True}
-KINDS: list[Any] = [
-    *[Tide, OldTide, TypedTide, SCHEMA, FUNCTION, {"type": "function", "function": FUNCTION}],
-    *[FORMAT, {"type": "json_schema", "json_schema": FORMAT}],
-]
+SCHEMA = {"title": "Tide", **PARAMETERS}
 TEXT = '{"place":"Cape North","metres":4}'
 OBJECT = {"place": "Cape North", "metres": 4}
 TIDE = Tide(place="Cape North", metres=4)
@@ -112,165 +78,6 @@ def pipeline(
 
 def called(**args: Any) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": "Tide", "args": args, "id": "a"}])
-
-
-# --- formats -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("schema", KINDS)
-def test_a_schema_of_any_kind_asks_for_its_object(schema: Any) -> None:
-    made = to_response_format(schema, strict=None)
-
-    assert made["type"] == "json_schema"
-    assert made["json_schema"]["name"].endswith("Tide")
-    assert made["json_schema"]["strict"] is True
-    assert made["json_schema"]["schema"]["description"] == "The tide at a place."
-    assert made["json_schema"]["schema"]["required"] == ["place", "metres"]
-    assert made["json_schema"]["schema"]["properties"].keys() == {"place", "metres"}
-    assert made["json_schema"]["schema"]["additionalProperties"] is False
-
-
-@pytest.mark.parametrize("schema", KINDS)
-def test_a_schema_of_any_kind_is_a_function(schema: Any) -> None:
-    function = to_function(schema)
-
-    assert function["name"].endswith("Tide")
-    assert function["description"] == "The tide at a place."
-    assert function["parameters"]["required"] == ["place", "metres"]
-
-
-def test_what_has_no_name_is_the_answer() -> None:
-    made = to_response_format(PARAMETERS, strict=False)["json_schema"]
-
-    assert made["name"] == to_function(PARAMETERS)["name"] == "answer"
-    assert made["schema"] == to_function(PARAMETERS)["parameters"] == PARAMETERS
-
-
-@pytest.mark.parametrize("schema", [{"title": "Any", "type": "object"}, {"name": "Any"}])
-def test_a_schema_without_properties_is_one(schema: Any) -> None:
-    made = to_response_format(schema, strict=None)["json_schema"]
-
-    assert made["name"] == to_function(schema)["name"] == "Any"
-    assert made["schema"]["properties"] == {}
-
-
-def test_a_key_that_is_not_required_may_be_missing() -> None:
-    made = to_response_format(SparseTide, strict=None)["json_schema"]
-
-    assert made["strict"] is True
-    assert made["name"] == to_function(SparseTide)["name"] == "SparseTide"
-    assert to_function(SparseTide)["description"] == "The tide at a place."
-    for schema in (made["schema"], to_function(SparseTide)["parameters"]):
-        assert schema["properties"].keys() == {"place", "metres"}
-        assert schema["required"] == ["place"]
-
-
-def test_a_typed_dict_may_hold_itself() -> None:
-    made = to_response_format(Tides, strict=None)["json_schema"]
-
-    assert made["name"] == to_function(Tides)["name"] == "Tides"
-    assert to_function(Tides)["parameters"]["required"] == ["tides"]
-    assert pipeline(AIMessage('{"tides":[{"place":"x"}]}'), Tides).invoke("?")
-
-
-def test_descriptions_of_keys_are_kept() -> None:
-    class Described(TypedDict):
-        """A tide."""
-
-        metres: Annotated[int, ..., "Above zero."]
-
-    made = to_json_schema(Described)["properties"]["metres"]
-
-    assert made == {"type": "integer", "description": "Above zero."}
-
-
-INTEGERS = {"type": "array", "items": {"type": "integer"}}
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"title": "It", **INTEGERS},
-        {"title": "It", "type": ["string", "null"]},
-        {"title": "It", "$ref": "#/$defs/Own", "$defs": {"Own": INTEGERS}},
-        {"title": "It", "anyOf": [INTEGERS, {"type": "null"}]},
-        {"title": "It", "allOf": [{"type": "object"}, {"type": "string"}]},
-        {"name": "It", "schema": INTEGERS},
-        {"name": "It", "parameters": {"oneOf": [False, INTEGERS]}},
-        RootModel[list[int]],
-    ],
-)
-def test_what_can_be_no_object_is_refused_in_words(schema: Any) -> None:
-    with pytest.raises(ValueError, match=r"can be no object, .*: wrap it in a field\."):
-        to_response_format(schema, strict=None)
-    with pytest.raises(ValueError, match=r"can be no object, .*: wrap it in a field\."):
-        pipeline(AIMessage("{}"), schema)
-
-
-def test_what_is_no_schema_is_refused() -> None:
-    with pytest.raises(TypeError, match="is not a module, class, method, or function"):
-        to_response_format(Optional[int], strict=None)  # noqa: UP045 # unlike `int | None`
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"title": "It", "anyOf": [INTEGERS, PARAMETERS]},
-        {"title": "It", "type": ["object", "null"]},
-        {"title": "It", "$ref": "#"},
-        {"title": "It", "$ref": "elsewhere.json"},
-        {"title": "It", "type": 5},
-        RootModel[dict[str, int]],
-        RootModel[Tide],
-        Node,
-    ],
-)
-def test_what_may_be_an_object_is_asked_for(schema: Any) -> None:
-    assert to_response_format(schema, strict=None)
-    assert to_function(schema)["parameters"]
-
-
-def test_a_warning_names_the_class(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "langchain_cerebras_inference"):
-        to_response_format(Node, strict=True)
-
-    assert "Schema 'Node' goes out without strict" in caplog.text
-
-
-def test_a_schema_that_strict_cannot_say_is_not_strict() -> None:
-    class Open(BaseModel):
-        """Any keys."""
-
-        facts: dict[str, int]
-
-    assert to_response_format(Open, strict=None)["json_schema"]["strict"] is False
-
-
-def test_strict_may_be_refused() -> None:
-    made = to_response_format(Tide, strict=False)
-
-    assert made["json_schema"]["strict"] is False
-    assert made["json_schema"]["schema"] == Tide.model_json_schema()
-
-
-def test_json_mode_sends_no_schema() -> None:
-    assert to_format(Tide, "json_mode", strict=None) == {"type": "json_object"}
-    assert to_format(None, "json_mode", strict=None) == {"type": "json_object"}
-
-
-def test_the_method_json_schema_is_the_response_format() -> None:
-    assert to_format(Tide, "json_schema", strict=None) == to_response_format(Tide, strict=None)
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_json_mode_cannot_be_strict(strict: bool) -> None:
-    with pytest.raises(ValueError, match="strict goes with a schema"):
-        to_format(Tide, "json_mode", strict=strict)
-
-
-def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ValueError, match="not 'magic'"):
-        to_format(Tide, "magic", strict=None)
 
 
 # --- whole answers -----------------------------------------------------------------------
