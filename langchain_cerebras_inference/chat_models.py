@@ -524,51 +524,55 @@ class ChatCerebrasInference(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Answer with an object of a schema.
+        """Return a runnable whose output is an object of a schema.
 
         Args:
             schema: A pydantic class of either major version, a TypedDict or a JSON
-                schema. Only `"json_mode"` does without.
-            method: `"json_schema"` constrains the answer where the schema can be said
-                in Cerebras' subset; `"function_calling"` has the model call a tool;
-                `"json_mode"` asks for JSON, which the prompt must do too.
+                schema. Only `"json_mode"` works without one.
+            method: `"json_schema"` makes the server enforce the schema, if Cerebras'
+                strict subset can express it; `"function_calling"` has the model call a
+                tool; `"json_mode"` asks for any JSON, which the prompt must do, too.
             include_raw: Whether the output is a dict of `raw`, `parsed` and
-                `parsing_error`, and an answer that does not fit is no exception.
-            strict: `False` never constrains, `True` logs where that is impossible.
-            kwargs: Other arguments of the call.
+                `parsing_error`, so that a completion without a valid object raises no
+                exception.
+            strict: `False` never makes the server enforce the schema, `True` logs a
+                warning if it cannot.
+            kwargs: Other call options.
 
         Returns:
-            A runnable whose output is an instance of a pydantic class, or a dict.
+            A runnable. For a pydantic class its output is an instance, validated by the
+            class; for any other schema it is a dict, which is not validated here.
 
         Raises:
-            ValueError: If the method is unknown or does not go with the rest.
+            ValueError: If the method is unknown, or does not support `schema` or `strict`.
         """
-        # To import it builds a pydantic class, which most programs never need.
-        from langchain_cerebras_inference._conversion import structured_output
+        # Its import creates a pydantic class, which most programs do not need.
+        from langchain_cerebras_inference._conversion.structured_output import (
+            StructuredOutputParser,
+        )
 
         if schema is None and method != "json_mode":
-            msg = f"method {method!r} needs a schema; 'json_mode' does without."
-            raise ValueError(msg)
+            raise ValueError(f"Method {method!r} needs a schema; only 'json_mode' does not.")
         function = response_format.to_function(schema or {"title": "json", "type": "object"})
         tool = {"type": "function", "function": function}
-        given = {
+        options = {
             "ls_structured_output_format": {
                 "kwargs": {"method": method, "strict": strict},
                 "schema": tool,
             },
             **kwargs,
         }
-        llm: Runnable[LanguageModelInput, AIMessage]
-        name = None
+        model: Runnable[LanguageModelInput, AIMessage]
+        tool_name = None
         if method == "function_calling":
-            name = function["name"]
-            choice = {"type": "function", "function": {"name": name}}
-            llm = self.bind_tools([tool], tool_choice=choice, strict=strict, **given)
+            tool_name = function["name"]
+            tool_choice = {"type": "function", "function": {"name": tool_name}}
+            model = self.bind_tools([tool], tool_choice=tool_choice, strict=strict, **options)
         else:
-            wanted = response_format.build_method_format(schema, method, strict=strict)
-            llm = super().bind(response_format=wanted, **given)
-        return structured_output.to_pipeline(
-            llm, schema, tool_name=name, include_raw=include_raw
+            format_ = response_format.build_method_format(schema, method, strict=strict)
+            model = super().bind(response_format=format_, **options)
+        return model | StructuredOutputParser(
+            object_schema=schema, tool_name=tool_name, include_raw=include_raw
         )
 
     # --- tokens --------------------------------------------------------------------------
