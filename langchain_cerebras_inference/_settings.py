@@ -1,6 +1,6 @@
 """Settings of `ChatCerebrasInference` and call options: their types, names and validation.
 
-Settings are given to the constructor. Call options are given to one call, by `invoke` and
+Settings are passed to the constructor. Call options are passed to one call, by `invoke` and
 its variants or by `bind`; most of them override a setting, and are validated like it.
 """
 
@@ -160,11 +160,11 @@ def read_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[st
         ValueError: If a name is unknown, or a field is set by both of its names.
     """
     fields: dict[str, Any] = {}
-    known, aliases = cls.model_fields, _get_aliases(cls)
+    all_fields, aliases = cls.model_fields, _get_aliases(cls)
     for name, value in arguments.items():
         field = aliases.get(name, name)
-        if field not in known:
-            raise ValueError(_explain_unknown_setting(name, [*known, *aliases]))
+        if field not in all_fields:
+            raise ValueError(_explain_unknown_setting(name, [*all_fields, *aliases]))
         if value is None:
             continue
         if field in fields:
@@ -183,7 +183,7 @@ def read_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, 
         cls: The class with the fields that they override.
 
     Raises:
-        ValueError: If a name is unknown, an option is given by both of its names, or a
+        ValueError: If a name is unknown, an option is passed by both of its names, or a
             value is invalid.
     """
     values: dict[str, Any] = {}
@@ -223,10 +223,10 @@ def _get_aliases(cls: type[BaseModel]) -> dict[str, str]:
     return {field.alias: name for name, field in cls.model_fields.items() if field.alias}
 
 
-def _explain_unknown_setting(name: str, known: Iterable[str]) -> str:
+def _explain_unknown_setting(name: str, valid_names: Iterable[str]) -> str:
     if name in FOREIGN_SETTINGS:
         return f"Unknown setting {name!r}: {FOREIGN_SETTINGS[name]}."
-    return f"Unknown setting {name!r}.{_suggest_name(name, known)}"
+    return f"Unknown setting {name!r}.{_suggest_name(name, valid_names)}"
 
 
 def _explain_unknown_option(
@@ -234,21 +234,24 @@ def _explain_unknown_option(
 ) -> str:
     if aliases.get(name, name) in fields:
         return f"{name!r} is a setting, not a call option: pass it to the constructor."
-    known = CALL_OPTIONS | _OPTIONS_WITHOUT_SETTING
-    names = [*known, *(alias for alias, field in aliases.items() if field in known)]
+    options = CALL_OPTIONS | _OPTIONS_WITHOUT_SETTING
+    option_aliases = {alias for alias, field in aliases.items() if field in options}
+    suggestion = _suggest_name(name, sorted(options | option_aliases))
     return (
-        f"Unknown call option {name!r}.{_suggest_name(name, sorted(names))}"
-        " A request field that this package does not know yet belongs into extra_body."
+        f"Unknown call option {name!r}.{suggestion}"
+        " A request field that is newer than this package can be sent in extra_body."
     )
 
 
-def _suggest_name(name: str, known: Iterable[str]) -> str:
-    similar = difflib.get_close_matches(name, list(known), n=1)
+def _suggest_name(name: str, valid_names: Iterable[str]) -> str:
+    similar = difflib.get_close_matches(name, list(valid_names), n=1)
     return f" Did you mean {similar[0]!r}?" if similar else ""
 
 
-def _explain_two_names(field: str, given: Mapping[str, Any], aliases: Mapping[str, str]) -> str:
-    names = [repr(name) for name in given if aliases.get(name, name) == field]
+def _explain_two_names(
+    field: str, arguments: Mapping[str, Any], aliases: Mapping[str, str]
+) -> str:
+    names = [repr(name) for name in arguments if aliases.get(name, name) == field]
     return f"{' and '.join(names)} are two names of one setting; pass only one of them."
 
 
@@ -258,8 +261,8 @@ def _add_credentials(fields: dict[str, Any]) -> dict[str, Any]:
     The environment is read here, so that the fields contain everything, and a copy of the
     model signs in like the model.
     """
-    given = {name: fields.pop(name) for name in CREDENTIALS if name in fields}
-    credentials = {name: value for name, value in given.items() if not _is_blank(value)}
+    passed = {name: fields.pop(name) for name in CREDENTIALS if name in fields}
+    credentials = {name: value for name, value in passed.items() if not _is_blank(value)}
     for name, variable in CREDENTIALS.items():
         value = os.environ.get(variable)
         if not credentials and not _is_blank(value):

@@ -193,7 +193,7 @@ def _order_tool_messages(
         messages: The messages from which they were converted.
 
     Raises:
-        ValueError: If a call is not answered, or a tool message answers no call.
+        ValueError: If a call has no tool message, or a tool message has no call.
     """
     ordered: list[_types.Message] = []
     used_ids: set[str] = set()
@@ -208,28 +208,28 @@ def _order_tool_messages(
             )
         ordered.append(message)
         if "tool_calls" in message:
-            pairs = _pair_calls_with_answers(message, messages[index], index, remaining)
+            pairs = _pair_calls_with_results(message, messages[index], index, remaining)
             _make_ids_unique(pairs, used_ids)
-            ordered += [answer for _, answer in pairs]
+            ordered += [result for _, result in pairs]
     return ordered
 
 
-def _pair_calls_with_answers(
+def _pair_calls_with_results(
     message: _types.Message,
     original: BaseMessage,
     index: int,
     remaining: list[tuple[int, _types.Message]],
 ) -> list[tuple[_types.ToolCall, _types.Message]]:
-    """Take the answers to the calls of a message out of the remaining messages.
+    """Take the results of a message's calls out of the remaining messages.
 
-    Invalid calls without an answer are removed from the message; valid ones are an error.
+    Invalid calls without a result are removed from the message; valid ones are an error.
     """
     pairs = []
     valid_calls = len(original.tool_calls) if isinstance(original, AIMessage) else 0
     for position, call in enumerate(message.pop("tool_calls")):
-        answer = _take_answer(call["id"], remaining)
-        if answer is not None:
-            pairs.append((call, answer))
+        result = _take_result(call["id"], remaining)
+        if result is not None:
+            pairs.append((call, result))
         elif position < valid_calls:
             raise ValueError(
                 f"messages[{index}] (ai): no tool message answers the call of"
@@ -243,7 +243,7 @@ def _pair_calls_with_answers(
     return pairs
 
 
-def _take_answer(
+def _take_result(
     call_id: str, remaining: list[tuple[int, _types.Message]]
 ) -> _types.Message | None:
     """Remove and return the tool message with this id that precedes the next tool calls."""
@@ -259,12 +259,12 @@ def _take_answer(
 def _make_ids_unique(
     pairs: list[tuple[_types.ToolCall, _types.Message]], used_ids: set[str]
 ) -> None:
-    """Replace missing and repeated ids of calls, and those of their answers with them."""
-    for call, answer in pairs:
+    """Replace missing and repeated ids of calls, and those of their results with them."""
+    for call, result in pairs:
         original_id = call["id"] or "call"
         unique_id, number = original_id, 1
         while unique_id in used_ids:
             number += 1
             unique_id = f"{original_id}_{number}"
         used_ids.add(unique_id)
-        call["id"] = answer["tool_call_id"] = unique_id
+        call["id"] = result["tool_call_id"] = unique_id

@@ -99,14 +99,15 @@ def to_json_schema(schema: Any) -> dict[str, Any]:
     Raises:
         ValueError: If the schema does not describe an object.
     """
-    known = _to_class_or_function(schema)
-    if not isinstance(known, dict):
-        is_pydantic_2 = hasattr(known, "model_json_schema")
-        json_schema = dict(known.model_json_schema() if is_pydantic_2 else known.schema())
-    else:
-        texts = {"title": known["name"], "description": known.get("description")}
+    converted = _to_class_or_function(schema)
+    if isinstance(converted, dict):
+        texts = {"title": converted["name"], "description": converted.get("description")}
         json_schema = {key: text for key, text in texts.items() if text}
-        json_schema |= dict(known["parameters"])
+        json_schema |= converted["parameters"]
+    elif hasattr(converted, "model_json_schema"):
+        json_schema = converted.model_json_schema()
+    else:
+        json_schema = dict(converted.schema())  # pydantic 1 caches it
     name = getattr(schema, "__name__", None) or json_schema.get("title")
     _reject_non_object(json_schema, name)
     return json_schema

@@ -360,7 +360,7 @@ def test_invalid_tool_call_is_sent_if_it_has_a_name(
 # --- order of tool messages --------------------------------------------------------------
 
 
-def answer(call_id: str) -> ToolMessage:
+def create_result(call_id: str) -> ToolMessage:
     return ToolMessage("12", tool_call_id=call_id)
 
 
@@ -374,14 +374,27 @@ TWO_CALLS = AIMessage("calls", tool_calls=[create_call("f", "a"), create_call("g
 @pytest.mark.parametrize(
     ("messages", "order"),
     [
-        ([TWO_CALLS, answer("a"), answer("b")], ["calls", "a", "b"]),
-        ([TWO_CALLS, answer("b"), answer("a")], ["calls", "a", "b"]),
+        ([TWO_CALLS, create_result("a"), create_result("b")], ["calls", "a", "b"]),
+        ([TWO_CALLS, create_result("b"), create_result("a")], ["calls", "a", "b"]),
         (
-            [TWO_CALLS, HumanMessage("wait"), answer("b"), HumanMessage("so?"), answer("a")],
+            [
+                TWO_CALLS,
+                HumanMessage("wait"),
+                create_result("b"),
+                HumanMessage("so?"),
+                create_result("a"),
+            ],
             ["calls", "a", "b", "wait", "so?"],
         ),
         (
-            [TWO_CALLS, answer("a"), answer("b"), TWO_CALLS, answer("b"), answer("a")],
+            [
+                TWO_CALLS,
+                create_result("a"),
+                create_result("b"),
+                TWO_CALLS,
+                create_result("b"),
+                create_result("a"),
+            ],
             ["calls", "a", "b", "calls", "a_2", "b_2"],
         ),
     ],
@@ -400,9 +413,9 @@ def test_tool_message_is_moved_directly_behind_its_call(
 @pytest.mark.parametrize(
     ("messages", "index", "call_id"),
     [
-        ([HumanMessage("x"), answer("a")], 1, "a"),
-        ([TWO_CALLS, answer("a"), answer("b"), answer("a")], 3, "a"),
-        ([HumanMessage("x"), answer("a"), TWO_CALLS], 1, "a"),
+        ([HumanMessage("x"), create_result("a")], 1, "a"),
+        ([TWO_CALLS, create_result("a"), create_result("b"), create_result("a")], 3, "a"),
+        ([HumanMessage("x"), create_result("a"), TWO_CALLS], 1, "a"),
     ],
 )
 def test_tool_message_without_a_call_is_rejected_with_its_index(
@@ -418,9 +431,9 @@ def test_tool_message_without_a_call_is_rejected_with_its_index(
 @pytest.mark.parametrize(
     ("messages", "name", "call_id"),
     [
-        ([TWO_CALLS, answer("a")], "g", "b"),
+        ([TWO_CALLS, create_result("a")], "g", "b"),
         ([TWO_CALLS], "f", "a"),
-        ([TWO_CALLS, TWO_CALLS, answer("a"), answer("b")], "f", "a"),
+        ([TWO_CALLS, TWO_CALLS, create_result("a"), create_result("b")], "f", "a"),
     ],
 )
 def test_call_without_a_tool_message_is_rejected_with_its_index(
@@ -446,24 +459,37 @@ def get_ids(*messages: BaseMessage) -> list[str]:
 @pytest.mark.parametrize(
     ("messages", "ids"),
     [
-        ([create_calls("a"), answer("a")] * 2, ["a", "a", "a_2", "a_2"]),
-        ([create_calls("a"), answer("a")] * 3, ["a", "a", "a_2", "a_2", "a_3", "a_3"]),
+        ([create_calls("a"), create_result("a")] * 2, ["a", "a", "a_2", "a_2"]),
+        ([create_calls("a"), create_result("a")] * 3, ["a", "a", "a_2", "a_2", "a_3", "a_3"]),
         (
-            [create_calls("a_2"), answer("a_2"), *[create_calls("a"), answer("a")] * 2],
+            [
+                create_calls("a_2"),
+                create_result("a_2"),
+                *[create_calls("a"), create_result("a")] * 2,
+            ],
             ["a_2", "a_2", "a", "a", "a_3", "a_3"],
         ),
         (
             [
-                *[create_calls("a"), answer("a")],
-                *[create_calls("a_2"), answer("a_2")],
-                *[create_calls("a"), answer("a")],
+                *[create_calls("a"), create_result("a")],
+                *[create_calls("a_2"), create_result("a_2")],
+                *[create_calls("a"), create_result("a")],
             ],
             ["a", "a", "a_2", "a_2", "a_3", "a_3"],
         ),
-        ([create_calls("a", "a"), answer("a"), answer("a")], ["a", "a_2", "a", "a_2"]),
-        ([create_calls(None), answer("")], ["call", "call"]),
         (
-            [create_calls("", None), answer(""), answer(""), create_calls(""), answer("")],
+            [create_calls("a", "a"), create_result("a"), create_result("a")],
+            ["a", "a_2", "a", "a_2"],
+        ),
+        ([create_calls(None), create_result("")], ["call", "call"]),
+        (
+            [
+                create_calls("", None),
+                create_result(""),
+                create_result(""),
+                create_calls(""),
+                create_result(""),
+            ],
             ["call", "call_2", "call", "call_2", "call_3", "call_3"],
         ),
     ],
@@ -475,7 +501,7 @@ def test_ids_of_tool_calls_are_made_unique_with_their_tool_messages(
 
 
 def test_longer_conversation_begins_with_the_same_ids() -> None:
-    turn: list[BaseMessage] = [create_calls("a", None), answer(""), answer("a")]
+    turn: list[BaseMessage] = [create_calls("a", None), create_result(""), create_result("a")]
 
     shorter, longer = get_ids(*turn * 2), get_ids(*turn * 3)
 
@@ -511,12 +537,12 @@ def test_answered_invalid_tool_call_is_sent_with_its_answer() -> None:
         invalid_tool_calls=[create_invalid_call(id="a")],
     )
 
-    assert get_ids(message, answer("a"), answer("b")) == ["b", "a", "b", "a"]
-    assert get_ids(message, answer("b")) == ["b", "b"]
+    assert get_ids(message, create_result("a"), create_result("b")) == ["b", "a", "b", "a"]
+    assert get_ids(message, create_result("b")) == ["b", "b"]
 
 
 def test_order_is_kept_if_ordering_is_turned_off() -> None:
-    messages = [answer("a"), TWO_CALLS]
+    messages = [create_result("a"), TWO_CALLS]
 
     converted = convert_messages(messages, model=GPT, order_tool_messages=False)
 
@@ -531,7 +557,7 @@ def test_messages_are_not_changed() -> None:
             tool_calls=[create_call("math.add", "a", x=[1])],
             additional_kwargs={"reasoning_content": "Hm."},
         ),
-        answer("a"),
+        create_result("a"),
     ]
     before = copy.deepcopy(messages)
 
