@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-_RENAMED = {"model": "model_name", "max_completion_tokens": "max_tokens"}
+_RENAMED_SETTINGS = {"model": "model_name", "max_completion_tokens": "max_tokens"}
+"""Request fields whose setting has another name."""
 
 FIELD_SOURCES: Mapping[str, str] = {
-    field: _RENAMED.get(field, field)
+    field: _RENAMED_SETTINGS.get(field, field)
     for field in _types.RequestBody.__annotations__
     if field not in ("messages", "stream")
 }
 """The fields of a request body, and the setting or call option that each comes from."""
 
 _PARAMETERS = (*FIELD_SOURCES.values(), "extra_body", "replay_reasoning")
+"""Names of everything that determines a completion, except the messages."""
 
 _MAX_STOP_SEQUENCES = 4
 _PLAIN_TEXT = {"type": "text"}
