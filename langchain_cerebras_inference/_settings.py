@@ -1,10 +1,15 @@
-"""What the constructor accepts: as types, and made into fields."""
+"""Settings of `ChatCerebrasInference` and call options: their types, names and validation.
+
+Settings are passed to the constructor. Call options are passed to one call, by `invoke` and
+its variants or by `bind`; most of them override a setting, and are validated like it.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Sized
+from functools import cache
 from http.cookiejar import CookieJar
 from os import PathLike
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -13,23 +18,28 @@ from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import ModelProfile
 from langchain_core.rate_limiters import BaseRateLimiter
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
-Key: TypeAlias = str | SecretStr
-KeyFunction: TypeAlias = Callable[[], Key | Awaitable[Key]]
+ApiKey: TypeAlias = str | SecretStr
+ApiKeyFunction: TypeAlias = Callable[[], ApiKey | Awaitable[ApiKey]]
 Cookies: TypeAlias = (
-    Mapping[str, Any] | Sequence[Mapping[str, Any]] | CookieJar | PathLike[str] | Key
+    Mapping[str, Any]
+    | Sequence[Mapping[str, Any]]
+    | CookieJar
+    | PathLike[str]
+    | str
+    | SecretStr
 )
-Effort: TypeAlias = Literal["none", "low", "medium", "high"]
+ReasoningEffort: TypeAlias = Literal["none", "low", "medium", "high"]
 
 
-class Arguments(TypedDict, total=False):
-    """The fields of `ChatCerebrasInference`; `None` is the default of each."""
+class Settings(TypedDict, total=False):
+    """The arguments of the constructor; `None` is the default of each."""
 
     model: str | None
     model_name: str | None
-    api_key: Key | KeyFunction | None
-    cerebras_api_key: Key | KeyFunction | None
+    api_key: ApiKey | ApiKeyFunction | None
+    cerebras_api_key: ApiKey | ApiKeyFunction | None
     cookies: Cookies | None
     session_url: str | None
     base_url: str | None
@@ -48,7 +58,7 @@ class Arguments(TypedDict, total=False):
     max_completion_tokens: int | None
     stop: str | Sequence[str] | None
     stop_sequences: str | Sequence[str] | None
-    reasoning_effort: Effort | None
+    reasoning_effort: ReasoningEffort | None
     reasoning_format: str | None
     clear_thinking: bool | None
     disable_reasoning: bool | None
@@ -88,85 +98,176 @@ CREDENTIALS = {
     "cerebras_api_key": "CEREBRAS_API_KEY",
     "cookies": "CEREBRAS_COOKIES",
 }
-"""Fields that sign in → the variables they are taken from otherwise."""
+"""Settings to sign in with, and the environment variables that they fall back to."""
 
+CALL_OPTIONS = frozenset(
+    "model_name temperature top_p seed n max_tokens stop frequency_penalty presence_penalty"
+    " logit_bias logprobs top_logprobs user reasoning_effort reasoning_format clear_thinking"
+    " disable_reasoning replay_reasoning parallel_tool_calls service_tier prediction"
+    " prompt_cache_key extra_body timeout max_retries coalesce".split()
+)
+"""Settings that one call can override."""
 
-_RESPONSES = "it is of OpenAI's Responses API, which Cerebras has not"
-_CLIENTS = "calls go over aiohttp; see proxy, verify, connect_timeout and default_headers"
+_OPTIONS_WITHOUT_SETTING = frozenset({"tools", "tool_choice", "response_format"})
+_IGNORED_OPTIONS = frozenset({"stream", "stream_usage", "stream_options"})
+"""Options that are accepted and not used: the call decides about streaming, and usage is
+always requested."""
 
-FOREIGN = {
-    "model_kwargs": "give what was in it as fields; for what has none there is extra_body",
+_NO_RESPONSES_API = "it belongs to OpenAI's Responses API, which Cerebras does not have"
+_NO_HTTP_CLIENT = (
+    "requests are sent with aiohttp; use proxy, verify, connect_timeout and default_headers"
+)
+_NO_ORGANIZATIONS = "Cerebras has no organizations; leave it out"
+
+FOREIGN_SETTINGS = {
+    "model_kwargs": "pass its entries as settings, and those without a setting in extra_body",
     "cerebras_proxy": "use proxy",
     "openai_api_key": "use api_key",
     "openai_api_base": "use base_url",
     "openai_proxy": "use proxy",
-    "openai_organization": "Cerebras knows no organizations; leave it out",
-    "organization": "Cerebras knows no organizations; leave it out",
+    "openai_organization": _NO_ORGANIZATIONS,
+    "organization": _NO_ORGANIZATIONS,
     "request_timeout": "use timeout",
-    "stream_chunk_timeout": "use timeout, which counts between events too",
+    "stream_chunk_timeout": "use timeout, which also limits the time between two events",
     "reasoning": "use reasoning_effort and reasoning_format",
     "verbosity": "Cerebras has no such setting; ask for it in the prompt",
-    "prompt_cache_options": "caching needs none; for its key there is prompt_cache_key",
-    "disabled_params": "what is None is not sent; leave it out",
+    "prompt_cache_options": "caching needs no options; its key is prompt_cache_key",
+    "disabled_params": "a setting that is None is not sent; leave it out",
     "tiktoken_model_name": "get_num_tokens needs no tokenizer; leave it out",
-    "default_query": "Cerebras takes no query; leave it out",
-    **dict.fromkeys(["http_client", "http_async_client", "http_socket_options"], _CLIENTS),
-    **dict.fromkeys(["client", "async_client", "root_client", "root_async_client"], _CLIENTS),
-    **dict.fromkeys(["use_responses_api", "use_previous_response_id", "store"], _RESPONSES),
-    **dict.fromkeys(["context_management", "include", "truncation"], _RESPONSES),
+    "default_query": "Cerebras accepts no query parameters; leave it out",
+    **dict.fromkeys(["http_client", "http_async_client"], _NO_HTTP_CLIENT),
+    **dict.fromkeys(["http_socket_options", "client", "async_client"], _NO_HTTP_CLIENT),
+    **dict.fromkeys(["root_client", "root_async_client"], _NO_HTTP_CLIENT),
+    **dict.fromkeys(["use_responses_api", "use_previous_response_id"], _NO_RESPONSES_API),
+    **dict.fromkeys(["store", "context_management", "include"], _NO_RESPONSES_API),
+    "truncation": _NO_RESPONSES_API,
 }
-"""Arguments of ChatCerebras 0.8.2 and ChatOpenAI 1.7.4 that are none here → what to do."""
+"""Settings of ChatCerebras 0.8.2 and ChatOpenAI 1.7.4 that do not exist here, each with
+what to do instead."""
 
 
-def to_fields(
-    given: Mapping[str, Any], known: Mapping[str, Any], aliases: Mapping[str, str]
-) -> dict[str, Any]:
-    """Make fields of arguments; `None` is a field's default, and so is left out.
+def read_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
+    """Return the fields that the arguments of a constructor set.
+
+    An argument that is `None` stands for the default and is left out. Credentials that
+    are missing come from the environment.
 
     Args:
-        given: The arguments; they are not changed.
-        known: The fields there are.
-        aliases: Other names of fields → the fields.
+        arguments: The arguments, by field name or alias; they are not changed.
+        cls: The class whose fields they set.
 
     Raises:
-        ValueError: If a name is unknown, or a field is given by both its names.
+        ValueError: If a name is unknown, or a field is set by both of its names.
     """
     fields: dict[str, Any] = {}
-    for name, value in given.items():
+    all_fields, aliases = cls.model_fields, _get_aliases(cls)
+    for name, value in arguments.items():
         field = aliases.get(name, name)
-        if field not in known:
-            raise ValueError(_unknown(name, [*known, *aliases]))
+        if field not in all_fields:
+            raise ValueError(_explain_unknown_setting(name, [*all_fields, *aliases]))
         if value is None:
             continue
         if field in fields:
-            other = next(
-                each for each in given if each != name and aliases.get(each, each) == field
-            )
-            raise ValueError(f"{other!r} and {name!r} are one field; give one of the two.")
+            raise ValueError(_explain_two_names(field, arguments, aliases))
         fields[field] = value
-    return _with_credentials(fields)
+    return _add_credentials(fields)
 
 
-def _unknown(name: str, names: Sequence[str]) -> str:
-    if name in FOREIGN:
-        return f"There is no field {name!r}: {FOREIGN[name]}."
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"There is no field {name!r}." + (f" Did you mean {near[0]!r}?" if near else "")
+def read_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
+    """Return the call options by field name, validated like the fields.
 
+    An option that is `None` leaves the setting as it is and is left out.
 
-def _with_credentials(fields: dict[str, Any]) -> dict[str, Any]:
-    """Drop blank credentials; where none is left, take one from the environment.
+    Args:
+        options: The options, by field name or alias; they are not changed.
+        cls: The class with the fields that they override.
 
-    The environment is read here, so that the fields hold the whole truth and a copy of
-    the model signs in as the model does.
+    Raises:
+        ValueError: If a name is unknown, an option is passed by both of its names, or a
+            value is invalid.
     """
-    given = {name: fields.pop(name) for name in CREDENTIALS if name in fields}
-    given = {name: value for name, value in given.items() if not _is_blank(value)}
+    values: dict[str, Any] = {}
+    aliases = _get_aliases(cls)
+    for name, value in options.items():
+        field = aliases.get(name, name)
+        if field in _IGNORED_OPTIONS:
+            continue
+        if field not in CALL_OPTIONS and field not in _OPTIONS_WITHOUT_SETTING:
+            raise ValueError(_explain_unknown_option(name, cls.model_fields, aliases))
+        if value is None:
+            continue
+        if field in values:
+            raise ValueError(_explain_two_names(field, options, aliases))
+        values[field] = _validate(name, value, field, cls) if field in CALL_OPTIONS else value
+    return values
+
+
+def _validate(name: str, value: Any, field: str, cls: type[BaseModel]) -> Any:
+    """Validate and convert an option as the constructor does a setting."""
+    try:
+        return _get_validator(cls, field).validate_python(value)
+    except ValidationError as error:
+        # Of an error, only the message is quoted: it does not contain the value.
+        messages = dict.fromkeys(details["msg"] for details in error.errors())
+        raise ValueError(f"Invalid call option {name!r}: {'; '.join(messages)}.") from None
+
+
+@cache
+def _get_validator(cls: type[BaseModel], field: str) -> TypeAdapter[Any]:
+    return TypeAdapter(cls.model_fields[field].rebuild_annotation())
+
+
+@cache
+def _get_aliases(cls: type[BaseModel]) -> dict[str, str]:
+    """Return the fields of a class by their aliases."""
+    return {field.alias: name for name, field in cls.model_fields.items() if field.alias}
+
+
+def _explain_unknown_setting(name: str, valid_names: Iterable[str]) -> str:
+    if name in FOREIGN_SETTINGS:
+        return f"Unknown setting {name!r}: {FOREIGN_SETTINGS[name]}."
+    return f"Unknown setting {name!r}.{_suggest_name(name, valid_names)}"
+
+
+def _explain_unknown_option(
+    name: str, fields: Mapping[str, Any], aliases: Mapping[str, str]
+) -> str:
+    if aliases.get(name, name) in fields:
+        return f"{name!r} is a setting, not a call option: pass it to the constructor."
+    options = CALL_OPTIONS | _OPTIONS_WITHOUT_SETTING
+    option_aliases = {alias for alias, field in aliases.items() if field in options}
+    suggestion = _suggest_name(name, sorted(options | option_aliases))
+    return (
+        f"Unknown call option {name!r}.{suggestion}"
+        " A request field that is newer than this package can be sent in extra_body."
+    )
+
+
+def _suggest_name(name: str, valid_names: Iterable[str]) -> str:
+    similar = difflib.get_close_matches(name, list(valid_names), n=1)
+    return f" Did you mean {similar[0]!r}?" if similar else ""
+
+
+def _explain_two_names(
+    field: str, arguments: Mapping[str, Any], aliases: Mapping[str, str]
+) -> str:
+    names = [repr(name) for name in arguments if aliases.get(name, name) == field]
+    return f"{' and '.join(names)} are two names of one setting; pass only one of them."
+
+
+def _add_credentials(fields: dict[str, Any]) -> dict[str, Any]:
+    """Remove blank credentials; if none is left, add one from the environment.
+
+    The environment is read here, so that the fields contain everything, and a copy of the
+    model signs in like the model.
+    """
+    passed = {name: fields.pop(name) for name in CREDENTIALS if name in fields}
+    credentials = {name: value for name, value in passed.items() if not _is_blank(value)}
     for name, variable in CREDENTIALS.items():
         value = os.environ.get(variable)
-        if not given and not _is_blank(value):
-            given[name] = value
-    return {**fields, **given}
+        if not credentials and not _is_blank(value):
+            credentials[name] = value
+    return {**fields, **credentials}
 
 
 def _is_blank(value: Any) -> bool:

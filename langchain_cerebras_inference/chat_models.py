@@ -14,8 +14,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -31,7 +30,15 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.utils import LC_ID_PREFIX
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from langchain_cerebras_inference import _model_catalog, _settings, _urls
 from langchain_cerebras_inference._auth import cookie_input
@@ -65,6 +72,19 @@ _CLIENT = "langchain_cerebras_inference._client"
 _TRACERS = "langchain_core.tracers.langchain"  # core imports it at the first call
 
 
+def _use_text_keys(value: Any) -> Any:
+    """Convert token ids that are numbers to text, as JSON needs them."""
+    if not isinstance(value, Mapping):
+        return value
+    return {str(token_id): bias for token_id, bias in value.items()}
+
+
+# Settings that are call options have their validators in the type, not in the class:
+# `_settings.read_options` validates options by the types of the fields.
+_ModelId = Annotated[str, AfterValidator(_model_catalog.resolve_model_id)]
+_LogitBias = Annotated[dict[str, float], BeforeValidator(_use_text_keys)]
+
+
 class ChatCerebrasInference(BaseChatModel):
     """Chat with the models Cerebras serves.
 
@@ -83,7 +103,7 @@ class ChatCerebrasInference(BaseChatModel):
     call alone, as an argument of `invoke` and its kin or of `bind`.
     """
 
-    model_name: str = Field(_model_catalog.DEFAULT_MODEL, alias="model")
+    model_name: _ModelId = Field(_model_catalog.DEFAULT_MODEL, alias="model")
     """The model's id."""
 
     cerebras_api_key: SecretStr | Callable[[], Any] | None = Field(None, alias="api_key")
@@ -113,7 +133,7 @@ class ChatCerebrasInference(BaseChatModel):
     seed: int | None = None
     """Makes equal requests give equal answers, as far as the server can."""
 
-    n: int | None = None
+    n: int | None = Field(None, ge=1)
     """How many answers `invoke` gets; they are the generations of one result."""
 
     logprobs: bool | None = None
@@ -128,7 +148,7 @@ class ChatCerebrasInference(BaseChatModel):
     presence_penalty: float | None = None
     """Makes tokens that have occurred less likely, from -2 to 2."""
 
-    logit_bias: dict[str, float] | None = None
+    logit_bias: _LogitBias | None = None
     """Token ids → how much more likely they are, from -100 to 100."""
 
     user: str | None = None
@@ -218,33 +238,22 @@ class ChatCerebrasInference(BaseChatModel):
 
     if TYPE_CHECKING:
 
-        def __init__(self, **fields: Unpack[_settings.Arguments]) -> None:
+        def __init__(self, **fields: Unpack[_settings.Settings]) -> None:
             """Each field by its name or its alias."""
 
     # --- construction ------------------------------------------------------------------
 
     @model_validator(mode="before")
     @classmethod
-    def _read_arguments(cls, given: Any) -> Any:
-        """Take each field by either of its names; `None` is its default."""
-        if not isinstance(given, Mapping):
-            return given
-        fields = _settings.to_fields(given, cls.model_fields, _aliases_of(cls))
+    def _read_settings(cls, arguments: Any) -> Any:
+        """Accept each field by its name or its alias; `None` is its default."""
+        if not isinstance(arguments, Mapping):
+            return arguments
+        fields = _settings.read_settings(arguments, cls)
         if _model_catalog.is_default_profile(fields.get("profile")):
-            fields.pop("profile", None)  # who rebuilds a model may name another
+            # A copy with another model_name gets the profile of that model.
+            fields.pop("profile", None)
         return fields
-
-    @field_validator("model_name")
-    @classmethod
-    def _resolve_model(cls, value: str) -> str:
-        return _model_catalog.resolve_model_id(value)
-
-    @field_validator("logit_bias", mode="before")
-    @classmethod
-    def _read_logit_bias(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        return {str(token_id): bias for token_id, bias in value.items()}
 
     @field_validator("cerebras_api_key", mode="before")
     @classmethod
@@ -386,34 +395,31 @@ class ChatCerebrasInference(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
-        arguments: Mapping[str, Any],
+        options: Mapping[str, Any],
         *,
         stream: bool,
-    ) -> tuple[CerebrasClient, Call, _tools.Names]:
+    ) -> tuple[CerebrasClient, Call, _tools.ToolNames]:
         """Make what one call needs; nothing of it outlives the call."""
         from langchain_cerebras_inference._client import Call  # aiohttp
 
-        settings = {
-            **self._settings(),
-            "timeout": self.timeout,
-            "max_retries": self.max_retries,
-            "coalesce": self.coalesce,
-        }
-        request = request_body.to_request(
-            settings, messages, {"stop": stop, **arguments}, stream=stream
+        request = request_body.build_request(
+            self.__dict__, messages, self._read_options(stop, options), stream=stream
         )
         call = Call(
-            request.payload,
+            request.body,
             timeout=request.timeout,
             max_retries=request.max_retries,
             coalesce=request.coalesce,
         )
-        return self._create_client(), call, request.names
+        return self._create_client(), call, request.tool_names
 
-    def _settings(self) -> dict[str, Any]:
-        """The fields that decide what a request says, by their names on the wire."""
-        fields = self.__dict__
-        return {sent: fields[name] for name, sent in _SENT.items()}
+    def _read_options(
+        self, stop: list[str] | None, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the call options by field name, validated like the fields."""
+        if stop is not None:
+            options = {**options, "stop": stop}
+        return _settings.read_options(options, type(self)) if options else {}
 
     def _create_client(self) -> CerebrasClient:
         from langchain_cerebras_inference._client import CerebrasClient
@@ -434,18 +440,18 @@ class ChatCerebrasInference(BaseChatModel):
         )
 
     def _convert_completion(
-        self, response: Completion, call: Call, names: _tools.Names
+        self, response: Completion, call: Call, names: _tools.ToolNames
     ) -> ChatResult:
         headers = call.response_headers if self.include_response_headers else None
         return completion.convert_completion(response, names, headers)
 
-    def _create_builder(self, kind: type[B], call: Call, names: _tools.Names) -> B:
+    def _create_builder(self, kind: type[B], call: Call, names: _tools.ToolNames) -> B:
         headers = call.response_headers if self.include_response_headers else None
         return kind(names, headers, coalesce=call.coalesce)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Several answers cannot be streamed, so what may choose does not stream them."""
-        several = (kwargs.get("n") or self.n or 1) > 1
+        several = (kwargs.get("n") or self.n or 1) != 1
         return (several and not kwargs.get("stream")) or super()._streaming_disabled(**kwargs)
 
     @property
@@ -454,31 +460,41 @@ class ChatCerebrasInference(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        sent = {name: value for name, value in self._settings().items() if value is not None}
-        return {**sent, "base_url": self.cerebras_api_base}
+        params: dict[str, Any] = {"base_url": self.cerebras_api_base}
+        for field, setting in request_body.FIELD_SOURCES.items():
+            value = self.__dict__.get(setting)
+            if value is not None:
+                params[field] = value
+        return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """The cache's key: all that decides the answer, and no secret."""
-        decides = request_body.decisive(self._settings(), {"stop": stop, **kwargs})
-        where = [*self.lc_id(), self.cerebras_api_base, self.output_version]
-        return json.dumps([where, decides], sort_keys=True, default=repr)
+        """Return the cache key: everything that determines a completion, and no secret."""
+        options = self._read_options(stop, kwargs)
+        parameters = request_body.resolve_parameters(self.__dict__, options)
+        source = [*self.lc_id(), self.cerebras_api_base, self.output_version]
+        return json.dumps([source, parameters], sort_keys=True, default=repr)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        """What traces show of a call; its own arguments come before the fields."""
-        arguments = {request_body.ALIASES.get(name, name): kwargs[name] for name in kwargs}
-        settings = self._settings() | {k: v for k, v in arguments.items() if v is not None}
-        stops = stop or settings["stop"] or []
+        """Return what traces show of a call; its options override the settings.
+
+        Invalid options are shown as they are: the call itself rejects them.
+        """
+        options = {name: value for name, value in kwargs.items() if value is not None}
+        model = options.get("model") or options.get("model_name") or self.model_name
         params = LangSmithParams(
             ls_provider=completion.PROVIDER,
-            ls_model_name=_model_catalog.resolve_model_id(settings["model"]),
+            ls_model_name=_model_catalog.resolve_model_id(str(model)),
             ls_model_type="chat",
         )
-        if settings["temperature"] is not None:
-            params["ls_temperature"] = settings["temperature"]
-        if settings["max_completion_tokens"] is not None:
-            params["ls_max_tokens"] = settings["max_completion_tokens"]
-        if stops:
-            params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
+        temperature = options.get("temperature", self.temperature)
+        if temperature is not None:
+            params["ls_temperature"] = temperature
+        max_tokens = options.get("max_tokens", options.get("max_completion_tokens"))
+        max_tokens = self.max_tokens if max_tokens is None else max_tokens
+        if max_tokens is not None:
+            params["ls_max_tokens"] = max_tokens
+        if stops := stop or options.get("stop_sequences") or self.stop:
+            params["ls_stop"] = [stops] if isinstance(stops, str) else stops
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -495,29 +511,30 @@ class ChatCerebrasInference(BaseChatModel):
         response_format: Any = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools the model may call.
+        """Bind tools that the model may call.
 
         Args:
             tools: Pydantic classes, functions, `BaseTool`s, JSON schemas or dicts in
-                OpenAI's shape. Without any, nothing about tools is sent.
+                OpenAI's form. An empty list sends nothing about tools.
             tool_choice: `"any"` or `"required"` for at least one call, `"none"`,
-                `"auto"`, a tool's name, a dict that names one, or `True` for `"any"`.
-            strict: Whether arguments must follow the schema exactly.
-            response_format: A schema or format for the answer, where there are no tools.
-            kwargs: Other arguments of the call, such as `parallel_tool_calls`.
+                `"auto"`, the name of a tool, a dict that names one, or `True` for
+                `"any"`.
+            strict: Whether tool arguments must match the schema exactly.
+            response_format: A schema or format of the completion, if there are no tools.
+            kwargs: Other call options, such as `parallel_tool_calls`.
 
         Raises:
             ValueError: If `tool_choice` names another tool, or there are both tools and
                 a response format.
         """
-        bound = _tools.to_openai_tools(tools, strict=strict)
-        request_body.refuse_both(bound, response_format)
-        arguments = {
-            "tools": bound or None,
-            "tool_choice": _tools.to_openai_choice(tool_choice, bound),
+        bound_tools = _tools.convert_tools(tools, strict=strict)
+        request_body.reject_tools_with_format(bound_tools, response_format)
+        options = {
+            "tools": bound_tools or None,
+            "tool_choice": _tools.convert_tool_choice(tool_choice, bound_tools),
             "response_format": response_format,
         }
-        given = {name: value for name, value in arguments.items() if value is not None}
+        given = {name: value for name, value in options.items() if value is not None}
         return super().bind(**given, **kwargs)
 
     def with_structured_output(
@@ -529,57 +546,61 @@ class ChatCerebrasInference(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Answer with an object of a schema.
+        """Return a runnable whose output is an object of a schema.
 
         Args:
             schema: A pydantic class of either major version, a TypedDict or a JSON
-                schema. Only `"json_mode"` does without.
-            method: `"json_schema"` constrains the answer where the schema can be said
-                in Cerebras' subset; `"function_calling"` has the model call a tool;
-                `"json_mode"` asks for JSON, which the prompt must do too.
+                schema. Only `"json_mode"` works without one.
+            method: `"json_schema"` makes the server enforce the schema, if Cerebras'
+                strict subset can express it; `"function_calling"` has the model call a
+                tool; `"json_mode"` asks for any JSON, which the prompt must do, too.
             include_raw: Whether the output is a dict of `raw`, `parsed` and
-                `parsing_error`, and an answer that does not fit is no exception.
-            strict: `False` never constrains, `True` logs where that is impossible.
-            kwargs: Other arguments of the call.
+                `parsing_error`, so that a completion without a valid object raises no
+                exception.
+            strict: `False` never makes the server enforce the schema, `True` logs a
+                warning if it cannot.
+            kwargs: Other call options.
 
         Returns:
-            A runnable whose output is an instance of a pydantic class, or a dict.
+            A runnable. For a pydantic class its output is an instance, validated by the
+            class; for any other schema it is a dict, which is not validated here.
 
         Raises:
-            ValueError: If the method is unknown or does not go with the rest.
+            ValueError: If the method is unknown, or does not support `schema` or `strict`.
         """
-        # To import it builds a pydantic class, which most programs never need.
-        from langchain_cerebras_inference._conversion import structured_output
+        # Its import creates a pydantic class, which most programs do not need.
+        from langchain_cerebras_inference._conversion.structured_output import (
+            StructuredOutputParser,
+        )
 
         if schema is None and method != "json_mode":
-            msg = f"method {method!r} needs a schema; 'json_mode' does without."
-            raise ValueError(msg)
+            raise ValueError(f"Method {method!r} needs a schema; only 'json_mode' does not.")
         function = response_format.to_function(schema or {"title": "json", "type": "object"})
         tool = {"type": "function", "function": function}
-        given = {
+        options = {
             "ls_structured_output_format": {
                 "kwargs": {"method": method, "strict": strict},
                 "schema": tool,
             },
             **kwargs,
         }
-        llm: Runnable[LanguageModelInput, AIMessage]
-        name = None
+        model: Runnable[LanguageModelInput, AIMessage]
+        tool_name = None
         if method == "function_calling":
-            name = function["name"]
-            choice = {"type": "function", "function": {"name": name}}
-            llm = self.bind_tools([tool], tool_choice=choice, strict=strict, **given)
+            tool_name = function["name"]
+            tool_choice = {"type": "function", "function": {"name": tool_name}}
+            model = self.bind_tools([tool], tool_choice=tool_choice, strict=strict, **options)
         else:
-            wanted = response_format.to_format(schema, method, strict=strict)
-            llm = super().bind(response_format=wanted, **given)
-        return structured_output.to_pipeline(
-            llm, schema, tool_name=name, include_raw=include_raw
+            format_ = response_format.build_method_format(schema, method, strict=strict)
+            model = super().bind(response_format=format_, **options)
+        return model | StructuredOutputParser(
+            object_schema=schema, tool_name=tool_name, include_raw=include_raw
         )
 
     # --- tokens --------------------------------------------------------------------------
 
     def get_num_tokens(self, text: str) -> int:
-        """Estimate the tokens of a text, without a tokenizer and without the network."""
+        """Estimate the number of tokens of a text, without a tokenizer or the network."""
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
         return token_estimate.estimate_tokens(text)
@@ -587,15 +608,17 @@ class ChatCerebrasInference(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Estimate the prompt tokens of messages and tools; it errs on the high side."""
-        wire = _messages.to_wire(
+        """Estimate the prompt tokens of messages and tools, rather too high than too low."""
+        request_messages = _messages.convert_messages(
             messages,
             model=self.model_name,
             replay_reasoning=self.replay_reasoning,
-            ordered=False,
+            order_tool_messages=False,
         )
-        bound = _tools.to_openai_tools(tools) if tools else None
-        return token_estimate.estimate_message_tokens(wire, bound, model=self.model_name)
+        converted_tools = _tools.convert_tools(tools) if tools else None
+        return token_estimate.estimate_message_tokens(
+            request_messages, converted_tools, model=self.model_name
+        )
 
     def get_token_ids(self, text: str) -> list[int]:
         """Ask `custom_get_token_ids`: Cerebras publishes no tokenizer.
@@ -730,23 +753,11 @@ class ChatCerebrasInference(BaseChatModel):
         await self.aclose()
 
 
-@cache
-def _aliases_of(kind: type[BaseModel]) -> dict[str, str]:
-    """Other names of the fields of a class → the fields."""
-    return {field.alias: name for name, field in kind.model_fields.items() if field.alias}
-
-
 _SETTABLE = [
     name
     for name in ChatCerebrasInference.model_fields
     if name not in BaseChatModel.model_fields
 ]
-_SENT = {
-    name: request_body.ALIASES.get(name, name)
-    for name in _SETTABLE
-    if request_body.ALIASES.get(name, name) in request_body.SETTINGS
-}
-"""Fields that decide what a request says → their names on the wire."""
 
 
 def _get_message_id(

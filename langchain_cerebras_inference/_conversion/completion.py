@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
 
+    from langchain_cerebras_inference._conversion.tools import ToolNames
     from langchain_cerebras_inference._types import Completion
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -53,7 +54,7 @@ _METADATA_HEADERS = (
 
 def convert_completion(
     completion: Completion,
-    tool_names: Mapping[str, str],
+    tool_names: ToolNames,
     headers: Mapping[str, str] | None = None,
 ) -> ChatResult:
     """Convert a completion into a result with one generation for each choice.
@@ -164,7 +165,7 @@ def _compute_speed(completion: Mapping[str, Any]) -> float | None:
 
 def _convert_choice(
     choice: Any,
-    tool_names: Mapping[str, str],
+    tool_names: ToolNames,
     usage: UsageMetadata | None,
     metadata: Mapping[str, Any],
 ) -> ChatGeneration:
@@ -204,7 +205,7 @@ def _convert_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _convert_tool_calls(
-    message: Mapping[str, Any], tool_names: Mapping[str, str], finish_reason: str | None
+    message: Mapping[str, Any], tool_names: ToolNames, finish_reason: str | None
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     """Convert tool calls; those whose arguments are incomplete are invalid."""
     valid: list[ToolCall] = []

@@ -1,7 +1,7 @@
-"""Message content, in every shape LangChain has for it → text or parts for the wire.
+"""Convert message content, in every form that LangChain has for it.
 
-Text in parts is joined, so that the same conversation is the same bytes and the prompt
-cache hits. Images go as base64 data, the one form Cerebras takes.
+Text blocks are joined, so that the same conversation is always the same bytes and the
+prompt cache is hit. Images are sent as base64 data, the only form that Cerebras accepts.
 Source: https://inference-docs.cerebras.ai/capabilities/image-understanding
 """
 
@@ -9,114 +9,136 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+REASONING_TYPES = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
+"""Types of blocks that hold reasoning, which is not sent as content."""
 
-THOUGHTS = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
-"""Blocks that hold what the model thought: they travel apart from the text."""
-
-_CALLS = frozenset(
+_TOOL_CALL_TYPES = frozenset(
     {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call"}
 )
-_ELSEWHERE = THOUGHTS | _CALLS | {"cachePoint"}
-"""Blocks that are no text: they travel elsewhere, or mark where Bedrock caches."""
+_SKIPPED_TYPES = REASONING_TYPES | _TOOL_CALL_TYPES | {"cachePoint"}
+"""Types of blocks that are sent outside of the content, or mark where Bedrock caches."""
 
-_SHOWN = frozenset(
+_MEANINGFUL_TYPES = frozenset(
     {"text", "image", "image_url", "audio", "input_audio", "video", "file", "media"}
 )
-"""Blocks that a reader would miss: to leave one out would change what was said."""
+"""Types of blocks that must not be left out of what an assistant wrote."""
 
-_SEEN_FORMATS = ("data:image/png;base64,", "data:image/jpeg;base64,")
-
-
-def to_text(content: str | list[Any]) -> str:
-    """The text of a message's content; thoughts and tool calls travel elsewhere."""
-    return content if isinstance(content, str) else "".join(map(_text_of, _here(content)))
+_IMAGE_TYPES = frozenset({"image", "image_url"})
+_IMAGE_PREFIXES = ("data:image/png;base64,", "data:image/jpeg;base64,")
 
 
-def to_speech(content: str | list[Any]) -> str:
-    """The text of an assistant's turn.
+def join_text(content: str | list[Any]) -> str:
+    """Join the text of a message that may contain only text.
 
-    What another provider's server did in it, a search say, is no word of the assistant's
-    and is left out.
+    Raises:
+        ValueError: If a block is not text.
     """
     if isinstance(content, str):
         return content
-    return to_text([each for each in content if _is_said(each)])
+    return "".join(
+        _get_text(block, index)
+        for index, block in enumerate(content)
+        if _get_type(block) not in _SKIPPED_TYPES
+    )
 
 
-def to_parts(content: str | list[Any]) -> str | list[dict[str, Any]]:
-    """The content of a user message: text, or parts where it holds images."""
+def join_assistant_text(content: str | list[Any]) -> str:
+    """Join the text of an assistant message.
+
+    Blocks about what another provider's server did, such as a web search, are left out.
+
+    Raises:
+        ValueError: If a block with content of the assistant is not text.
+    """
     if isinstance(content, str):
         return content
-    if not any(_is_image(block) for block in content):
-        return to_text(content)
-    return [
-        {"type": "image_url", "image_url": {"url": _image_url(block)}}
-        if _is_image(block)
-        else {"type": "text", "text": _text_of(block)}
-        for block in _here(content)
-    ]
+    return "".join(
+        _get_text(block, index)
+        for index, block in enumerate(content)
+        if _get_type(block) not in _SKIPPED_TYPES and _is_written_by_assistant(block)
+    )
 
 
-def _here(content: list[Any]) -> list[Any]:
-    return [block for block in content if _type_of(block) not in _ELSEWHERE]
+def convert_user_content(content: str | list[Any]) -> str | list[dict[str, Any]]:
+    """Convert the content of a user message: to text, or to parts if there are images.
+
+    Raises:
+        ValueError: If a block is neither text nor an image as data.
+    """
+    if isinstance(content, str):
+        return content
+    if not any(_get_type(block) in _IMAGE_TYPES for block in content):
+        return join_text(content)
+    parts: list[dict[str, Any]] = []
+    for index, block in enumerate(content):
+        block_type = _get_type(block)
+        if block_type in _IMAGE_TYPES:
+            url = _get_image_url(block, index)
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+        elif block_type not in _SKIPPED_TYPES:
+            parts.append({"type": "text", "text": _get_text(block, index)})
+    return parts
 
 
-def _type_of(block: Any) -> str:
-    """The type of a block; one of Bedrock's has a key of that name instead."""
+def _get_type(block: Any) -> str:
+    """Return the type of a block; Bedrock's blocks have a key of that name instead."""
     if not isinstance(block, dict):
         return "text"
     return str(block.get("type") or next(iter(block), "text"))
 
 
-def _text_of(block: Any) -> str:
+def _get_text(block: Any, index: int) -> str:
     if isinstance(block, str):
         return block
     if isinstance(block, dict):
         text = block.get("refusal" if block.get("type") == "refusal" else "text")
         if isinstance(text, str):
             return text
-    msg = f"a {_type_of(block)!r} block cannot be sent to Cerebras as text."
-    raise ValueError(msg)
+    raise ValueError(
+        f"content[{index}] is a {_get_type(block)!r} block, which Cerebras does not accept"
+        " here; remove it, or put it into words."
+    )
 
 
-def _is_said(block: Any) -> bool:
+def _is_written_by_assistant(block: Any) -> bool:
     if not isinstance(block, dict):
         return True
-    if _type_of(block) == "text":  # Anthropic's may hold nothing but citations
+    block_type = _get_type(block)
+    if block_type == "text":  # Anthropic's may hold citations and no text
         return block.get("text", "") is not None
-    says = block.get("text") or block.get("refusal")
-    return _type_of(block) in _SHOWN or isinstance(says, str)
+    text = block.get("text") or block.get("refusal")
+    return block_type in _MEANINGFUL_TYPES or isinstance(text, str)
 
 
-def _is_image(block: Any) -> bool:
-    return _type_of(block) in {"image", "image_url"}
+def _get_image_url(block: dict[str, Any], index: int) -> str:
+    """Return the data URI of an image in any of LangChain's forms.
 
-
-def _image_url(block: Mapping[str, Any]) -> str:
-    """The data URI of an image in any of LangChain's shapes; `detail` is not known."""
-    given = block.get("image_url")
-    url = given.get("url") if isinstance(given, dict) else given
-    encoded = block.get("base64") or block.get("data")
-    if encoded is None and isinstance(source := block.get("source"), dict):
-        block, encoded = (
-            source | {"mime_type": source.get("media_type")},
-            source.get("data"),
-        )
-    if encoded is not None:
-        url = f"data:{block.get('mime_type') or 'image/jpeg'};base64,{encoded}"
-    url = url or block.get("url")
+    Other properties of the image, such as OpenAI's `detail`, are left out: Cerebras does
+    not know them.
+    """
+    url = block.get("image_url") or block.get("url")
+    if isinstance(url, dict):
+        url = url.get("url")
+    data = block.get("base64") or block.get("data")
+    mime_type = block.get("mime_type")
+    source = block.get("source")
+    if data is None and isinstance(source, dict):  # Anthropic
+        data, mime_type = source.get("data"), source.get("media_type")
+    if data is not None:
+        url = f"data:{mime_type or 'image/jpeg'};base64,{data}"
     if isinstance(url, str):
         url = url.replace("data:image/jpg;", "data:image/jpeg;", 1)
-    if not isinstance(url, str) or not url.startswith(_SEEN_FORMATS):
-        msg = "Cerebras takes images as base64 PNG or JPEG data, not by URL or file id."
-        raise ValueError(msg)
+    if not isinstance(url, str) or not url.startswith(_IMAGE_PREFIXES):
+        raise ValueError(
+            f"content[{index}]: Cerebras accepts images only as base64 PNG or JPEG data, not"
+            " by URL or file id; download the image and pass its data."
+        )
     try:
         base64.b64decode(url.partition(",")[2], validate=True)
     except binascii.Error as error:
-        msg = f"the data of an image is no base64: {error}."
-        raise ValueError(msg) from None
+        raise ValueError(
+            f"content[{index}]: the data of the image is not valid base64 ({error})."
+        ) from None
     return url

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from langchain_core.messages.ai import UsageMetadata
 
+    from langchain_cerebras_inference._conversion.tools import ToolNames
     from langchain_cerebras_inference._types import StreamEvent
 
 TEXT, REASONING, TOOL_CALLS = think_tags.TEXT, think_tags.REASONING, "tool_calls"
@@ -51,7 +52,7 @@ class DeltaReader:
 
     def __init__(
         self,
-        tool_names: Mapping[str, str],
+        tool_names: ToolNames,
         headers: Mapping[str, str] | None = None,
         *,
         coalesce: bool = False,

@@ -1,6 +1,6 @@
-"""What an answer shall be: a schema of any kind, or a format → wire.
+"""Build the `response_format` of a request from schemas and formats of any kind.
 
-Cerebras refuses a request for one key of a format that it does not know.
+Cerebras rejects a request for one key of a format that it does not know.
 Source: https://inference-docs.cerebras.ai/capabilities/structured-outputs
 """
 
@@ -10,96 +10,154 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_function
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_cerebras_inference._conversion import kinds, strict_schema, tools
+from langchain_cerebras_inference._conversion import strict_schema, tools
 
-_UNNAMED = "answer"
+_DEFAULT_NAME = "answer"
+"""The name of a schema that has none; Cerebras requires one."""
 
 
-def to_wire_format(given: Any) -> dict[str, Any] | None:
-    """Make the format of a request; plain text needs none.
+def build_response_format(value: Any) -> dict[str, Any] | None:
+    """Build a response format from the call option of that name.
 
     Args:
-        given: `None`, a format in one of OpenAI's forms, or a schema of any kind.
+        value: A format in one of OpenAI's forms, a schema of any kind, or `None`.
+
+    Returns:
+        The format, or `None` for plain text, which needs no format.
 
     Raises:
-        ValueError: If Cerebras has no such format, or its schema is missing.
+        ValueError: If Cerebras has no such format, or it lacks a schema.
     """
-    kind = given.get("type", "object") if isinstance(given, Mapping) else "object"
-    if given is None or kind == "text":
+    if value is None:
         return None
-    if kind == "json_object":
+    if not isinstance(value, Mapping):
+        return build_schema_format(value)
+    format_type = value.get("type", "object")
+    if format_type == "text":
+        return None
+    if format_type == "json_object":
         return {"type": "json_object"}
-    if kind == "json_schema":
-        return _with_schema(given)
-    if kind != "object" and "properties" not in given:
+    if format_type == "json_schema":
+        return _copy_schema_format(value)
+    if format_type != "object" and "properties" not in value:
         raise ValueError(
-            f"Cerebras has no response_format {kind!r}; use a schema, json_schema or"
-            " json_object."
+            f"Cerebras has no response_format of type {format_type!r}; use a schema,"
+            " 'json_schema' or 'json_object'."
         )
-    if isinstance(given, Mapping) and "type" in given:
-        given = {"properties": {}, **given}
-    return to_response_format(given, strict=None)
+    return build_schema_format({"properties": {}, **value} if "type" in value else value)
 
 
-def to_response_format(schema: Any, *, strict: bool | None) -> dict[str, Any]:
-    """Make the `response_format` that asks for an object of `schema`."""
-    made = to_json_schema(schema)
-    name = getattr(schema, "__name__", None) or made.get("title") or _UNNAMED
-    wire, is_strict = strict_schema.to_wire_schema(made, strict=strict, name=name)
-    described = {"name": tools.to_wire_name(name), "schema": wire, "strict": is_strict}
+def build_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
+    """Build the response format that asks for an object of a schema of any kind.
+
+    Raises:
+        ValueError: If the schema does not describe an object.
+    """
+    json_schema = to_json_schema(schema)
+    name = getattr(schema, "__name__", None) or json_schema.get("title") or _DEFAULT_NAME
+    sent, is_strict = strict_schema.to_strict_schema(json_schema, strict=strict, name=name)
+    described = {"name": tools.map_name(name), "schema": sent, "strict": is_strict}
     return {"type": "json_schema", "json_schema": described}
 
 
-def to_format(schema: Any, method: str, *, strict: bool | None) -> dict[str, Any]:
-    """Make the `response_format` of a method of structured output.
+def build_method_format(schema: Any, method: str, *, strict: bool | None) -> dict[str, Any]:
+    """Build the response format of a method of `with_structured_output`.
 
     Raises:
-        ValueError: If there is no such method, or it cannot be strict.
+        ValueError: If the method is unknown, or cannot be strict.
     """
     if method == "json_schema":
-        return to_response_format(schema, strict=strict)
+        return build_schema_format(schema, strict=strict)
     if method != "json_mode":
         raise ValueError(
-            f"method must be json_schema, function_calling or json_mode, not {method!r}."
+            f"Unknown method {method!r}; use 'json_schema', 'function_calling' or 'json_mode'."
         )
     if strict is not None:
-        msg = "strict goes with a schema the server sees; 'json_mode' sends none."
-        raise ValueError(msg)
+        raise ValueError(
+            "strict needs a schema that the server sees, and 'json_mode' sends none; leave"
+            " strict out, or use 'json_schema'."
+        )
     return {"type": "json_object"}
 
 
-def to_json_schema(schema: Any) -> dict[str, Any]:
-    """The JSON schema of a pydantic class of either major version, a TypedDict, a dict.
+def to_function(schema: Any) -> dict[str, Any]:
+    """Convert a schema of any kind to a function in OpenAI's form.
 
     Raises:
-        ValueError: If no object can fit it.
+        ValueError: If the schema does not describe an object.
     """
-    made = kinds.to_json_schema(kinds.to_known(schema))
-    if not strict_schema.can_be_object(made):
-        name = getattr(schema, "__name__", None) or made.get("title", "the schema")
-        raise ValueError(f"{name} can be no object, but an answer is one: wrap it in a field.")
-    return made
+    function = convert_to_openai_function(_to_class_or_function(schema))
+    _reject_non_object(function["parameters"], function["name"])
+    return function | {"name": function["name"] or _DEFAULT_NAME}
 
 
-def to_function(schema: Any) -> dict[str, Any]:
-    """The name, the description and the parameters of a schema, as of a tool."""
-    function = convert_to_openai_function(kinds.to_known(schema))
-    return function | {"name": function["name"] or _UNNAMED}
+def to_json_schema(schema: Any) -> dict[str, Any]:
+    """Convert a schema of any kind to a JSON schema.
+
+    Raises:
+        ValueError: If the schema does not describe an object.
+    """
+    converted = _to_class_or_function(schema)
+    if isinstance(converted, dict):
+        texts = {"title": converted["name"], "description": converted.get("description")}
+        json_schema = {key: text for key, text in texts.items() if text}
+        json_schema |= converted["parameters"]
+    elif hasattr(converted, "model_json_schema"):
+        json_schema = converted.model_json_schema()
+    else:
+        json_schema = dict(converted.schema())  # pydantic 1 caches it
+    name = getattr(schema, "__name__", None) or json_schema.get("title")
+    _reject_non_object(json_schema, name)
+    return json_schema
 
 
-def _with_schema(given: Mapping[str, Any]) -> dict[str, Any]:
-    nested = given.get("json_schema")
-    # OpenAI's Responses API has it flat.
-    described = nested if isinstance(nested, Mapping) else given
+def _reject_non_object(json_schema: Mapping[str, Any], name: str | None) -> None:
+    if not strict_schema.can_be_object(json_schema):
+        raise ValueError(
+            f"{name or 'The schema'} does not describe an object, and a completion must be"
+            " one: wrap it in a field of an object."
+        )
+
+
+def _to_class_or_function(schema: Any) -> Any:
+    """Convert a schema to a pydantic class of either major version, or to a function.
+
+    The function has OpenAI's form; its name is empty if the schema has none.
+    """
+    if is_basemodel_subclass(schema):
+        return schema
+    if isinstance(schema, Mapping):
+        return _convert_dict(schema)
+    if hasattr(schema, "__total__"):
+        return tools.convert_typed_dict(schema)
+    return convert_to_openai_function(schema)
+
+
+def _convert_dict(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a function, a tool, a response format or a JSON schema to a function."""
+    inner = dict(schema.get("json_schema", schema.get("function", schema)))
+    is_json_schema = "properties" in inner or inner.keys().isdisjoint(("name", "toolSpec"))
+    function = convert_to_openai_function({"title": "", **inner})
+    function.setdefault("parameters", inner if is_json_schema else inner.get("schema", {}))
+    return function
+
+
+def _copy_schema_format(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy what Cerebras knows of a format of type `json_schema`."""
+    nested = value.get("json_schema")
+    # OpenAI's Responses API has these keys beside `type`.
+    described = nested if isinstance(nested, Mapping) else value
     if described.get("schema") is None:
-        msg = "a response_format of type 'json_schema' needs a schema."
-        raise ValueError(msg)
-    schema, strict = strict_schema.to_wire_schema(
+        raise ValueError(
+            "A response_format of type 'json_schema' needs a schema; add it as 'schema'."
+        )
+    schema, is_strict = strict_schema.to_strict_schema(
         described["schema"], strict=described.get("strict")
     )
-    name = tools.to_wire_name(described.get("name") or _UNNAMED)
-    wire = {"name": name, "schema": schema, "strict": strict}
+    name = tools.map_name(described.get("name") or _DEFAULT_NAME)
+    copied = {"name": name, "schema": schema, "strict": is_strict}
     if described.get("description") is not None:
-        wire["description"] = described["description"]
-    return {"type": "json_schema", "json_schema": wire}
+        copied["description"] = described["description"]
+    return {"type": "json_schema", "json_schema": copied}

@@ -1,228 +1,300 @@
-"""JSON schema → the strict subset Cerebras accepts, and what was left out.
+"""Convert a JSON schema to the strict subset that Cerebras enforces.
 
-What the subset lacks is rewritten where that keeps the meaning, else said in the
-`description`: strict may allow more than the original, never less. References are
-folded in, because the gpt-oss template does not follow them. The subset knows only
-closed objects (https://inference-docs.cerebras.ai/capabilities/structured-outputs),
-so a silent one is closed; but an inner one that names no properties is an open map.
+A strict schema may allow more than the original, never less. What the subset lacks is
+rewritten where that keeps the meaning. Other constraints, such as `pattern`, become part
+of the `description`, where the model can read them. References are inlined, because the
+prompt template of gpt-oss does not follow them.
+
+The subset has only objects without additional properties. An object that does not mention
+additional properties is therefore closed. An inner object that declares no properties is
+a map with arbitrary keys, which the subset cannot express.
+Source: https://inference-docs.cerebras.ai/capabilities/structured-outputs
 """
 
+from __future__ import annotations
+
 import logging
-import re
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache, reduce
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-_Schema = dict[str, Any]
-_LOGGER = logging.getLogger("langchain_cerebras_inference")
+logger = logging.getLogger("langchain_cerebras_inference")
 
-# Cerebras does not say what a level is: any subschema, here. No enum gets as far as
-# its own 7,500 characters. Subschemas are limited by us: folding may double them.
-LIMITS = {"levels": 10, "properties": 500, "enum values": 500, "characters": 5_000}
-LIMITS |= {"subschemas": 5_000}
+_Schema: TypeAlias = dict[str, Any]
 
-_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
-_TYPES |= {type(None): "null"}
-_NAMES = {*_TYPES.values(), "array", "object"}
+_LIMITS = {
+    "levels": 10,  # Cerebras does not define a level; here each subschema is one
+    "properties": 500,
+    "enum values": 500,
+    "characters": 5_000,  # of property names and enum values together
+    "subschemas": 5_000,  # our own limit: inlining can double them at every reference
+}
+
+_TYPE_NAMES: Mapping[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+}
+_ALL_TYPES = {*_TYPE_NAMES.values(), "array", "object"}
+
+_DESCRIBED = {
+    "minItems": "min items",
+    "maxItems": "max items",
+    "uniqueItems": "unique items",
+    "minProperties": "min properties",
+    "maxProperties": "max properties",
+    "minLength": "min length",
+    "maxLength": "max length",
+    "pattern": "pattern",
+    "format": "format",
+    "examples": "examples",
+}
+"""Keywords that become part of the description, and how they are worded there."""
+
 _TEXTS = {"title", "description", "$schema"}
-_SAID = ["minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"]
-_SAID += ["minLength", "maxLength", "pattern", "format", "examples"]
-_WORDS = {key: re.sub("([A-Z])", r" \1", key).lower() for key in _SAID}
-_NOTES = _TEXTS.union(_SAID, {"default"})
+_ANNOTATIONS = {*_TEXTS, *_DESCRIBED, "default"}
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-_SHAPES = {"type", "enum", "const", "properties", "required", "additionalProperties"}
-_SHAPES |= {"items", "prefixItems", "additionalItems", "nullable", "anyOf", "oneOf"}
-_KNOWN = _NOTES | _BOUNDS | _SHAPES | {"$ref", "allOf"}
-_REFUSED = {"not", "if", "dependencies", "dependentRequired", "dependentSchemas"}
-_REFUSED |= {"contains", "propertyNames", "patternProperties", "unevaluatedProperties"}
+_STRUCTURE = set(
+    "type enum const nullable anyOf oneOf allOf $ref properties required"
+    " additionalProperties items prefixItems additionalItems".split()
+)
+_SUPPORTED = _ANNOTATIONS | _BOUNDS | _STRUCTURE
+"""Keywords that are read; unknown ones constrain nothing and are dropped."""
+
+_UNSUPPORTED = set(
+    "not if contains propertyNames patternProperties unevaluatedProperties dependencies"
+    " dependentRequired dependentSchemas".split()
+)
+"""Keywords whose meaning would be lost; a schema with one is never strict."""
 
 
-def to_wire_schema(
+def to_strict_schema(
     schema: Mapping[str, Any], *, strict: bool | None = None, name: str | None = None
 ) -> tuple[dict[str, Any], bool]:
-    """Return a schema as it is sent, and whether it goes out strict.
+    """Convert a schema to the form in which it is sent.
 
-    `strict=None` is strict where that can be expressed; `True` too, with one logged
-    warning where it cannot, under `name` or the title; `False` sends it as it is.
+    Args:
+        schema: A JSON schema; it is not changed.
+        strict: `None` and `True` convert the schema to the strict subset if that is
+            possible; if it is not, `True` logs one warning. `False` leaves the schema as
+            it is.
+        name: The name of the schema in the warning; its title by default.
+
+    Returns:
+        The schema to send, and whether it is strict.
     """
-    try:
-        if strict is not False:
-            return _Strict(dict(schema)).root(), True
-    except (TypeError, ValueError, RecursionError) as error:
-        if strict:
-            _warn_once(name or str(schema.get("title", "")), str(error))
+    if strict is not False:
+        try:
+            return _StrictConverter(schema).convert(), True
+        except (TypeError, ValueError, RecursionError) as error:
+            if strict:
+                _warn_once(name or str(schema.get("title", "")), str(error))
     return deepcopy(dict(schema)), False
 
 
 def can_be_object(schema: object) -> bool:
-    """Whether an object may fit a schema; `True` where that cannot be told."""
+    """Return whether an object can match a schema; `True` if that cannot be determined."""
     try:
-        return _lets_object(schema, schema)
+        return _allows_object(schema, schema)
     except (TypeError, ValueError, RecursionError):
         return True
 
 
-def target_of(ref: object, root: object) -> Any:
-    """What a reference stands for in the schema `root`.
-
-    Raises:
-        TypeError: If it is no text.
-        ValueError: If it stands for nothing.
-    """
-    steps = unquote(_a(str, ref)).split("/")
-    target: Any = {"#": root}
-    try:
-        for step in steps:
-            target = target[step.replace("~1", "/").replace("~0", "~")]
-    except (KeyError, TypeError):
-        raise ValueError(f"it refers to {ref!r:.40}, which is not in it") from None
-    return target
-
-
 @lru_cache(maxsize=256)
 def _warn_once(name: str, reason: str) -> None:
-    _LOGGER.warning("Schema %r goes out without strict: %s", name, reason)
+    logger.warning("Schema %r is sent without strict, because %s", name, reason)
 
 
-class _Strict:
-    """One schema on its way into the subset, and what is left of the limits."""
+class _StrictConverter:
+    """Converts one schema, and counts what it uses of the limits.
 
-    def __init__(self, schema: _Schema) -> None:
-        self._schema = schema
-        self._left = dict(LIMITS)
+    Its methods raise `TypeError`, `ValueError` or `RecursionError` for a schema that the
+    strict subset cannot express. The text of the error gives the reason.
+    """
 
-    def root(self) -> _Schema:
-        schema = self._fold(self._schema)
-        schema.setdefault("type", "object")
-        schema.setdefault("properties", {})
-        if _branches(schema) or _types(schema) != ["object"]:
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = dict(schema)
+        self._used = dict.fromkeys(_LIMITS, 0)
+
+    def convert(self) -> _Schema:
+        """Convert the schema, whose root must be an object."""
+        root = self._inline(self._schema)
+        root.setdefault("type", "object")
+        root.setdefault("properties", {})
+        if _split_union(root) or _get_types(root) != ["object"]:
             raise ValueError("its root is not an object")
-        return self._node(schema)
+        return self._convert(root)
 
-    def _spend(self, what: str, amount: int = 1) -> None:
-        self._left[what] -= amount
-        if self._left[what] < 0:
-            raise ValueError(f"it has more than {LIMITS[what]} {what}, or is recursive")
+    def _count(self, what: str, amount: int = 1) -> None:
+        self._used[what] += amount
+        if self._used[what] > _LIMITS[what]:
+            raise ValueError(f"it has more than {_LIMITS[what]} {what}, or is recursive")
 
-    def _fold(self, schema: object) -> _Schema:
-        """A schema with what it refers to, and all of its `allOf`, in one."""
-        self._spend("subschemas")
-        if refused := _REFUSED.intersection(_a(dict, schema)):
-            raise ValueError(f"it has `{min(refused)}`")
-        own = {key: each for key, each in _a(dict, schema).items() if key in _KNOWN}
+    def _inline(self, schema: object) -> _Schema:
+        """Merge a schema with the schemas in its `$ref` and `allOf`."""
+        self._count("subschemas")
+        keywords = _expect(dict, schema)
+        if unsupported := _UNSUPPORTED.intersection(keywords):
+            raise ValueError(f"it has the keyword `{min(unsupported)}`")
+        own = {key: value for key, value in keywords.items() if key in _SUPPORTED}
         if "const" in own:
             own["enum"] = [own["const"]]
-        parts = [target_of(own.pop("$ref"), self._schema)] if "$ref" in own else []
-        parts += _a(list, own.pop("allOf", []))
-        return reduce(_both, map(self._fold, parts), own)
+        parts = []
+        if "$ref" in own:
+            parts.append(_resolve_reference(own.pop("$ref"), self._schema))
+        parts += _expect(list, own.pop("allOf", []))
+        return reduce(_merge, map(self._inline, parts), own)
 
-    def _node(self, schema: object) -> _Schema:
-        self._spend("levels")
-        own = self._fold(schema)
-        if branches := _branches(own):
-            shape: _Schema = {"anyOf": [self._node(each) for each in branches]}
+    def _convert(self, schema: object) -> _Schema:
+        self._count("levels")
+        merged = self._inline(schema)
+        if branches := _split_union(merged):
+            converted: _Schema = {"anyOf": [self._convert(branch) for branch in branches]}
         else:
-            kind = _types(own)[0]
-            shapes = {"object": self._object, "array": self._array}
-            shape = {"type": kind} | shapes.get(kind, self._scalar)(own | {"type": kind})
-        self._spend("levels", -1)
-        wire = _notes(own) | shape
-        return {key: wire[key] for key in (*own, *wire) if key in wire}
+            converted = self._convert_type(merged)
+        self._count("levels", -1)
+        converted = _convert_annotations(merged) | converted
+        in_original_order = (*merged, *converted)
+        return {key: converted[key] for key in in_original_order if key in converted}
 
-    def _object(self, schema: _Schema) -> _Schema:
-        properties = _a(dict, schema.get("properties", {}))
-        required = [_a(str, name) for name in _a(list, schema.get("required", []))]
-        opened = schema.get("additionalProperties", "properties" not in schema) is not False
-        if opened or not properties.keys() >= set(required):
-            raise ValueError("an object has keys that it does not name")
-        self._spend("properties", len(properties))
-        self._spend("characters", sum(map(len, properties)))
-        shape: _Schema = {"required": required} if required else {}
-        shape["properties"] = {key: self._node(properties[key]) for key in properties}
-        return shape | {"additionalProperties": False}
+    def _convert_type(self, schema: _Schema) -> _Schema:
+        """Convert the keywords that belong to the one type of a schema."""
+        [type_name] = _get_types(schema)
+        if type_name == "object":
+            keywords = self._convert_object(schema)
+        elif type_name == "array":
+            keywords = self._convert_array(schema)
+        else:
+            keywords = self._convert_scalar(schema, type_name)
+        return {"type": type_name} | keywords
 
-    def _array(self, schema: _Schema) -> _Schema:
+    def _convert_object(self, schema: _Schema) -> _Schema:
+        properties = _expect(dict, schema.get("properties", {}))
+        required = [_expect(str, name) for name in _expect(list, schema.get("required", []))]
+        is_closed = schema.get("additionalProperties", "properties" not in schema) is False
+        if not is_closed or not properties.keys() >= set(required):
+            raise ValueError("an object allows properties that it does not declare")
+        self._count("properties", len(properties))
+        self._count("characters", sum(map(len, properties)))
+        keywords: _Schema = {"required": required} if required else {}
+        keywords["properties"] = {
+            name: self._convert(subschema) for name, subschema in properties.items()
+        }
+        return keywords | {"additionalProperties": False}
+
+    def _convert_array(self, schema: _Schema) -> _Schema:
         items = schema.get("items")
-        first = schema.get("prefixItems", items)  # before 2020-12, `items` was both
-        if not isinstance(first, list):
-            return {"items": self._node(items)}
-        rest = items if "prefixItems" in schema else schema.get("additionalItems")
-        if not first or (rest is not False and schema.get("maxItems") != len(first)):
-            raise ValueError("a tuple has no end")
-        return {"prefixItems": [self._node(each) for each in first], "items": False}
+        # Before JSON Schema 2020-12, a tuple had a list in `items`.
+        first_items = schema.get("prefixItems", items)
+        if not isinstance(first_items, list):
+            return {"items": self._convert(items)}
+        other_items = items if "prefixItems" in schema else schema.get("additionalItems")
+        is_closed = other_items is False or schema.get("maxItems") == len(first_items)
+        if not first_items or not is_closed:
+            raise ValueError("a tuple allows more items than it declares")
+        return {"prefixItems": [self._convert(item) for item in first_items], "items": False}
 
-    def _scalar(self, schema: _Schema) -> _Schema:
-        kind = schema["type"]
-        values = [each for each in schema.get("enum", []) if _is(each, kind)]
-        self._spend("enum values", len(values))
-        self._spend("characters", sum(len(v) for v in values if isinstance(v, str)))
-        bounds = {k: v for k, v in schema.items() if k in _BOUNDS and _is(v, "number")}
-        named = {"const": values[0]} if "const" in schema else {"enum": values}
-        return (bounds if _is(0, kind) else {}) | (named if values else {})
+    def _convert_scalar(self, schema: _Schema, type_name: str) -> _Schema:
+        keywords: _Schema = {}
+        if type_name in ("integer", "number"):
+            keywords = {
+                key: value
+                for key, value in schema.items()
+                if key in _BOUNDS and _has_type(value, "number")
+            }
+        values = [value for value in schema.get("enum", []) if _has_type(value, type_name)]
+        self._count("enum values", len(values))
+        self._count("characters", sum(len(text) for text in values if isinstance(text, str)))
+        if values:
+            keywords |= {"const": values[0]} if "const" in schema else {"enum": values}
+        return keywords
 
 
-def _lets_object(schema: object, root: object) -> bool:
+def _allows_object(schema: object, root: object) -> bool:
     if not isinstance(schema, Mapping):
         return schema is not False
-    parts = [target_of(schema["$ref"], root)] if "$ref" in schema else []
+    parts = [_resolve_reference(schema["$ref"], root)] if "$ref" in schema else []
     parts += schema.get("allOf", [])
     branches = schema.get("anyOf") or schema.get("oneOf") or [True]
     return (
         "object" in schema.get("type", ["object"])
-        and all(_lets_object(part, root) for part in parts)
-        and any(_lets_object(branch, root) for branch in branches)
+        and all(_allows_object(part, root) for part in parts)
+        and any(_allows_object(branch, root) for branch in branches)
     )
 
 
-def _a(kind: type, value: object) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r:.40} is not a {kind.__name__}")
+def _resolve_reference(reference: object, root: object) -> Any:
+    """Return the subschema of `root` that a `$ref` points to."""
+    target: Any = {"#": root}
+    try:
+        for step in unquote(_expect(str, reference)).split("/"):
+            target = target[step.replace("~1", "/").replace("~0", "~")]
+    except (KeyError, TypeError):
+        raise ValueError(f"it refers to {reference!r:.40}, which it does not contain") from None
+    return target
+
+
+def _expect(expected: type, value: object) -> Any:
+    if not isinstance(value, expected):
+        raise TypeError(f"{value!r:.40} is not a {expected.__name__}")
     return value
 
 
-def _both(first: _Schema, second: _Schema) -> _Schema:
-    """The schema that holds where both do; the first one's notes win."""
-    if any(first[key] != second[key] for key in first.keys() & second.keys() - _NOTES):
+def _merge(first: _Schema, second: _Schema) -> _Schema:
+    """Return the schema that requires both; annotations of `first` win."""
+    shared = first.keys() & second.keys() - _ANNOTATIONS
+    if any(first[key] != second[key] for key in shared):
         raise ValueError("two parts of it contradict each other")
     return second | first
 
 
-def _branches(schema: _Schema) -> list[Any]:
-    """The schemas of which one holds, if it is a union."""
-    rest = {key: schema[key] for key in schema if key not in _NOTES}
-    if rest.pop("nullable", False) is True:
-        return [rest, {"type": "null"}]
-    for union in ("anyOf", "oneOf"):
-        if union in rest:
-            branches = _a(list, rest.pop(union)) or [None]
-            return [{"allOf": [each, rest]} if rest else each for each in branches]
-    types = _types(rest)
-    return [rest | {"type": each} for each in types] if len(types) > 1 else []
+def _split_union(schema: _Schema) -> list[Any]:
+    """Return the branches of a union; an empty list if the schema has only one type."""
+    own = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
+    if own.pop("nullable", False) is True:
+        return [own, {"type": "null"}]
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in own:
+            branches = _expect(list, own.pop(keyword)) or [None]
+            return [{"allOf": [branch, own]} if own else branch for branch in branches]
+    types = _get_types(own)
+    return [own | {"type": type_name} for type_name in types] if len(types) > 1 else []
 
 
-def _types(schema: _Schema) -> list[str]:
-    """The types an instance can have: those said, or else those of its values."""
-    values = _a(list, schema.get("enum", []))
-    kinds = [_TYPES.get(type(each)) for each in values]
-    said = schema.get("type", kinds)
-    types = dict.fromkeys(map(str, said if isinstance(said, list) else [said]))
-    fitting = [t for t in types if not values or any(_is(each, t) for each in values)]
-    if not fitting or None in kinds or not _NAMES.issuperset(fitting):
-        raise ValueError(f"a type is missing or unknown: {said!r:.40}")
-    return fitting
+def _get_types(schema: _Schema) -> list[str]:
+    """Return the types an instance can have: the declared ones, or those of its values."""
+    values = _expect(list, schema.get("enum", []))
+    value_types = [_TYPE_NAMES.get(type(value)) for value in values]
+    declared = schema.get("type", value_types)
+    names = dict.fromkeys(map(str, declared if isinstance(declared, list) else [declared]))
+    possible = [
+        name for name in names if not values or any(_has_type(value, name) for value in values)
+    ]
+    if not possible or None in value_types or not _ALL_TYPES.issuperset(possible):
+        raise ValueError(f"a type is missing or unknown: {declared!r:.40}")
+    return possible
 
 
-def _is(value: object, kind: str) -> bool:
-    own = _TYPES.get(type(value))
-    return own == kind or {own, kind} == {"integer", "number"}
+def _has_type(value: object, type_name: str) -> bool:
+    own = _TYPE_NAMES.get(type(value))
+    return own == type_name or {own, type_name} == {"integer", "number"}
 
 
-def _notes(schema: _Schema) -> _Schema:
-    """The annotations; what strict cannot say becomes part of the description."""
-    notes = {k: v for k, v in schema.items() if k in _TEXTS and isinstance(v, str)}
-    said = "; ".join(f"{_WORDS[k]} {schema[k]}" for k in _WORDS if k in schema)
-    if said:
-        notes["description"] = f"{notes.get('description', '')} ({said})".strip()
-    return notes | {key: deepcopy(schema[key]) for key in schema.keys() & {"default"}}
+def _convert_annotations(schema: _Schema) -> _Schema:
+    """Return the annotations, with the constraints that strict lacks in the description."""
+    annotations: _Schema = {
+        key: value for key, value in schema.items() if key in _TEXTS and isinstance(value, str)
+    }
+    constraints = "; ".join(
+        f"{words} {schema[key]}" for key, words in _DESCRIBED.items() if key in schema
+    )
+    if constraints:
+        description = f"{annotations.get('description', '')} ({constraints})"
+        annotations["description"] = description.strip()
+    if "default" in schema:
+        annotations["default"] = deepcopy(schema["default"])
+    return annotations

@@ -1,199 +1,192 @@
-"""Answers → parsed objects, or an error.
+"""Parse completions into objects of a schema.
 
-An answer is parsed leniently only while it is still arriving. At its end it must be
-whole and fit the schema; what does not is an `OutputParserException` that says why.
+A completion is parsed leniently only while it is still arriving. At its end it must be a
+complete object; a pydantic class also validates it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from operator import itemgetter
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import AddableDict
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic_core import from_json, to_json
 
-from langchain_cerebras_inference._conversion import response_format, tool_arguments, validity
+from langchain_cerebras_inference._conversion import tool_arguments
 
 _FENCES = (("```json", "```"), ("```", "```"))
 
 
-def to_pipeline(
-    llm: Runnable[Any, Any],
-    schema: Any,
-    *,
-    tool_name: str | None,
-    include_raw: bool,
-) -> Runnable[Any, Any]:
-    """Follow a model with the parser of its answers, or with all there is to know."""
-    parser = StructuredParser(
-        target=schema if is_basemodel_subclass(schema) else None,
-        json_schema=None if schema is None else response_format.to_json_schema(schema),
-        tool_name=tool_name,
-    )
-    if not include_raw:
-        return llm | parser
-    parts: dict[str, Runnable[Any, Any]] = {
-        wanted: itemgetter("raw") | parser.model_copy(update={"wanted": wanted})
-        for wanted in ("parsed", "parsing_error")
-    }
-    return RunnableMap(raw=llm) | RunnablePassthrough.assign(**parts)
+class StructuredOutputParser(BaseTransformOutputParser[Any]):
+    """Parses the text of a completion, or the arguments of a tool call, into an object."""
 
+    object_schema: Any = None
+    """The schema of the object. A pydantic class validates it; with any other schema the
+    output is the JSON object, which is not validated here."""
 
-class StructuredParser(BaseTransformOutputParser[Any]):
-    """Parses an answer, or the arguments of a tool call, into an object of a schema."""
-
-    target: Any = None
-    """The pydantic class to make; `None` leaves the object as parsed."""
-    json_schema: dict[str, Any] | None = None
-    """What a whole object must fit; a class sees to it itself."""
     tool_name: str | None = None
-    """The tool whose arguments are the answer; `None` reads the answer's text."""
-    wanted: Literal["object", "parsed", "parsing_error"] = "object"
-    """The object or an error raised; the object or `None`; the error or `None`."""
+    """The tool whose arguments are the object; `None` parses the text."""
+
+    include_raw: bool = False
+    """Whether the output is a dict of `raw` (the message), `parsed` and `parsing_error`.
+    An error is then part of the output instead of being raised."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """Parse an answer; what cannot be parsed of a partial one is `None`.
+        """Parse a completion.
+
+        Args:
+            result: The completion; of several, the first one counts.
+            partial: Whether it is still arriving. The output is then the object so far,
+                or `None` as long as there is none.
 
         Raises:
-            OutputParserException: If a whole answer does not fit.
+            OutputParserException: If a complete completion is not an object of the schema.
         """
-        message = _message_of(result)
-        return self._parse_partial(message) if partial else self._parse_whole(message)
+        generation = result[0]
+        message = generation.message if isinstance(generation, ChatGeneration) else None
+        if not isinstance(message, AIMessage):
+            message = AIMessage(generation.text)
+        if partial:
+            return self.parse_partial_message(message)
+        if self.include_raw:
+            return {"raw": message, **self.try_parse_message(message)}
+        return self.parse_message(message)
 
     def parse(self, text: str) -> Any:
-        """Parse an answer's text."""
-        return self._parse_whole(AIMessage(text))
+        """Parse the text of a completion."""
+        return self.parse_result([Generation(text=text)])
+
+    def parse_message(self, message: AIMessage) -> Any:
+        """Parse a complete message.
+
+        Raises:
+            OutputParserException: If the message is not an object of the schema.
+        """
+        if self.tool_name:
+            return self._validate(_get_tool_arguments(message, self.tool_name))
+        return self._validate(_parse_json_object(message))
+
+    def try_parse_message(self, message: AIMessage) -> dict[str, Any]:
+        """Parse a complete message; return the object as `parsed`, or the `parsing_error`."""
+        try:
+            return {"parsed": self.parse_message(message), "parsing_error": None}
+        except OutputParserException as error:
+            return {"parsed": None, "parsing_error": error}
+
+    def parse_partial_message(self, message: AIMessage) -> Any:
+        """Parse an incomplete message; return `None` as long as there is no object."""
+        text: str = message.text
+        if self.tool_name:
+            chunks = getattr(message, "tool_call_chunks", ())
+            arguments = (chunk["args"] for chunk in chunks if chunk["name"] == self.tool_name)
+            text = next(arguments, None) or ""
+        try:
+            value = parse_partial_json(text) if text else None
+            return self._validate(value) if isinstance(value, dict) else None
+        except ValueError:
+            return None
+
+    def _validate(self, value: dict[str, Any]) -> Any:
+        schema = self.object_schema
+        if not is_basemodel_subclass(schema):
+            return value
+        try:
+            if hasattr(schema, "model_validate_json"):
+                return schema.model_validate_json(to_json(value))
+            return schema.parse_obj(value)  # pydantic 1
+        except ValueError as error:
+            raise OutputParserException(
+                f"The completion does not match {schema.__name__}: {error}",
+                llm_output=str(value),
+            ) from error
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
-        growing = _Growing(self)
-        for piece in input:
-            yield from growing.add(piece)
-        yield from growing.end()
+        stream = _ParsedStream(self)
+        for chunk in input:
+            yield from stream.add(chunk)
+        yield from stream.finish()
 
-    async def _atransform(
-        self,
-        input: AsyncIterator[str | BaseMessage],  # core's name for it
-    ) -> AsyncIterator[Any]:
-        growing = _Growing(self)
-        async for piece in input:
-            for parsed in growing.add(piece):
-                yield parsed
-        for parsed in growing.end():
-            yield parsed
-
-    def _parse_whole(self, message: AIMessage) -> Any:
-        try:
-            answer = self._made(self._checked(self._object_of(message)))
-        except OutputParserException as error:
-            if self.wanted == "object":
-                raise
-            return error if self.wanted == "parsing_error" else None
-        return None if self.wanted == "parsing_error" else answer
-
-    def _parse_partial(self, message: AIMessage) -> Any:
-        if self.wanted != "object":  # it may yet be an error, which nothing takes back
-            return None
-        text = self._text_of_call(message) if self.tool_name else message.text
-        try:
-            return self._made(parse_partial_json(text)) if text else None
-        except (ValueError, OutputParserException):
-            return None
-
-    def _object_of(self, message: AIMessage) -> Any:
-        return self._arguments(message) if self.tool_name else _json_of(message)
-
-    def _checked(self, answer: Any) -> Any:
-        schema = self.json_schema if self.target is None else None
-        if schema and (fault := validity.fault_of(answer, schema)):
-            msg = f"The answer does not fit the schema: {fault}."
-            raise OutputParserException(msg, llm_output=str(answer))
-        return answer
-
-    def _made(self, answer: Any) -> Any:
-        if self.target is None or answer is None:
-            return answer
-        try:
-            if hasattr(self.target, "model_validate_json"):
-                return self.target.model_validate_json(to_json(answer))
-            return self.target.parse_obj(answer)
-        except ValueError as error:
-            msg = f"The answer does not fit {self.target.__name__}: {error}"
-            raise OutputParserException(msg, llm_output=str(answer)) from error
-
-    def _arguments(self, message: AIMessage) -> dict[str, Any]:
-        for call in message.tool_calls:
-            if call["name"] == self.tool_name:
-                return call["args"]
-        if cut := [each["args"] for each in message.invalid_tool_calls]:
-            why = f"its arguments are not whole: {tool_arguments.remove_invalid_suffix(cut[0] or '')!r}"
-        else:
-            why = f"it says {message.text!r}"
-        msg = f"The answer makes no call of {self.tool_name!r}; {why}.{_hint(message)}"
-        raise OutputParserException(msg, llm_output=message.text)
-
-    def _text_of_call(self, message: AIMessage) -> str:
-        for call in getattr(message, "tool_call_chunks", ()):
-            if call["name"] == self.tool_name:
-                return call["args"] or ""
-        return ""
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
+        stream = _ParsedStream(self)
+        async for chunk in input:
+            for output in stream.add(chunk):
+                yield output
+        for output in stream.finish():
+            yield output
 
 
-class _Growing:
-    """An answer as it arrives, parsed again with every piece."""
+class _ParsedStream:
+    """Sums up the chunks of one stream, and returns what the parser yields for them."""
 
-    def __init__(self, parser: StructuredParser) -> None:
+    def __init__(self, parser: StructuredOutputParser) -> None:
         self._parser = parser
         self._message: Any = None
-        self._last: Any = None
+        self._last_output: Any = None
 
-    def add(self, piece: str | BaseMessage) -> Iterator[Any]:
-        new = AIMessageChunk(content=piece) if isinstance(piece, str) else piece
-        self._message = new if self._message is None else self._message + new
-        parsed = self._parsed(partial=True)
-        if parsed is not None and parsed != self._last:
-            self._last = parsed
-            yield parsed
+    def add(self, chunk: str | BaseMessage) -> list[Any]:
+        """Add a chunk; return it as `raw`, or the object so far if the chunk changed it."""
+        message = AIMessageChunk(content=chunk) if isinstance(chunk, str) else chunk
+        self._message = message if self._message is None else self._message + message
+        if self._parser.include_raw:
+            return [AddableDict(raw=message)]
+        output = self._parser.parse_partial_message(self._message)
+        if output is None or output == self._last_output:
+            return []
+        self._last_output = output
+        return [output]
 
-    def end(self) -> Iterator[Any]:
-        parsed = self._parsed(partial=False)
-        if parsed is None or parsed != self._last:
-            yield parsed
-
-    def _parsed(self, *, partial: bool) -> Any:
+    def finish(self) -> list[Any]:
+        """Parse the complete message; return the output unless it was the last one."""
         message = self._message or AIMessage("")
-        return self._parser.parse_result([ChatGeneration(message=message)], partial=partial)
+        if self._parser.include_raw:
+            return [AddableDict(self._parser.try_parse_message(message))]
+        output = self._parser.parse_message(message)
+        return [] if output == self._last_output else [output]
 
 
-def _message_of(result: list[Generation]) -> AIMessage:
-    generation = result[0]
-    if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-        return generation.message
-    return AIMessage(generation.text)
+def _get_tool_arguments(message: AIMessage, tool_name: str) -> dict[str, Any]:
+    for call in message.tool_calls:
+        if call["name"] == tool_name:
+            return call["args"]
+    if message.invalid_tool_calls:
+        arguments = tool_arguments.remove_invalid_suffix(
+            message.invalid_tool_calls[0]["args"] or ""
+        )
+        reason = f"the arguments are incomplete: {arguments!r}"
+    else:
+        reason = f"the text is {message.text!r}"
+    raise OutputParserException(
+        f"The completion has no valid call of the tool {tool_name!r}; {reason}."
+        f"{_explain_cutoff(message)}",
+        llm_output=message.text,
+    )
 
 
-def _json_of(message: AIMessage) -> dict[str, Any]:
+def _parse_json_object(message: AIMessage) -> dict[str, Any]:
     text = message.text.strip()
     for opening, closing in _FENCES:
         if text.startswith(opening) and text.endswith(closing):
             text = text.removeprefix(opening).removesuffix(closing)
     try:
-        answer = from_json(text)
+        value = from_json(text)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        msg = f"The answer is no whole JSON object: {message.text!r}.{_hint(message)}"
-        raise OutputParserException(msg, llm_output=message.text)
-    return answer
+        value = None
+    if not isinstance(value, dict):
+        raise OutputParserException(
+            f"The completion is not a complete JSON object: {message.text!r}."
+            f"{_explain_cutoff(message)}",
+            llm_output=message.text,
+        )
+    return value
 
 
-def _hint(message: AIMessage) -> str:
+def _explain_cutoff(message: AIMessage) -> str:
     if message.response_metadata.get("finish_reason") != "length":
         return ""
-    return " The token limit cut it: raise max_tokens, or lower reasoning_effort."
+    return " It was cut off by the token limit: raise max_tokens or lower reasoning_effort."

@@ -1,10 +1,12 @@
-"""Wire messages and tools → how many tokens they are, roughly, with no tokenizer.
+"""Estimate the prompt tokens of a request without a tokenizer.
 
-A tokenizer would be a download; an estimate is enough to trim and to pace by. For
-gpt-oss it follows the harmony template, which shows no earlier reasoning and writes
+A tokenizer would be a download, and an estimate is enough for trimming and pacing. For
+gpt-oss it follows the harmony template, which leaves out earlier reasoning and writes
 tools like TypeScript (https://cookbook.openai.com/articles/openai-harmony). For other
-models it errs on the high side: all that is sent counts, after a long preamble.
+models it is rather too high: it counts everything that is sent, and a long preamble.
 """
+
+from __future__ import annotations
 
 import json
 import math
@@ -12,34 +14,38 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Patterns that `re` compiles when they are first used, and keeps.
+# `re` compiles these patterns at their first use and caches them, which keeps the import
+# fast.
 #
-# What byte-pair vocabularies tend to keep whole: words and letters of other scripts,
-# numbers and marks, space, and any other character alone.
-_PIECE = (
+# What byte-pair vocabularies usually keep as one token: words, letters of other scripts,
+# numbers, punctuation, whitespace, or any other single character.
+_TOKENS_PATTERN = (
     r" ?[A-Z]?[a-z]{1,12}| ?[A-Z]{1,3}| ?[\u00c0-\u1fff]{1,3}"
     r"|\d{1,3}| ?[!-/:-@\[-`{-~]{1,2}|\s+|."
 )
-_JSON_MARKS = r'[{}\[\]":, ]+'
+_JSON_PUNCTUATION = r'[{}\[\]":, ]+'
 
-IMAGE_TOKENS = 2_304  # the most that Cerebras makes of one image
+IMAGE_TOKENS = 2_304
+"""The maximum that Cerebras counts for one image."""
 
-# Harmony's own tokens: before all messages, around one, around a call, around tools.
+# Tokens that the harmony template adds: once, and for each message, tool call and tool.
 _PREAMBLE = 63
-_TURNS = {"user": 4, "assistant": 6, "system": 9, "developer": 9, "tool": 14}
-_CALL = 6
-_TOOLS = 24
+_MESSAGE = {"user": 4, "assistant": 6, "system": 9, "developer": 9, "tool": 14}
+_TOOL_CALL = 6
+_TOOLS_PREAMBLE = 24
 _TOOL = 8
-# The longest template recorded of another model, and a vocabulary smaller by a fifth.
+
+# For other models: the longest template that was recorded, and a vocabulary that needs a
+# fifth more tokens.
 _OTHER_PREAMBLE = 48
-_OTHER_TURN = 10
-_OTHER_TOOLS = 280
+_OTHER_MESSAGE = 10
+_OTHER_TOOLS_PREAMBLE = 280
 _OTHER_VOCABULARY = 1.2
 
 
 def estimate_tokens(text: str) -> int:
-    """Estimate how many tokens a text is."""
-    return len(re.findall(_PIECE, text))
+    """Estimate the number of tokens of a text."""
+    return len(re.findall(_TOKENS_PATTERN, text))
 
 
 def estimate_message_tokens(
@@ -48,32 +54,43 @@ def estimate_message_tokens(
     *,
     model: str,
 ) -> int:
-    """Estimate the `prompt_tokens` of wire messages and tools for a model."""
+    """Estimate the `prompt_tokens` of the messages and tools of a request.
+
+    Args:
+        messages: The messages, as they are sent.
+        tools: The tools in OpenAI's form.
+        model: The id of the model, which decides about the template.
+    """
     if "gpt-oss" in model:
-        parts = [*map(_turn, messages), *map(_declaration, tools or ())]
-        return _PREAMBLE + (_TOOLS if tools else 0) + sum(parts)
-    parts = [*map(_other_turn, messages), *map(_json_tokens, tools or ())]
-    preamble = _OTHER_PREAMBLE + (_OTHER_TOOLS if tools else 0)
+        parts = [*map(_count_message, messages), *map(_count_tool, tools or ())]
+        return _PREAMBLE + (_TOOLS_PREAMBLE if tools else 0) + sum(parts)
+    parts = [*map(_count_other_message, messages), *map(_count_json, tools or ())]
+    preamble = _OTHER_PREAMBLE + (_OTHER_TOOLS_PREAMBLE if tools else 0)
     return preamble + math.ceil(_OTHER_VOCABULARY * sum(parts))
 
 
-def _turn(message: Mapping[str, Any]) -> int:
-    calls = [call["function"] for call in message.get("tool_calls") or ()]
-    called = sum(_CALL + estimate_tokens(f["name"] + f["arguments"]) for f in calls)
-    return _TURNS.get(message["role"], 9) + _content(message.get("content")) + called
+def _count_message(message: Mapping[str, Any]) -> int:
+    """Count a message for gpt-oss."""
+    functions = [call["function"] for call in message.get("tool_calls") or ()]
+    calls = sum(
+        _TOOL_CALL + estimate_tokens(function["name"] + function["arguments"])
+        for function in functions
+    )
+    return _MESSAGE.get(message["role"], 9) + _count_content(message.get("content")) + calls
 
 
-def _declaration(tool: Mapping[str, Any]) -> int:
-    words = re.sub(_JSON_MARKS, " ", json.dumps(tool["function"], ensure_ascii=False))
-    return _TOOL + estimate_tokens(words)
+def _count_tool(tool: Mapping[str, Any]) -> int:
+    """Count a tool for gpt-oss, whose template writes it without most punctuation."""
+    encoded = json.dumps(tool["function"], ensure_ascii=False)
+    return _TOOL + estimate_tokens(re.sub(_JSON_PUNCTUATION, " ", encoded))
 
 
-def _other_turn(message: Mapping[str, Any]) -> int:
-    said = _content(message.get("content")) + _content(message.get("reasoning"))
-    return _OTHER_TURN + said + _json_tokens(message.get("tool_calls") or [])
+def _count_other_message(message: Mapping[str, Any]) -> int:
+    text = _count_content(message.get("content")) + _count_content(message.get("reasoning"))
+    return _OTHER_MESSAGE + text + _count_json(message.get("tool_calls") or [])
 
 
-def _content(content: str | Sequence[Mapping[str, Any]] | None) -> int:
+def _count_content(content: str | Sequence[Mapping[str, Any]] | None) -> int:
     if isinstance(content, str):
         return estimate_tokens(content)
     images = [part for part in content or () if part["type"] == "image_url"]
@@ -81,5 +98,5 @@ def _content(content: str | Sequence[Mapping[str, Any]] | None) -> int:
     return IMAGE_TOKENS * len(images) + sum(map(estimate_tokens, texts))
 
 
-def _json_tokens(value: object) -> int:
+def _count_json(value: object) -> int:
     return estimate_tokens(json.dumps(value, ensure_ascii=False))

@@ -15,9 +15,11 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_cerebras_inference._conversion import tool_arguments, type_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from langchain_core.messages import ToolCallChunk
+
+    from langchain_cerebras_inference._conversion.tools import ToolNames
 
 
 class ToolCallState:
@@ -48,7 +50,7 @@ class ToolCallAccumulator:
         tool_names: The user's names of tools by the names that were sent to the server.
     """
 
-    def __init__(self, tool_names: Mapping[str, str]) -> None:
+    def __init__(self, tool_names: ToolNames) -> None:
         self.calls: list[ToolCallState] = []
         self._tool_names = tool_names
         self._ids: set[str] = set()

@@ -1,7 +1,8 @@
-"""Tools and the choice among them → wire; names Cerebras accepts, and back.
+"""Convert tools and tool choices.
 
-Names are mapped here, on the way out, and not where tools are bound: LangGraph compares
-the bound names with its own.
+`bind_tools` converts them to OpenAI's form and keeps the names of the user, because
+LangGraph compares the bound names with its own. Names that Cerebras does not accept are
+replaced when the request is built.
 Source: https://inference-docs.cerebras.ai/capabilities/tool-use
 """
 
@@ -12,163 +13,193 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias, cast
 
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.function_calling import (
+    convert_to_openai_function,
+    convert_to_openai_tool,
+)
+from pydantic import RootModel, create_model
 
-from langchain_cerebras_inference._conversion import kinds, strict_schema
+from langchain_cerebras_inference._conversion import strict_schema
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
-_ACCEPTED = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LONGEST = 64
-_WORDS = ("auto", "none", "required")
-_SENT = ("name", "description", "parameters", "strict")
-_KINDS = (None, "function", "object")
-"""The `type` of a dict that is a function, or the schema of its arguments."""
+ToolNames: TypeAlias = Mapping[str, str]
+"""The user's names of tools by the names in the request, where the two differ."""
 
-Names = Mapping[str, str]
-"""Names as sent → names as the user knows them, where the two differ."""
+_ACCEPTED_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAX_NAME_LENGTH = 64
+_CHOICES = ("auto", "none", "required")
+_FUNCTION_KEYS = ("name", "description", "parameters", "strict")
+_FUNCTION_TYPES = (None, "function", "object")
+"""The `type` of a dict that is a function, or the JSON schema of its arguments."""
 
 
-def to_openai_tools(
-    tools: Sequence[Any], *, strict: bool | None = None
-) -> list[dict[str, Any]]:
-    """Make tools of any kind LangChain knows into dicts in OpenAI's shape.
+def convert_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
+    """Convert tools of any kind that LangChain supports to OpenAI's form.
 
     Args:
-        tools: Pydantic classes, functions, `BaseTool`s, JSON schemas or such dicts.
-        strict: Whether arguments must follow the schema; `None` leaves a tool's own word.
+        tools: Pydantic classes, TypedDicts, functions, `BaseTool`s, JSON schemas or dicts
+            in the form of OpenAI or Anthropic.
+        strict: Whether tool arguments must match the schema exactly; `None` keeps what
+            each tool says.
 
     Raises:
-        ValueError: If a tool is no function, but one that another provider's server runs.
+        ValueError: If a tool is not a function, but one that another provider runs.
     """
-    converted = [_to_openai_tool(tool) for tool in tools]
+    converted = [_convert_tool(tool) for tool in tools]
     if strict is None:
         return converted
     return [{**tool, "function": {**tool["function"], "strict": strict}} for tool in converted]
 
 
-def to_openai_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
-    """Make a choice as LangChain allows it into one in OpenAI's shape.
+def convert_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
+    """Convert a tool choice in any form that LangChain supports to OpenAI's form.
 
     Args:
-        choice: `"any"`, `"required"`, `"none"`, `"auto"`, a tool's name, a dict or a
-            bool; `None` and `False` leave the choice to the server.
-        tools: The tools as they are bound.
+        choice: `"any"`, `"required"`, `"none"`, `"auto"`, the name of a tool, a dict, or
+            `True` for `"any"`; `None` and `False` leave the choice to the server.
+        tools: The tools in OpenAI's form.
 
     Raises:
-        ValueError: If the choice names a tool that is not bound.
+        ValueError: If the choice names no tool, or one that is not in `tools`.
     """
     if choice is None or choice is False:
         return None
     if choice is True or choice == "any":
         return "required"
     if isinstance(choice, Mapping):
-        return _choice_of(choice, tools)
-    if choice in _WORDS:
+        return _convert_choice_dict(choice, tools)
+    if choice in _CHOICES:
         return choice
-    return _named(choice, tools)
+    return _choose_tool(choice, tools)
 
 
-def to_wire_tools(tools: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], Names]:
-    """Make the tools of a request: accepted names, one `strict` for all."""
-    functions = [_sent(tool["function"]) for tool in tools]
-    names = {to_wire_name(each["name"]): each["name"] for each in functions}
-    wire = [
-        {"type": "function", "function": {**each, "name": to_wire_name(each["name"])}}
-        for each in _uniform(functions)
-    ]
-    return wire, {sent: known for sent, known in names.items() if sent != known}
+def convert_typed_dict(typed_dict: Any) -> Any:
+    """Convert a TypedDict to a function in OpenAI's form, or else to a pydantic class.
+
+    langchain-core fails at `NotRequired` and at a TypedDict that contains itself, which
+    pydantic supports.
+    """
+    try:
+        return convert_to_openai_function(typed_dict)
+    except (TypeError, RecursionError):
+        return create_model(typed_dict.__name__, __base__=cast("Any", RootModel)[typed_dict])
 
 
-def to_wire_choice(choice: Any) -> Any:
-    """Give the tool a choice names the name it is sent under."""
+def build_request_tools(
+    tools: Sequence[Mapping[str, Any]],
+) -> tuple[list[dict[str, Any]], ToolNames]:
+    """Build the `tools` of a request.
+
+    Args:
+        tools: The tools in OpenAI's form; they are not changed.
+
+    Returns:
+        The tools with names that Cerebras accepts and the same `strict` for all, and the
+        original names of those that were renamed.
+    """
+    functions = _unify_strict([_select_known_keys(tool["function"]) for tool in tools])
+    original_names: dict[str, str] = {}
+    request_tools = []
+    for function in functions:
+        name = map_name(function["name"])
+        if name != function["name"]:
+            original_names[name] = function["name"]
+        request_tools.append({"type": "function", "function": {**function, "name": name}})
+    return request_tools, original_names
+
+
+def build_request_tool_choice(choice: Any) -> Any:
+    """Build the `tool_choice` of a request from one in OpenAI's form."""
     if not isinstance(choice, Mapping):
         return choice
-    return {
-        "type": "function",
-        "function": {"name": to_wire_name(choice["function"]["name"])},
-    }
+    return {"type": "function", "function": {"name": map_name(choice["function"]["name"])}}
 
 
 @lru_cache(maxsize=1024)
-def to_wire_name(name: str) -> str:
-    """The name as Cerebras accepts it: the same one wherever it may be."""
-    if _ACCEPTED.fullmatch(name):
+def map_name(name: str) -> str:
+    """Return a name that Cerebras accepts: the same one if possible, else a unique one."""
+    if _ACCEPTED_NAME.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    stem = re.sub(r"[^A-Za-z0-9_-]", "_", name)[: _LONGEST - len(digest) - 1]
-    return f"{stem}_{digest}"
+    prefix = re.sub(r"[^A-Za-z0-9_-]", "_", name)[: _MAX_NAME_LENGTH - len(digest) - 1]
+    return f"{prefix}_{digest}"
 
 
-def _to_openai_tool(tool: Any) -> dict[str, Any]:
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    if kind == "function" and "function" not in tool:  # flat, as in OpenAI's Responses API
-        tool = {"type": kind, "function": {k: v for k, v in tool.items() if k != "type"}}
+def _convert_tool(tool: Any) -> dict[str, Any]:
+    tool_type = tool.get("type") if isinstance(tool, dict) else None
+    if tool_type == "function" and "function" not in tool:  # OpenAI's Responses API
+        function = {key: value for key, value in tool.items() if key != "type"}
+        tool = {"type": "function", "function": function}
     if hasattr(tool, "__total__"):
-        tool = kinds.to_known(tool)
-    is_known = kind in _KINDS or "input_schema" in tool
-    made = convert_to_openai_tool(tool) if is_known else {}
-    if not (made.get("function") or {}).get("name"):
-        msg = (
-            f"a tool of type {kind!r} names no function, and Cerebras has no server tools;"
-            " bind a function of your own."
+        tool = convert_typed_dict(tool)
+    is_function = tool_type in _FUNCTION_TYPES or "input_schema" in tool
+    converted = convert_to_openai_tool(tool) if is_function else {}
+    if not (converted.get("function") or {}).get("name"):
+        raise ValueError(
+            f"A tool of type {tool_type!r} is not a function, and Cerebras runs no tools of"
+            " its own; pass a function that your program runs."
         )
-        raise ValueError(msg)
-    return made
+    return converted
 
 
-def _sent(function: Mapping[str, Any]) -> dict[str, Any]:
-    """What Cerebras knows of a function; it refuses the request for anything else."""
-    return {key: function[key] for key in _SENT if function.get(key) is not None}
-
-
-def _choice_of(choice: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
-    kind = choice.get("type")
-    if kind == "any" or kind in _WORDS:
-        return to_openai_choice(kind, tools)
+def _convert_choice_dict(choice: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
+    choice_type = choice.get("type")
+    if choice_type == "any" or choice_type in _CHOICES:
+        return convert_tool_choice(choice_type, tools)
     function = choice.get("function")
     name = choice.get("name") or (isinstance(function, Mapping) and function.get("name"))
     if not name:
-        msg = f"tool_choice names no tool: {dict(choice)!r}."
-        raise ValueError(msg)
-    return _named(name, tools)
+        raise ValueError(
+            f"tool_choice {dict(choice)!r} names no tool; pass the name of a bound tool."
+        )
+    return _choose_tool(name, tools)
 
 
-def _named(name: str, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    bound = [tool["function"]["name"] for tool in tools]
-    if name not in bound:
-        msg = f"tool_choice {name!r} is not the name of a bound tool: {bound}."
-        raise ValueError(msg)
+def _choose_tool(name: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = [tool["function"]["name"] for tool in tools]
+    if name not in names:
+        raise ValueError(
+            f"tool_choice {name!r} is not the name of a bound tool; the names are {names}."
+        )
     return {"type": "function", "function": {"name": name}}
 
 
-def _uniform(functions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All strict if one asks for it and all can be; else none.
+def _select_known_keys(function: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the keys that Cerebras knows; it rejects the request for any other key."""
+    return {key: function[key] for key in _FUNCTION_KEYS if function.get(key) is not None}
 
-    Cerebras refuses a request whose tools differ in `strict`, and counts a tool without
-    one as not strict.
+
+def _unify_strict(functions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make all functions strict if one asks for it and all can be strict; else none.
+
+    Cerebras rejects a request whose tools differ in `strict`, and a tool without
+    `strict` counts as not strict.
     """
-    if any(each.get("strict") for each in functions):
-        made = [strict_schema.to_wire_schema(_parameters(each)) for each in functions]
-        if all(is_strict for _, is_strict in made):
+    if any(function.get("strict") for function in functions):
+        no_parameters = {"type": "object", "properties": {}}
+        schemas = [
+            strict_schema.to_strict_schema(function.get("parameters") or no_parameters)
+            for function in functions
+        ]
+        if all(is_strict for _, is_strict in schemas):
             return [
-                {**each, "parameters": schema, "strict": True}
-                for each, (schema, _) in zip(functions, made, strict=True)
+                {**function, "parameters": schema, "strict": True}
+                for function, (schema, _) in zip(functions, schemas, strict=True)
             ]
-        _warn_not_strict(tuple(each["name"] for each in functions))
-    return [{k: v for k, v in each.items() if k != "strict"} for each in functions]
-
-
-def _parameters(function: Mapping[str, Any]) -> Mapping[str, Any]:
-    return function.get("parameters") or {"type": "object", "properties": {}}
+        _warn_not_strict(tuple(function["name"] for function in functions))
+    return [
+        {key: value for key, value in function.items() if key != "strict"}
+        for function in functions
+    ]
 
 
 @lru_cache(maxsize=256)
 def _warn_not_strict(names: tuple[str, ...]) -> None:
     logger.warning(
-        "the tools %s are sent without strict: a schema among them cannot be expressed"
-        " in the subset Cerebras accepts",
+        "The tools %s are sent without strict, because Cerebras' strict subset cannot"
+        " express the schema of one of them",
         ", ".join(names),
     )

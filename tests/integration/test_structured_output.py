@@ -1,4 +1,4 @@
-"""Structured output: every method with every kind of schema, whole and streamed."""
+"""Structured output: every method with every kind of schema, in every call style."""
 
 import asyncio
 import operator
@@ -33,7 +33,7 @@ class Joke(BaseModel):
     punchline: str
 
 
-class OlderJoke(pydantic.v1.BaseModel):
+class OldJoke(pydantic.v1.BaseModel):
     """A joke."""
 
     setup: str
@@ -47,15 +47,15 @@ class TypedJoke(TypedDict):
     punchline: str
 
 
-class LongerJoke(TypedJoke):
+class JokeWithSource(TypedJoke):
     """A joke."""
 
     source: NotRequired[str]
 
 
-KINDS: dict[str, Any] = {
+SCHEMAS: dict[str, Any] = {
     "pydantic": Joke,
-    "pydantic 1": OlderJoke,
+    "pydantic 1": OldJoke,
     "TypedDict": TypedJoke,
     "JSON schema": Joke.model_json_schema(),
     "tool": {"name": "joke", "description": "A joke.", "parameters": Joke.model_json_schema()},
@@ -63,7 +63,7 @@ KINDS: dict[str, Any] = {
         "type": "json_schema",
         "json_schema": {"name": "joke", "schema": Joke.model_json_schema()},
     },
-    "TypedDict with a key that may be missing": LongerJoke,
+    "TypedDict with an optional key": JokeWithSource,
 }
 METHODS: list[Method] = ["json_schema", "function_calling", "json_mode"]
 
@@ -77,22 +77,21 @@ def ainvoke(chain: Chain) -> Any:
 
 
 def stream(chain: Chain) -> Any:
-    return last_of(list(chain.stream(QUESTION)))
+    return combine(list(chain.stream(QUESTION)))
 
 
 def astream(chain: Chain) -> Any:
-    return last_of(asyncio.run(collected(chain.astream(QUESTION))))
+    return combine(asyncio.run(collected(chain.astream(QUESTION))))
 
 
-def last_of(pieces: list[Any]) -> Any:
-    """What a stream comes to: its last piece, or the sum of its parts."""
-    is_raw = isinstance(pieces[0], dict) and "raw" in pieces[0]
-    return reduce(operator.add, pieces) if is_raw else pieces[-1]
+def combine(outputs: list[Any]) -> Any:
+    """The result of a stream: its last output, or the sum of its dicts with raw chunks."""
+    has_raw = isinstance(outputs[0], dict) and "raw" in outputs[0]
+    return reduce(operator.add, outputs) if has_raw else outputs[-1]
 
 
-styles = pytest.mark.parametrize("style", [invoke, ainvoke, stream, astream])
-methods = pytest.mark.parametrize("method", METHODS)
-kinds = pytest.mark.parametrize("kind", KINDS)
+each_call_style = pytest.mark.parametrize("call", [invoke, ainvoke, stream, astream])
+each_method = pytest.mark.parametrize("method", METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -103,82 +102,133 @@ def running() -> Iterator[Emulator]:
 
 @pytest.fixture
 def server(running: Emulator) -> Emulator:
-    """One for all of this module, forgetful between tests."""
+    """One emulator for all tests of this module, reset between them."""
     running.reset()
     return running
 
 
-def is_the_joke(answer: Any, schema: Any) -> bool:
-    if schema in (Joke, OlderJoke):
-        return type(answer) is schema and bool(answer.setup and answer.punchline)
-    return isinstance(answer, dict) and answer.keys() - {"source"} == {"setup", "punchline"}
+def is_joke(result: Any, schema: Any) -> bool:
+    if schema in (Joke, OldJoke):
+        return type(result) is schema and bool(result.setup and result.punchline)
+    return isinstance(result, dict) and result.keys() - {"source"} == {"setup", "punchline"}
 
 
-@styles
-@methods
-@kinds
-def test_an_object_of_any_kind_comes_by_any_method(
-    kind: str, method: Method, style: Callable[[Chain], Any], model: ChatCerebrasInference
+@each_call_style
+@each_method
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
+def test_every_method_returns_an_object_of_every_kind_of_schema(
+    schema: Any, method: Method, call: Callable[[Chain], Any], model: ChatCerebrasInference
 ) -> None:
-    schema = KINDS[kind]
+    chain = model.with_structured_output(schema, method=method)
+    chain_with_raw = model.with_structured_output(schema, method=method, include_raw=True)
 
-    assert is_the_joke(style(model.with_structured_output(schema, method=method)), schema)
+    assert is_joke(call(chain), schema)
+    output = call(chain_with_raw)
+    assert is_joke(output["parsed"], schema)
+    assert output["parsing_error"] is None
+    assert isinstance(output["raw"], AIMessage)
 
-    whole = style(model.with_structured_output(schema, method=method, include_raw=True))
-    assert is_the_joke(whole["parsed"], schema)
-    assert whole["parsing_error"] is None
-    assert isinstance(whole["raw"], AIMessage)
 
-
-UNFIT = {
+NOT_OBJECTS = {
     "text": Reply(content="No."),
-    "nothing": Reply(content=""),
+    "no text": Reply(content=""),
     "null": Reply(content="null"),
-    "half": Reply(content='{"setup": "Why', finish_reason="length"),
-    "most": Reply(content='{"setup": "Why", "punchline": "B', finish_reason="length"),
-    "another tool": Reply(tool_calls=[ToolCall("other", {"setup": "a", "punchline": "b"})]),
-    "half a call": Reply(
+    "list": Reply(content="[]"),
+    "cut at the first value": Reply(content='{"setup": "Why', finish_reason="length"),
+    "cut at the last value": Reply(
+        content='{"setup": "Why", "punchline": "B', finish_reason="length"
+    ),
+    "call of another tool": Reply(
+        tool_calls=[ToolCall("other", {"setup": "a", "punchline": "b"})]
+    ),
+    "cut tool call": Reply(
         tool_calls=[ToolCall("Joke", '{"setup": "Why')], finish_reason="length"
     ),
-    "too little": Reply(content='{"setup": "Why?"}', tool_calls=[ToolCall("Joke", "{}")]),
 }
+INCOMPLETE_OBJECT = Reply(content='{"setup": "Why?"}', tool_calls=[ToolCall("Joke", "{}")])
 
 
-@styles
-@methods
-@pytest.mark.parametrize("kind", ["pydantic", "JSON schema"])
-@pytest.mark.parametrize("unfit", UNFIT)
-def test_what_does_not_fit_is_an_error_and_never_nothing(
-    unfit: str,
-    kind: str,
+def assert_error(
+    reply: Reply,
+    chains: tuple[Chain, Chain],
+    call: Callable[[Chain], Any],
+    server: Emulator,
+) -> None:
+    """Check that a reply is an error, and a `parsing_error` of the chain with `raw`."""
+    chain, chain_with_raw = chains
+    server.script(reply, reply)
+
+    with pytest.raises(OutputParserException):
+        call(chain)
+
+    output = call(chain_with_raw)
+    assert output["parsed"] is None
+    assert isinstance(output["parsing_error"], OutputParserException)
+    assert isinstance(output["raw"], AIMessage)
+
+
+def create_chains(model: ChatCerebrasInference, schema: Any, method: Method) -> Any:
+    """A chain without and one with `include_raw`."""
+    return tuple(
+        model.with_structured_output(schema, method=method, include_raw=include_raw)
+        for include_raw in (False, True)
+    )
+
+
+@each_call_style
+@each_method
+@pytest.mark.parametrize("schema", ["pydantic", "JSON schema"])
+@pytest.mark.parametrize("reply", NOT_OBJECTS.values(), ids=NOT_OBJECTS.keys())
+def test_completion_without_an_object_is_an_error_and_never_none(
+    reply: Reply,
+    schema: str,
     method: Method,
-    style: Callable[[Chain], Any],
+    call: Callable[[Chain], Any],
     model: ChatCerebrasInference,
     server: Emulator,
 ) -> None:
-    server.script(UNFIT[unfit], UNFIT[unfit])
-
-    with pytest.raises(OutputParserException):
-        style(model.with_structured_output(KINDS[kind], method=method))
-
-    whole = style(model.with_structured_output(KINDS[kind], method=method, include_raw=True))
-    assert whole["parsed"] is None
-    assert isinstance(whole["parsing_error"], OutputParserException)
-    assert isinstance(whole["raw"], AIMessage)
+    assert_error(reply, create_chains(model, SCHEMAS[schema], method), call, server)
 
 
-@methods
-def test_an_object_grows_while_it_arrives(method: Method, server: Emulator) -> None:
-    said = '{"setup": "Why did the llama cross the road?", "punchline": "Tokens."}'
-    server.script(Reply(content=said, tool_calls=[ToolCall("TypedJoke", said)], pace=0.05))
+@each_call_style
+@each_method
+@pytest.mark.parametrize("schema", ["pydantic", "pydantic 1"])
+def test_object_that_does_not_match_the_class_is_an_error(
+    schema: str,
+    method: Method,
+    call: Callable[[Chain], Any],
+    model: ChatCerebrasInference,
+    server: Emulator,
+) -> None:
+    chains = create_chains(model, SCHEMAS[schema], method)
+
+    assert_error(INCOMPLETE_OBJECT, chains, call, server)
+
+
+@each_call_style
+@pytest.mark.parametrize("schema", ["TypedDict", "JSON schema"])
+def test_object_of_a_schema_that_is_not_a_class_is_not_validated(
+    schema: str, call: Callable[[Chain], Any], model: ChatCerebrasInference, server: Emulator
+) -> None:
+    chain, chain_with_raw = create_chains(model, SCHEMAS[schema], "json_schema")
+    server.script(INCOMPLETE_OBJECT, INCOMPLETE_OBJECT)
+
+    assert call(chain) == {"setup": "Why?"}
+    assert call(chain_with_raw)["parsed"] == {"setup": "Why?"}
+
+
+@each_method
+def test_dict_grows_while_it_is_streamed(method: Method, server: Emulator) -> None:
+    text = '{"setup": "Why did the llama cross the road?", "punchline": "Tokens."}'
+    server.script(Reply(content=text, tool_calls=[ToolCall("TypedJoke", text)], pace=0.05))
     model = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
 
-    pieces = list(model.with_structured_output(TypedJoke, method=method).stream(QUESTION))
+    outputs = list(model.with_structured_output(TypedJoke, method=method).stream(QUESTION))
 
-    lengths = [len(str(piece)) for piece in pieces]
-    assert len(pieces) > 1
+    lengths = [len(str(output)) for output in outputs]
+    assert len(outputs) > 1
     assert lengths == sorted(lengths)
-    assert pieces[-1] == {
+    assert outputs[-1] == {
         "setup": "Why did the llama cross the road?",
         "punchline": "Tokens.",
     }
@@ -192,38 +242,41 @@ def get_joke(about: str) -> str:
     return f"A joke about {about}."
 
 
-async def arun(agent: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = await agent.ainvoke({"messages": [("user", QUESTION)]})
-    return answer
+async def invoke_async(agent: Any) -> dict[str, Any]:
+    result: dict[str, Any] = await agent.ainvoke({"messages": [("user", QUESTION)]})
+    return result
 
 
-@pytest.mark.parametrize("bound", [[], [get_joke]])
-@pytest.mark.parametrize("wanted", [Joke, ToolStrategy(Joke), KINDS["JSON schema"]])
-def test_an_agent_answers_with_an_object_with_and_without_tools(
-    bound: list[Any], wanted: Any, model: ChatCerebrasInference, server: Emulator
+@pytest.mark.parametrize("tools", [[], [get_joke]])
+@pytest.mark.parametrize("response_format", [Joke, ToolStrategy(Joke), SCHEMAS["JSON schema"]])
+def test_agent_returns_an_object_with_and_without_tools(
+    tools: list[Any], response_format: Any, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    agent: Any = create_agent(model, bound, response_format=wanted)
+    agent: Any = create_agent(model, tools, response_format=response_format)
 
-    answers = [agent.invoke({"messages": [("user", QUESTION)]}), asyncio.run(arun(agent))]
+    results = [
+        agent.invoke({"messages": [("user", QUESTION)]}),
+        asyncio.run(invoke_async(agent)),
+    ]
 
-    schema = KINDS["JSON schema"] if isinstance(wanted, dict) else Joke
-    assert all(is_the_joke(answer["structured_response"], schema) for answer in answers)
+    schema = response_format if isinstance(response_format, dict) else Joke
+    assert all(is_joke(result["structured_response"], schema) for result in results)
     assert not any("response_format" in request.body for request in server.requests)
 
 
-def test_an_agent_without_tools_may_have_the_server_hold_to_the_schema(
+def test_agent_without_tools_can_have_the_server_enforce_the_schema(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     agent: Any = create_agent(model, [], response_format=ProviderStrategy(Joke))
 
-    answer = agent.invoke({"messages": [("user", QUESTION)]})
+    result = agent.invoke({"messages": [("user", QUESTION)]})
 
-    assert isinstance(answer["structured_response"], Joke)
+    assert isinstance(result["structured_response"], Joke)
     [request] = server.requests
     assert request.body["response_format"]["json_schema"]["strict"] is True
 
 
-def test_an_agent_with_tools_that_wants_both_is_told_what_to_use(
+def test_agent_with_tools_and_provider_strategy_is_told_what_to_use(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     agent: Any = create_agent(model, [get_joke], response_format=ProviderStrategy(Joke))

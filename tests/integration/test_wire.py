@@ -175,7 +175,7 @@ def test_several_answers_are_the_generations_of_one_result(n: int, server: Emula
 def test_several_answers_are_not_streamed(server: Emulator) -> None:
     model = model_of(server, n=2)
 
-    with pytest.raises(ValueError, match="a stream has one answer"):
+    with pytest.raises(ValueError, match="A stream has one completion"):
         next(model.stream("Hello!"))
 
     assert not server.requests

@@ -17,7 +17,7 @@ from langchain_core.runnables import ConfigurableField, RunnableBinding
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference._settings import Arguments
+from langchain_cerebras_inference._settings import Settings
 
 SECRETS: dict[str, Any] = {
     "api_key": "csk-" + "key" * 5,
@@ -104,7 +104,7 @@ def test_the_typed_arguments_are_the_fields_and_their_aliases() -> None:
     fields = ChatCerebrasInference.model_fields
     aliases = {field.alias for field in fields.values() if field.alias}
 
-    assert Arguments.__annotations__.keys() == fields.keys() | aliases
+    assert Settings.__annotations__.keys() == fields.keys() | aliases
 
 
 @pytest.mark.parametrize("name", [*DEFAULTS, "tags", "metadata", "verbose", "cache"])
@@ -130,7 +130,7 @@ def test_both_names_of_a_field_work_and_both_at_once_are_refused(
     assert getattr(make(**{name: value}), name) == value
     assert getattr(make(**{alias: value}), name) == value
     assert getattr(make(**{alias: value, name: None}), name) == value
-    with pytest.raises(ValidationError, match="are one field; give one of the two") as caught:
+    with pytest.raises(ValidationError, match="are two names of one setting") as caught:
         make(**{name: value, alias: value})
     assert f"'{name}' and '{alias}'" in str(caught.value)
 
@@ -154,7 +154,7 @@ def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
         make(**{name: "value" * 3})
 
     [error] = caught.value.errors()
-    assert error["msg"] == f"Value error, There is no field {name!r}.{hint}"
+    assert error["msg"] == f"Value error, Unknown setting {name!r}.{hint}"
     assert "value" * 3 not in str(caught.value)
 
 
@@ -814,7 +814,7 @@ def test_a_schema_is_wanted_by_methods_that_send_one(method: Any) -> None:
 def test_an_unknown_method_is_refused() -> None:
     method: Any = "magic"
 
-    with pytest.raises(ValueError, match="not 'magic'"):
+    with pytest.raises(ValueError, match="Unknown method 'magic'"):
         make().with_structured_output(Tide, method=method)
 
 
@@ -876,7 +876,7 @@ def test_there_are_no_token_ids() -> None:
     ("arguments", "said"),
     [
         ({"temprature": 1}, "Did you mean 'temperature'"),
-        ({"default_headers": {}}, "a setting of the model"),
+        ({"default_headers": {}}, "is a setting, not a call option"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "up to 4 stop sequences"),
     ],
 )

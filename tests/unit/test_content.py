@@ -1,10 +1,14 @@
-"""Message content, in every shape LangChain has for it."""
+"""Message content, in every form that LangChain has for it."""
 
 from typing import Any
 
 import pytest
 
-from langchain_cerebras_inference._conversion.content import to_parts, to_speech, to_text
+from langchain_cerebras_inference._conversion.content import (
+    convert_user_content,
+    join_assistant_text,
+    join_text,
+)
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 JPEG = "data:image/jpeg;base64,/9j/4AAQ"
@@ -40,16 +44,13 @@ JPEG = "data:image/jpeg;base64,/9j/4AAQ"
         ),
     ],
 )
-def test_text_is_joined_and_thoughts_and_calls_travel_elsewhere(
-    content: Any, text: str
-) -> None:
-    assert to_text(content) == text
-    if not any(isinstance(each, dict) and "id" in each for each in content):
-        assert to_parts(content) == text
+def test_text_is_joined_without_reasoning_and_tool_calls(content: Any, text: str) -> None:
+    assert join_text(content) == text
+    assert convert_user_content(content) == text
 
 
 @pytest.mark.parametrize(
-    ("block", "kind"),
+    ("block", "block_type"),
     [
         ({"type": "image_url", "image_url": {"url": PNG}}, "image_url"),
         ({"type": "audio", "base64": "x"}, "audio"),
@@ -61,11 +62,13 @@ def test_text_is_joined_and_thoughts_and_calls_travel_elsewhere(
         (5, "text"),
     ],
 )
-def test_what_is_no_text_is_refused_by_its_type(block: Any, kind: str) -> None:
+def test_block_that_is_not_text_is_rejected_by_index_and_type(
+    block: Any, block_type: str
+) -> None:
     with pytest.raises(
-        ValueError, match=f"a '{kind}' block cannot be sent to Cerebras as text"
+        ValueError, match=rf"^content\[1\] is a '{block_type}' block, which Cerebras does not a"
     ):
-        to_text([block])
+        join_text(["Look:", block])
 
 
 @pytest.mark.parametrize(
@@ -101,10 +104,11 @@ def test_what_is_no_text_is_refused_by_its_type(block: Any, kind: str) -> None:
         ),
     ],
 )
-def test_an_image_in_any_shape_goes_as_data(block: dict[str, Any], url: str) -> None:
-    cached = {"cachePoint": {"type": "default"}}
+def test_image_in_any_form_is_sent_as_data(block: dict[str, Any], url: str) -> None:
+    cache_point = {"cachePoint": {"type": "default"}}
+    question = {"type": "text", "text": "What is it?"}
 
-    parts = to_parts([{"type": "text", "text": "What is it?"}, block, cached, "Say."])
+    parts = convert_user_content([question, block, cache_point, "Say."])
 
     assert parts == [
         {"type": "text", "text": "What is it?"},
@@ -125,15 +129,17 @@ def test_an_image_in_any_shape_goes_as_data(block: dict[str, Any], url: str) -> 
         {"type": "image"},
     ],
 )
-def test_an_image_that_is_no_data_is_refused(block: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="Cerebras takes images as base64 PNG or JPEG data"):
-        to_parts([block])
+def test_image_without_data_is_rejected(block: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=r"^content\[0\]: Cerebras accepts images only as base64 PNG or JPEG"
+    ):
+        convert_user_content([block])
 
 
 @pytest.mark.parametrize("data", ["no base64", "iVBORw0KGgo", "iVBORw0K\nGgo="])
-def test_an_image_whose_data_is_no_base64_is_refused(data: str) -> None:
-    with pytest.raises(ValueError, match="the data of an image is no base64"):
-        to_parts([{"type": "image", "base64": data, "mime_type": "image/png"}])
+def test_image_with_invalid_base64_is_rejected(data: str) -> None:
+    with pytest.raises(ValueError, match="the data of the image is not valid base64"):
+        convert_user_content([{"type": "image", "base64": data, "mime_type": "image/png"}])
 
 
 @pytest.mark.parametrize(
@@ -150,26 +156,26 @@ def test_an_image_whose_data_is_no_base64_is_refused(data: str) -> None:
         ([{"toolUse": {"name": "f"}}, {"text": "Ahoy"}], "Ahoy"),
     ],
 )
-def test_what_a_server_did_beside_it_is_no_word_of_the_assistants(
+def test_blocks_about_server_tools_are_left_out_of_assistant_text(
     content: Any, text: str
 ) -> None:
-    assert to_speech(content) == text
+    assert join_assistant_text(content) == text
 
 
 @pytest.mark.parametrize(
     "block",
     [{"type": "image_url", "image_url": PNG}, {"type": "audio"}, {"type": "text"}, {}, 5],
 )
-def test_what_an_assistant_said_is_not_left_out(block: Any) -> None:
-    with pytest.raises(ValueError, match="block cannot be sent to Cerebras as text"):
-        to_speech([block])
+def test_assistant_block_with_content_is_not_left_out(block: Any) -> None:
+    with pytest.raises(ValueError, match="block, which Cerebras does not accept"):
+        join_assistant_text([block])
 
 
 def test_blocks_are_not_changed() -> None:
     source = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
     block = {"type": "image", "source": source}
 
-    to_parts([block])
+    convert_user_content([block])
 
     assert block == {
         "type": "image",

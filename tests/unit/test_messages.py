@@ -1,4 +1,4 @@
-"""Messages → wire."""
+"""Conversion of LangChain messages to those of a request."""
 
 import copy
 from typing import Any
@@ -15,19 +15,23 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_cerebras_inference._conversion.messages import reasoning_of, to_wire
+from langchain_cerebras_inference._conversion.messages import (
+    convert_messages,
+    extract_reasoning,
+)
 from langchain_cerebras_inference._conversion.tool_arguments import tail_for
 
 GPT, QWEN, GLM = "gpt-oss-120b", "qwen-3.8-27b", "zai-glm-4.7"
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
 
-def wire_of(message: BaseMessage, model: str = GPT, **options: Any) -> Any:
-    [wire] = to_wire([message], model=model, ordered=False, **options)
-    return wire
+def convert(message: BaseMessage, model: str = GPT, **options: Any) -> Any:
+    """Convert one message, whether or not its tool calls are answered."""
+    [converted] = convert_messages([message], model=model, order_tool_messages=False, **options)
+    return converted
 
 
-def call(name: str, id_: str | None = "a", **args: Any) -> dict[str, Any]:
+def create_call(name: str, id_: str | None = "a", **args: Any) -> dict[str, Any]:
     return {"name": name, "args": args, "id": id_, "type": "tool_call"}
 
 
@@ -35,7 +39,7 @@ def call(name: str, id_: str | None = "a", **args: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("message", "wire"),
+    ("message", "expected"),
     [
         (HumanMessage("Ahoy"), {"role": "user", "content": "Ahoy"}),
         (HumanMessage(""), {"role": "user", "content": ""}),
@@ -83,10 +87,10 @@ def call(name: str, id_: str | None = "a", **args: Any) -> dict[str, Any]:
         (ChatMessage(content="Ahoy", role="system"), {"role": "system", "content": "Ahoy"}),
     ],
 )
-def test_a_message_becomes_what_cerebras_knows(
-    message: BaseMessage, wire: dict[str, Any]
+def test_message_is_converted_to_role_and_content(
+    message: BaseMessage, expected: dict[str, Any]
 ) -> None:
-    assert wire_of(message) == wire
+    assert convert(message) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,14 +103,14 @@ def test_a_message_becomes_what_cerebras_knows(
 @pytest.mark.parametrize(
     ("model", "role"), [(GPT, "developer"), (QWEN, "system"), ("my-own", "system")]
 )
-def test_a_developer_is_the_system_where_the_model_knows_no_developers(
+def test_developer_role_falls_back_to_system(
     message: BaseMessage, model: str, role: str
 ) -> None:
-    assert wire_of(message, model) == {"role": role, "content": "Be brief."}
+    assert convert(message, model) == {"role": role, "content": "Be brief."}
 
 
 @pytest.mark.parametrize(
-    ("message", "kind"),
+    ("message", "message_type"),
     [
         (ChatMessage(content="Ahoy", role="pirate"), "chat"),
         (ChatMessage(content="Ahoy", role="tool"), "chat"),
@@ -114,23 +118,27 @@ def test_a_developer_is_the_system_where_the_model_knows_no_developers(
         (RemoveMessage("1"), "remove"),
     ],
 )
-def test_a_role_cerebras_does_not_know_is_refused_by_place(
-    message: BaseMessage, kind: str
+def test_unknown_role_is_rejected_with_the_index_of_the_message(
+    message: BaseMessage, message_type: str
 ) -> None:
     with pytest.raises(
-        ValueError, match=rf"^messages\[1\] \({kind}\): Cerebras knows no such role"
+        ValueError,
+        match=rf"^messages\[1\] \({message_type}\): Cerebras does not have this role; use",
     ):
-        to_wire([HumanMessage("Ahoy"), message], model=GPT)
+        convert_messages([HumanMessage("Ahoy"), message], model=GPT)
 
 
-@pytest.mark.parametrize("role", [SystemMessage, AIMessage])
-def test_images_are_for_users_alone(role: type[BaseMessage]) -> None:
-    message = role([{"type": "image_url", "image_url": {"url": PNG}}])
+@pytest.mark.parametrize("message_class", [SystemMessage, AIMessage])
+def test_images_outside_of_user_messages_are_rejected(
+    message_class: type[BaseMessage],
+) -> None:
+    message = message_class([{"type": "image_url", "image_url": {"url": PNG}}])
 
     with pytest.raises(
-        ValueError, match=r"^messages\[0\] \((system|ai)\): a 'image_url' block"
+        ValueError,
+        match=r"^messages\[0\] \((system|ai)\): content\[0\] is a 'image_url' block",
     ):
-        to_wire([message], model=GPT)
+        convert_messages([message], model=GPT)
 
 
 def test_messages_keep_their_order_and_are_not_joined() -> None:
@@ -143,9 +151,9 @@ def test_messages_keep_their_order_and_are_not_joined() -> None:
         AIMessage("f"),
     ]
 
-    wire = to_wire(messages, model=GPT)
+    converted = convert_messages(messages, model=GPT)
 
-    assert [(each["role"], each["content"]) for each in wire] == [
+    assert [(message["role"], message["content"]) for message in converted] == [
         ("system", "a"),
         ("system", "b"),
         ("user", "c"),
@@ -157,38 +165,38 @@ def test_messages_keep_their_order_and_are_not_joined() -> None:
 
 # --- reasoning ---------------------------------------------------------------------------
 
-THOUGHTFUL = AIMessage("Yes.", additional_kwargs={"reasoning_content": "Is it?"})
+WITH_REASONING = AIMessage("Yes.", additional_kwargs={"reasoning_content": "Is it?"})
 
 
 @pytest.mark.parametrize("model", [GPT, QWEN, "my-own-endpoint"])
-def test_reasoning_goes_back_in_its_own_field(model: str) -> None:
-    assert wire_of(THOUGHTFUL, model) == {
+def test_reasoning_is_replayed_in_its_own_field(model: str) -> None:
+    assert convert(WITH_REASONING, model) == {
         "role": "assistant",
         "reasoning": "Is it?",
         "content": "Yes.",
     }
 
 
-def test_glm_gets_its_reasoning_in_the_content() -> None:
-    assert wire_of(THOUGHTFUL, GLM) == {
+def test_reasoning_is_replayed_in_the_content_for_glm() -> None:
+    assert convert(WITH_REASONING, GLM) == {
         "role": "assistant",
         "content": "<think>Is it?</think>Yes.",
     }
 
 
 @pytest.mark.parametrize("model", [GPT, QWEN, GLM])
-def test_reasoning_stays_at_home_if_it_is_told_to(model: str) -> None:
-    assert wire_of(THOUGHTFUL, model, replay_reasoning=False) == {
+def test_reasoning_is_not_replayed_if_turned_off(model: str) -> None:
+    assert convert(WITH_REASONING, model, replay_reasoning=False) == {
         "role": "assistant",
         "content": "Yes.",
     }
 
 
-def test_a_turn_may_be_reasoning_alone() -> None:
+def test_assistant_message_may_have_only_reasoning() -> None:
     message = AIMessage("", additional_kwargs={"reasoning_content": "Is it?"})
 
-    assert wire_of(message) == {"role": "assistant", "reasoning": "Is it?"}
-    assert wire_of(message, replay_reasoning=False) == {"role": "assistant", "content": ""}
+    assert convert(message) == {"role": "assistant", "reasoning": "Is it?"}
+    assert convert(message, replay_reasoning=False) == {"role": "assistant", "content": ""}
 
 
 @pytest.mark.parametrize(
@@ -217,8 +225,8 @@ def test_a_turn_may_be_reasoning_alone() -> None:
         ),
     ],
 )
-def test_reasoning_is_found_wherever_another_class_put_it(message: AIMessage) -> None:
-    assert reasoning_of(message) == "Is it?"
+def test_reasoning_is_found_in_the_form_of_every_provider(message: AIMessage) -> None:
+    assert extract_reasoning(message) == "Is it?"
 
 
 @pytest.mark.parametrize(
@@ -231,25 +239,25 @@ def test_reasoning_is_found_wherever_another_class_put_it(message: AIMessage) ->
         AIMessage([{"type": "text", "text": "Yes."}, "No."]),
     ],
 )
-def test_without_reasoning_none_goes_back(message: AIMessage) -> None:
-    assert reasoning_of(message) == ""
-    assert "reasoning" not in wire_of(message)
+def test_message_without_reasoning_replays_none(message: AIMessage) -> None:
+    assert extract_reasoning(message) == ""
+    assert "reasoning" not in convert(message)
 
 
 # --- tool calls --------------------------------------------------------------------------
 
 
-def test_two_tool_calls_are_sent_once_each() -> None:
+def test_each_tool_call_is_sent_once() -> None:
     message = AIMessage(
         [
             {"type": "text", "text": "Both."},
             {"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}},
         ],
-        tool_calls=[call("f", "a", x=1), call("g", "b")],
+        tool_calls=[create_call("f", "a", x=1), create_call("g", "b")],
         additional_kwargs={"tool_calls": [{"id": "a", "function": {"name": "f"}}]},
     )
 
-    assert wire_of(message) == {
+    assert convert(message) == {
         "role": "assistant",
         "content": "Both.",
         "tool_calls": [
@@ -263,26 +271,26 @@ def test_two_tool_calls_are_sent_once_each() -> None:
     }
 
 
-def test_a_turn_that_only_calls_has_no_content() -> None:
-    wire = wire_of(AIMessage("", tool_calls=[call("f")]))
+def test_message_with_only_tool_calls_has_no_content() -> None:
+    converted = convert(AIMessage("", tool_calls=[create_call("f")]))
 
-    assert wire.keys() == {"role", "tool_calls"}
+    assert converted.keys() == {"role", "tool_calls"}
 
 
-def test_calls_keep_their_reasoning() -> None:
-    wire = wire_of(
+def test_tool_calls_keep_their_reasoning() -> None:
+    converted = convert(
         AIMessage(
             "",
-            tool_calls=[call("f")],
-            additional_kwargs={"reasoning_content": "It takes f."},
+            tool_calls=[create_call("f")],
+            additional_kwargs={"reasoning_content": "It needs f."},
         )
     )
 
-    assert wire.keys() == {"role", "reasoning", "tool_calls"}
-    assert wire["reasoning"] == "It takes f."
+    assert converted.keys() == {"role", "reasoning", "tool_calls"}
+    assert converted["reasoning"] == "It needs f."
 
 
-def test_an_older_form_of_calls_is_understood() -> None:
+def test_tool_calls_in_additional_kwargs_are_sent() -> None:
     message = AIMessage(
         "",
         additional_kwargs={
@@ -296,220 +304,249 @@ def test_an_older_form_of_calls_is_understood() -> None:
         },
     )
 
-    [sent] = wire_of(message)["tool_calls"]
+    [sent] = convert(message)["tool_calls"]
 
     assert sent["function"] == {"name": "f", "arguments": '{"x":1}'}
 
 
-def test_arguments_are_compact_and_readable_json() -> None:
+def test_tool_arguments_are_compact_readable_json() -> None:
     args: dict[str, Any] = {"x": [1, {"y": None}], "z": "é🌊", "nan": float("nan")}
 
-    [sent] = wire_of(AIMessage("", tool_calls=[call("f", **args)]))["tool_calls"]
+    [sent] = convert(AIMessage("", tool_calls=[create_call("f", **args)]))["tool_calls"]
 
     assert sent["function"]["arguments"] == '{"x":[1,{"y":null}],"z":"é🌊","nan":null}'
 
 
-def test_a_name_cerebras_refuses_goes_out_under_the_name_its_tool_does() -> None:
-    [sent] = wire_of(AIMessage("", tool_calls=[call("math.add")]))["tool_calls"]
+def test_unaccepted_tool_name_is_mapped_like_the_name_of_the_tool() -> None:
+    [sent] = convert(AIMessage("", tool_calls=[create_call("math.add")]))["tool_calls"]
 
     assert sent["function"]["name"] == "math_add_ecef409b"
 
 
-@pytest.mark.parametrize("text", ['{"x":"ha', '{"x":[1', '{"x":"\\', '{"x":"a"', '{"x":', ""])
-def test_a_cut_call_goes_back_as_it_came(text: str) -> None:
-    message = AIMessage(
-        "",
-        invalid_tool_calls=[
-            {
-                "name": "f",
-                "args": text + tail_for(text),
-                "id": "a",
-                "error": None,
-                "type": "invalid_tool_call",
-            }
-        ],
-    )
+def create_invalid_call(**keys: Any) -> Any:
+    call = {"name": "f", "args": '{"x":', "id": "a", "error": None}
+    return {"type": "invalid_tool_call", **call, **keys}
 
-    assert wire_of(message)["tool_calls"] == [
+
+@pytest.mark.parametrize("text", ['{"x":"ha', '{"x":[1', '{"x":"\\', '{"x":"a"', '{"x":', ""])
+def test_truncated_tool_arguments_are_sent_as_they_came(text: str) -> None:
+    call = create_invalid_call(args=text + tail_for(text))
+
+    assert convert(AIMessage("", invalid_tool_calls=[call]))["tool_calls"] == [
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": text or "{}"}}
     ]
 
 
 @pytest.mark.parametrize(
-    ("invalid", "sent"),
+    ("keys", "sent"),
     [
-        ({"name": "f", "args": "{'x':1}", "id": "a"}, [("f", "{'x':1}", "a")]),
-        ({"name": "f", "args": None, "id": None}, [("f", "{}", "")]),
-        ({"name": None, "args": "x", "id": "a"}, []),
+        ({"args": "{'x':1}"}, [("f", "{'x':1}", "a")]),
+        ({"args": None, "id": None}, [("f", "{}", "")]),
+        ({"name": None}, []),
     ],
 )
-def test_an_invalid_call_goes_back_if_it_has_a_name(
-    invalid: Any, sent: list[tuple[str, str, str]]
+def test_invalid_tool_call_is_sent_if_it_has_a_name(
+    keys: dict[str, Any], sent: list[tuple[str, str, str]]
 ) -> None:
-    message = AIMessage(
-        "", invalid_tool_calls=[{"error": None, "type": "invalid_tool_call", **invalid}]
-    )
+    message = AIMessage("", invalid_tool_calls=[create_invalid_call(**keys)])
 
-    calls = wire_of(message).get("tool_calls", [])
+    calls = convert(message).get("tool_calls", [])
 
     assert [
-        (each["function"]["name"], each["function"]["arguments"], each["id"]) for each in calls
+        (call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls
     ] == sent
 
 
-# --- order -------------------------------------------------------------------------------
+# --- order of tool messages --------------------------------------------------------------
 
 
-def answer(id_: str, text: str = "12") -> ToolMessage:
-    return ToolMessage(text, tool_call_id=id_)
+def create_result(call_id: str) -> ToolMessage:
+    return ToolMessage("12", tool_call_id=call_id)
 
 
-def order_of(*messages: BaseMessage) -> list[str]:
-    return [
-        each.get("tool_call_id") or str(each.get("content") or each["tool_calls"][0]["id"])
-        for each in to_wire(messages, model=GPT)
-    ]
+def create_calls(*call_ids: str | None) -> AIMessage:
+    return AIMessage("", tool_calls=[create_call("f", call_id) for call_id in call_ids])
 
 
-CALLS = AIMessage("call", tool_calls=[call("f", "a"), call("g", "b")])
+TWO_CALLS = AIMessage("calls", tool_calls=[create_call("f", "a"), create_call("g", "b")])
 
 
 @pytest.mark.parametrize(
     ("messages", "order"),
     [
-        ([CALLS, answer("a"), answer("b")], ["call", "a", "b"]),
-        ([CALLS, answer("b"), answer("a")], ["call", "a", "b"]),
+        ([TWO_CALLS, create_result("a"), create_result("b")], ["calls", "a", "b"]),
+        ([TWO_CALLS, create_result("b"), create_result("a")], ["calls", "a", "b"]),
         (
-            [CALLS, HumanMessage("wait"), answer("b"), HumanMessage("so?"), answer("a")],
-            ["call", "a", "b", "wait", "so?"],
+            [
+                TWO_CALLS,
+                HumanMessage("wait"),
+                create_result("b"),
+                HumanMessage("so?"),
+                create_result("a"),
+            ],
+            ["calls", "a", "b", "wait", "so?"],
         ),
         (
-            [CALLS, answer("a"), answer("b"), CALLS, answer("b"), answer("a")],
-            ["call", "a", "b", "call", "a_2", "b_2"],
+            [
+                TWO_CALLS,
+                create_result("a"),
+                create_result("b"),
+                TWO_CALLS,
+                create_result("b"),
+                create_result("a"),
+            ],
+            ["calls", "a", "b", "calls", "a_2", "b_2"],
         ),
     ],
 )
-def test_an_answer_stands_directly_behind_its_call(
+def test_tool_message_is_moved_directly_behind_its_call(
     messages: list[BaseMessage], order: list[str]
 ) -> None:
-    assert order_of(*messages) == order
+    converted = convert_messages(messages, model=GPT)
+
+    assert [
+        message["tool_call_id"] if message["role"] == "tool" else message["content"]
+        for message in converted
+    ] == order
 
 
 @pytest.mark.parametrize(
-    ("messages", "what"),
+    ("messages", "index", "call_id"),
     [
-        ([HumanMessage("x"), answer("a")], r"^messages\[1\] \(tool\) answers 'a', which is no"),
-        (
-            [CALLS, answer("a"), answer("b"), answer("a")],
-            r"^messages\[3\] \(tool\) answers 'a'",
-        ),
-        ([CALLS, answer("a")], r"^messages\[0\] \(ai\) calls 'g' \('b'\), and no tool message"),
-        ([CALLS], r"^messages\[0\] \(ai\) calls 'f' \('a'\)"),
-        ([CALLS, CALLS, answer("a"), answer("b")], r"^messages\[0\] \(ai\) calls 'f' \('a'\)"),
-        (
-            [HumanMessage("x"), answer("a"), CALLS],
-            r"^messages\[1\] \(tool\) answers 'a'",
-        ),
+        ([HumanMessage("x"), create_result("a")], 1, "a"),
+        ([TWO_CALLS, create_result("a"), create_result("b"), create_result("a")], 3, "a"),
+        ([HumanMessage("x"), create_result("a"), TWO_CALLS], 1, "a"),
     ],
 )
-def test_what_does_not_belong_together_is_refused_by_place(
-    messages: list[BaseMessage], what: str
+def test_tool_message_without_a_call_is_rejected_with_its_index(
+    messages: list[BaseMessage], index: int, call_id: str
 ) -> None:
-    with pytest.raises(ValueError, match=what):
-        to_wire(messages, model=GPT)
+    with pytest.raises(
+        ValueError,
+        match=rf"^messages\[{index}\] \(tool\): no earlier message has .* id '{call_id}'; rem",
+    ):
+        convert_messages(messages, model=GPT)
 
 
-def ids_of(*messages: BaseMessage) -> list[str]:
-    return [
-        id_
-        for each in to_wire(messages, model=GPT)
-        for id_ in (
-            [each["tool_call_id"]]
-            if each["role"] == "tool"
-            else [call["id"] for call in each.get("tool_calls", [])]
-        )
-    ]
+@pytest.mark.parametrize(
+    ("messages", "name", "call_id"),
+    [
+        ([TWO_CALLS, create_result("a")], "g", "b"),
+        ([TWO_CALLS], "f", "a"),
+        ([TWO_CALLS, TWO_CALLS, create_result("a"), create_result("b")], "f", "a"),
+    ],
+)
+def test_call_without_a_tool_message_is_rejected_with_its_index(
+    messages: list[BaseMessage], name: str, call_id: str
+) -> None:
+    with pytest.raises(
+        ValueError,
+        match=rf"^messages\[0\] \(ai\): no tool message .* '{name}' \(id '{call_id}'\)",
+    ):
+        convert_messages(messages, model=GPT)
 
 
-def calls(*ids: str | None) -> AIMessage:
-    return AIMessage("", tool_calls=[call("f", id_) for id_ in ids])
+def get_ids(*messages: BaseMessage) -> list[str]:
+    """The ids of tool calls and tool messages, in the order they are sent."""
+    ids = []
+    for message in convert_messages(messages, model=GPT):
+        ids += [call["id"] for call in message.get("tool_calls", [])]
+        if message["role"] == "tool":
+            ids.append(message["tool_call_id"])
+    return ids
 
 
 @pytest.mark.parametrize(
     ("messages", "ids"),
     [
-        ([calls("a"), answer("a"), calls("a"), answer("a")], ["a", "a", "a_2", "a_2"]),
+        ([create_calls("a"), create_result("a")] * 2, ["a", "a", "a_2", "a_2"]),
+        ([create_calls("a"), create_result("a")] * 3, ["a", "a", "a_2", "a_2", "a_3", "a_3"]),
         (
-            [calls("a"), answer("a")] * 3,
-            ["a", "a", "a_2", "a_2", "a_3", "a_3"],
-        ),
-        (
-            [calls("a_2"), answer("a_2"), *[calls("a"), answer("a")] * 2],
+            [
+                create_calls("a_2"),
+                create_result("a_2"),
+                *[create_calls("a"), create_result("a")] * 2,
+            ],
             ["a_2", "a_2", "a", "a", "a_3", "a_3"],
         ),
         (
-            [calls("a"), answer("a"), calls("a_2"), answer("a_2"), calls("a"), answer("a")],
+            [
+                *[create_calls("a"), create_result("a")],
+                *[create_calls("a_2"), create_result("a_2")],
+                *[create_calls("a"), create_result("a")],
+            ],
             ["a", "a", "a_2", "a_2", "a_3", "a_3"],
         ),
-        ([calls("a", "a"), answer("a"), answer("a")], ["a", "a_2", "a", "a_2"]),
-        ([calls(None), answer("")], ["call", "call"]),
         (
-            [calls("", None), answer(""), answer(""), calls(""), answer("")],
+            [create_calls("a", "a"), create_result("a"), create_result("a")],
+            ["a", "a_2", "a", "a_2"],
+        ),
+        ([create_calls(None), create_result("")], ["call", "call"]),
+        (
+            [
+                create_calls("", None),
+                create_result(""),
+                create_result(""),
+                create_calls(""),
+                create_result(""),
+            ],
             ["call", "call_2", "call", "call_2", "call_3", "call_3"],
         ),
     ],
 )
-def test_a_call_has_an_id_of_its_own_and_its_answer_has_it_too(
+def test_ids_of_tool_calls_are_made_unique_with_their_tool_messages(
     messages: list[BaseMessage], ids: list[str]
 ) -> None:
-    assert ids_of(*messages) == ids
+    assert get_ids(*messages) == ids
 
 
-def test_a_longer_history_begins_with_the_same_ids() -> None:
-    turn: list[BaseMessage] = [calls("a", None), answer(""), answer("a")]
+def test_longer_conversation_begins_with_the_same_ids() -> None:
+    turn: list[BaseMessage] = [create_calls("a", None), create_result(""), create_result("a")]
 
-    shorter, longer = ids_of(*turn * 2), ids_of(*turn * 3)
+    shorter, longer = get_ids(*turn * 2), get_ids(*turn * 3)
 
     assert longer[: len(shorter)] == shorter
 
 
-BROKEN = {"name": "f", "args": '{"x":', "id": "a", "error": None, "type": "invalid_tool_call"}
-
-
 @pytest.mark.parametrize(
-    ("message", "kept"),
+    ("content", "additional_kwargs", "sent"),
     [
-        (AIMessage("", invalid_tool_calls=[BROKEN]), {"content": ""}),
-        (AIMessage("Well.", invalid_tool_calls=[BROKEN]), {"content": "Well."}),
-        (
-            AIMessage(
-                "",
-                invalid_tool_calls=[BROKEN],
-                additional_kwargs={"reasoning_content": "Hm."},
-            ),
-            {"reasoning": "Hm."},
-        ),
+        ("", {}, {"content": ""}),
+        ("Well.", {}, {"content": "Well."}),
+        ("", {"reasoning_content": "Hm."}, {"reasoning": "Hm."}),
     ],
 )
-def test_a_broken_call_that_nobody_answered_stays_at_home(
-    message: AIMessage, kept: dict[str, str]
+def test_unanswered_invalid_tool_call_is_not_sent(
+    content: str, additional_kwargs: dict[str, Any], sent: dict[str, str]
 ) -> None:
-    wire, _ = to_wire([message, HumanMessage("So?")], model=GPT)
+    message = AIMessage(
+        content,
+        invalid_tool_calls=[create_invalid_call()],
+        additional_kwargs=additional_kwargs,
+    )
 
-    assert wire == {"role": "assistant", **kept}
+    converted, _ = convert_messages([message, HumanMessage("So?")], model=GPT)
+
+    assert converted == {"role": "assistant", **sent}
 
 
-def test_a_broken_call_that_was_answered_goes_back_with_its_answer() -> None:
-    message = AIMessage("", tool_calls=[call("g", "b")], invalid_tool_calls=[BROKEN])
+def test_answered_invalid_tool_call_is_sent_with_its_answer() -> None:
+    message = AIMessage(
+        "",
+        tool_calls=[create_call("g", "b")],
+        invalid_tool_calls=[create_invalid_call(id="a")],
+    )
 
-    assert ids_of(message, answer("a"), answer("b")) == ["b", "a", "b", "a"]
-    assert ids_of(message, answer("b")) == ["b", "b"]
+    assert get_ids(message, create_result("a"), create_result("b")) == ["b", "a", "b", "a"]
+    assert get_ids(message, create_result("b")) == ["b", "b"]
 
 
-def test_order_is_left_alone_where_it_does_not_matter() -> None:
-    wire = to_wire([answer("a"), CALLS], model=GPT, ordered=False)
+def test_order_is_kept_if_ordering_is_turned_off() -> None:
+    messages = [create_result("a"), TWO_CALLS]
 
-    assert [each["role"] for each in wire] == ["tool", "assistant"]
+    converted = convert_messages(messages, model=GPT, order_tool_messages=False)
+
+    assert [message["role"] for message in converted] == ["tool", "assistant"]
 
 
 def test_messages_are_not_changed() -> None:
@@ -517,13 +554,13 @@ def test_messages_are_not_changed() -> None:
         HumanMessage([{"type": "text", "text": "x"}]),
         AIMessage(
             "call",
-            tool_calls=[call("math.add", "a", x=[1])],
+            tool_calls=[create_call("math.add", "a", x=[1])],
             additional_kwargs={"reasoning_content": "Hm."},
         ),
-        answer("a"),
+        create_result("a"),
     ]
     before = copy.deepcopy(messages)
 
-    to_wire(messages, model=GPT)
+    convert_messages(messages, model=GPT)
 
     assert messages == before

@@ -1,4 +1,4 @@
-"""Fields and call arguments → the body of a request."""
+"""The body of a request, built from settings, call options and messages."""
 
 import json
 from typing import Any
@@ -7,14 +7,16 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, create_model
 
+from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._conversion.request_body import (
     Request,
-    decisive,
-    refuse_both,
-    to_request,
+    build_request,
+    reject_tools_with_format,
+    resolve_parameters,
 )
+from langchain_cerebras_inference._settings import read_options
 
-AHOY = {"role": "user", "content": "Ahoy"}
+USER_MESSAGE = {"role": "user", "content": "Ahoy"}
 
 
 class Tide(BaseModel):
@@ -23,39 +25,34 @@ class Tide(BaseModel):
     place: str
 
 
-TIDE_SCHEMA = {
-    "description": "The tide at a place.",
-    "properties": {"place": {"title": "Place", "type": "string"}},
-    "required": ["place"],
-    "title": "Tide",
-    "type": "object",
-    "additionalProperties": False,
-}
+def create_settings(settings: dict[str, Any] | None) -> dict[str, Any]:
+    return ChatCerebrasInference(api_key="test", **(settings or {})).__dict__
 
 
-def request(settings: Any = None, *, streams: Any = False, **arguments: Any) -> Request:
-    fields = {
+def build(
+    settings: dict[str, Any] | None = None, *, streaming: bool = False, **options: Any
+) -> Request:
+    return build_request(
+        create_settings(settings),
+        [HumanMessage("Ahoy")],
+        read_options(options, ChatCerebrasInference),
+        stream=streaming,
+    )
+
+
+def build_body(
+    settings: dict[str, Any] | None = None, *, streaming: bool = False, **options: Any
+) -> dict[str, Any]:
+    return dict(build(settings, streaming=streaming, **options).body)
+
+
+# --- settings and options ----------------------------------------------------------------
+
+
+def test_default_request_has_only_model_and_messages() -> None:
+    assert build_body({"temperature": None, "stop": [], "extra_body": None}) == {
         "model": "gpt-oss-120b",
-        "replay_reasoning": True,
-        "timeout": 60.0,
-        "max_retries": 2,
-        "coalesce": False,
-        **(settings or {}),
-    }
-    return to_request(fields, [HumanMessage("Ahoy")], arguments, stream=streams)
-
-
-def body(settings: Any = None, *, streams: Any = False, **arguments: Any) -> dict[str, Any]:
-    return dict(request(settings, streams=streams, **arguments).payload)
-
-
-# --- fields and arguments ----------------------------------------------------------------
-
-
-def test_what_is_not_said_is_not_sent() -> None:
-    assert body({"temperature": None, "stop": [], "extra_body": None}) == {
-        "model": "gpt-oss-120b",
-        "messages": [AHOY],
+        "messages": [USER_MESSAGE],
     }
 
 
@@ -81,155 +78,100 @@ def test_what_is_not_said_is_not_sent() -> None:
         ("prompt_cache_key", "conversation-1"),
     ],
 )
-def test_a_field_and_an_argument_are_sent_as_they_are(name: str, value: Any) -> None:
-    assert body({name: value})[name] == value
-    assert body(**{name: value})[name] == value
+def test_setting_and_option_are_sent_under_the_same_name(name: str, value: Any) -> None:
+    assert build_body({name: value})[name] == value
+    assert build_body(**{name: value})[name] == value
 
 
-def test_an_argument_comes_before_the_field_and_none_leaves_it() -> None:
-    settings = {"temperature": 1.0, "seed": 5, "timeout": 60.0}
+def test_option_overrides_the_setting_unless_it_is_none() -> None:
+    settings = {"temperature": 1.0, "seed": 5, "timeout": 30.0}
 
-    made = request(settings, temperature=0, seed=None, timeout=None)
+    request = build(settings, temperature=0, seed=None, timeout=None)
 
-    assert made.payload["temperature"] == 0
-    assert made.payload["seed"] == 5
-    assert made.timeout == 60.0
-
-
-def test_how_the_call_is_made_is_no_part_of_what_is_sent() -> None:
-    made = request(timeout=5.0, max_retries=0, coalesce=True)
-
-    assert (made.timeout, made.max_retries, made.coalesce) == (5.0, 0, True)
-    assert made.payload.keys() == {"model", "messages"}
+    assert request.body["temperature"] == 0
+    assert request.body["seed"] == 5
+    assert request.timeout == 30.0
 
 
-@pytest.mark.parametrize(
-    ("alias", "name", "value"),
-    [
-        ("model_name", "model", "qwen-3.8-27b"),
-        ("max_tokens", "max_completion_tokens", 5),
-        ("stop_sequences", "stop", ["."]),
-    ],
-)
-def test_an_argument_may_have_its_other_name(alias: str, name: str, value: Any) -> None:
-    assert body(**{alias: value})[name] == value
-    assert body(**{alias: value, name: None})[name] == value
-    with pytest.raises(ValueError, match=f"'{name}' and '{alias}' are one; give one of them"):
-        body(**{name: value, alias: value})
+def test_converted_value_of_an_option_is_sent() -> None:
+    request = build(temperature="0.5", model="llama-3.1-8b", timeout="5")
+
+    assert request.body["temperature"] == 0.5
+    assert request.body["model"] == "llama3.1-8b"
+    assert request.timeout == 5.0
 
 
-@pytest.mark.parametrize("name", ["stream", "stream_usage", "stream_options"])
-def test_what_is_langchains_is_dropped(name: str) -> None:
-    assert body(**{name: True}).keys() == {"model", "messages"}
+def test_timeout_retries_and_coalescing_are_not_part_of_the_body() -> None:
+    request = build(timeout=5.0, max_retries=0, coalesce=True)
+
+    assert (request.timeout, request.max_retries, request.coalesce) == (5.0, 0, True)
+    assert request.body.keys() == {"model", "messages"}
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("temprature", " Did you mean 'temperature'?"),
-        ("max_token", " Did you mean 'max_tokens'?"),
-        ("zzz", ""),
-        ("messages", ""),
-    ],
-)
-def test_an_unknown_argument_is_refused_with_a_hint(name: str, hint: str) -> None:
-    with pytest.raises(ValueError, match="Cerebras knows no argument") as caught:
-        body(**{name: "value"})
-
-    assert str(caught.value).startswith(f"Cerebras knows no argument {name!r}.{hint}")
-    assert "extra_body" in str(caught.value)
+def test_body_of_a_stream_says_stream() -> None:
+    assert build_body(streaming=True)["stream"] is True
+    assert "stream" not in build_body()
 
 
-@pytest.mark.parametrize("name", ["default_headers", "api_key", "connect_timeout", "proxy"])
-def test_a_setting_of_the_model_is_refused_as_an_argument(name: str) -> None:
-    with pytest.raises(ValueError, match=f"'{name}' is a setting of the model, not of a call"):
-        body(**{name: "value"})
+def test_equal_requests_are_equal_bytes() -> None:
+    body = build_body({"seed": 5, "temperature": 1}, user="a", top_p=0.5)
+    reordered = build_body({"temperature": 1, "seed": 5}, top_p=0.5, user="a")
 
-
-def test_an_alias_of_a_model_is_resolved() -> None:
-    assert body(model="llama-3.1-8b")["model"] == "llama3.1-8b"
-
-
-def test_a_stream_says_so() -> None:
-    assert body(streams=True)["stream"] is True
-    assert "stream" not in body()
-
-
-def test_the_body_has_the_wires_order_so_that_equal_calls_are_equal_bytes() -> None:
-    one = body({"seed": 5, "temperature": 1}, user="a", top_p=0.5)
-    other = body({"temperature": 1, "seed": 5}, top_p=0.5, user="a")
-
-    assert json.dumps(one) == json.dumps(other)
+    assert json.dumps(body) == json.dumps(reordered)
 
 
 @pytest.mark.parametrize(
     ("stop", "sent"),
     [(".", ["."]), (["."], ["."]), (("a", "b"), ["a", "b"]), ([], None), ("", [""])],
 )
-def test_stops_are_a_list_and_an_empty_one_is_not_sent(stop: Any, sent: Any) -> None:
-    assert body({"stop": stop}).get("stop") == sent
+def test_stop_is_sent_as_a_list_unless_it_is_empty(stop: Any, sent: Any) -> None:
+    assert build_body({"stop": stop}).get("stop") == sent
+    assert build_body(stop=stop).get("stop") == sent
 
 
-def test_more_than_four_stops_are_refused() -> None:
-    with pytest.raises(ValueError, match="up to 4 stop sequences, not 5"):
-        body(stop=["a", "b", "c", "d", "e"])
+def test_more_than_four_stop_sequences_are_rejected() -> None:
+    with pytest.raises(ValueError, match="up to 4 stop sequences, not 5; pass fewer"):
+        build_body(stop=["a", "b", "c", "d", "e"])
 
 
-@pytest.mark.parametrize(
-    ("name", "values", "what"),
-    [
-        ("model", [5, b"m"], "a model's id"),
-        ("stop", [5, True, {".": 1}], "a text or a list of texts"),
-        ("extra_body", [[1], "{}"], "a mapping"),
-        ("n", [0, "2", 1.5, True], "a whole number above 0"),
-        ("timeout", [0, -1, "long", True, float("nan")], "a number above 0"),
-        ("max_retries", [-1, 1.5, "2", True], "a whole number that is not negative"),
-    ],
-)
-def test_an_argument_a_field_would_not_take_is_refused(
-    name: str, values: list[Any], what: str
+@pytest.mark.parametrize(("settings", "options"), [({"n": 2}, {}), ({}, {"n": 2})])
+def test_stream_with_several_completions_is_rejected(
+    settings: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    for value in values:
-        with pytest.raises(ValueError, match=f"^{name} must be {what}\\.$"):
-            body(**{name: value})
+    assert build_body(settings, **options)["n"] == 2
+    with pytest.raises(ValueError, match="A stream has one completion: use invoke for n > 1"):
+        build_body(settings, streaming=True, **options)
 
 
-def test_a_call_may_wait_for_ever() -> None:
-    assert request(timeout=float("inf")).timeout == float("inf")
+def test_request_without_messages_is_rejected() -> None:
+    with pytest.raises(ValueError, match="There are no messages; pass at least one"):
+        build_request(create_settings({}), [], {}, stream=False)
 
 
-@pytest.mark.parametrize("where", ["field", "argument"])
-def test_a_stream_has_one_answer(where: str) -> None:
-    settings, arguments = ({"n": 2}, {}) if where == "field" else ({}, {"n": 2})
-
-    assert body(settings, **arguments)["n"] == 2
-    with pytest.raises(ValueError, match="a stream has one answer"):
-        body(settings, streams=True, **arguments)
+# --- parameters that determine the completion --------------------------------------------
 
 
-# --- what decides ------------------------------------------------------------------------
+def resolve(settings: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    read = read_options(options, ChatCerebrasInference)
+    parameters = resolve_parameters(create_settings(settings), read)
+    return json.loads(json.dumps(parameters))  # type: ignore[no-any-return] # json returns Any
 
 
-def decides(settings: Any = None, **arguments: Any) -> dict[str, Any]:
-    fields = {"model": "gpt-oss-120b", "replay_reasoning": True, **(settings or {})}
-    return json.loads(json.dumps(decisive(fields, arguments)))  # type: ignore[no-any-return]
+def test_parameters_have_only_what_determines_the_completion() -> None:
+    options = {"seed": None, "timeout": 5, "max_retries": 0, "coalesce": True, "stream": True}
 
-
-def test_what_is_not_set_decides_nothing() -> None:
-    arguments = {"seed": None, "timeout": 5, "max_retries": 0, "coalesce": True}
-    langchains = {"stream": True, "ls_structured_output_format": {"schema": Tide}}
-
-    assert decides({"temperature": None, "extra_body": {}}, **arguments, **langchains) == {
-        "model": "gpt-oss-120b",
+    assert resolve({"temperature": None, "extra_body": {}}, **options) == {
+        "model_name": "gpt-oss-120b",
         "replay_reasoning": True,
     }
 
 
 @pytest.mark.parametrize(
-    ("settings", "arguments", "same"),
+    ("settings", "options", "equivalent"),
     [
         ({"temperature": 1}, {"temperature": None}, {"temperature": 1}),
         ({"temperature": 1}, {"temperature": 0}, {"temperature": 0}),
+        ({}, {"temperature": "0.5"}, {"temperature": 0.5}),
         ({}, {"max_tokens": 5}, {"max_completion_tokens": 5}),
         ({}, {"model_name": "llama-3.1-8b"}, {"model": "llama3.1-8b"}),
         ({}, {"stop_sequences": "."}, {"stop": ["."]}),
@@ -240,80 +182,81 @@ def test_what_is_not_set_decides_nothing() -> None:
             {"extra_body": {"a": {"b": 1, "c": 2}}},
         ),
         ({"disable_reasoning": True}, {}, {"reasoning_effort": "none"}),
-        ({"tool_choice": "any"}, {"parallel_tool_calls": True}, {}),
+        ({}, {"tool_choice": "any", "parallel_tool_calls": True}, {}),
         ({}, {"response_format": {"type": "text"}}, {}),
     ],
 )
-def test_the_same_said_in_another_way_decides_the_same(
-    settings: Any, arguments: Any, same: Any
+def test_settings_and_options_with_the_same_effect_are_the_same_parameters(
+    settings: dict[str, Any], options: dict[str, Any], equivalent: dict[str, Any]
 ) -> None:
-    assert decides(settings, **arguments) == decides(same)
+    assert resolve(settings, **options) == resolve(equivalent)
 
 
-def test_two_classes_of_one_name_decide_otherwise() -> None:
-    other = create_model("Tide", depth=(int, ...))
+def test_different_classes_of_the_same_name_are_different_parameters() -> None:
+    other_tide = create_model("Tide", depth=(int, ...))
 
-    for name, value in {"tools": [other], "response_format": other}.items():
-        mine = [Tide] if name == "tools" else Tide
-        assert decides(**{name: mine}) != decides(**{name: value})
+    assert resolve(tools=[Tide]) != resolve(tools=[other_tide])
+    assert resolve(response_format=Tide) != resolve(response_format=other_tide)
 
 
 # --- extra_body --------------------------------------------------------------------------
 
 
 def test_extra_body_is_merged_deeply_and_last() -> None:
-    made = body(
+    body = build_body(
         {"extra_body": {"new": {"a": 1, "b": 2}, "seed": 7}, "seed": 5},
         extra_body={"new": {"b": 3, "c": [1]}, "temperature": None},
         temperature=1,
     )
 
-    assert made["new"] == {"a": 1, "b": 3, "c": [1]}
-    assert made["seed"] == 7
-    assert made["temperature"] is None
+    assert body["new"] == {"a": 1, "b": 3, "c": [1]}
+    assert body["seed"] == 7
+    assert body["temperature"] is None
 
 
-def test_extra_body_may_change_what_has_been_made() -> None:
-    made = body(
+def test_extra_body_can_change_a_field_that_was_built() -> None:
+    body = build_body(
         response_format=Tide, extra_body={"response_format": {"json_schema": {"name": "x"}}}
     )
 
-    assert made["response_format"]["json_schema"]["name"] == "x"
-    assert made["response_format"]["json_schema"]["strict"] is True
+    assert body["response_format"]["json_schema"]["name"] == "x"
+    assert body["response_format"]["json_schema"]["strict"] is True
 
 
-def test_what_was_given_is_not_changed() -> None:
+def test_settings_and_options_are_not_changed() -> None:
     settings = {"extra_body": {"new": {"a": 1}}}
-    arguments: dict[str, Any] = {
+    options: dict[str, Any] = {
         "extra_body": {"new": {"b": 2}},
         "tools": [Tide],
         "stop": ["."],
     }
 
-    body(settings, **arguments)
+    build_body(settings, **options)
 
     assert settings == {"extra_body": {"new": {"a": 1}}}
-    assert arguments == {"extra_body": {"new": {"b": 2}}, "tools": [Tide], "stop": ["."]}
+    assert options == {"extra_body": {"new": {"b": 2}}, "tools": [Tide], "stop": ["."]}
 
 
 # --- reasoning ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("settings", "effort"),
+    ("settings", "options", "effort"),
     [
-        ({"disable_reasoning": True}, "none"),
-        ({"disable_reasoning": True, "reasoning_effort": "low"}, "low"),
-        ({"disable_reasoning": False}, None),
+        ({"disable_reasoning": True}, {}, "none"),
+        ({"disable_reasoning": True, "reasoning_effort": "low"}, {}, "low"),
+        ({"disable_reasoning": False}, {}, None),
+        ({"reasoning_effort": "low"}, {"disable_reasoning": True}, "none"),
+        ({}, {"disable_reasoning": True, "reasoning_effort": "low"}, "low"),
     ],
 )
-def test_disable_reasoning_is_an_effort_of_none(
-    settings: dict[str, Any], effort: str | None
+def test_disable_reasoning_is_sent_as_effort_none(
+    settings: dict[str, Any], options: dict[str, Any], effort: str | None
 ) -> None:
-    made = body(settings)
+    body = build_body(settings, **options)
 
-    assert made.get("reasoning_effort") == effort
-    assert "disable_reasoning" not in made
+    assert body.get("reasoning_effort") == effort
+    assert "disable_reasoning" not in body
 
 
 @pytest.mark.parametrize(
@@ -326,192 +269,66 @@ def test_disable_reasoning_is_an_effort_of_none(
         ({"model": "qwen-3.8-27b"}, None),
     ],
 )
-def test_glm_is_told_to_keep_the_reasoning_that_goes_back(
-    settings: dict[str, Any], sent: bool | None
-) -> None:
-    assert body(settings).get("clear_thinking") is sent
+def test_glm_keeps_replayed_reasoning(settings: dict[str, Any], sent: bool | None) -> None:
+    assert build_body(settings).get("clear_thinking") is sent
 
 
-@pytest.mark.parametrize("replays", [True, False])
-def test_earlier_reasoning_goes_back_if_it_is_wanted(replays: bool) -> None:
-    history = [AIMessage("Yes.", additional_kwargs={"reasoning_content": "Is it?"})]
-    settings = {
-        "model": "gpt-oss-120b",
-        "replay_reasoning": replays,
-        "timeout": 1.0,
-        "max_retries": 0,
-        "coalesce": False,
-    }
+@pytest.mark.parametrize("replay_reasoning", [True, False])
+def test_earlier_reasoning_is_sent_if_it_is_replayed(replay_reasoning: bool) -> None:
+    messages = [AIMessage("Yes.", additional_kwargs={"reasoning_content": "Is it?"})]
+    settings = create_settings({"replay_reasoning": replay_reasoning})
 
-    [message] = to_request(settings, history, {}, stream=False).payload["messages"]
+    [message] = build_request(settings, messages, {}, stream=False).body["messages"]
 
-    assert message.get("reasoning") == ("Is it?" if replays else None)
+    assert message.get("reasoning") == ("Is it?" if replay_reasoning else None)
 
 
-# --- tools and formats -------------------------------------------------------------------
+# --- tools -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tools", [None, []])
-def test_without_tools_nothing_about_them_is_sent(tools: Any) -> None:
-    made = body(tools=tools, tool_choice="any", parallel_tool_calls=True)
+def test_request_without_tools_has_nothing_about_tools(tools: Any) -> None:
+    body = build_body(tools=tools, tool_choice="any", parallel_tool_calls=True)
 
-    assert made.keys() == {"model", "messages"}
+    assert body.keys() == {"model", "messages"}
 
 
-def test_tools_and_their_choice_are_sent_in_wire_form() -> None:
-    made = request(
+def test_tools_and_tool_choice_have_names_that_cerebras_accepts() -> None:
+    request = build(
         tools=[Tide, {"name": "math.add", "description": "", "parameters": {}}],
         tool_choice="math.add",
         parallel_tool_calls=False,
     )
 
-    assert [tool["function"]["name"] for tool in made.payload["tools"]] == [
+    assert [tool["function"]["name"] for tool in request.body["tools"]] == [
         "Tide",
         "math_add_ecef409b",
     ]
-    assert made.payload["tool_choice"] == {
+    assert request.body["tool_choice"] == {
         "type": "function",
         "function": {"name": "math_add_ecef409b"},
     }
-    assert made.payload["parallel_tool_calls"] is False
-    assert made.names == {"math_add_ecef409b": "math.add"}
+    assert request.body["parallel_tool_calls"] is False
+    assert request.tool_names == {"math_add_ecef409b": "math.add"}
 
 
-def test_a_choice_that_is_left_to_the_server_is_not_sent() -> None:
-    assert "tool_choice" not in body(tools=[Tide], tool_choice=False)
+def test_tool_choice_that_is_left_to_the_server_is_not_sent() -> None:
+    assert "tool_choice" not in build_body(tools=[Tide], tool_choice=False)
 
 
 @pytest.mark.parametrize(
     "response_format", [Tide, {"type": "json_object"}, {"type": "json_schema"}]
 )
-def test_tools_and_a_format_never_travel_together(response_format: Any) -> None:
+def test_tools_together_with_a_response_format_are_rejected(response_format: Any) -> None:
     with pytest.raises(ValueError, match=r"use ToolStrategy\(schema\)"):
-        body(tools=[Tide], response_format=response_format)
+        build_body(tools=[Tide], response_format=response_format)
 
 
 @pytest.mark.parametrize(
-    ("bound", "response_format"),
+    ("tools", "response_format"),
     [([], {"type": "json_object"}), ([Tide], None), ([Tide], {"type": "text"})],
 )
-def test_tools_or_a_format_may_travel_alone(bound: list[Any], response_format: Any) -> None:
-    refuse_both(bound, response_format)
-
-
-@pytest.mark.parametrize(
-    "response_format",
-    [
-        Tide,
-        Tide.model_json_schema(),
-        {
-            "type": "json_schema",
-            "json_schema": {"name": "Tide", "schema": Tide.model_json_schema()},
-        },
-        {
-            "type": "json_schema",
-            "json_schema": {
-                "name": "Tide",
-                "schema": Tide.model_json_schema(),
-                "strict": True,
-            },
-        },
-    ],
-)
-def test_a_schema_in_any_form_goes_out_strict(response_format: Any) -> None:
-    assert body(response_format=response_format)["response_format"] == {
-        "type": "json_schema",
-        "json_schema": {"name": "Tide", "schema": TIDE_SCHEMA, "strict": True},
-    }
-
-
-def test_a_format_keeps_its_word_on_strict_and_gets_a_name() -> None:
-    made = body(
-        response_format={
-            "type": "json_schema",
-            "json_schema": {"schema": {"type": "object"}, "strict": False},
-        }
-    )
-
-    assert made["response_format"]["json_schema"] == {
-        "name": "answer",
-        "schema": {"type": "object"},
-        "strict": False,
-    }
-
-
-def test_plain_text_needs_no_format() -> None:
-    assert "response_format" not in body(response_format={"type": "text"})
-
-
-def test_a_formats_name_is_one_cerebras_accepts() -> None:
-    described = {"name": "math.add", "schema": {"type": "object"}}
-    made = body(response_format={"type": "json_schema", "json_schema": described})
-
-    assert made["response_format"]["json_schema"]["name"] == "math_add_ecef409b"
-
-
-@pytest.mark.parametrize(
-    ("response_format", "sent"),
-    [
-        ({"type": "json_object"}, {"type": "json_object"}),
-        ({"type": "json_object", "schema": {}}, {"type": "json_object"}),
-        (
-            {
-                "type": "json_schema",
-                "json_schema": {"name": "f", "schema": {}, "strict": False, "examples": []},
-                "cache_control": {},
-            },
-            {
-                "type": "json_schema",
-                "json_schema": {"name": "f", "schema": {}, "strict": False},
-            },
-        ),
-        (
-            {
-                "type": "json_schema",
-                "name": "f",
-                "description": "F.",
-                "schema": {"type": "array"},
-            },
-            {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": "f",
-                    "schema": {"type": "array"},
-                    "strict": False,
-                    "description": "F.",
-                },
-            },
-        ),
-        (
-            {"type": "object", "additionalProperties": True},
-            {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": "answer",
-                    "schema": {
-                        "properties": {},
-                        "type": "object",
-                        "additionalProperties": True,
-                    },
-                    "strict": False,
-                },
-            },
-        ),
-    ],
-)
-def test_of_a_format_only_what_cerebras_knows_is_sent(response_format: Any, sent: Any) -> None:
-    assert body(response_format=response_format)["response_format"] == sent
-
-
-@pytest.mark.parametrize(
-    ("response_format", "what"),
-    [
-        ({"type": "json_schema", "json_schema": None}, "needs a schema"),
-        ({"type": "json_schema", "name": "f"}, "needs a schema"),
-        ({"type": "grammar", "syntax": "lark"}, "Cerebras has no response_format 'grammar'"),
-        ({"type": None}, "Cerebras has no response_format None"),
-    ],
-)
-def test_a_format_cerebras_does_not_have_is_refused(response_format: Any, what: str) -> None:
-    with pytest.raises(ValueError, match=what):
-        body(response_format=response_format)
+def test_tools_or_a_response_format_alone_are_accepted(
+    tools: list[Any], response_format: Any
+) -> None:
+    reject_tools_with_format(tools, response_format)

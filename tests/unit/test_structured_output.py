@@ -1,11 +1,12 @@
-"""Answers → parsed objects, or an error."""
+"""Parsing of completions into objects of a schema."""
 
-import logging
 import operator
-from collections.abc import AsyncIterator, Iterator
+import pickle
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import reduce
-from typing import Annotated, Any, NotRequired, Optional
+from typing import Any, TypeAlias
 
+import cloudpickle
 import pydantic.v1
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -13,20 +14,16 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
-from pydantic import BaseModel, Field, RootModel
+from langchain_core.tracers.base import BaseTracer
+from langchain_core.tracers.schemas import Run
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from langchain_cerebras_inference._conversion.response_format import (
-    to_format,
-    to_function,
-    to_json_schema,
-    to_response_format,
-)
-from langchain_cerebras_inference._conversion.structured_output import (
-    StructuredParser,
-    to_pipeline,
-)
+from langchain_cerebras_inference import ChatCerebrasInference
+from langchain_cerebras_inference._conversion.structured_output import StructuredOutputParser
 from langchain_cerebras_inference._conversion.tool_arguments import tail_for
+
+Chain: TypeAlias = Runnable[Any, Any]
 
 
 class Tide(BaseModel):
@@ -50,232 +47,48 @@ class TypedTide(TypedDict):
     metres: int
 
 
-class SparseTide(TypedDict):
-    """The tide at a place."""
-
-    place: str
-    metres: NotRequired[int]
-
-
-class Tides(TypedDict):
-    """Tides, and those before."""
-
-    tides: list[SparseTide]
-    before: NotRequired["Tides"]
-
-
-class Node(BaseModel):
-    """A node of a tree."""
-
-    below: list["Node"] = []
-
-
-PARAMETERS = {
+JSON_SCHEMA = {
+    "title": "Tide",
     "type": "object",
-    "properties": {"place": {"type": "string"}, "metres": {"type": "integer"}},
+    "properties": {"place": {"type": "string", "pattern": "^(a+)+$"}, "metres": {"minimum": 0}},
     "required": ["place", "metres"],
 }
-NOTES = {"description": "The tide at a place."}
-SCHEMA = {"title": "Tide", **NOTES, **PARAMETERS}
-FUNCTION = {"name": "Tide", **NOTES, "parameters": PARAMETERS}
-FORMAT = {"name": "Tide", **NOTES, "schema": PARAMETERS, "strict": True}
-KINDS: list[Any] = [
-    *[Tide, OldTide, TypedTide, SCHEMA, FUNCTION, {"type": "function", "function": FUNCTION}],
-    *[FORMAT, {"type": "json_schema", "json_schema": FORMAT}],
-]
 TEXT = '{"place":"Cape North","metres":4}'
-OBJECT = {"place": "Cape North", "metres": 4}
+VALUES = {"place": "Cape North", "metres": 4}
 TIDE = Tide(place="Cape North", metres=4)
 
 
-def answering(message: AIMessage) -> Runnable[Any, Any]:
-    return RunnableLambda(lambda _: message)
+def create_chain(*messages: AIMessage, schema: Any = Tide, **fields: Any) -> Chain:
+    """Parse a message, or the chunks of a stream."""
+    parser = StructuredOutputParser(object_schema=schema, **fields)
+    if not isinstance(messages[0], AIMessageChunk):
+        return RunnableLambda(lambda _: messages[0]) | parser
+
+    def stream(_: Iterator[Any]) -> Iterator[AIMessage]:
+        yield from messages
+
+    async def astream(_: AsyncIterator[Any]) -> AsyncIterator[AIMessage]:
+        for message in messages:
+            yield message
+
+    return RunnableGenerator(stream, astream) | parser
 
 
-def streaming(*pieces: AIMessageChunk) -> Runnable[Any, Any]:
-    def sync(_: Iterator[Any]) -> Iterator[AIMessageChunk]:
-        yield from pieces
-
-    async def later(_: AsyncIterator[Any]) -> AsyncIterator[AIMessageChunk]:
-        for piece in pieces:
-            yield piece
-
-    return RunnableGenerator(sync, later)
+def create_chunks(*texts: str) -> list[AIMessageChunk]:
+    return [AIMessageChunk(content=text) for text in texts]
 
 
-def pipeline(
-    message: AIMessage, schema: Any = Tide, tool_name: str | None = None, **options: Any
-) -> Runnable[Any, Any]:
-    settings = {"include_raw": False, **options}
-    return to_pipeline(answering(message), schema, tool_name=tool_name, **settings)
+def create_call_chunk(arguments: str, name: str | None = "Tide") -> AIMessageChunk:
+    call_id = "a" if name else None
+    chunk = tool_call_chunk(name=name, args=arguments, id=call_id, index=0)
+    return AIMessageChunk(content="", tool_call_chunks=[chunk])
 
 
-def called(**args: Any) -> AIMessage:
-    return AIMessage("", tool_calls=[{"name": "Tide", "args": args, "id": "a"}])
+def call_tool(**arguments: Any) -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": "Tide", "args": arguments, "id": "a"}])
 
 
-# --- formats -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("schema", KINDS)
-def test_a_schema_of_any_kind_asks_for_its_object(schema: Any) -> None:
-    made = to_response_format(schema, strict=None)
-
-    assert made["type"] == "json_schema"
-    assert made["json_schema"]["name"].endswith("Tide")
-    assert made["json_schema"]["strict"] is True
-    assert made["json_schema"]["schema"]["description"] == "The tide at a place."
-    assert made["json_schema"]["schema"]["required"] == ["place", "metres"]
-    assert made["json_schema"]["schema"]["properties"].keys() == {"place", "metres"}
-    assert made["json_schema"]["schema"]["additionalProperties"] is False
-
-
-@pytest.mark.parametrize("schema", KINDS)
-def test_a_schema_of_any_kind_is_a_function(schema: Any) -> None:
-    function = to_function(schema)
-
-    assert function["name"].endswith("Tide")
-    assert function["description"] == "The tide at a place."
-    assert function["parameters"]["required"] == ["place", "metres"]
-
-
-def test_what_has_no_name_is_the_answer() -> None:
-    made = to_response_format(PARAMETERS, strict=False)["json_schema"]
-
-    assert made["name"] == to_function(PARAMETERS)["name"] == "answer"
-    assert made["schema"] == to_function(PARAMETERS)["parameters"] == PARAMETERS
-
-
-@pytest.mark.parametrize("schema", [{"title": "Any", "type": "object"}, {"name": "Any"}])
-def test_a_schema_without_properties_is_one(schema: Any) -> None:
-    made = to_response_format(schema, strict=None)["json_schema"]
-
-    assert made["name"] == to_function(schema)["name"] == "Any"
-    assert made["schema"]["properties"] == {}
-
-
-def test_a_key_that_is_not_required_may_be_missing() -> None:
-    made = to_response_format(SparseTide, strict=None)["json_schema"]
-
-    assert made["strict"] is True
-    assert made["name"] == to_function(SparseTide)["name"] == "SparseTide"
-    assert to_function(SparseTide)["description"] == "The tide at a place."
-    for schema in (made["schema"], to_function(SparseTide)["parameters"]):
-        assert schema["properties"].keys() == {"place", "metres"}
-        assert schema["required"] == ["place"]
-
-
-def test_a_typed_dict_may_hold_itself() -> None:
-    made = to_response_format(Tides, strict=None)["json_schema"]
-
-    assert made["name"] == to_function(Tides)["name"] == "Tides"
-    assert to_function(Tides)["parameters"]["required"] == ["tides"]
-    assert pipeline(AIMessage('{"tides":[{"place":"x"}]}'), Tides).invoke("?")
-    with pytest.raises(OutputParserException, match=r"it.before lacks 'tides'"):
-        pipeline(AIMessage('{"tides":[],"before":{}}'), Tides).invoke("?")
-
-
-def test_descriptions_of_keys_are_kept() -> None:
-    class Described(TypedDict):
-        """A tide."""
-
-        metres: Annotated[int, ..., "Above zero."]
-
-    made = to_json_schema(Described)["properties"]["metres"]
-
-    assert made == {"type": "integer", "description": "Above zero."}
-
-
-INTEGERS = {"type": "array", "items": {"type": "integer"}}
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"title": "It", **INTEGERS},
-        {"title": "It", "type": ["string", "null"]},
-        {"title": "It", "$ref": "#/$defs/Own", "$defs": {"Own": INTEGERS}},
-        {"title": "It", "anyOf": [INTEGERS, {"type": "null"}]},
-        {"title": "It", "allOf": [{"type": "object"}, {"type": "string"}]},
-        {"name": "It", "schema": INTEGERS},
-        {"name": "It", "parameters": {"oneOf": [False, INTEGERS]}},
-        RootModel[list[int]],
-    ],
-)
-def test_what_can_be_no_object_is_refused_in_words(schema: Any) -> None:
-    with pytest.raises(ValueError, match=r"can be no object, .*: wrap it in a field\."):
-        to_response_format(schema, strict=None)
-    with pytest.raises(ValueError, match=r"can be no object, .*: wrap it in a field\."):
-        pipeline(AIMessage("{}"), schema)
-
-
-def test_what_is_no_schema_is_refused() -> None:
-    with pytest.raises(TypeError, match="is not a module, class, method, or function"):
-        to_response_format(Optional[int], strict=None)  # noqa: UP045 # unlike `int | None`
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"title": "It", "anyOf": [INTEGERS, PARAMETERS]},
-        {"title": "It", "type": ["object", "null"]},
-        {"title": "It", "$ref": "#"},
-        {"title": "It", "$ref": "elsewhere.json"},
-        {"title": "It", "type": 5},
-        RootModel[dict[str, int]],
-        RootModel[Tide],
-        Node,
-    ],
-)
-def test_what_may_be_an_object_is_asked_for(schema: Any) -> None:
-    assert to_response_format(schema, strict=None)
-    assert to_function(schema)["parameters"]
-
-
-def test_a_warning_names_the_class(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "langchain_cerebras_inference"):
-        to_response_format(Node, strict=True)
-
-    assert "Schema 'Node' goes out without strict" in caplog.text
-
-
-def test_a_schema_that_strict_cannot_say_is_not_strict() -> None:
-    class Open(BaseModel):
-        """Any keys."""
-
-        facts: dict[str, int]
-
-    assert to_response_format(Open, strict=None)["json_schema"]["strict"] is False
-
-
-def test_strict_may_be_refused() -> None:
-    made = to_response_format(Tide, strict=False)
-
-    assert made["json_schema"]["strict"] is False
-    assert made["json_schema"]["schema"] == Tide.model_json_schema()
-
-
-def test_json_mode_sends_no_schema() -> None:
-    assert to_format(Tide, "json_mode", strict=None) == {"type": "json_object"}
-    assert to_format(None, "json_mode", strict=None) == {"type": "json_object"}
-
-
-def test_the_method_json_schema_is_the_response_format() -> None:
-    assert to_format(Tide, "json_schema", strict=None) == to_response_format(Tide, strict=None)
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_json_mode_cannot_be_strict(strict: bool) -> None:
-    with pytest.raises(ValueError, match="strict goes with a schema"):
-        to_format(Tide, "json_mode", strict=strict)
-
-
-def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ValueError, match="not 'magic'"):
-        to_format(Tide, "magic", strict=None)
-
-
-# --- whole answers -----------------------------------------------------------------------
+# --- complete messages -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -288,102 +101,131 @@ def test_an_unknown_method_is_refused() -> None:
         '{"metres":4,"place":"Cape North"}',
     ],
 )
-def test_an_answer_is_an_object_of_the_class(text: str) -> None:
-    assert pipeline(AIMessage(text)).invoke("?") == TIDE
+def test_text_is_parsed_into_an_object_of_the_class(text: str) -> None:
+    assert create_chain(AIMessage(text)).invoke("?") == TIDE
 
 
-def test_an_object_of_an_older_pydantic_is_one() -> None:
-    found = pipeline(AIMessage(TEXT), OldTide).invoke("?")
+def test_text_is_parsed_into_an_object_of_a_pydantic_1_class() -> None:
+    parsed = create_chain(AIMessage(TEXT), schema=OldTide).invoke("?")
 
-    assert found == OldTide(place="Cape North", metres=4)
-
-
-@pytest.mark.parametrize("schema", [TypedTide, SCHEMA, None])
-def test_without_a_class_the_object_is_a_dict(schema: Any) -> None:
-    assert pipeline(AIMessage(TEXT), schema).invoke("?") == OBJECT
+    assert parsed == OldTide(place="Cape North", metres=4)
 
 
-def test_reasoning_in_the_content_is_not_the_answer() -> None:
+@pytest.mark.parametrize("schema", [TypedTide, JSON_SCHEMA, None])
+def test_other_schemas_give_a_dict(schema: Any) -> None:
+    assert create_chain(AIMessage(TEXT), schema=schema).invoke("?") == VALUES
+
+
+@pytest.mark.parametrize("schema", [TypedTide, JSON_SCHEMA, None])
+def test_dict_is_not_validated(schema: Any) -> None:
+    chain = create_chain(AIMessage('{"place":5}'), schema=schema)
+
+    assert chain.invoke("?") == {"place": 5}
+
+
+def test_reasoning_in_the_content_is_not_parsed() -> None:
     message = AIMessage(
         [{"type": "reasoning", "reasoning": "{}"}, {"type": "text", "text": TEXT}]
     )
 
-    assert pipeline(message).invoke("?") == TIDE
+    assert create_chain(message).invoke("?") == TIDE
 
 
-def test_the_arguments_of_the_tool_are_the_answer() -> None:
+def test_arguments_of_the_tool_are_parsed() -> None:
     message = AIMessage(
         "Here.",
         tool_calls=[
             {"name": "other", "args": {}, "id": "a"},
-            {"name": "Tide", "args": OBJECT, "id": "b"},
+            {"name": "Tide", "args": VALUES, "id": "b"},
         ],
     )
 
-    assert pipeline(message, tool_name="Tide").invoke("?") == TIDE
+    assert create_chain(message, tool_name="Tide").invoke("?") == TIDE
+
+
+CUT_CALL = AIMessage(
+    "",
+    invalid_tool_calls=[
+        {
+            "name": "Tide",
+            "args": '{"pl',
+            "id": "a",
+            "error": None,
+            "type": "invalid_tool_call",
+        }
+    ],
+)
+
+
+@pytest.mark.parametrize("schema", [Tide, TypedTide, JSON_SCHEMA])
+@pytest.mark.parametrize(
+    ("message", "tool_name", "reason"),
+    [
+        (AIMessage(""), None, "not a complete JSON object: ''"),
+        (AIMessage("Four metres."), None, "not a complete JSON object: 'Four metres.'"),
+        (AIMessage(TEXT[:-1]), None, "not a complete JSON object"),
+        (AIMessage(f"{TEXT} {TEXT}"), None, "not a complete JSON object"),
+        (AIMessage("[1]"), None, "not a complete JSON object"),
+        (AIMessage("null"), None, "not a complete JSON object"),
+        (AIMessage("Four."), "Tide", "no valid call of the tool 'Tide'; the text is 'Four.'"),
+        (call_tool(place="x"), "Other", "no valid call of the tool 'Other'"),
+        (CUT_CALL, "Tide", "the arguments are incomplete: '{\"pl'"),
+    ],
+)
+def test_message_without_an_object_raises_an_error_with_the_reason(
+    message: AIMessage, tool_name: str | None, reason: str, schema: Any
+) -> None:
+    with pytest.raises(OutputParserException) as caught:
+        create_chain(message, schema=schema, tool_name=tool_name).invoke("?")
+
+    assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("message", "tool_name", "why"),
+    ("message", "tool_name", "schema"),
     [
-        (AIMessage(""), None, "no whole JSON object: ''"),
-        (AIMessage("Four metres."), None, "no whole JSON object: 'Four metres.'"),
-        (AIMessage(TEXT[:-1]), None, "no whole JSON object"),
-        (AIMessage(f"{TEXT} {TEXT}"), None, "no whole JSON object"),
-        (AIMessage("[1]"), None, "no whole JSON object"),
-        (AIMessage("null"), None, "no whole JSON object"),
-        (AIMessage('{"place":"x"}'), None, "does not fit Tide"),
-        (AIMessage('{"place":"x","metres":-1}'), None, "does not fit Tide"),
-        (AIMessage("Four."), "Tide", "no call of 'Tide'; it says 'Four.'"),
-        (called(place="x"), "Tide", "does not fit Tide"),
-        (called(place="x"), "Other", "no call of 'Other'"),
-        (
-            AIMessage(
-                "",
-                invalid_tool_calls=[
-                    {
-                        "name": "Tide",
-                        "args": '{"pl',
-                        "id": "a",
-                        "error": None,
-                        "type": "invalid_tool_call",
-                    }
-                ],
-            ),
-            "Tide",
-            "its arguments are not whole: '{\"pl'",
-        ),
+        (AIMessage('{"place":"x"}'), None, Tide),
+        (AIMessage('{"place":"x","metres":-1}'), None, Tide),
+        (AIMessage('{"place":"x"}'), None, OldTide),
+        (call_tool(place="x"), "Tide", Tide),
     ],
 )
-def test_an_answer_that_does_not_fit_is_an_error_that_says_why(
-    message: AIMessage, tool_name: str | None, why: str
+def test_object_that_does_not_match_the_class_raises_an_error(
+    message: AIMessage, tool_name: str | None, schema: Any
 ) -> None:
-    with pytest.raises(OutputParserException) as caught:
-        pipeline(message, tool_name=tool_name).invoke("?")
-
-    assert why in str(caught.value)
-
-
-def test_an_answer_that_does_not_fit_an_older_class_is_an_error() -> None:
-    with pytest.raises(OutputParserException, match="does not fit OldTide"):
-        pipeline(AIMessage('{"place":"x"}'), OldTide).invoke("?")
+    with pytest.raises(
+        OutputParserException, match=f"The completion does not match {schema.__name__}: 1 valid"
+    ):
+        create_chain(message, schema=schema, tool_name=tool_name).invoke("?")
 
 
 @pytest.mark.parametrize("tool_name", [None, "Tide"])
-def test_an_answer_the_token_limit_cut_says_what_to_do(tool_name: str | None) -> None:
+def test_error_of_a_message_cut_by_the_token_limit_says_what_to_do(
+    tool_name: str | None,
+) -> None:
     message = AIMessage(TEXT[:-5], response_metadata={"finish_reason": "length"})
 
-    with pytest.raises(OutputParserException, match="The token limit cut it: raise max_tokens"):
-        pipeline(message, tool_name=tool_name).invoke("?")
+    with pytest.raises(OutputParserException, match="the token limit: raise max_tokens or"):
+        create_chain(message, tool_name=tool_name).invoke("?")
+
+
+def test_text_without_a_message_can_be_parsed() -> None:
+    parser = StructuredOutputParser(object_schema=Tide)
+
+    assert parser.parse(TEXT) == TIDE
+    assert parser.invoke(TEXT) == TIDE
+    assert parser.parse_result([Generation(text=TEXT)]) == TIDE
+    assert parser.parse_result([ChatGeneration(message=AIMessage(TEXT))]) == TIDE
+    assert list(parser.transform(iter([TEXT[:9], TEXT[9:]]))) == [TIDE]
 
 
 # --- include_raw -------------------------------------------------------------------------
 
 
-def test_with_the_raw_answer_a_fitting_one_has_no_error() -> None:
+def test_output_with_raw_has_the_object_and_no_error() -> None:
     message = AIMessage(TEXT)
 
-    assert pipeline(message, include_raw=True).invoke("?") == {
+    assert create_chain(message, include_raw=True).invoke("?") == {
         "raw": message,
         "parsed": TIDE,
         "parsing_error": None,
@@ -394,149 +236,197 @@ def test_with_the_raw_answer_a_fitting_one_has_no_error() -> None:
     ("message", "tool_name"),
     [(AIMessage("Four."), None), (AIMessage("Four."), "Tide"), (AIMessage("{}"), None)],
 )
-async def test_with_the_raw_answer_another_is_an_error_beside_it(
+async def test_output_with_raw_has_the_error_instead_of_raising_it(
     message: AIMessage, tool_name: str | None
 ) -> None:
-    chain = pipeline(message, tool_name=tool_name, include_raw=True)
+    chain = create_chain(message, tool_name=tool_name, include_raw=True)
 
-    for found in (chain.invoke("?"), await chain.ainvoke("?")):
-        assert found["raw"] == message
-        assert found["parsed"] is None
-        assert isinstance(found["parsing_error"], OutputParserException)
+    for output in (chain.invoke("?"), await chain.ainvoke("?"), *chain.batch(["?"])):
+        assert output["raw"] == message
+        assert output["parsed"] is None
+        assert isinstance(output["parsing_error"], OutputParserException)
 
 
-@pytest.mark.parametrize("schema", [Tide, SCHEMA])
+@pytest.mark.parametrize("schema", [Tide, JSON_SCHEMA])
 @pytest.mark.parametrize("length", [len(TEXT), len(TEXT) - 1, 20, 1, 0])
-async def test_what_streams_with_the_raw_answer_adds_up_to_what_is_invoked(
+async def test_streamed_output_with_raw_adds_up_to_the_invoked_output(
     schema: Any, length: int
 ) -> None:
-    pieces = texts(TEXT[: length // 2], TEXT[length // 2 : length])
-    chain = to_pipeline(streaming(*pieces), schema, tool_name=None, include_raw=True)
+    chunks = create_chunks(TEXT[: length // 2], TEXT[length // 2 : length])
+    chain = create_chain(*chunks, schema=schema, include_raw=True)
 
-    whole = chain.invoke("?")
+    invoked = chain.invoke("?")
 
-    for came in (list(chain.stream("?")), [each async for each in chain.astream("?")]):
-        found = reduce(operator.add, came)
-        assert found["raw"] == whole["raw"]
-        assert found["parsed"] == whole["parsed"]
-        assert str(found["parsing_error"]) == str(whole["parsing_error"])
-    assert (whole["parsed"] is None) is (length < len(TEXT))
+    for outputs in (list(chain.stream("?")), [output async for output in chain.astream("?")]):
+        streamed = reduce(operator.add, outputs)
+        assert list(streamed) == ["raw", "parsed", "parsing_error"]
+        assert streamed["raw"] == invoked["raw"]
+        assert streamed["parsed"] == invoked["parsed"]
+        assert str(streamed["parsing_error"]) == str(invoked["parsing_error"])
+    assert (invoked["parsed"] is None) is (length < len(TEXT))
+
+
+def test_chunks_are_streamed_as_raw_before_the_object() -> None:
+    chunks = create_chunks(TEXT[:9], TEXT[9:])
+
+    outputs = list(create_chain(*chunks, include_raw=True).stream("?"))
+
+    assert outputs == [
+        {"raw": chunks[0]},
+        {"raw": chunks[1]},
+        {"parsed": TIDE, "parsing_error": None},
+    ]
+
+
+validated_places: list[str] = []
+
+
+class RecordedTide(Tide):
+    """A class that records when it is validated."""
+
+    def model_post_init(self, _: Any) -> None:
+        validated_places.append(self.place)
+
+
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_message_is_parsed_once(include_raw: bool) -> None:
+    validated_places.clear()
+
+    create_chain(AIMessage(TEXT), schema=RecordedTide, include_raw=include_raw).invoke("?")
+
+    assert validated_places == ["Cape North"]
 
 
 # --- streams -----------------------------------------------------------------------------
 
 
-def texts(*pieces: str) -> list[AIMessageChunk]:
-    return [AIMessageChunk(content=each) for each in pieces]
+async def test_dict_grows_while_it_is_streamed() -> None:
+    chunks = create_chunks("{", '"place":"Cape', ' North"', ',"metres":4', "}")
+    chain = create_chain(*chunks, schema=JSON_SCHEMA)
 
-
-async def test_a_dict_grows_as_it_arrives() -> None:
-    chain = to_pipeline(
-        streaming(*texts("{", '"place":"Cape', ' North"', ',"metres":4', "}")),
-        SCHEMA,
-        tool_name=None,
-        include_raw=False,
-    )
-
-    expected = [{}, {"place": "Cape"}, {"place": "Cape North"}, OBJECT]
+    expected = [{}, {"place": "Cape"}, {"place": "Cape North"}, VALUES]
 
     assert list(chain.stream("?")) == expected
-    assert [each async for each in chain.astream("?")] == expected
+    assert [output async for output in chain.astream("?")] == expected
 
 
-async def test_a_fenced_answer_is_there_at_its_end() -> None:
-    pieces = texts("```json\n", TEXT[:9], TEXT[9:], "\n```")
-    chain = to_pipeline(streaming(*pieces), SCHEMA, tool_name=None, include_raw=False)
+async def test_fenced_object_is_streamed_at_the_end() -> None:
+    chunks = create_chunks("```json\n", TEXT[:9], TEXT[9:], "\n```")
+    chain = create_chain(*chunks, schema=JSON_SCHEMA)
 
-    assert list(chain.stream("?")) == [OBJECT]
-    assert [each async for each in chain.astream("?")] == [OBJECT]
+    assert list(chain.stream("?")) == [VALUES]
+    assert [output async for output in chain.astream("?")] == [VALUES]
 
 
-def test_an_object_is_made_once_it_fits() -> None:
-    chain = to_pipeline(
-        streaming(*texts('{"place":"Cape North"', ',"metres":4', "}")),
-        Tide,
-        tool_name=None,
-        include_raw=False,
+def test_object_of_a_class_is_streamed_once_it_matches() -> None:
+    chunks = create_chunks('{"place":"Cape North"', ',"metres":4', "}")
+
+    assert list(create_chain(*chunks).stream("?")) == [TIDE]
+
+
+def test_arguments_of_the_tool_grow_while_they_are_streamed() -> None:
+    chain = create_chain(
+        create_call_chunk(""),
+        create_call_chunk('{"place":"Cape North"', name=None),
+        create_call_chunk(',"metres":4}', name=None),
+        schema=JSON_SCHEMA,
+        tool_name="Tide",
     )
 
-    assert list(chain.stream("?")) == [TIDE]
+    assert list(chain.stream("?")) == [{"place": "Cape North"}, VALUES]
 
 
-def test_the_arguments_of_a_tool_grow_as_they_arrive() -> None:
-    pieces = [
-        AIMessageChunk(
-            content="",
-            tool_call_chunks=[
-                tool_call_chunk(
-                    name="Tide" if place == 0 else None,
-                    args=text,
-                    id="a" if place == 0 else None,
-                    index=0,
-                )
-            ],
-        )
-        for place, text in enumerate(["", '{"place":"Cape North"', ',"metres":4}'])
-    ]
-    chain = to_pipeline(streaming(*pieces), SCHEMA, tool_name="Tide", include_raw=False)
+def test_text_that_is_not_an_object_streams_nothing_before_the_error() -> None:
+    chain = create_chain(*create_chunks("[1", ",2]"), schema=JSON_SCHEMA)
 
-    assert list(chain.stream("?")) == [{"place": "Cape North"}, OBJECT]
+    with pytest.raises(OutputParserException, match="not a complete JSON object"):
+        next(chain.stream("?"))
 
 
-def test_a_stream_that_ends_early_is_an_error_after_what_came() -> None:
-    pieces = texts('{"place":"Cape', " North")
-    chain = to_pipeline(streaming(*pieces), SCHEMA, tool_name=None, include_raw=False)
-    came = chain.stream("?")
+async def test_incomplete_stream_raises_an_error_after_the_last_object() -> None:
+    chain = create_chain(*create_chunks('{"place":"Cape', " North"), schema=JSON_SCHEMA)
+    outputs, async_outputs = chain.stream("?"), chain.astream("?")
 
-    assert next(came) == {"place": "Cape"}
-    assert next(came) == {"place": "Cape North"}
-    with pytest.raises(OutputParserException, match="no whole JSON object"):
-        next(came)
-
-
-async def test_an_asynchronous_stream_that_ends_early_is_an_error_too() -> None:
-    pieces = texts('{"place":"Cape')
-    chain = to_pipeline(streaming(*pieces), SCHEMA, tool_name=None, include_raw=False)
-    came = chain.astream("?")
-
-    assert await anext(came) == {"place": "Cape"}
-    with pytest.raises(OutputParserException, match="no whole JSON object"):
-        await anext(came)
+    for expected in ({"place": "Cape"}, {"place": "Cape North"}):
+        assert next(outputs) == expected
+        assert await anext(async_outputs) == expected
+    with pytest.raises(OutputParserException, match="not a complete JSON object"):
+        next(outputs)
+    with pytest.raises(OutputParserException, match="not a complete JSON object"):
+        await anext(async_outputs)
 
 
-def test_a_stream_of_a_broken_call_shows_what_the_server_sent() -> None:
-    cut = '{"place":'
-    call = tool_call_chunk(name="Tide", args=cut + tail_for(cut), id="a", index=0)
-    piece = AIMessageChunk(content="", tool_call_chunks=[call])
-    chain = to_pipeline(streaming(piece), Tide, tool_name="Tide", include_raw=False)
+def test_error_of_a_cut_tool_call_quotes_what_the_server_sent() -> None:
+    arguments = '{"place":'
+    chain = create_chain(create_call_chunk(arguments + tail_for(arguments)), tool_name="Tide")
 
-    with pytest.raises(OutputParserException, match=f"are not whole: '{cut}'"):
+    with pytest.raises(OutputParserException, match=f"are incomplete: '{arguments}'"):
         list(chain.stream("?"))
 
 
 @pytest.mark.parametrize("tool_name", [None, "Tide"])
-def test_a_stream_of_nothing_is_an_error(tool_name: str | None) -> None:
-    parser = StructuredParser(tool_name=tool_name)
+def test_empty_stream_raises_an_error(tool_name: str | None) -> None:
+    parser = StructuredOutputParser(tool_name=tool_name)
 
     with pytest.raises(OutputParserException):
         list(parser.transform(iter([])))
 
 
-def test_text_alone_can_be_parsed_too() -> None:
-    parser = StructuredParser(target=Tide)
+@pytest.mark.parametrize(
+    "message",
+    [create_call_chunk("{", name="other"), AIMessageChunk(content="Four"), AIMessage("Four")],
+)
+def test_partial_message_without_an_object_is_none(message: AIMessage) -> None:
+    parser = StructuredOutputParser(object_schema=Tide, tool_name="Tide")
 
-    assert parser.parse(TEXT) == TIDE
-    assert parser.parse_result([Generation(text=TEXT)]) == TIDE
-    assert parser.parse_result([ChatGeneration(message=AIMessage(TEXT))]) == TIDE
-    assert list(parser.transform(iter([TEXT[:9], TEXT[9:]]))) == [TIDE]
+    assert parser.parse_result([ChatGeneration(message=message)], partial=True) is None
 
 
-def test_part_of_an_answer_that_is_nothing_yet_is_none() -> None:
-    parser = StructuredParser(target=Tide, tool_name="Tide")
-    other = AIMessageChunk(
-        content="",
-        tool_call_chunks=[tool_call_chunk(name="other", args="{", id="a", index=0)],
-    )
+# --- with_structured_output --------------------------------------------------------------
 
-    for message in (other, AIMessageChunk(content="Four"), AIMessage("Four")):
-        assert parser.parse_result([ChatGeneration(message=message)], partial=True) is None
+Pickle: TypeAlias = Callable[[Any], bytes]
+
+
+@pytest.mark.parametrize("dump", [pickle.dumps, cloudpickle.dumps])
+@pytest.mark.parametrize("schema", [Tide, OldTide, TypedTide, JSON_SCHEMA])
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_structured_output_can_be_pickled(include_raw: bool, schema: Any, dump: Pickle) -> None:
+    model = ChatCerebrasInference(api_key="k")
+    chain = model.with_structured_output(schema, include_raw=include_raw)
+
+    restored = pickle.loads(dump(chain))  # noqa: S301 # the bytes are our own
+
+    assert restored == chain
+
+
+class RunRecorder(BaseTracer):
+    """Keeps the runs of a chain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[Run] = []
+
+    def _persist_run(self, run: Run) -> None:
+        self.runs.append(run)
+
+
+@pytest.mark.parametrize("include_raw", [False, True])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_parser_is_one_run_of_the_trace(streaming: bool, include_raw: bool) -> None:
+    recorder = RunRecorder()
+    chain = create_chain(*create_chunks(TEXT[:9], TEXT[9:]), include_raw=include_raw)
+
+    if streaming:
+        list(chain.stream("?", config={"callbacks": [recorder]}))
+    else:
+        chain.invoke("?", config={"callbacks": [recorder]})
+
+    [run] = recorder.runs
+    _, parser_run = run.child_runs
+    assert (parser_run.name, parser_run.run_type) == ("StructuredOutputParser", "parser")
+    assert parser_run.child_runs == []
+    assert parser_run.outputs
+    if include_raw:
+        assert parser_run.outputs.keys() == {"raw", "parsed", "parsing_error"}
+    else:
+        assert parser_run.outputs == {"output": TIDE}

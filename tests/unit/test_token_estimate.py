@@ -1,4 +1,4 @@
-"""Token estimates."""
+"""Estimates of prompt tokens."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from langchain_cerebras_inference._conversion.token_estimate import (
     estimate_tokens,
 )
 
-USER = {"role": "user", "content": "How tall is the old lighthouse?"}
-CALL = {
+USER_MESSAGE = {"role": "user", "content": "How tall is the old lighthouse?"}
+CALL_MESSAGE = {
     "role": "assistant",
     "tool_calls": [
         {
@@ -21,7 +21,7 @@ CALL = {
         }
     ],
 }
-RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "41 metres"}
+TOOL_MESSAGE = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "41 metres"}
 TOOL = {
     "type": "function",
     "function": {
@@ -47,11 +47,11 @@ def estimate(*messages: dict[str, Any], model: str = "gpt-oss-120b") -> int:
         ("灯台", 2),
     ],
 )
-def test_a_text_is_estimated_by_its_pieces(text: str, tokens: int) -> None:
+def test_tokens_of_a_text_are_estimated(text: str, tokens: int) -> None:
     assert estimate_tokens(text) == tokens
 
 
-def test_english_prose_is_four_to_five_characters_a_token() -> None:
+def test_english_prose_has_four_to_five_characters_per_token() -> None:
     prose = "The keeper climbed the stairs every evening and lit the lamp. " * 20
 
     assert 4 <= len(prose) / estimate_tokens(prose) <= 5.5
@@ -60,38 +60,40 @@ def test_english_prose_is_four_to_five_characters_a_token() -> None:
 @pytest.mark.parametrize(
     ("text", "recorded"), [("Test message", 69), ("What is the capital of France?", 74)]
 )
-def test_an_estimate_for_gpt_oss_is_near_what_was_recorded(text: str, recorded: int) -> None:
+def test_estimate_for_gpt_oss_is_near_the_recorded_usage(text: str, recorded: int) -> None:
     """Usage in the public recordings of dcdpr/jp and pydantic/pydantic-ai."""
     estimated = estimate({"role": "user", "content": text})
 
     assert estimated == pytest.approx(recorded, rel=0.2)
 
 
-def test_the_harmony_preamble_is_paid_once() -> None:
-    assert estimate(USER) == 63 + 4 + 7
-    assert estimate(USER, USER) - estimate(USER) == 4 + 7
+def test_harmony_preamble_is_counted_once() -> None:
+    assert estimate(USER_MESSAGE) == 63 + 4 + 7
+    assert estimate(USER_MESSAGE, USER_MESSAGE) - estimate(USER_MESSAGE) == 4 + 7
 
 
-def test_a_call_and_its_result_count_on_gpt_oss() -> None:
-    assert 25 <= estimate(USER, CALL, RESULT) - estimate(USER) <= 45
+def test_tool_call_and_its_result_are_counted_for_gpt_oss() -> None:
+    assert (
+        25 <= estimate(USER_MESSAGE, CALL_MESSAGE, TOOL_MESSAGE) - estimate(USER_MESSAGE) <= 45
+    )
 
 
-def test_earlier_reasoning_does_not_count_on_gpt_oss() -> None:
+def test_earlier_reasoning_is_not_counted_for_gpt_oss() -> None:
     answer = {"role": "assistant", "content": "41 metres."}
 
     assert estimate(answer | {"reasoning": "long " * 90}) == estimate(answer)
 
 
-def test_all_that_is_sent_counts_on_other_models() -> None:
+def test_earlier_reasoning_is_counted_for_other_models() -> None:
     answer = {"role": "assistant", "content": "41 metres."}
-    thoughtful = answer | {"reasoning": "long " * 90}
+    with_reasoning = answer | {"reasoning": "long " * 90}
 
-    more = estimate(thoughtful, model="other") - estimate(answer, model="other")
+    more = estimate(with_reasoning, model="other") - estimate(answer, model="other")
 
     assert more >= 90
 
 
-def test_another_model_is_estimated_higher() -> None:
+def test_estimate_for_other_models_is_higher() -> None:
     conversation = [{"role": "user", "content": "Tell me more of it. " * 50}]
     tools = [TOOL]
 
@@ -102,24 +104,24 @@ def test_another_model_is_estimated_higher() -> None:
 
 
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "my-gpt-oss", "other"])
-def test_tools_count(model: str) -> None:
-    without = estimate(USER, model=model)
-    one = estimate_message_tokens([USER], [TOOL], model=model)
-    two = estimate_message_tokens([USER], [TOOL, TOOL], model=model)
+def test_tools_are_counted(model: str) -> None:
+    without = estimate(USER_MESSAGE, model=model)
+    one = estimate_message_tokens([USER_MESSAGE], [TOOL], model=model)
+    two = estimate_message_tokens([USER_MESSAGE], [TOOL, TOOL], model=model)
 
     assert without < one < two
-    assert estimate_message_tokens([USER], [], model=model) == without
+    assert estimate_message_tokens([USER_MESSAGE], [], model=model) == without
 
 
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "other"])
-def test_text_parts_count_like_a_string(model: str) -> None:
-    parts = {"role": "user", "content": [{"type": "text", "text": USER["content"]}]}
+def test_text_parts_are_counted_like_a_string(model: str) -> None:
+    parts = {"role": "user", "content": [{"type": "text", "text": USER_MESSAGE["content"]}]}
 
-    assert estimate(parts, model=model) == estimate(USER, model=model)
+    assert estimate(parts, model=model) == estimate(USER_MESSAGE, model=model)
 
 
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "other"])
-def test_an_image_counts_what_it_can_cost_however_long_its_url(model: str) -> None:
+def test_image_is_counted_by_its_maximum_and_not_by_its_data(model: str) -> None:
     url = {"url": "data:image/png;base64," + "A" * 100_000}
     image = {"role": "user", "content": [{"type": "image_url", "image_url": url}]}
 
@@ -128,7 +130,7 @@ def test_an_image_counts_what_it_can_cost_however_long_its_url(model: str) -> No
 
 @pytest.mark.parametrize("content", [None, "", []])
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "other"])
-def test_a_message_without_content_costs_its_frame(content: Any, model: str) -> None:
+def test_message_without_content_is_counted(content: Any, model: str) -> None:
     empty = {"role": "assistant", "content": content}
 
     assert estimate(empty, model=model) == estimate({"role": "assistant"}, model=model)

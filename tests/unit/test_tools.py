@@ -1,4 +1,4 @@
-"""Tools and the choice among them → wire."""
+"""Conversion of tools and tool choices."""
 
 import logging
 import re
@@ -12,11 +12,11 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from langchain_cerebras_inference._conversion.tools import (
-    to_openai_choice,
-    to_openai_tools,
-    to_wire_choice,
-    to_wire_name,
-    to_wire_tools,
+    build_request_tool_choice,
+    build_request_tools,
+    convert_tool_choice,
+    convert_tools,
+    map_name,
 )
 
 
@@ -41,14 +41,14 @@ def depth(place: str) -> int:
     return len(place)
 
 
-SCHEMA = {
+JSON_SCHEMA = {
     "title": "Wind",
     "description": "The wind at a place.",
     "type": "object",
     "properties": {"place": {"type": "string"}},
     "required": ["place"],
 }
-DICT: dict[str, Any] = {
+TOOL_DICT: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "wave",
@@ -56,23 +56,23 @@ DICT: dict[str, Any] = {
         "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
     },
 }
-ANTHROPIC = {
+ANTHROPIC_TOOL = {
     "name": "wave",
     "description": "The waves at a place.",
-    "input_schema": DICT["function"]["parameters"],
+    "input_schema": TOOL_DICT["function"]["parameters"],
 }
-CLOSED = {
+STRICT_PARAMETERS = {
     "type": "object",
     "properties": {"place": {"type": "string"}},
     "additionalProperties": False,
 }
 
 
-def function(name: str, **more: Any) -> dict[str, Any]:
+def create_tool(name: str, **keys: Any) -> dict[str, Any]:
     parameters = {"type": "object", "properties": {"place": {"type": "string"}}}
     return {
         "type": "function",
-        "function": {"name": name, "description": "", "parameters": parameters, **more},
+        "function": {"name": name, "description": "", "parameters": parameters, **keys},
     }
 
 
@@ -83,52 +83,54 @@ class Surf(TypedDict):
     hour: NotRequired[int]
 
 
-BOUND = [function("tide"), function("wind")]
+TOOLS = [create_tool("tide"), create_tool("wind")]
 
 
-# --- binding -----------------------------------------------------------------------------
+# --- tools of any kind -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("given", "name", "description"),
+    ("tool_like", "name", "description"),
     [
         (Tide, "Tide", "The tide at a place."),
         (Surf, "Surf", "The surf at a place."),
         (height, "height", "The height of a lighthouse."),
         (depth, "depth", "The depth of a harbour."),
-        (SCHEMA, "Wind", "The wind at a place."),
-        (DICT, "wave", "The waves at a place."),
-        ({"type": "function", **DICT["function"]}, "wave", "The waves at a place."),
-        (ANTHROPIC, "wave", "The waves at a place."),
-        ({"type": "custom", **ANTHROPIC}, "wave", "The waves at a place."),
+        (JSON_SCHEMA, "Wind", "The wind at a place."),
+        (TOOL_DICT, "wave", "The waves at a place."),
+        ({"type": "function", **TOOL_DICT["function"]}, "wave", "The waves at a place."),
+        (ANTHROPIC_TOOL, "wave", "The waves at a place."),
+        ({"type": "custom", **ANTHROPIC_TOOL}, "wave", "The waves at a place."),
     ],
 )
-def test_tools_of_any_kind_become_functions(given: Any, name: str, description: str) -> None:
-    [bound] = to_openai_tools([given])
+def test_tool_of_any_kind_becomes_a_function(
+    tool_like: Any, name: str, description: str
+) -> None:
+    [converted] = convert_tools([tool_like])
 
-    assert bound["type"] == "function"
-    assert bound["function"]["name"] == name
-    assert bound["function"]["description"] == description
-    assert bound["function"]["parameters"]["properties"]["place"]["type"] == "string"
-    assert "strict" not in bound["function"]
+    assert converted["type"] == "function"
+    assert converted["function"]["name"] == name
+    assert converted["function"]["description"] == description
+    assert converted["function"]["parameters"]["properties"]["place"]["type"] == "string"
+    assert "strict" not in converted["function"]
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_strict_is_said_of_every_tool(strict: bool) -> None:
-    bound = to_openai_tools([Tide, DICT], strict=strict)
+def test_strict_applies_to_every_tool(strict: bool) -> None:
+    converted = convert_tools([Tide, TOOL_DICT], strict=strict)
 
-    assert [each["function"]["strict"] for each in bound] == [strict, strict]
-    assert "strict" not in DICT["function"]
+    assert [tool["function"]["strict"] for tool in converted] == [strict, strict]
+    assert "strict" not in TOOL_DICT["function"]
 
 
-def test_a_tool_keeps_its_own_word_on_strict() -> None:
-    [bound] = to_openai_tools([function("tide", strict=True)])
+def test_strict_of_a_tool_is_kept_by_default() -> None:
+    [converted] = convert_tools([create_tool("tide", strict=True)])
 
-    assert bound["function"]["strict"] is True
+    assert converted["function"]["strict"] is True
 
 
 @pytest.mark.parametrize(
-    "given",
+    "foreign_tool",
     [
         {"type": "web_search"},
         {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
@@ -140,18 +142,20 @@ def test_a_tool_keeps_its_own_word_on_strict() -> None:
         {"type": "function", "function": None},
     ],
 )
-def test_what_is_no_function_of_the_users_is_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"^a tool of type '{given['type']}' names no func"):
-        to_openai_tools([DICT, given])
+def test_tool_of_another_provider_is_rejected(foreign_tool: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=f"^A tool of type '{foreign_tool['type']}' is not a function, and"
+    ):
+        convert_tools([TOOL_DICT, foreign_tool])
 
 
 # --- choice ------------------------------------------------------------------------------
 
-NAMED = {"type": "function", "function": {"name": "wind"}}
+WIND_CHOICE = {"type": "function", "function": {"name": "wind"}}
 
 
 @pytest.mark.parametrize(
-    ("given", "choice"),
+    ("choice", "converted"),
     [
         (None, None),
         (False, None),
@@ -160,23 +164,23 @@ NAMED = {"type": "function", "function": {"name": "wind"}}
         ("required", "required"),
         ("auto", "auto"),
         ("none", "none"),
-        ("wind", NAMED),
-        (NAMED, NAMED),
-        ({"type": "tool", "name": "wind"}, NAMED),
-        ({"name": "wind"}, NAMED),
-        ({"function": {"name": "wind"}}, NAMED),
+        ("wind", WIND_CHOICE),
+        (WIND_CHOICE, WIND_CHOICE),
+        ({"type": "tool", "name": "wind"}, WIND_CHOICE),
+        ({"name": "wind"}, WIND_CHOICE),
+        ({"function": {"name": "wind"}}, WIND_CHOICE),
         ({"type": "any"}, "required"),
         ({"type": "required"}, "required"),
         ({"type": "auto"}, "auto"),
         ({"type": "none"}, "none"),
     ],
 )
-def test_a_choice_in_any_form_is_one_cerebras_knows(given: Any, choice: Any) -> None:
-    assert to_openai_choice(given, BOUND) == choice
+def test_tool_choice_in_any_form_is_converted(choice: Any, converted: Any) -> None:
+    assert convert_tool_choice(choice, TOOLS) == converted
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("choice", "quoted"),
     [
         ("rain", "'rain'"),
         ({"type": "tool", "name": "rain"}, "'rain'"),
@@ -185,25 +189,25 @@ def test_a_choice_in_any_form_is_one_cerebras_knows(given: Any, choice: Any) -> 
         (5, "5"),
     ],
 )
-def test_a_choice_of_a_tool_that_is_not_bound_is_refused(given: Any, named: str) -> None:
+def test_choice_of_an_unbound_tool_is_rejected(choice: Any, quoted: str) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^tool_choice {named} is not the name of a bound tool: \['tide', 'wind'\]",
+        match=rf"^tool_choice {quoted} is not the name of a bound tool; .* \['tide', 'wind'\]",
     ):
-        to_openai_choice(given, BOUND)
+        convert_tool_choice(choice, TOOLS)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "choice",
     [{}, {"type": "function"}, {"type": "tool", "name": ""}, {"function": "wind"}],
 )
-def test_a_choice_that_names_nothing_is_refused(given: Any) -> None:
-    with pytest.raises(ValueError, match="tool_choice names no tool"):
-        to_openai_choice(given, BOUND)
+def test_choice_without_a_name_is_rejected(choice: Any) -> None:
+    with pytest.raises(ValueError, match=r"^tool_choice \{.*\} names no tool; pass the name"):
+        convert_tool_choice(choice, TOOLS)
 
 
-def test_a_tool_named_like_a_word_of_the_choice_is_not_chosen_by_it() -> None:
-    assert to_openai_choice("auto", [function("auto")]) == "auto"
+def test_choice_auto_does_not_choose_a_tool_of_that_name() -> None:
+    assert convert_tool_choice("auto", [create_tool("auto")]) == "auto"
 
 
 @pytest.mark.parametrize(
@@ -211,23 +215,23 @@ def test_a_tool_named_like_a_word_of_the_choice_is_not_chosen_by_it() -> None:
     [
         (None, None),
         ("required", "required"),
-        (NAMED, NAMED),
+        (WIND_CHOICE, WIND_CHOICE),
         (
             {"type": "function", "function": {"name": "math.add"}},
             {"type": "function", "function": {"name": "math_add_ecef409b"}},
         ),
     ],
 )
-def test_a_chosen_tool_has_the_name_it_is_sent_under(choice: Any, sent: Any) -> None:
-    assert to_wire_choice(choice) == sent
+def test_chosen_tool_has_the_name_in_the_request(choice: Any, sent: Any) -> None:
+    assert build_request_tool_choice(choice) == sent
 
 
 # --- names -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["tide", "Tide_2-b", "a" * 64, "_"])
-def test_a_name_cerebras_accepts_stays(name: str) -> None:
-    assert to_wire_name(name) == name
+def test_accepted_name_is_kept(name: str) -> None:
+    assert map_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -241,89 +245,96 @@ def test_a_name_cerebras_accepts_stays(name: str) -> None:
         ("tide\n", "tide__556145c0"),
     ],
 )
-def test_another_name_is_mapped_and_stays_apart(name: str, sent: str) -> None:
-    assert to_wire_name(name) == sent
+def test_unaccepted_name_is_mapped_to_a_unique_one(name: str, sent: str) -> None:
+    assert map_name(name) == sent
 
 
 @given(st.lists(st.text(max_size=80), unique=True, max_size=6))
-def test_every_name_goes_out_acceptable_and_comes_back(names: list[str]) -> None:
-    wire, back = to_wire_tools([function(name) for name in names if name])
-    sent = [each["function"]["name"] for each in wire]
+def test_every_name_is_accepted_and_can_be_mapped_back(names: list[str]) -> None:
+    names = [name for name in names if name]
 
+    tools, original_names = build_request_tools([create_tool(name) for name in names])
+
+    sent = [tool["function"]["name"] for tool in tools]
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in sent)
-    assert [back.get(name, name) for name in sent] == [name for name in names if name]
+    assert [original_names.get(name, name) for name in sent] == names
 
 
-def test_only_names_that_differ_are_mapped_back() -> None:
-    wire, back = to_wire_tools([function("tide"), function("math.add")])
+def test_only_changed_names_are_mapped_back() -> None:
+    tools, original_names = build_request_tools([create_tool("tide"), create_tool("math.add")])
 
-    assert [each["function"]["name"] for each in wire] == ["tide", "math_add_ecef409b"]
-    assert back == {"math_add_ecef409b": "math.add"}
+    assert [tool["function"]["name"] for tool in tools] == ["tide", "math_add_ecef409b"]
+    assert original_names == {"math_add_ecef409b": "math.add"}
 
 
 # --- strict ------------------------------------------------------------------------------
 
 
-def test_without_strict_the_schemas_go_out_as_they_are() -> None:
-    wire, _ = to_wire_tools([function("tide", strict=False), function("wind")])
+def test_tools_without_strict_keep_their_schemas() -> None:
+    tools, _ = build_request_tools([create_tool("tide", strict=False), create_tool("wind")])
 
-    assert wire == [function("tide"), function("wind")]
+    assert tools == [create_tool("tide"), create_tool("wind")]
 
 
 def test_all_tools_are_strict_if_one_asks_and_all_can_be() -> None:
-    wire, _ = to_wire_tools([function("tide", strict=True), function("wind", strict=False)])
+    tools, _ = build_request_tools(
+        [create_tool("tide", strict=True), create_tool("wind", strict=False)]
+    )
 
-    assert [each["function"]["strict"] for each in wire] == [True, True]
-    assert [each["function"]["parameters"] for each in wire] == [CLOSED, CLOSED]
+    assert tools == [
+        create_tool("tide", strict=True, parameters=STRICT_PARAMETERS),
+        create_tool("wind", strict=True, parameters=STRICT_PARAMETERS),
+    ]
 
 
-def test_a_tool_without_parameters_can_be_strict() -> None:
-    bare = {"type": "function", "function": {"name": "now", "strict": True}}
+def test_tool_without_parameters_can_be_strict() -> None:
+    without_parameters = {"type": "function", "function": {"name": "now", "strict": True}}
 
-    [wire], _ = to_wire_tools([bare])
+    [tool], _ = build_request_tools([without_parameters])
 
-    assert wire["function"] == {
+    assert tool["function"] == {
         "name": "now",
         "strict": True,
         "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
     }
 
 
-def test_no_tool_is_strict_if_one_cannot_be_and_that_is_said_once(
+def test_no_tool_is_strict_if_one_cannot_be_and_this_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Open(BaseModel):
+    class Facts(BaseModel):
         """Any keys."""
 
         facts: dict[str, int] = Field(default_factory=dict)
 
-    bound = to_openai_tools([function("never_strict"), Open], strict=True)
+    converted = convert_tools([create_tool("never_strict"), Facts], strict=True)
 
     with caplog.at_level(logging.WARNING):
-        wires = [to_wire_tools(bound)[0] for _ in range(2)]
+        tools, _ = build_request_tools(converted)
+        build_request_tools(converted)
 
-    assert wires[0] == wires[1]
-    assert [each["function"].get("strict") for each in wires[0]] == [None, None]
-    assert wires[0][0] == function("never_strict")
-    [said] = caplog.messages
-    assert said.startswith("the tools never_strict, Open are sent without strict")
+    assert [tool["function"].get("strict") for tool in tools] == [None, None]
+    assert tools[0] == create_tool("never_strict")
+    [message] = caplog.messages
+    assert message.startswith("The tools never_strict, Facts are sent without strict")
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_of_a_function_only_what_cerebras_knows_is_sent(strict: bool) -> None:
+def test_only_keys_that_cerebras_knows_are_sent(strict: bool) -> None:
     unknown = {"cache_control": {"type": "ephemeral"}, "examples": [1], "returns": {}}
-    bound = [function("tide", strict=strict, **unknown)]
+    tool = create_tool("tide", strict=strict)
+    tool_with_unknown_keys = create_tool("tide", strict=strict, **unknown)
 
-    assert to_wire_tools(bound) == to_wire_tools([function("tide", strict=strict)])
-    assert to_wire_tools([{"function": {"name": "now", "description": None}}]) == (
+    assert build_request_tools([tool_with_unknown_keys]) == build_request_tools([tool])
+    assert build_request_tools([{"function": {"name": "now", "description": None}}]) == (
         [{"type": "function", "function": {"name": "now"}}],
         {},
     )
 
 
 def test_tools_are_not_changed() -> None:
-    given = [function("tide", strict=True), function("math.add")]
+    tools = [create_tool("tide", strict=True), create_tool("math.add")]
 
-    to_wire_tools(given)
+    build_request_tools(tools)
 
-    assert given == [function("tide", strict=True), function("math.add")]
+    assert tools == [create_tool("tide", strict=True), create_tool("math.add")]

@@ -1,0 +1,358 @@
+"""Settings of the constructor, those of other classes, and call options."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import ConfigurableField, Runnable
+from pydantic import Field, SecretStr, ValidationError
+
+from langchain_cerebras_inference import ChatCerebrasInference, _types
+from langchain_cerebras_inference._settings import (
+    CALL_OPTIONS,
+    FOREIGN_SETTINGS,
+    read_options,
+)
+
+# --- settings of the classes that people come from ---------------------------------------
+
+# The fields and aliases of ChatCerebras 0.8.2 (langchain-cerebras) and of ChatOpenAI 1.7.4
+# (langchain-openai), which the former inherits, with values that people pass.
+ACCEPTED: dict[str, Any] = {
+    # ChatCerebras' own
+    "model": "gpt-oss-120b",
+    "model_name": "gpt-oss-120b",
+    "api_key": SecretStr("csk-1"),
+    "cerebras_api_key": "csk-1",
+    "base_url": "https://api.cerebras.ai/v1/",
+    "cerebras_api_base": "https://api.cerebras.ai/v1/",
+    "reasoning_effort": "low",
+    "disable_reasoning": True,
+    # ChatOpenAI's
+    "temperature": 0.7,
+    "max_tokens": 100,
+    "max_completion_tokens": 100,
+    "max_retries": 2,
+    "timeout": 10,
+    "streaming": False,
+    "stream_usage": True,
+    "stop": ["END"],
+    "stop_sequences": ["END"],
+    "n": 1,
+    "top_p": 0.9,
+    "seed": 42,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "logit_bias": {50256: -100},
+    "presence_penalty": 0.5,
+    "frequency_penalty": 0.5,
+    "service_tier": "auto",
+    "default_headers": {"X-Cerebras-3rd-Party-Integration": "langgraph"},
+    "extra_body": {"user": "me"},
+    "include_response_headers": True,
+    "output_version": "v1",
+    # LangChain's
+    "name": "model",
+    "cache": InMemoryCache(),
+    "verbose": False,
+    "callbacks": [],
+    "tags": ["a"],
+    "metadata": {"a": "b"},
+    "custom_get_token_ids": lambda text: [len(text)],
+    "rate_limiter": InMemoryRateLimiter(),
+    "disable_streaming": "tool_calling",
+    "profile": {"max_input_tokens": 100},
+}
+UNSUPPORTED = {
+    "model_kwargs": "extra_body",
+    "cerebras_proxy": "use proxy",
+    "openai_api_key": "use api_key",
+    "openai_api_base": "use base_url",
+    "openai_proxy": "use proxy",
+    "openai_organization": "Cerebras has no organizations",
+    "organization": "Cerebras has no organizations",
+    "request_timeout": "use timeout",
+    "stream_chunk_timeout": "use timeout",
+    "reasoning": "use reasoning_effort",
+    "verbosity": "ask for it in the prompt",
+    "tiktoken_model_name": "needs no tokenizer",
+    "default_query": "accepts no query",
+    "http_client": "aiohttp",
+    "http_async_client": "aiohttp",
+    "http_socket_options": "aiohttp",
+    "client": "aiohttp",
+    "async_client": "aiohttp",
+    "root_client": "aiohttp",
+    "root_async_client": "aiohttp",
+    "disabled_params": "a setting that is None is not sent",
+    "context_management": "Responses API",
+    "include": "Responses API",
+    "store": "Responses API",
+    "truncation": "Responses API",
+    "use_previous_response_id": "Responses API",
+    "use_responses_api": "Responses API",
+    "prompt_cache_options": "prompt_cache_key",
+}
+
+
+def create_model(**settings: Any) -> ChatCerebrasInference:
+    return ChatCerebrasInference(**settings)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_supported_setting_of_other_class_is_accepted(name: str) -> None:
+    assert create_model(**{name: ACCEPTED[name]}) is not None
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_setting_of_other_class_is_rejected_with_advice(name: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        create_model(**{name: "a secret"})
+
+    [error] = caught.value.errors()
+    assert error["msg"].startswith(f"Value error, Unknown setting {name!r}: ")
+    assert UNSUPPORTED[name] in error["msg"]
+    assert "a secret" not in str(caught.value)
+
+
+def test_advice_exists_exactly_for_unsupported_settings() -> None:
+    assert FOREIGN_SETTINGS.keys() == UNSUPPORTED.keys()
+    assert not FOREIGN_SETTINGS.keys() & {*ACCEPTED, *ChatCerebrasInference.model_fields}
+
+
+def test_token_ids_in_logit_bias_may_be_numbers() -> None:
+    model = create_model(logit_bias={50256: -100, "7": 1})
+
+    assert model.logit_bias == {"50256": -100, "7": 1}
+
+
+def test_logit_bias_that_is_not_a_mapping_is_rejected() -> None:
+    with pytest.raises(ValidationError):
+        create_model(logit_bias=5)
+
+
+# --- call options ------------------------------------------------------------------------
+
+
+def read(**options: Any) -> dict[str, Any]:
+    return read_options(options, ChatCerebrasInference)
+
+
+def test_every_request_field_is_a_setting_and_a_call_option() -> None:
+    fields = ChatCerebrasInference.model_fields
+    names = {field.alias: name for name, field in fields.items() if field.alias}
+    not_settings = {"messages", "stream", "tools", "tool_choice", "response_format"}
+
+    request_fields = _types.RequestBody.__annotations__.keys() - not_settings
+
+    other_options = {"extra_body", "disable_reasoning", "replay_reasoning"}
+    other_options |= {"timeout", "max_retries", "coalesce"}
+    assert {names.get(name, name) for name in request_fields} | other_options == CALL_OPTIONS
+    assert fields.keys() >= CALL_OPTIONS
+
+
+def test_options_are_returned_by_field_name_and_none_is_left_out() -> None:
+    options = read(
+        model="qwen-3.8-27b",
+        max_completion_tokens=5,
+        stop_sequences=["."],
+        temperature=0,
+        seed=None,
+        tools=[],
+        tool_choice=None,
+    )
+
+    assert options == {
+        "model_name": "qwen-3.8-27b",
+        "max_tokens": 5,
+        "stop": ["."],
+        "temperature": 0,
+        "tools": [],
+    }
+
+
+@pytest.mark.parametrize("name", ["stream", "stream_usage", "stream_options"])
+def test_option_without_meaning_here_is_ignored(name: str) -> None:
+    assert read(**{name: True}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "value"),
+    [
+        ("model_name", "model", "qwen-3.8-27b"),
+        ("max_tokens", "max_completion_tokens", 5),
+        ("stop", "stop_sequences", ["."]),
+    ],
+)
+def test_both_names_of_an_option_work_but_not_together(
+    name: str, alias: str, value: Any
+) -> None:
+    assert read(**{name: value}) == read(**{alias: value}) == {name: value}
+    assert read(**{alias: value, name: None}) == {name: value}
+    with pytest.raises(
+        ValueError, match=f"^'{name}' and '{alias}' are two names of one setting; pass only one"
+    ):
+        read(**{name: value, alias: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("temprature", " Did you mean 'temperature'?"),
+        ("max_token", " Did you mean 'max_tokens'?"),
+        ("zzz", ""),
+        ("messages", ""),
+    ],
+)
+def test_unknown_option_is_rejected_with_the_nearest_name(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match="Unknown call option") as caught:
+        read(**{name: "value"})
+
+    assert str(caught.value).startswith(f"Unknown call option {name!r}.{hint}")
+    assert "extra_body" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["default_headers", "api_key", "connect_timeout", "proxy"])
+def test_setting_that_is_not_an_option_is_rejected(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^'{name}' is a setting, not a call option"):
+        read(**{name: "value"})
+
+
+# Option, a value that is converted or accepted, and the value that is used.
+VALID_OPTIONS: list[tuple[str, Any, Any]] = [
+    ("model", "llama-3.1-8b", "llama3.1-8b"),
+    ("temperature", "0.5", 0.5),
+    ("temperature", 0, 0.0),
+    ("seed", "7", 7),
+    ("n", 2, 2),
+    ("max_tokens", "100", 100),
+    ("stop", (".", "!"), [".", "!"]),
+    ("logprobs", "true", True),
+    ("logit_bias", {5: -100}, {"5": -100.0}),
+    ("reasoning_effort", "low", "low"),
+    ("replay_reasoning", False, False),
+    ("extra_body", {"a": 1}, {"a": 1}),
+    ("timeout", "5", 5.0),
+    ("timeout", float("inf"), float("inf")),
+    ("max_retries", 0, 0),
+    ("coalesce", "yes", True),
+]
+
+# Option, values that are rejected, and what the error says of them.
+INVALID_OPTIONS: list[tuple[str, list[Any], str]] = [
+    ("model", [5, ["m"]], "Input should be a valid string"),
+    ("temperature", ["hot", [0.5]], "Input should be a valid number"),
+    ("seed", [1.5, "a"], "Input should be a valid integer"),
+    ("n", [0, -1], "Input should be greater than or equal to 1"),
+    ("n", ["a"], "Input should be a valid integer"),
+    ("max_tokens", ["many"], "Input should be a valid integer"),
+    ("stop", [5, True, {".": 1}], "Input should be a valid string; Input should be a valid li"),
+    ("logprobs", ["maybe"], "Input should be a valid boolean"),
+    ("logit_bias", [5], "Input should be a valid dictionary"),
+    ("reasoning_effort", ["extreme"], "Input should be 'none', 'low', 'medium' or 'high'"),
+    ("extra_body", [[1], "{}"], "Input should be a valid dictionary"),
+    ("timeout", [0, -1, float("nan")], "Input should be greater than 0"),
+    ("timeout", ["long"], "Input should be a valid number"),
+    ("max_retries", [-1], "Input should be greater than or equal to 0"),
+    ("coalesce", ["maybe"], "Input should be a valid boolean"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "used"), VALID_OPTIONS)
+def test_option_is_converted_like_the_setting(name: str, value: Any, used: Any) -> None:
+    [(field, converted)] = read(**{name: value}).items()
+
+    assert (converted, type(converted)) == (used, type(used))
+    assert getattr(create_model(**{name: value}), field) == used
+
+
+@pytest.mark.parametrize(("name", "values", "expected"), INVALID_OPTIONS)
+def test_invalid_option_is_rejected_like_the_setting(
+    name: str, values: list[Any], expected: str
+) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=f"^Invalid call option '{name}': ") as caught:
+            read(**{name: value})
+        with pytest.raises(ValidationError):
+            create_model(**{name: value})
+
+        assert expected in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_error_of_an_invalid_option_does_not_quote_the_value() -> None:
+    with pytest.raises(ValueError, match=r"^Invalid call option") as caught:
+        read(user=["a secret"], temperature=None)
+
+    assert "a secret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_options_are_validated_by_the_fields_of_a_subclass() -> None:
+    class CautiousModel(ChatCerebrasInference):
+        temperature: float | None = Field(None, le=1)
+
+    with pytest.raises(ValueError, match="Input should be less than or equal to 1"):
+        read_options({"temperature": 1.5}, CautiousModel)
+    assert read(temperature=1.5) == {"temperature": 1.5}
+
+
+Model: TypeAlias = Runnable[Any, Any]
+
+
+async def invoke(model: Model, /, **options: Any) -> None:
+    model.invoke("Ahoy", **options)
+
+
+async def ainvoke(model: Model, /, **options: Any) -> None:
+    await model.ainvoke("Ahoy", **options)
+
+
+async def stream(model: Model, /, **options: Any) -> None:
+    chunks: Iterator[Any] = model.stream("Ahoy", **options)
+    next(chunks)
+
+
+async def astream(model: Model, /, **options: Any) -> None:
+    chunks: AsyncIterator[Any] = model.astream("Ahoy", **options)
+    await anext(chunks)
+
+
+async def batch(model: Model, /, **options: Any) -> None:
+    model.batch(["Ahoy"], **options)
+
+
+async def bound_invoke(model: Model, /, **options: Any) -> None:
+    model.bind(**options).invoke("Ahoy")
+
+
+@pytest.mark.parametrize("call", [invoke, ainvoke, stream, astream, batch, bound_invoke])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", "hot"),
+        ("reasoning_effort", "extreme"),
+        ("n", "several"),
+        ("model", ["m"]),
+        ("stop", 5),
+    ],
+)
+async def test_invalid_option_is_rejected_in_every_call_style_before_the_network(
+    name: str, value: Any, call: Callable[..., Any]
+) -> None:
+    model = create_model(api_key="k", base_url="https://unreachable.invalid")
+
+    with pytest.raises(ValueError, match=f"^Invalid call option '{name}': "):
+        await call(model, **{name: value})
+
+
+async def test_invalid_option_of_a_configurable_model_is_rejected() -> None:
+    model = create_model(api_key="k", base_url="https://unreachable.invalid")
+    configurable = model.configurable_fields(
+        temperature=ConfigurableField(id="temperature")
+    ).with_config(configurable={"temperature": 1})
+
+    with pytest.raises(ValueError, match=r"^Invalid call option 'temperature': "):
+        await configurable.ainvoke("Ahoy", temperature="hot")
