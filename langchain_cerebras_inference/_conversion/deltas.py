@@ -128,8 +128,9 @@ class DeltaReader:
 
     def _read_first_content(self, content: Any, deltas: list[Delta]) -> None:
         """Read content before the first text; it may begin with reasoning in think tags."""
-        type_checks.check_text("content", content)
-        if self._think_tags is None and think_tags.may_start(content):
+        if type(content) is not str:
+            raise type_checks.create_type_error("content", content, "text")
+        if self._think_tags is None and content.lstrip()[:1] in ("", "<"):
             self._think_tags = think_tags.ThinkTagParser()
         if self._think_tags is None:
             parts = [(TEXT, content)]

@@ -11,11 +11,6 @@ TEXT, REASONING = "text", "reasoning"
 _OPENING_TAG, _CLOSING_TAG = "<think>", "</think>"
 
 
-def may_start(content: str) -> bool:
-    """Return whether content may begin with a think tag."""
-    return content.lstrip()[:1] in ("", _OPENING_TAG[0])
-
-
 def split_reasoning(content: str) -> tuple[str, str]:
     """Split the content of a whole completion into reasoning and text."""
     if _OPENING_TAG not in content:
