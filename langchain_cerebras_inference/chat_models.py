@@ -1,8 +1,7 @@
-"""`ChatCerebrasInference`: LangChain messages in, `AIMessageChunk`s out.
+"""`ChatCerebrasInference`, the chat model.
 
-The class holds the settings and answers LangChain's hooks. What a request looks like is
-decided in `_conversion`, how a call is made in `_client`, where the key comes from in
-`_credentials`.
+The class has the settings and implements LangChain's hooks. `_conversion` builds requests and
+converts responses, `_client` makes the calls, and `_auth` provides the key.
 """
 
 from __future__ import annotations
@@ -86,10 +85,10 @@ _LogitBias = Annotated[dict[str, float], BeforeValidator(_use_text_keys)]
 
 
 class ChatCerebrasInference(BaseChatModel):
-    """Chat with the models Cerebras serves.
+    """Chat model for Cerebras.
 
-    It signs in with an API key or with the cookies of a browser session, and works the
-    same in `invoke`, `ainvoke`, `stream`, `astream` and what LangChain builds on them.
+    It authenticates with an API key, or with the cookies of a browser session. All call styles
+    (`invoke`, `ainvoke`, `stream`, `astream`) give the same messages and errors.
 
     ```python
     from langchain_cerebras_inference import ChatCerebrasInference
@@ -99,135 +98,141 @@ class ChatCerebrasInference(BaseChatModel):
         print(chunk.text, end="", flush=True)
     ```
 
-    Every field has a default, which `None` stands for too. Most may be given for one
-    call alone, as an argument of `invoke` and its kin or of `bind`.
+    `None` stands for the default of every setting. Most settings can also be given for a
+    single call, as keyword arguments of `invoke` or of `bind`.
     """
 
     model_name: _ModelId = Field(_model_catalog.DEFAULT_MODEL, alias="model")
-    """The model's id."""
+    """The id of the model."""
 
     cerebras_api_key: SecretStr | Callable[[], Any] | None = Field(None, alias="api_key")
-    """The key, or a function, sync or async, that returns it; else `CEREBRAS_API_KEY`."""
+    """The API key, or a function, sync or async, that returns it for each request. The
+    default is the environment variable `CEREBRAS_API_KEY`."""
 
     cookies: SecretStr | None = None
-    """Of a signed-in browser session: names and values, a `Cookie` header, a `CookieJar`, an
-    export or its path, or `"browser"`; else `CEREBRAS_COOKIES`. As secret as a key."""
+    """The cookies of a signed-in browser session, to be exchanged for a key: a mapping, a
+    `Cookie` header, a `CookieJar`, an exported file or its path, or `"browser"`. The default
+    is the environment variable `CEREBRAS_COOKIES`. They are as secret as a key."""
 
     session_url: str = Field(
         default_factory=_urls.get_default_session_url, validate_default=True
     )
-    """Where cookies are exchanged for a key; else `CEREBRAS_SESSION_URL`."""
+    """The URL of the key exchange, and the only one that cookies are sent to. The default is
+    `CEREBRAS_SESSION_URL`, or else the session endpoint of Cerebras' playground."""
 
     cerebras_api_base: str = Field(
         default_factory=_urls.get_default_api_base, alias="base_url", validate_default=True
     )
-    """The API's URL; one without a path gets `/v1`. Else `CEREBRAS_API_BASE` or
-    `CEREBRAS_BASE_URL`."""
+    """The URL of the API; `/v1` is added to a URL without a path. The default is
+    `CEREBRAS_API_BASE` or `CEREBRAS_BASE_URL`, or else Cerebras' own."""
 
     temperature: float | None = None
-    """Randomness, from 0 to 2."""
+    """The randomness, from 0 to 2."""
 
     top_p: float | None = None
-    """The probability mass tokens are drawn from, from 0 to 1."""
+    """The probability mass from which tokens are drawn, from 0 to 1."""
 
     seed: int | None = None
-    """Makes equal requests give equal answers, as far as the server can."""
+    """A number that makes equal requests give equal completions, as far as the server can."""
 
     n: int | None = Field(None, ge=1)
-    """How many answers `invoke` gets; they are the generations of one result."""
+    """How many completions `invoke` requests; they are the generations of one result."""
 
     logprobs: bool | None = None
-    """Whether each token's log probability is returned."""
+    """Whether to return the log probability of each token."""
 
     top_logprobs: int | None = None
-    """How many alternatives of each token are returned, up to 20."""
+    """How many alternatives of each token to return, up to 20."""
 
     frequency_penalty: float | None = None
-    """Makes repeated tokens less likely, from -2 to 2."""
+    """How much less likely frequent tokens become, from -2 to 2."""
 
     presence_penalty: float | None = None
-    """Makes tokens that have occurred less likely, from -2 to 2."""
+    """How much less likely tokens become that have occurred, from -2 to 2."""
 
     logit_bias: _LogitBias | None = None
-    """Token ids → how much more likely they are, from -100 to 100."""
+    """How much more likely tokens become, by their ids, from -100 to 100."""
 
     user: str | None = None
-    """An id for your end user, by which abuse is traced."""
+    """An id of your end user, with which Cerebras can trace abuse."""
 
     max_tokens: int | None = Field(None, alias="max_completion_tokens")
-    """The longest answer in tokens, reasoning included. The server reserves it against
-    the quota before it answers."""
+    """The maximum length of the completion in tokens, reasoning included. The server
+    reserves this number against the quota before it generates the completion."""
 
     stop: str | list[str] | None = Field(None, alias="stop_sequences")
-    """Up to four texts that end the answer."""
+    """Up to four texts at which the completion ends."""
 
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
-    """How long the model thinks first."""
+    """How much the model reasons before it answers."""
 
     reasoning_format: str | None = None
-    """How the server tells reasoning from text; models separate them by default."""
+    """How the server separates reasoning from text; by default, as the model does."""
 
     clear_thinking: bool | None = None
-    """Whether the server drops earlier reasoning."""
+    """Whether the server drops the reasoning of earlier messages."""
 
     disable_reasoning: bool | None = None
-    """`ChatCerebras`' older word for `reasoning_effort="none"`."""
+    """The older name, in `ChatCerebras`, of `reasoning_effort="none"`."""
 
     replay_reasoning: bool = True
-    """Whether earlier reasoning goes back, the way the model wants it."""
+    """Whether to send the reasoning of earlier messages, in the form that the model expects."""
 
     parallel_tool_calls: bool | None = None
-    """Whether one answer may call several tools."""
+    """Whether one completion may have several tool calls."""
 
     service_tier: str | None = None
-    """How urgent the request is: `"default"`, `"auto"`, `"flex"` or `"priority"`."""
+    """The priority of the request: `"default"`, `"auto"`, `"flex"` or `"priority"`."""
 
     prediction: dict[str, Any] | None = None
-    """Text the answer will largely repeat."""
+    """Text that the completion will largely repeat, which makes it faster."""
 
     prompt_cache_key: str | None = None
-    """Keeps one conversation's requests on one cache."""
+    """A name that keeps the requests of a conversation on the same prompt cache."""
 
     extra_body: dict[str, Any] | None = None
-    """Merged deeply into the body, last: for parameters newer than this package."""
+    """Fields to merge into the request body, deeply and last: for parameters that are newer
+    than this package."""
 
     default_headers: dict[str, SecretStr] | None = Field(None, exclude=True)
-    """Added to requests to the API; they win over ours and are not serialised."""
+    """Headers for each request to the API. They replace this package's own headers, and are
+    not serialized."""
 
     timeout: float = Field(60.0, gt=0)
-    """Seconds without a meaningful byte: to the first, and then between events. For an
-    answer that is not streamed, the whole generation."""
+    """Seconds without progress after which a call fails: until the first event, and between
+    two events; without streaming, until the whole completion."""
 
     connect_timeout: float = Field(10.0, gt=0)
-    """Seconds for name, connection and TLS together."""
+    """Seconds for DNS, TCP and TLS together."""
 
     max_retries: int = Field(2, ge=0)
-    """How often a call is sent again where the error says that this may help."""
+    """How often a request is sent again after an error that may be temporary."""
 
     max_retry_wait: float = Field(60.0, ge=0)
-    """Seconds; where the server asks for a longer wait, the call fails at once."""
+    """Seconds; if the server asks to wait longer before a retry, the call fails at once."""
 
     proxy: SecretStr | None = Field(default_factory=_urls.get_default_proxy)
-    """A proxy's URL; else `CEREBRAS_PROXY`, or the usual variables."""
+    """The URL of a proxy. The default is `CEREBRAS_PROXY`, or else the usual variables."""
 
     verify: bool | str = True
-    """Whether certificates are checked, or the path of a CA bundle."""
+    """Whether to check certificates, or the path of a CA bundle to check them with."""
 
     streaming: bool | None = None
-    """`True` sends `invoke` through the stream, `False` forbids streaming."""
+    """`True` makes `invoke` use a stream, and `False` disables streaming."""
 
     stream_usage: bool = True
-    """Accepted for compatibility: usage always arrives."""
+    """Accepted for compatibility; usage is always there."""
 
     coalesce: bool = False
-    """Join the deltas of one kind that have already arrived, some dozens at a time: a slow
-    reader gets fewer, larger chunks, and never waits for more."""
+    """Whether to join deltas of the same kind that have already arrived, up to some dozens.
+    A slow consumer then gets fewer and larger chunks; nothing is delayed."""
 
     compression: Literal["auto"] | bool = "auto"
-    """Whether requests are compressed: `"auto"` does it to Cerebras' own host, from 4 KiB."""
+    """Whether to compress request bodies; `"auto"` compresses those of 4 KiB or more to
+    Cerebras' own host."""
 
     include_response_headers: bool = False
-    """Whether the useful headers are in `response_metadata["headers"]`."""
+    """Whether `response_metadata["headers"]` has the rate limits and request ids."""
 
     model_config = ConfigDict(
         populate_by_name=True,
@@ -239,7 +244,7 @@ class ChatCerebrasInference(BaseChatModel):
     if TYPE_CHECKING:
 
         def __init__(self, **fields: Unpack[_settings.Settings]) -> None:
-            """Each field by its name or its alias."""
+            """Accept each setting by its name or its alias."""
 
     # --- construction ------------------------------------------------------------------
 
@@ -287,10 +292,13 @@ class ChatCerebrasInference(BaseChatModel):
         return self
 
     @model_validator(mode="after")
-    def _guard_cookies(self) -> Self:
+    def _require_verified_connection_for_cookies(self) -> Self:
         is_local = _urls.is_loopback(self.session_url)
         if self.cookies is not None and self.verify is False and not is_local:
-            raise ValueError("verify=False would show the cookies to anybody; name a CA.")
+            raise ValueError(
+                "verify=False would send the cookies over a connection that anybody can"
+                " intercept; set verify to the path of a CA bundle."
+            )
         return self
 
     # --- LangChain's hooks -------------------------------------------------------------
@@ -399,7 +407,7 @@ class ChatCerebrasInference(BaseChatModel):
         *,
         stream: bool,
     ) -> tuple[CerebrasClient, Call, _tools.ToolNames]:
-        """Make what one call needs; nothing of it outlives the call."""
+        """Create the client, the call and the tool names for one call."""
         from langchain_cerebras_inference._client import Call  # aiohttp
 
         request = request_body.build_request(
@@ -450,9 +458,11 @@ class ChatCerebrasInference(BaseChatModel):
         return kind(names, headers, coalesce=call.coalesce)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
-        """Several answers cannot be streamed, so what may choose does not stream them."""
-        several = (kwargs.get("n") or self.n or 1) != 1
-        return (several and not kwargs.get("stream")) or super()._streaming_disabled(**kwargs)
+        """Return whether `invoke` must not stream: several completions cannot be streamed."""
+        has_several = (kwargs.get("n") or self.n or 1) != 1
+        return (has_several and not kwargs.get("stream")) or super()._streaming_disabled(
+            **kwargs
+        )
 
     @property
     def _llm_type(self) -> str:
@@ -621,45 +631,49 @@ class ChatCerebrasInference(BaseChatModel):
         )
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Ask `custom_get_token_ids`: Cerebras publishes no tokenizer.
+        """Return the token ids of a text from `custom_get_token_ids`.
 
         Raises:
-            NotImplementedError: If that is not set.
+            NotImplementedError: If `custom_get_token_ids` is not set, because Cerebras
+                publishes no tokenizer.
         """
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
-        msg = "Cerebras publishes no tokenizer; get_num_tokens estimates how many there are."
+        msg = (
+            "Cerebras publishes no tokenizer; set custom_get_token_ids, or use get_num_tokens"
+            " for an estimate."
+        )
         raise NotImplementedError(msg)
 
-    # --- serialisation ---------------------------------------------------------------------
+    # --- serialization, copies --------------------------------------------------------------
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Whether LangChain can serialise it: yes, without its secrets."""
+        """Return that LangChain can serialize the model, without its secrets."""
         return True
 
     @property
     def lc_secrets(self) -> dict[str, str]:
-        """The fields whose values are replaced by the names of their variables."""
+        """The secret fields, with the environment variables that replace their values."""
         return {**_settings.CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
     ) -> Self:
-        """Copy the model; the fields in `update` are set on the copy."""
+        """Copy the model, and validate the fields in `update`."""
         copy = super().model_copy(deep=deep)
         for name, value in (update or {}).items():
             setattr(copy, name, value)
         return copy
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a field, checked as at construction; what core knew of the old value goes."""
+        """Set a field, validated as at construction."""
         if name in _SETTABLE:
-            # With a key, the environment's cookies have no say in the matter.
-            checked = ChatCerebrasInference.model_validate({_KEY: "unused", name: value})
-            value = getattr(checked, name)
+            # The key keeps the validation from reading the environment's cookies.
+            validated = ChatCerebrasInference.model_validate({_KEY: "unused", name: value})
+            value = getattr(validated, name)
         super().__setattr__(name, value)
-        self.__dict__.pop("_serialized", None)
+        self.__dict__.pop("_serialized", None)  # langchain-core's copy of the old fields
         if name == "model_name" and _model_catalog.is_default_profile(self.profile):
             self.profile = self._resolve_model_profile()
 
