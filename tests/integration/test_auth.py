@@ -27,7 +27,7 @@ from langchain_cerebras_inference.emulator import (
     Session,
     Stall,
 )
-from tests.integration.styles import STYLES, ainvoke
+from tests.integration.call_styles import CALL_STYLES, ainvoke
 
 OUR_AGENT = f"langchain-cerebras-inference/{__version__}"
 ATTRIBUTION = "X-Cerebras-3rd-Party-Integration"
@@ -113,14 +113,14 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_key_may_be_text_a_secret_or_a_function(
     form: Callable[[str], Any], style: str, server: Emulator
 ) -> None:
     model = ChatCerebrasInference(base_url=server.base_url, api_key=form(server.api_key))
 
-    STYLES[style](model, "Hello!")
+    CALL_STYLES[style](model, "Hello!")
 
     assert [request.bearer for request in server.requests] == [server.api_key]
 
@@ -172,7 +172,7 @@ def test_an_error_of_the_function_is_the_callers_own(server: Emulator) -> None:
         model.invoke("Hello!")
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 @pytest.mark.parametrize("form", ["mapping", "header", "header with its name"])
 def test_cookies_may_be_a_mapping_or_a_header(form: str, style: str, server: Emulator) -> None:
     given: dict[str, Any] = {
@@ -182,7 +182,7 @@ def test_cookies_may_be_a_mapping_or_a_header(form: str, style: str, server: Emu
     }
     model = with_cookies(server, cookies=given[form])
 
-    STYLES[style](model, "Hello!")
+    CALL_STYLES[style](model, "Hello!")
 
     assert cookie_header(server) in exchanges(server)[0].headers["Cookie"]
     assert [request.bearer for request in chats(server)] == [server.demo_key]
@@ -272,14 +272,14 @@ def test_what_is_set_after_construction_is_found_by_the_first_call(
     assert server.requests[0].bearer == server.api_key
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_without_a_credential_the_call_says_in_one_line_how_to_give_one(
     style: str, server: Emulator
 ) -> None:
     model = ChatCerebrasInference(base_url=server.base_url, session_url=server.session_url)
 
     with pytest.raises(CerebrasAuthenticationError) as caught:
-        STYLES[style](model, "Hello!")
+        CALL_STYLES[style](model, "Hello!")
 
     said = str(caught.value)
     assert "\n" not in said
@@ -318,7 +318,7 @@ async def test_loops_threads_and_synchronous_callers_share_one_exchange(
     server: Emulator, signed_in: ChatCerebrasInference
 ) -> None:
     server.script_session(Session(delay=0.3))
-    ways = [STYLES["invoke"], STYLES["ainvoke"]] * 8
+    ways = [CALL_STYLES["invoke"], CALL_STYLES["ainvoke"]] * 8
 
     with ThreadPoolExecutor(len(ways)) as threads:
         loop = asyncio.get_running_loop()
@@ -377,7 +377,7 @@ def test_a_key_past_its_expiry_is_exchanged_again(
     assert len(exchanges(server)) == 2
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_a_demo_key_that_is_refused_is_exchanged_once_more(
     style: str, server: Emulator
 ) -> None:
@@ -385,14 +385,14 @@ def test_a_demo_key_that_is_refused_is_exchanged_once_more(
     model.invoke("Hello!")
     server.rotate_demo_key()
 
-    STYLES[style](model, "Hello!")
+    CALL_STYLES[style](model, "Hello!")
 
     assert len(exchanges(server)) == 2
     assert len(chats(server)) == 3
     assert chats(server)[-1].bearer == server.demo_key
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_a_demo_key_that_is_refused_twice_is_an_authentication_error(
     style: str, server: Emulator
 ) -> None:
@@ -400,7 +400,7 @@ def test_a_demo_key_that_is_refused_twice_is_an_authentication_error(
     model = with_cookies(server)
 
     with pytest.raises(CerebrasAuthenticationError) as caught:
-        STYLES[style](model, "Hello!")
+        CALL_STYLES[style](model, "Hello!")
 
     assert caught.value.status == 401
     assert len(exchanges(server)) == 2
@@ -492,7 +492,7 @@ def test_every_answer_without_a_key_has_its_own_words(
     model = with_cookies(server, max_retries=0, timeout=0.5)
 
     with pytest.raises(CerebrasCookieError) as caught:
-        STYLES[style](model, "Hello!")
+        CALL_STYLES[style](model, "Hello!")
 
     said = str(caught.value)
     assert words in said
@@ -677,7 +677,7 @@ def test_a_netrc_changes_nothing(
     assert chats(server)[0].bearer == server.demo_key
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_the_api_is_not_followed_elsewhere(
     style: str, model: ChatCerebrasInference, server: Emulator
 ) -> None:
@@ -685,7 +685,7 @@ def test_the_api_is_not_followed_elsewhere(
         server.script(Redirect(f"{elsewhere.base_url}/chat/completions"))
 
         with pytest.raises(CerebrasProtocolError) as caught:
-            STYLES[style](model, "Hello!")
+            CALL_STYLES[style](model, "Hello!")
 
         assert caught.value.status == 307
         assert caught.value.is_retryable is False
@@ -705,12 +705,12 @@ def test_the_session_is_not_followed_elsewhere(
         assert elsewhere.requests == []
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_a_key_that_the_server_echoes_is_masked(style: str, server: Emulator) -> None:
     server.script(Refuse(400, message=f"Not so with {server.api_key}!"))
     model = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
 
     with pytest.raises(Exception, match="Not so with") as caught:
-        STYLES[style](model, "Hello!")
+        CALL_STYLES[style](model, "Hello!")
 
     assert server.api_key not in f"{caught.value!r} {vars(caught.value)}"

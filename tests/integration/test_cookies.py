@@ -23,8 +23,8 @@ from langchain_cerebras_inference._auth.api_key import Keys
 from langchain_cerebras_inference._auth.key_exchange import Exchange
 from langchain_cerebras_inference._http.request import Route
 from langchain_cerebras_inference.emulator import Emulator, Redirect, Refuse, Request, Session
-from tests.integration.scripts import output_of
-from tests.integration.styles import STYLES
+from tests.integration.call_styles import CALL_STYLES
+from tests.integration.programs import run_program
 
 Given: TypeAlias = Any
 
@@ -122,7 +122,7 @@ def test_every_form_signs_in_and_sends_what_is_for_the_host(
 ) -> None:
     model = with_cookies(server, FORMS[form](server, home))
 
-    STYLES[style](model, "Hello!")
+    CALL_STYLES[style](model, "Hello!")
 
     assert [each.headers["Cookie"] for each in exchanges(server)] == [header_of(server.cookies)]
     assert server.requests[-1].bearer == server.demo_key
@@ -194,7 +194,7 @@ def test_construction_reads_no_file_and_no_browser(server: Emulator) -> None:
         io = ("open", "os.", "socket.", "sqlite3.", "subprocess.", "glob.", "pathlib.")
         print([event for event in seen if event.startswith(io)])
     """
-    assert output_of(dedent(script), server) == "[]\n"
+    assert run_program(dedent(script), server) == "[]\n"
 
 
 def test_files_are_read_off_the_loop(server: Emulator, home: Path) -> None:
@@ -354,7 +354,7 @@ def test_cookies_that_cannot_be_used_say_why_and_nothing_is_sent(
     model = with_cookies(server, make(server, home))
 
     with pytest.raises(CerebrasCookieError, match=words) as caught:
-        STYLES[style](model, "Hello!")
+        CALL_STYLES[style](model, "Hello!")
 
     assert caught.value.is_retryable is False
     assert caught.value.status is None

@@ -13,9 +13,9 @@ from langchain_cerebras_inference import (
     Credential,
 )
 from langchain_cerebras_inference.emulator import Emulator
-from tests.integration.certificates import OPENSSL, Authority
+from tests.integration.call_styles import CALL_STYLES
+from tests.integration.certificates import OPENSSL, CertificateAuthority
 from tests.integration.proxy import Proxy
-from tests.integration.styles import STYLES
 
 pytestmark = pytest.mark.skipif(not OPENSSL, reason="openssl makes the certificates")
 
@@ -23,17 +23,17 @@ EXCHANGED = ["/api/auth/session", "/v1/chat/completions"]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
-def ca(authority: Authority) -> Path:
+def ca(authority: CertificateAuthority) -> Path:
     return authority.bundle
 
 
 @pytest.fixture
-def secure_server(authority: Authority) -> Iterator[Emulator]:
+def secure_server(authority: CertificateAuthority) -> Iterator[Emulator]:
     with Emulator(ssl_context=authority.server_context()) as running:
         yield running
 
@@ -54,7 +54,7 @@ def paths_of(server: Emulator) -> list[str]:
 def test_the_session_is_trusted_by_a_ca_of_ones_own(
     style: str, secure_server: Emulator, ca: Path
 ) -> None:
-    STYLES[style](signed_in(secure_server, verify=ca), "Hello!")
+    CALL_STYLES[style](signed_in(secure_server, verify=ca), "Hello!")
 
     assert paths_of(secure_server) == EXCHANGED
 
@@ -90,7 +90,7 @@ def test_the_session_is_reached_through_the_proxy(
         signed_in(secure_server, verify=ca, **{"proxy": url} if is_named else {}).invoke("Hi!")
 
         assert set(proxy.methods) == {"CONNECT"}
-        assert proxy.seen[0].target == secure_server.origin.removeprefix("https://")
+        assert proxy.requests[0].target == secure_server.origin.removeprefix("https://")
     assert paths_of(secure_server) == EXCHANGED
     assert not [
         each for each in secure_server.requests if "Proxy-Authorization" in each.headers
@@ -102,7 +102,7 @@ def test_the_proxy_does_not_see_the_cookies(secure_server: Emulator, ca: Path) -
         signed_in(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
 
         [value] = secure_server.cookies.values()
-        assert value not in str(proxy.seen)
+        assert value not in str(proxy.requests)
 
 
 @pytest.mark.parametrize("variable", [None, "http_proxy", "https_proxy"])
@@ -122,7 +122,7 @@ def test_cookies_that_are_not_protected_do_not_leave_the_machine(
 
         signed_in(playground, verify=scheme == "http", **fields).credential()
 
-        assert proxy.seen == []
+        assert proxy.requests == []
     assert paths_of(playground) == EXCHANGED[:1]
 
 

@@ -14,7 +14,7 @@ from langchain_cerebras_inference import (
     ChatCerebrasInference,
 )
 from langchain_cerebras_inference.emulator import Emulator, Reply
-from tests.integration.styles import STREAMED, collected, summed
+from tests.integration.call_styles import STREAMING_STYLES, add_chunks, collect
 
 Recorded: TypeAlias = Callable[[str], bytes]
 
@@ -65,7 +65,7 @@ def whole(model: ChatCerebrasInference, server: Emulator, recorded: Recorded) ->
     return answer
 
 
-@pytest.mark.parametrize("style", STREAMED)
+@pytest.mark.parametrize("style", STREAMING_STYLES)
 @pytest.mark.parametrize("name", STREAMS)
 def test_the_sum_of_a_stream_is_the_whole_reply(
     name: str,
@@ -78,7 +78,7 @@ def test_the_sum_of_a_stream_is_the_whole_reply(
     expected = whole(name)
     server.script(Reply(data=recorded(f"{name}.sse")))
 
-    answer = STREAMED[style](model, "Hello!")
+    answer = STREAMING_STYLES[style](model, "Hello!")
 
     assert seen(answer) == expected
 
@@ -96,7 +96,7 @@ def test_a_stream_may_come_byte_by_byte(
     expected = whole(name)
     server.script(Reply(data=in_bytes(recorded(f"{name}.sse"))))
 
-    answer = STREAMED[style](model, "Hello!")
+    answer = STREAMING_STYLES[style](model, "Hello!")
 
     assert seen(answer) == expected
 
@@ -114,14 +114,14 @@ async def test_a_stream_may_be_cut_anywhere(
     places = range(1, len(data), max(1, len(data) // CUTS))
     server.script(*(Reply(data=[data[:at], data[at:]], pace=APART) for at in places))
 
-    streams = [collected(model.astream("Hello!")) for _ in places]
-    answers = [summed(chunks) for chunks in await asyncio.gather(*streams)]
+    streams = [collect(model.astream("Hello!")) for _ in places]
+    answers = [add_chunks(chunks) for chunks in await asyncio.gather(*streams)]
 
     assert len(answers) >= CUTS
     assert [answer for answer in map(seen, answers) if answer != expected] == []
 
 
-@pytest.mark.parametrize("style", STREAMED)
+@pytest.mark.parametrize("style", STREAMING_STYLES)
 @pytest.mark.parametrize("in_pieces", [False, True], ids=["whole", "byte by byte"])
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_stream_is_an_error_however_it_comes(
@@ -134,6 +134,6 @@ def test_a_broken_stream_is_an_error_however_it_comes(
     )
 
     with pytest.raises(CerebrasError) as caught:
-        STREAMED[style](model, "Hello!")
+        STREAMING_STYLES[style](model, "Hello!")
 
     assert type(caught.value) is BROKEN[name]
