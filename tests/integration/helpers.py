@@ -1,6 +1,6 @@
 """Small functions that many integration tests share."""
 
-import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +22,12 @@ def create_cookie_model(server: Emulator, **settings: Any) -> ChatCerebrasInfere
 
 def wait_until(condition: Callable[[], bool], timeout: float = 5) -> bool:
     """Check a condition until it is true, for at most `timeout` seconds; return the result."""
-    pause = threading.Event()
-    return any(condition() or pause.wait(0.01) for _ in range(int(timeout * 100)))
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def has_no_connections(server: Emulator) -> bool:

@@ -195,7 +195,7 @@ async def test_server_sees_a_cancelled_task_within_a_fifth_of_a_second(
 # before and after several streams, and waits until what closes late has closed.
 
 OPEN_FILES = Path("/proc/self/fd")
-ROUNDS = 5
+ROUNDS = 3
 
 needs_proc = pytest.mark.skipif(not OPEN_FILES.exists(), reason="needs Linux's /proc")
 

@@ -52,6 +52,12 @@ def model(server: Emulator) -> ChatCerebrasInference:
 
 
 @pytest.fixture
+def quick_model(server: Emulator) -> ChatCerebrasInference:
+    """A model that does not wait long before a retry, for tests that are not about waits."""
+    return create_model(server, timeout=0.3, max_retry_wait=0.05)
+
+
+@pytest.fixture
 def no_retry_model(server: Emulator) -> ChatCerebrasInference:
     return create_model(server, timeout=0.3, max_retries=0)
 
@@ -102,11 +108,11 @@ FAILURES: dict[str, Act] = {
 @invoke_and_astream
 @pytest.mark.parametrize("failure", FAILURES)
 def test_failure_before_the_first_chunk_is_retried(
-    failure: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
+    failure: str, call: CallStyle, quick_model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(FAILURES[failure])
 
-    message = call(model, "Hello!")
+    message = call(quick_model, "Hello!")
 
     assert message.text
     assert len(server.requests) == 2
@@ -125,11 +131,11 @@ FAILURES_AFTER_THE_ROLE: dict[str, Act] = {
 @stream_and_astream
 @pytest.mark.parametrize("failure", FAILURES_AFTER_THE_ROLE)
 def test_failure_after_the_role_alone_is_retried(
-    failure: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
+    failure: str, call: CallStyle, quick_model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(FAILURES_AFTER_THE_ROLE[failure], Reply(content="Complete."))
 
-    message = call(model, "Hello!")
+    message = call(quick_model, "Hello!")
 
     assert message.text == "Complete."
     assert len(server.requests) == 2
