@@ -28,8 +28,8 @@ from langchain_cerebras_inference.emulator import (
     Session,
     Stall,
 )
+from tests.integration.call_styles import CALL_STYLES
 from tests.integration.cookie_helpers import get_chats, get_exchanges, get_header, make_model
-from tests.integration.styles import STYLES
 
 SYNC_AND_ASYNC = ["invoke", "astream"]
 OWN_USER_AGENT = f"langchain-cerebras-inference/{__version__}"
@@ -79,7 +79,7 @@ def test_api_key_is_text_secret_or_function(form: str, style: str, server: Emula
     key = API_KEYS[form](server.api_key)
     model = ChatCerebrasInference(base_url=server.base_url, api_key=key)
 
-    STYLES[style](model, "Hello!")
+    CALL_STYLES[style](model, "Hello!")
 
     assert [request.bearer for request in server.requests] == [server.api_key]
 
@@ -158,14 +158,14 @@ def test_key_that_is_set_after_construction_is_found_at_the_call(
     assert server.requests[0].bearer == server.api_key
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_call_without_credential_raises_an_error_that_says_how_to_give_one(
     style: str, server: Emulator
 ) -> None:
     model = make_model(server, cookies=None)
 
     with pytest.raises(CerebrasAuthenticationError) as caught:
-        STYLES[style](model, "Hello!")
+        CALL_STYLES[style](model, "Hello!")
 
     message = str(caught.value)
     assert "\n" not in message
@@ -241,27 +241,27 @@ def test_expired_demo_key_is_exchanged_again(
     assert len(get_exchanges(server)) == 2
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_rejected_demo_key_is_exchanged_once_more(style: str, server: Emulator) -> None:
     model = make_model(server, max_retries=0)
     model.invoke("Hello!")
     server.rotate_demo_key()
 
-    STYLES[style](model, "Hello!")
+    CALL_STYLES[style](model, "Hello!")
 
     assert len(get_exchanges(server)) == 2
     assert len(get_chats(server)) == 3
     assert get_chats(server)[-1].bearer == server.demo_key
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_demo_key_that_is_rejected_twice_raises_authentication_error(
     style: str, server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     server.script(Refuse(401), Refuse(401))
 
     with pytest.raises(CerebrasAuthenticationError) as caught:
-        STYLES[style](cookie_model, "Hello!")
+        CALL_STYLES[style](cookie_model, "Hello!")
 
     assert caught.value.status == 401
     assert len(get_exchanges(server)) == 2
@@ -320,7 +320,7 @@ def test_unusable_session_response_raises_cookie_error_with_its_own_message(
     server.script_session(act, act)  # aiohttp itself repeats a GET that was reset
 
     with pytest.raises(CerebrasCookieError) as caught:
-        STYLES[style](make_model(server, max_retries=0), "Hello!")
+        CALL_STYLES[style](make_model(server, max_retries=0), "Hello!")
 
     assert message in str(caught.value)
     assert str(caught.value).startswith("The key exchange failed: ")
@@ -539,7 +539,7 @@ def test_netrc_is_ignored(
     assert get_chats(server)[0].bearer == server.demo_key
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_redirect_of_the_api_is_not_followed(
     style: str, model: ChatCerebrasInference, server: Emulator
 ) -> None:
@@ -547,7 +547,7 @@ def test_redirect_of_the_api_is_not_followed(
         server.script(Redirect(f"{target.base_url}/chat/completions"))
 
         with pytest.raises(CerebrasProtocolError) as caught:
-            STYLES[style](model, "Hello!")
+            CALL_STYLES[style](model, "Hello!")
 
         assert caught.value.status == 307
         assert caught.value.is_retryable is False

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from langchain_cerebras_inference import CerebrasCookieError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator, Redirect, Refuse, Session
+from tests.integration.call_styles import CALL_STYLES
 from tests.integration.cookie_helpers import get_exchanges, get_header, make_model
-from tests.integration.scripts import output_of
-from tests.integration.styles import STYLES
+from tests.integration.programs import run_program
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ def test_every_form_sends_only_the_cookies_for_the_session_host(
 ) -> None:
     model = make_model(server, cookies=FORMS[form](server, home))
 
-    STYLES[style](model, "Hello!")
+    CALL_STYLES[style](model, "Hello!")
 
     sent = [request.headers["Cookie"] for request in get_exchanges(server)]
     assert sent == [get_header(server)]
@@ -190,7 +190,7 @@ def test_construction_opens_no_file_and_no_browser(server: Emulator) -> None:
         io = ("open", "os.", "socket.", "sqlite3.", "subprocess.", "glob.", "pathlib.")
         print([event for event in events if event.startswith(io)])
     """
-    assert output_of(dedent(script), server) == "[]\n"
+    assert run_program(dedent(script), server) == "[]\n"
 
 
 def test_reading_a_file_does_not_block_the_event_loop(server: Emulator, home: Path) -> None:
@@ -251,7 +251,7 @@ def test_cookies_that_cannot_be_read_raise_cookie_error_before_any_request(
     model = make_model(server, cookies=cookies)
 
     with pytest.raises(CerebrasCookieError, match="Cannot read the cookies") as caught:
-        STYLES[style](model, "Hello!")
+        CALL_STYLES[style](model, "Hello!")
 
     assert "SECRET" not in str(caught.value)
     assert server.requests == []

@@ -14,9 +14,9 @@ from langchain_cerebras_inference import (
 )
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration import cookie_helpers
-from tests.integration.certificates import OPENSSL, Authority
+from tests.integration.call_styles import CALL_STYLES
+from tests.integration.certificates import OPENSSL, CertificateAuthority
 from tests.integration.proxy import Proxy
-from tests.integration.styles import STYLES
 
 pytestmark = pytest.mark.skipif(not OPENSSL, reason="openssl makes the certificates")
 
@@ -24,17 +24,17 @@ EXCHANGE_AND_CHAT = ["/api/auth/session", "/v1/chat/completions"]
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    return CertificateAuthority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
-def ca(authority: Authority) -> Path:
+def ca(authority: CertificateAuthority) -> Path:
     return authority.bundle
 
 
 @pytest.fixture
-def secure_server(authority: Authority) -> Iterator[Emulator]:
+def secure_server(authority: CertificateAuthority) -> Iterator[Emulator]:
     with Emulator(ssl_context=authority.server_context()) as running:
         yield running
 
@@ -51,7 +51,7 @@ def get_paths(server: Emulator) -> list[str]:
 def test_session_endpoint_is_trusted_with_a_custom_ca(
     style: str, secure_server: Emulator, ca: Path
 ) -> None:
-    STYLES[style](make_model(secure_server, verify=ca), "Hello!")
+    CALL_STYLES[style](make_model(secure_server, verify=ca), "Hello!")
 
     assert get_paths(secure_server) == EXCHANGE_AND_CHAT
 
@@ -88,7 +88,7 @@ def test_exchange_uses_the_proxy_over_https(
         make_model(secure_server, verify=ca, **settings).invoke("Hello!")
 
         assert set(proxy.methods) == {"CONNECT"}
-        assert proxy.seen[0].target == secure_server.origin.removeprefix("https://")
+        assert proxy.requests[0].target == secure_server.origin.removeprefix("https://")
     assert get_paths(secure_server) == EXCHANGE_AND_CHAT
     assert all(
         "Proxy-Authorization" not in request.headers for request in secure_server.requests
@@ -100,7 +100,7 @@ def test_proxy_does_not_see_the_cookies(secure_server: Emulator, ca: Path) -> No
         make_model(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
 
         [value] = secure_server.cookies.values()
-        assert value not in str(proxy.seen)
+        assert value not in str(proxy.requests)
 
 
 @pytest.mark.parametrize("variable", [None, "http_proxy", "https_proxy"])
@@ -120,7 +120,7 @@ def test_unencrypted_cookies_are_not_sent_through_a_proxy(
 
         make_model(playground, verify=scheme == "http", **settings).credential()
 
-        assert proxy.seen == []
+        assert proxy.requests == []
     assert get_paths(playground) == EXCHANGE_AND_CHAT[:1]
 
 

@@ -37,7 +37,7 @@ from langchain_cerebras_inference.emulator import (
     Reply,
     ToolCall,
 )
-from tests.integration.styles import STYLES, collected, summed
+from tests.integration.call_styles import CALL_STYLES, add_chunks, collect
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::langchain_core._api.beta_decorator.LangChainBetaWarning"
@@ -71,7 +71,7 @@ def stream(graph: Graph, state: dict[str, Any], mode: Any = "messages") -> list[
 
 
 def astream(graph: Graph, state: dict[str, Any], mode: Any = "messages") -> list[Any]:
-    return asyncio.run(collected(graph.astream(state, stream_mode=mode)))
+    return asyncio.run(collect(graph.astream(state, stream_mode=mode)))
 
 
 both_ways = pytest.mark.parametrize("streamed", [stream, astream])
@@ -266,13 +266,13 @@ def graph_that_writes(model: ChatCerebrasInference) -> Graph:
         chunks = list(model.stream(state["messages"]))
         for chunk in chunks:
             get_stream_writer()(chunk.text)
-        return {"messages": [summed(chunks)]}
+        return {"messages": [add_chunks(chunks)]}
 
     async def aanswer(state: MessagesState) -> dict[str, Any]:
-        chunks = await collected(model.astream(state["messages"]))
+        chunks = await collect(model.astream(state["messages"]))
         for chunk in chunks:
             get_stream_writer()(chunk.text)
-        return {"messages": [summed(chunks)]}
+        return {"messages": [add_chunks(chunks)]}
 
     graph = StateGraph(MessagesState).add_node("answer", RunnableLambda(answer, aanswer))
     return graph.add_edge(START, "answer").compile(checkpointer=InMemorySaver())
@@ -309,14 +309,14 @@ FORMS: dict[str, Callable[[AIMessage], BaseMessage]] = {
 }
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_message_survives_every_form_it_is_kept_in(
     form: str, style: str, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     calls = [ToolCall("get_time", {"location": "Rome"}, id="a"), ToolCall("get_time", "{", "b")]
     server.script(Reply(reasoning="Hm.", content="I will ask.", tool_calls=calls))
-    answer = STYLES[style](model.bind(logprobs=True), "Hello!")
+    answer = CALL_STYLES[style](model.bind(logprobs=True), "Hello!")
 
     kept = FORMS[form](answer)
 
@@ -389,7 +389,7 @@ async def test_events_of_version_2_hold_every_chunk(
 # --- what LangChain wraps a model in ------------------------------------------------
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_a_field_can_be_left_to_the_caller(style: str, server: Emulator) -> None:
     model = model_of(server, temperature=1).configurable_fields(
         temperature=ConfigurableField(id="warmth"),
@@ -400,7 +400,7 @@ def test_a_field_can_be_left_to_the_caller(style: str, server: Emulator) -> None
     )
 
     for each in (model, configured):
-        STYLES[style](each, "Hello!")
+        CALL_STYLES[style](each, "Hello!")
 
     first, second = (request.body for request in server.requests)
     assert (first["model"], first["temperature"]) == ("gpt-oss-120b", 1)
@@ -423,7 +423,7 @@ def test_a_fallback_answers_where_the_first_model_fails(style: str, server: Emul
     first = model_of(server, max_retries=0)
     model = first.with_fallbacks([model_of(server, model="qwen-3.8-27b")])
 
-    answer = STYLES[style](model, "Hello!")
+    answer = CALL_STYLES[style](model, "Hello!")
 
     assert answer.response_metadata["model_name"] == "qwen-3.8-27b"
     assert len(server.requests) == 2
@@ -449,17 +449,17 @@ def test_with_retry_tries_again(style: str, server: Emulator) -> None:
         retry_if_exception_type=(CerebrasServerError,), wait_exponential_jitter=False
     )
 
-    answer = STYLES[style](model, "Hello!")
+    answer = CALL_STYLES[style](model, "Hello!")
 
     assert answer.text
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_usage_is_counted_by_model(style: str, model: ChatCerebrasInference) -> None:
     counter = UsageMetadataCallbackHandler()
 
-    answer = STYLES[style](model.with_config(callbacks=[counter]), "Hello!")
+    answer = CALL_STYLES[style](model.with_config(callbacks=[counter]), "Hello!")
 
     assert counter.usage_metadata == {"gpt-oss-120b": answer.usage_metadata}
 

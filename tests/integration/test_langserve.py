@@ -11,7 +11,7 @@ from langserve import RemoteRunnable, add_routes
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator, Reply, ToolCall
-from tests.integration.styles import collected, summed
+from tests.integration.call_styles import add_chunks, collect
 
 # sse-starlette keeps an event of the first loop it runs on, and fails on any other.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -72,10 +72,10 @@ async def test_a_remote_model_says_what_the_model_says(
 
     whole = await remote.ainvoke("Hello!")
     [together] = await remote.abatch(["Hello!"])
-    chunks = await collected(remote.astream("Hello!"))
+    chunks = await collect(remote.astream("Hello!"))
 
     assert len(chunks) > 2
-    assert [seen(each) for each in (whole, together, summed(chunks))] == [expected] * 3
+    assert [seen(each) for each in (whole, together, add_chunks(chunks))] == [expected] * 3
 
 
 @pytest.mark.filterwarnings("ignore:astream_log is deprecated")
@@ -85,11 +85,11 @@ async def test_a_remote_log_holds_every_chunk_and_their_sum(
     server.script(*[CALL] * 2)
     expected = seen(await model.ainvoke("Hello!"))
 
-    first, *rest = await collected(remote.astream_log("Hello!"))
+    first, *rest = await collect(remote.astream_log("Hello!"))
     state = sum(rest, first).state
 
     assert seen(state["final_output"]) == expected
-    assert seen(summed(state["streamed_output"])) == expected
+    assert seen(add_chunks(state["streamed_output"])) == expected
     assert len(state["streamed_output"]) > 2
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from langchain_cerebras_inference.emulator import Emulator
-from tests.integration.nursery import Nursery
+from tests.integration.programs import ForkServer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -52,7 +52,7 @@ def test_every_python_block_is_found() -> None:
 def test_pages_run_as_written_in(
     program: str,
     server: Emulator,
-    nursery: Nursery,
+    fork_server: ForkServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -61,6 +61,6 @@ def test_pages_run_as_written_in(
         Path("test_block.py").write_text(program, "utf-8")
         program = RUN_TEST
 
-    said = nursery.output_of(program, server)
+    said = fork_server.run_program(program, server)
 
     assert said or "print" not in program

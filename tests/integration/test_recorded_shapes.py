@@ -16,7 +16,7 @@ from langchain_cerebras_inference import (
     ChatCerebrasInference,
 )
 from langchain_cerebras_inference.emulator import Emulator, Reply
-from tests.integration.styles import STREAMED, collected, summed
+from tests.integration.call_styles import STREAMING_STYLES, add_chunks, collect
 
 Recorded: TypeAlias = Callable[[str], bytes]
 
@@ -68,7 +68,7 @@ def complete(model: ChatCerebrasInference, server: Emulator, recorded: Recorded)
     return invoke
 
 
-@pytest.mark.parametrize("style", STREAMED)
+@pytest.mark.parametrize("style", STREAMING_STYLES)
 @pytest.mark.parametrize("name", STREAMS)
 def test_stream_adds_up_to_the_completion(
     name: str,
@@ -81,7 +81,7 @@ def test_stream_adds_up_to_the_completion(
     expected = complete(name)
     server.script(Reply(data=recorded(f"{name}.sse")))
 
-    message = STREAMED[style](model, "Hello!")
+    message = STREAMING_STYLES[style](model, "Hello!")
 
     assert fields_of(message) == expected
 
@@ -99,7 +99,7 @@ def test_stream_can_arrive_byte_by_byte(
     expected = complete(name)
     server.script(Reply(data=split_into_bytes(recorded(f"{name}.sse"))))
 
-    message = STREAMED[style](model, "Hello!")
+    message = STREAMING_STYLES[style](model, "Hello!")
 
     assert fields_of(message) == expected
 
@@ -122,14 +122,14 @@ async def test_stream_can_be_split_anywhere(
         )
     )
 
-    streams = [collected(model.astream("Hello!")) for _ in positions]
-    messages = [summed(chunks) for chunks in await asyncio.gather(*streams)]
+    streams = [collect(model.astream("Hello!")) for _ in positions]
+    messages = [add_chunks(chunks) for chunks in await asyncio.gather(*streams)]
 
     assert len(messages) >= SPLIT_COUNT
     assert [fields for fields in map(fields_of, messages) if fields != expected] == []
 
 
-@pytest.mark.parametrize("style", STREAMED)
+@pytest.mark.parametrize("style", STREAMING_STYLES)
 @pytest.mark.parametrize("byte_by_byte", [False, True], ids=["at once", "byte by byte"])
 @pytest.mark.parametrize("name", BROKEN_STREAMS)
 def test_broken_stream_raises(
@@ -142,6 +142,6 @@ def test_broken_stream_raises(
     )
 
     with pytest.raises(CerebrasError) as caught:
-        STREAMED[style](model, "Hello!")
+        STREAMING_STYLES[style](model, "Hello!")
 
     assert type(caught.value) is BROKEN_STREAMS[name]

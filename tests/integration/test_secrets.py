@@ -36,7 +36,7 @@ from langchain_cerebras_inference.emulator import (
     Session,
     Stall,
 )
-from tests.integration.styles import STYLES, collected
+from tests.integration.call_styles import CALL_STYLES, collect
 
 # Not literals, because a traceback quotes the line that holds one.
 API_KEY = "csk-" + uuid.uuid4().hex
@@ -294,7 +294,7 @@ ECHOES: Mapping[str, Scripted] = {
 
 
 @pytest.mark.parametrize("signed_in", SIGNED_IN)
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 @pytest.mark.parametrize("echo", ECHOES)
 def test_a_server_that_echoes_a_secret_is_not_repeated(
     echo: str, style: str, signed_in: str, server: Emulator, watch: Watch
@@ -303,7 +303,7 @@ def test_a_server_that_echoes_a_secret_is_not_repeated(
     listener = Listener()
     model = model_of(server, signed_in).with_config(callbacks=[listener])
 
-    seen = watch(lambda: STYLES[style](model, "Hello!"), listener)
+    seen = watch(lambda: CALL_STYLES[style](model, "Hello!"), listener)
 
     shown = "".join(seen.text)
     assert isinstance(seen.error, CerebrasError)
@@ -326,8 +326,8 @@ def in_debug(style: str, model: Any) -> object:
     if style == "ainvoke":
         return asyncio.run(model.ainvoke("Hello!"), debug=True)
     if style == "astream":
-        return asyncio.run(collected(model.astream("Hello!")), debug=True)
-    return STYLES[style](model, "Hello!")
+        return asyncio.run(collect(model.astream("Hello!")), debug=True)
+    return CALL_STYLES[style](model, "Hello!")
 
 
 @pytest.mark.parametrize("signed_in", SIGNED_IN)
@@ -349,13 +349,13 @@ def test_no_callback_log_or_error_of_a_call_shows_a_secret(
     assert not [each for each in secrets_of(server) if each in shown]
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CALL_STYLES)
 def test_a_server_that_is_not_reached_is_told_no_secret_of(style: str, watch: Watch) -> None:
     listener = Listener()
     fields = {**FIELDS, "max_retries": 0, "connect_timeout": 1}
     model = ChatCerebrasInference(**fields).with_config(callbacks=[listener])
 
-    seen = watch(lambda: STYLES[style](model, "Hello!"), listener)
+    seen = watch(lambda: CALL_STYLES[style](model, "Hello!"), listener)
 
     assert isinstance(seen.error, CerebrasError)
     assert "check proxy" in str(seen.error)

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator, Reply, ToolCall
-from tests.integration.styles import collected
+from tests.integration.call_styles import collect
 
 Chain: TypeAlias = Runnable[Any, Any]
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
@@ -81,7 +81,7 @@ def stream(chain: Chain) -> Any:
 
 
 def astream(chain: Chain) -> Any:
-    return combine(asyncio.run(collected(chain.astream(QUESTION))))
+    return combine(asyncio.run(collect(chain.astream(QUESTION))))
 
 
 def combine(outputs: list[Any]) -> Any:

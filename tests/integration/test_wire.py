@@ -23,11 +23,11 @@ from langchain_cerebras_inference import (
     enable_init_chat_model,
 )
 from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply, ToolCall
-from tests.integration.styles import STYLES
+from tests.integration.call_styles import CALL_STYLES
 
 QWEN = "qwen-3.8-27b"
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-styles = pytest.mark.parametrize("style", STYLES)
+styles = pytest.mark.parametrize("style", CALL_STYLES)
 
 
 def model_of(server: Emulator, **fields: Any) -> ChatCerebrasInference:
@@ -41,7 +41,7 @@ def model_of(server: Emulator, **fields: Any) -> ChatCerebrasInference:
 def test_inline_thoughts_are_reasoning_in_every_style(style: str, server: Emulator) -> None:
     server.script(Reply(content="<think>\nIs it?</think>\n\nIt is."))
 
-    answer = STYLES[style](model_of(server), "Is it?")
+    answer = CALL_STYLES[style](model_of(server), "Is it?")
 
     assert answer.text == "It is."
     assert answer.content_blocks == [
@@ -54,7 +54,7 @@ def test_inline_thoughts_are_reasoning_in_every_style(style: str, server: Emulat
 def test_an_answer_without_room_for_text_says_what_helps_once(
     style: str, server: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = STYLES[style](model_of(server, max_tokens=3), "Hello!")
+    answer = CALL_STYLES[style](model_of(server, max_tokens=3), "Hello!")
 
     [warning] = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert answer.text == ""
@@ -87,7 +87,7 @@ def test_whatever_may_be_set_is_taken(style: str, server: Emulator) -> None:
         "prompt_cache_key": "conversation-1",
     }
 
-    answer = STYLES[style](model_of(server, **settings), "Hello!")
+    answer = CALL_STYLES[style](model_of(server, **settings), "Hello!")
 
     body = server.requests[0].body
     assert body["max_completion_tokens"] == -1
@@ -113,7 +113,7 @@ def test_every_effort_is_taken(effort: Any, server: Emulator) -> None:
 def test_a_prediction_is_taken(style: str, server: Emulator) -> None:
     prediction = {"type": "content", "content": "Hello."}
 
-    answer = STYLES[style](model_of(server, prediction=prediction), "Hello!")
+    answer = CALL_STYLES[style](model_of(server, prediction=prediction), "Hello!")
 
     assert server.requests[0].body["prediction"] == prediction
     assert answer.usage_metadata
@@ -146,7 +146,7 @@ def test_a_compressed_request_says_the_same(style: str, server: Emulator) -> Non
     question = "How high is the tide at 日本? " * 200
 
     for compression in (False, True):
-        STYLES[style](model_of(server, compression=compression), question)
+        CALL_STYLES[style](model_of(server, compression=compression), question)
 
     plain, small = server.requests
     assert "Content-Encoding" not in plain.headers
@@ -226,7 +226,7 @@ def test_a_model_that_sees_gets_an_image_of_any_form(
 ) -> None:
     content: Any = [{"type": "text", "text": "What is it?"}, IMAGES[form]]
 
-    answer = STYLES[style](model_of(server, model=QWEN), [HumanMessage(content)])
+    answer = CALL_STYLES[style](model_of(server, model=QWEN), [HumanMessage(content)])
 
     assert answer.text
     assert answer.usage_metadata
@@ -243,7 +243,7 @@ def test_a_model_that_does_not_see_says_so(style: str, server: Emulator) -> None
     question = [HumanMessage([IMAGES["version 1"]])]
 
     with pytest.raises(CerebrasPermissionDeniedError, match="Multimodal is not enabled"):
-        STYLES[style](model_of(server), question)
+        CALL_STYLES[style](model_of(server), question)
 
 
 @styles
@@ -253,7 +253,7 @@ def test_the_address_of_an_image_is_refused_before_it_is_sent(
     image: Any = {"type": "image", "url": "https://example.com/a.png"}
 
     with pytest.raises(ValueError, match="as base64 PNG or JPEG data, not by URL"):
-        STYLES[style](model_of(server, model=QWEN), [HumanMessage([image])])
+        CALL_STYLES[style](model_of(server, model=QWEN), [HumanMessage([image])])
 
     assert not server.requests
 
@@ -275,9 +275,9 @@ def test_a_name_cerebras_refuses_is_its_own_again_in_the_answer(
 ) -> None:
     bound = model_of(server).bind_tools([DOTTED], tool_choice="web.search")
 
-    answer = STYLES[style](bound, "Hello!")
+    answer = CALL_STYLES[style](bound, "Hello!")
     history = ["Hello!", answer, DOTTED.invoke(answer.tool_calls[0])]
-    STYLES[style](bound.bind(tool_choice=None), history)
+    CALL_STYLES[style](bound.bind(tool_choice=None), history)
 
     first, second = (request.body for request in server.requests)
     name = first["tools"][0]["function"]["name"]
@@ -293,7 +293,7 @@ def test_a_tool_the_model_made_up_reaches_the_agent_unchanged(
 ) -> None:
     server.script(Reply(tool_calls=[ToolCall("repo_browser.open", {"path": "/"}, id="a")]))
 
-    answer = STYLES[style](model_of(server).bind_tools([DOTTED]), "Hello!")
+    answer = CALL_STYLES[style](model_of(server).bind_tools([DOTTED]), "Hello!")
 
     [call] = answer.tool_calls
     assert (call["name"], call["args"]) == ("repo_browser.open", {"path": "/"})
@@ -308,7 +308,7 @@ def test_calls_without_ids_can_be_answered_turn_after_turn(
     history: list[Any] = [HumanMessage("Hello!")]
 
     for _ in range(4):
-        answer = STYLES[style](bound, history)
+        answer = CALL_STYLES[style](bound, history)
         history += [
             answer,
             *(ToolMessage("Yes.", tool_call_id=call["id"]) for call in answer.tool_calls),
@@ -348,8 +348,8 @@ def test_no_arguments_are_none_in_every_form_and_go_back_in_one(
     server.script(called({"name": "search", **NO_ARGUMENTS[form]}))
     bound = model_of(server).bind_tools([search])
 
-    answer = STYLES[style](bound, "Hello!")
-    STYLES[style](bound, ["Hello!", answer, ToolMessage("Yes.", tool_call_id="a")])
+    answer = CALL_STYLES[style](bound, "Hello!")
+    CALL_STYLES[style](bound, ["Hello!", answer, ToolMessage("Yes.", tool_call_id="a")])
 
     assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("search", {})]
     assert answer.invalid_tool_calls == []
@@ -363,8 +363,8 @@ def test_a_conversation_goes_on_after_a_call_that_was_cut(style: str, server: Em
     server.script(Reply(tool_calls=[cut], finish_reason="length"))
     bound = model_of(server).bind_tools([DOTTED])
 
-    answer = STYLES[style](bound, "Hello!")
-    after = STYLES[style](bound, ["Hello!", answer, "Try again."])
+    answer = CALL_STYLES[style](bound, "Hello!")
+    after = CALL_STYLES[style](bound, ["Hello!", answer, "Try again."])
 
     assert answer.invalid_tool_calls
     assert after.text
