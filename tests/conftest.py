@@ -20,7 +20,7 @@ from tests.integration.nursery import Nursery
 DATA = Path(__file__).parent / "data"
 
 # How long an example takes says more about the machine than about the code. To look
-# longer: EXAMPLES=100000 pytest tests/unit/test_hostile.py
+# longer: EXAMPLES=100000 pytest tests/unit/test_malformed_responses.py
 settings.register_profile(
     "plain",
     deadline=None,
