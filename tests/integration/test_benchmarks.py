@@ -1,4 +1,7 @@
-"""The benchmarks run, and what they write can be read."""
+"""`python -m benchmarks` runs, and its results can be read.
+
+Each test starts several Python processes, which takes 3 to 6 seconds.
+"""
 
 import subprocess
 import sys
@@ -11,27 +14,28 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(out), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def run_benchmarks(output: Path, *arguments: str) -> str:
+    """Run the benchmarks quickly into a folder; return the page they write."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(output), *arguments]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return (output / "results.md").read_text("utf-8")
 
 
-def test_what_was_measured_is_written(tmp_path: Path) -> None:
-    ran = run(tmp_path, "--rows", "text", "ainvoke", "import", "--subjects", "ours")
+def test_results_are_written_as_table_and_chart(tmp_path: Path) -> None:
+    page = run_benchmarks(tmp_path, "--rows", "text", "ainvoke", "import", "--subjects", "ours")
 
-    assert ran.returncode == 0, ran.stderr
-    written = (tmp_path / "results.md").read_text("utf-8")
-    assert "a chunk of text in a burst, async" in written
-    assert "Not measured" not in written
-    drawn = ET.fromstring((tmp_path / "cpu_per_chunk.svg").read_bytes())  # noqa: S314 # ours
-    assert drawn.tag.endswith("svg")
+    chart = ET.fromstring((tmp_path / "cpu_per_chunk.svg").read_bytes())  # noqa: S314 # ours
+    assert "a chunk of text in a burst, async" in page
+    assert "Not measured" not in page
+    assert chart.tag.endswith("svg")
 
 
-@pytest.mark.skipif(find_spec("langchain_groq") is not None, reason="it does not break")
-def test_a_subject_that_breaks_does_not_stop_the_rest(tmp_path: Path) -> None:
-    ran = run(tmp_path, "--rows", "text", "--subjects", "langchain-groq", "ours")
+@pytest.mark.skipif(
+    find_spec("langchain_groq") is not None, reason="needs a client that is not installed"
+)
+def test_client_that_fails_is_reported_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    page = run_benchmarks(tmp_path, "--rows", "text", "--subjects", "langchain-groq", "ours")
 
-    assert ran.returncode == 0, ran.stderr
-    written = (tmp_path / "results.md").read_text("utf-8")
-    assert "- langchain-groq, a chunk of text in a burst, async: ModuleNotFound" in written
-    assert "**" in written.split("## Goals")[1]
+    assert "- langchain-groq, a chunk of text in a burst, async: ModuleNotFound" in page
+    assert "**" in page.split("## Goals")[1]
