@@ -1,11 +1,9 @@
-"""What tests of several modules share."""
+"""Options and fixtures for all tests."""
 
-import math
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,12 @@ from hypothesis import settings
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._auth import key_exchange
-from langchain_cerebras_inference._http import compression, connection_pool
-from langchain_cerebras_inference.emulator import Emulator
-from tests.integration.nursery import Nursery
+from langchain_cerebras_inference._http import compression
 
 DATA = Path(__file__).parent / "data"
 
-# How long an example takes says more about the machine than about the code. To look
-# longer: EXAMPLES=100000 pytest tests/unit/test_malformed_responses.py
+# No deadline: how long an example takes depends on the machine. To search for longer:
+# EXAMPLES=100000 pytest tests/unit/test_malformed_responses.py
 settings.register_profile(
     "plain",
     deadline=None,
@@ -29,7 +25,7 @@ settings.register_profile(
 )
 settings.load_profile("plain")
 
-_SETTINGS = re.compile(
+_VARIABLES = re.compile(
     r"(CEREBRAS|OPENAI|LANGCHAIN|LANGSMITH|LC)_.*|.*_PROXY|SSL_CERT_(FILE|DIR)",
     re.IGNORECASE,
 )
@@ -37,7 +33,7 @@ _SETTINGS = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--coalesce", action="store_true", help="every model joins what has arrived together"
+        "--coalesce", action="store_true", help="run every model with coalesce=True"
     )
 
 
@@ -48,51 +44,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def interruptible() -> None:
-    """Programs that tests start can be interrupted: in the background a shell forbids it."""
+def enable_interrupts() -> None:
+    """Let programs that tests start receive SIGINT, which a background shell ignores."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the developer has set decides no test."""
-    for name in filter(_SETTINGS.fullmatch, list(os.environ)):
+    """Remove the variables of the developer that would change a test's result."""
+    for name in filter(_VARIABLES.fullmatch, list(os.environ)):
         monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
-def clean_memory() -> None:
-    """What is remembered of a server that is gone is not said of the next on its port."""
+def forget_servers() -> None:
+    """Clear what the process remembers of a server: another one may get its port."""
     key_exchange._keys.clear()
     compression._refusing.clear()
-    for pool in connection_pool._pools.values():
-        pool._looked_at = -math.inf
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Where programs come from, for tests that need many of them."""
-    if not hasattr(os, "fork"):
-        pytest.skip("this system cannot fork")
-    with closing(Nursery()) as running:
-        yield running
 
 
 @pytest.fixture
 def recorded() -> Callable[[str], bytes]:
-    """The bytes of a file in `data/`: event streams, and the same answers whole."""
+    """A function that reads a file in `data/`: event streams and the same completions whole."""
     return lambda name: (DATA / name).read_bytes()
-
-
-@pytest.fixture
-def server() -> Iterator[Emulator]:
-    """A local Cerebras, for one test."""
-    with Emulator() as running:
-        yield running
-
-
-@pytest.fixture
-def model(server: Emulator) -> ChatCerebrasInference:
-    """A model that talks to it with its API key."""
-    return ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)

@@ -1,4 +1,4 @@
-"""A certificate authority of our own, and a server's certificate it has signed."""
+"""A private certificate authority, and a server certificate that it has signed."""
 
 import shutil
 import ssl
@@ -7,7 +7,7 @@ from pathlib import Path
 
 OPENSSL = shutil.which("openssl")
 
-_SETTINGS = """
+_OPENSSL_CONFIG = """
 [req]
 distinguished_name = name
 prompt = no
@@ -28,36 +28,43 @@ subjectAltName = IP:127.0.0.1, IP:::1, DNS:localhost
 _NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
 
-class Authority:
-    """Signs for loopback; its files are made in `folder`."""
+class CertificateAuthority:
+    """Signs a certificate for the loopback addresses; creates its files in `directory`.
 
-    def __init__(self, folder: Path) -> None:
-        self.bundle = folder / "authority.pem"
-        self.folder = folder / "by_hash"
-        self._home = folder
-        (folder / "settings").write_text(_SETTINGS)
-        self._run(
-            f"req -config settings -x509 -extensions authority -days 2 {_NEW_KEY}"
+    Attributes:
+        bundle: The authority's certificate as a PEM file, for `SSL_CERT_FILE`.
+        folder: A directory with the same certificate under its hash, for `SSL_CERT_DIR`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.bundle = directory / "authority.pem"
+        self.folder = directory / "by_hash"
+        self._directory = directory
+        (directory / "config").write_text(_OPENSSL_CONFIG)
+        self._run_openssl(
+            f"req -config config -x509 -extensions authority -days 2 {_NEW_KEY}"
             " -keyout authority.key -out authority.pem"
         )
-        self._run(f"req -config settings -new {_NEW_KEY} -keyout server.key -out server.csr")
-        self._run(
+        self._run_openssl(
+            f"req -config config -new {_NEW_KEY} -keyout server.key -out server.csr"
+        )
+        self._run_openssl(
             "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -set_serial 2"
-            " -days 2 -extfile settings -extensions server -out server.pem"
+            " -days 2 -extfile config -extensions server -out server.pem"
         )
         self.folder.mkdir()
-        hashed = self._run("x509 -in authority.pem -noout -hash").strip()
-        shutil.copy(self.bundle, self.folder / f"{hashed}.0")
+        subject_hash = self._run_openssl("x509 -in authority.pem -noout -hash").strip()
+        shutil.copy(self.bundle, self.folder / f"{subject_hash}.0")
 
     def server_context(self) -> ssl.SSLContext:
-        """What a server on loopback serves https with."""
+        """The TLS context for a server on loopback."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._home / "server.pem", self._home / "server.key")
+        context.load_cert_chain(self._directory / "server.pem", self._directory / "server.key")
         return context
 
-    def _run(self, arguments: str) -> str:
+    def _run_openssl(self, arguments: str) -> str:
         command = [OPENSSL or "openssl", *arguments.split()]
-        done = subprocess.run(
-            command, cwd=self._home, check=True, capture_output=True, text=True
+        process = subprocess.run(
+            command, cwd=self._directory, check=True, capture_output=True, text=True
         )
-        return done.stdout
+        return process.stdout

@@ -1,4 +1,4 @@
-"""A forward proxy on loopback, and a gateway: both pass on what real ones pass on."""
+"""A forward proxy and an API gateway on loopback; both forward what real ones forward."""
 
 import asyncio
 import base64
@@ -10,38 +10,42 @@ from concurrent.futures import Future
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-TARGETLESS = ("proxy-", "connection:")
+HOP_BY_HOP_HEADERS = ("proxy-", "connection:")
 
 
-class Head(NamedTuple):
-    """What a request begins with."""
+class RequestHead(NamedTuple):
+    """The request line and the headers of a request."""
 
     method: str
     target: str
     headers: tuple[str, ...]
 
     @classmethod
-    def read(cls, data: bytes) -> Self:
+    def parse(cls, data: bytes) -> Self:
         line, *headers = data.decode("latin-1").strip().split("\r\n")
         method, target, _ = line.split(" ")
         return cls(method, target, tuple(headers))
 
-    def value(self, name: str) -> str:
+    def header(self, name: str) -> str:
         pairs = (header.split(": ", 1) for header in self.headers)
-        return next((value for each, value in pairs if each.lower() == name), "")
+        return next((value for key, value in pairs if key.lower() == name), "")
 
-    def to(self, path: str) -> bytes:
-        """The same head for the server itself, which then closes the connection."""
-        kept = [each for each in self.headers if not each.lower().startswith(TARGETLESS)]
-        lines = [f"{self.method} {path} HTTP/1.1", *kept, "Connection: close", "", ""]
+    def for_origin(self, path: str) -> bytes:
+        """The same head as sent to the origin server, which then closes the connection."""
+        headers = [
+            header
+            for header in self.headers
+            if not header.lower().startswith(HOP_BY_HOP_HEADERS)
+        ]
+        lines = [f"{self.method} {path} HTTP/1.1", *headers, "Connection: close", "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
 
 class _Server:
-    """Listens in a thread of its own, and ends with everything it began."""
+    """Listens in a thread of its own; cancels all its tasks when it stops."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
-        self.seen: list[Head] = []
+        self.requests: list[RequestHead] = []
         self._ssl = ssl_context
         self._handlers: set[asyncio.Task[None]] = set()
         self._ready: Future[int] = Future()
@@ -86,20 +90,20 @@ class _Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             async with _closing(writer):
-                head = Head.read(await reader.readuntil(b"\r\n\r\n"))
-                self.seen.append(head)
-                await self._answer(head, reader, writer)
+                head = RequestHead.parse(await reader.readuntil(b"\r\n\r\n"))
+                self.requests.append(head)
+                await self._respond(head, reader, writer)
 
-    async def _answer(
-        self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _respond(
+        self, head: RequestHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         raise NotImplementedError
 
 
 class Proxy(_Server):
-    """Tunnels CONNECT, passes on requests for whole URLs, and may want a password.
+    """A forward proxy: tunnels CONNECT, forwards absolute URLs, may require a password.
 
-    What servers say is passed on `lag` seconds later.
+    Forwards responses `lag` seconds late.
     """
 
     def __init__(
@@ -119,16 +123,16 @@ class Proxy(_Server):
 
     @property
     def methods(self) -> list[str]:
-        return [head.method for head in self.seen]
+        return [head.method for head in self.requests]
 
     def url(self, credentials: str) -> str:
-        """Its URL with a user and a password in it."""
+        """The proxy's URL with `user:password` in it."""
         return self.origin.replace("://", f"://{credentials}@")
 
-    async def _answer(
-        self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _respond(
+        self, head: RequestHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if not self._lets_in(head):
+        if not self._is_authorized(head):
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n")
             writer.write(b'Proxy-Authenticate: Basic realm="proxy"\r\n')
             writer.write(b"Content-Length: 0\r\n\r\n")
@@ -137,40 +141,42 @@ class Proxy(_Server):
         is_tunnel = head.method == "CONNECT"
         url = urlsplit(f"//{head.target}" if is_tunnel else head.target)
         try:
-            upward, upstream = await asyncio.open_connection(url.hostname, url.port)
+            origin_reader, origin_writer = await asyncio.open_connection(url.hostname, url.port)
         except OSError:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             return
-        async with _closing(upstream):
+        async with _closing(origin_writer):
             if is_tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                upstream.write(head.to(url._replace(scheme="", netloc="").geturl()))
-            await _relay(reader, writer, upward, upstream, self._lag)
+                path = url._replace(scheme="", netloc="").geturl()
+                origin_writer.write(head.for_origin(path))
+            await _forward_both(reader, writer, origin_reader, origin_writer, self._lag)
 
-    def _lets_in(self, head: Head) -> bool:
+    def _is_authorized(self, head: RequestHead) -> bool:
         if self._credentials is None:
             return True
         expected = base64.b64encode(self._credentials.encode()).decode()
-        return head.value("proxy-authorization") == f"Basic {expected}"
+        return head.header("proxy-authorization") == f"Basic {expected}"
 
 
 class Gateway(_Server):
-    """Has one server's paths under a prefix of its own."""
+    """A reverse proxy that serves the origin server's paths under a prefix."""
 
     def __init__(self, prefix: str, origin: str) -> None:
         super().__init__()
         self._prefix = prefix
         self._server = urlsplit(origin)
 
-    async def _answer(
-        self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _respond(
+        self, head: RequestHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        to = self._server
-        upward, upstream = await asyncio.open_connection(to.hostname, to.port)
-        async with _closing(upstream):
-            upstream.write(head.to(head.target.removeprefix(self._prefix)))
-            await _relay(reader, writer, upward, upstream)
+        origin_reader, origin_writer = await asyncio.open_connection(
+            self._server.hostname, self._server.port
+        )
+        async with _closing(origin_writer):
+            origin_writer.write(head.for_origin(head.target.removeprefix(self._prefix)))
+            await _forward_both(reader, writer, origin_reader, origin_writer)
 
 
 @contextlib.asynccontextmanager
@@ -186,27 +192,27 @@ async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
             await writer.wait_closed()
 
 
-async def _relay(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    upward: asyncio.StreamReader,
-    upstream: asyncio.StreamWriter,
+async def _forward_both(
+    client_reader: asyncio.StreamReader,
+    client_writer: asyncio.StreamWriter,
+    origin_reader: asyncio.StreamReader,
+    origin_writer: asyncio.StreamWriter,
     lag: float = 0,
 ) -> None:
-    """Pass everything on in both directions, until one of them ends."""
-    ways = [
-        asyncio.create_task(_pass_on(reader, upstream)),
-        asyncio.create_task(_pass_on(upward, writer, lag)),
+    """Forward data in both directions until one of them ends."""
+    tasks = [
+        asyncio.create_task(_forward(client_reader, origin_writer)),
+        asyncio.create_task(_forward(origin_reader, client_writer, lag)),
     ]
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _pass_on(
+async def _forward(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lag: float = 0
 ) -> None:
     while data := await reader.read(65536):

@@ -1,24 +1,26 @@
-"""Loops, threads and processes of every kind, each in a program that warns of all.
+"""Whole programs: event loops, threads, forks and process pools.
 
-A program must do its work, end well, and leave nothing on its standard error.
+Each program runs in a process of its own, where every warning is an error. It must do its
+work, exit with status 0, and write nothing to its standard error: no unclosed client
+session, no task that was never awaited.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
 
 from langchain_cerebras_inference.emulator import Emulator, Reply
-from tests.integration.certificates import OPENSSL, Authority
-from tests.integration.nursery import Nursery
+from tests.integration.certificates import CertificateAuthority
+from tests.integration.programs import ForkServer
 
 PRELUDE = """
 import asyncio, contextlib, copy, logging, os, pickle, sys, threading, warnings
 import cloudpickle
 from langchain_cerebras_inference import CerebrasConnectionError, ChatCerebrasInference
 
-# Python warns of any fork beside a thread, whoever's it is.
+# Python warns of any fork beside a thread; the thread of the sync calls is one.
 warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)
 model = ChatCerebrasInference()
 
@@ -30,7 +32,7 @@ async def acall(model=model):
     assert "Hello!" in (await model.ainvoke("Hello!")).text
     assert "Hello!" in "".join([chunk.text async for chunk in model.astream("Hello!")])
 
-def together(work, count):
+def run_threads(work, count):
     threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
@@ -38,71 +40,68 @@ def together(work, count):
         thread.join()
 """
 
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    if OPENSSL is None:
-        pytest.skip("openssl is not installed")
-    return Authority(tmp_path_factory.mktemp("authority"))
+ProgramRunner = Callable[[str, Emulator], None]
 
 
 @pytest.fixture
-def secure(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.bundle))
-    with Emulator(ssl_context=authority.server_context()) as running:
-        yield running
+def run(fork_server: ForkServer) -> ProgramRunner:
+    """Runs a program, which begins with the prelude and must reach its end."""
 
-
-Run = Callable[[str, Emulator], None]
-
-
-@pytest.fixture
-def run(nursery: Nursery) -> Run:
     def run(program: str, server: Emulator) -> None:
         lines = [PRELUDE, dedent(program), 'print("done")']
 
-        output = nursery.output_of("\n".join(lines), server)
+        output = fork_server.run_program("\n".join(lines), server)
 
         assert output.split() == ["done"]
 
     return run
 
 
-# --- loops and threads --------------------------------------------------------------
+@pytest.fixture
+def trust_authority(
+    certificate_authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.bundle))
 
+
+# --- event loops and threads --------------------------------------------------------
+
+# A loop that is closed with `loop.close()` alone, without `shutdown_asyncgens`, gives the
+# package no chance to close its connections on the loop.
 LOOPS = {
-    "fifty loops, one after the other": """
-        for _ in range(50):
+    "loops in a row": """
+        for _ in range(20):
             asyncio.run(acall())
         """,
-    "loops closed without a word": """
+    "loops closed without shutdown": """
         for _ in range(5):
             loop = asyncio.new_event_loop()
             loop.run_until_complete(acall())
             loop.close()
+        call()
         """,
-    "loops closed without a word, in threads": """
+    "loops closed without shutdown in threads": """
         def work():
             loop = asyncio.new_event_loop()
             loop.run_until_complete(acall())
             loop.close()
 
-        together(work, 16)
+        run_threads(work, 16)
         """,
-    "threads with loops of their own": """
-        together(lambda: asyncio.run(acall()), 16)
+    "loops in threads": """
+        run_threads(lambda: asyncio.run(acall()), 16)
         """,
-    "daemon threads whose loops never end": """
+    "loops that run forever in daemon threads": """
         for _ in range(4):
             loop = asyncio.new_event_loop()
             threading.Thread(target=loop.run_forever, daemon=True).start()
             asyncio.run_coroutine_threadsafe(acall(), loop).result()
         """,
-    "daemon threads whose loops have stopped and were never closed": """
+    "asyncio.run that never returns in daemon threads": """
         def work():
-            asyncio.run(forever())
+            asyncio.run(call_and_wait())
 
-        async def forever():
+        async def call_and_wait():
             await acall()
             ready.release()
             await asyncio.Event().wait()
@@ -113,7 +112,7 @@ LOOPS = {
         for _ in range(4):
             ready.acquire()
         """,
-    "synchronous calls in a running loop": """
+    "sync calls in a running loop": """
         async def main():
             call()
             await acall()
@@ -122,13 +121,13 @@ LOOPS = {
         asyncio.run(main())
         call()
         """,
-    "synchronous calls in a running loop, in threads": """
+    "sync calls in running loops in threads": """
         async def main():
             call()
 
-        together(lambda: asyncio.run(main()), 8)
+        run_threads(lambda: asyncio.run(main()), 8)
         """,
-    "a stream left on a loop closed without a word": """
+    "a stream abandoned on a loop closed without shutdown": """
         async def begin():
             global stream
             stream = model.astream("Write 500 words.")
@@ -138,7 +137,7 @@ LOOPS = {
         loop.run_until_complete(begin())
         loop.close()
         """,
-    "a loop that fails": """
+    "a loop that ends with an exception": """
         async def main():
             streams = [model.astream("Write 500 words.") for _ in range(20)]
             await asyncio.gather(*map(anext, streams))
@@ -152,52 +151,127 @@ LOOPS = {
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_one_model_serves_all_kinds_of_loops(name: str, server: Emulator, run: Run) -> None:
+def test_one_model_serves_every_kind_of_event_loop(
+    name: str, server: Emulator, run: ProgramRunner
+) -> None:
     run(LOOPS[name], server)
 
 
-# What is closed over TLS, or behind a loop's back, is closed in another way.
-SECURE = [
-    "loops closed without a word",
-    "threads with loops of their own",
-    "daemon threads whose loops never end",
-    "a stream left on a loop closed without a word",
-    "a loop that fails",
+# Those that close a connection in another way over TLS.
+LOOPS_OVER_TLS = [
+    "loops closed without shutdown",
+    "loops in threads",
+    "loops that run forever in daemon threads",
+    "a stream abandoned on a loop closed without shutdown",
+    "a loop that ends with an exception",
 ]
 
 
-@pytest.mark.parametrize("name", SECURE)
-def test_one_model_serves_all_kinds_of_loops_over_tls(
-    name: str, secure: Emulator, run: Run
+@pytest.mark.usefixtures("trust_authority")
+@pytest.mark.parametrize("name", LOOPS_OVER_TLS)
+def test_one_model_serves_every_kind_of_event_loop_over_tls(
+    name: str, https_server: Emulator, run: ProgramRunner
 ) -> None:
-    run(LOOPS[name], secure)
+    run(LOOPS[name], https_server)
 
 
-UVLOOP = "import uvloop\nasyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
+# None that is closed without shutdown: uvloop's own `close` then warns of each open
+# socket and, where a warning is an error, never returns.
+LOOPS_ON_UVLOOP = {
+    "uvloop.run": """
+        for _ in range(5):
+            uvloop.run(acall())
+        call()
+        """,
+    **{
+        name: f"asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n{dedent(LOOPS[name])}"
+        for name in [
+            "loops in a row",
+            "loops that run forever in daemon threads",
+            "sync calls in a running loop",
+            "a loop that ends with an exception",
+        ]
+    },
+}
 
 
-# None is closed without a word: uvloop's own close() then warns of each open socket and,
-# where a warning is an error, never returns.
-UVLOOPS = [
-    "fifty loops, one after the other",
-    "daemon threads whose loops never end",
-    "synchronous calls in a running loop",
-    "a loop that fails",
-]
-
-
-@pytest.mark.parametrize("name", UVLOOPS)
-def test_one_model_serves_all_kinds_of_uvloops(name: str, server: Emulator, run: Run) -> None:
+@pytest.mark.parametrize("name", LOOPS_ON_UVLOOP)
+def test_one_model_serves_every_kind_of_uvloop(
+    name: str, server: Emulator, run: ProgramRunner
+) -> None:
     pytest.importorskip("uvloop")
 
-    run(UVLOOP + dedent(LOOPS[name]), server)
+    run("import uvloop\n" + dedent(LOOPS_ON_UVLOOP[name]), server)
+
+
+# --- the end of a program -----------------------------------------------------------
+
+PROGRAMS = {
+    "one call": """
+        model.invoke("Hello!")
+        """,
+    "sync calls in threads": """
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(16) as threads:
+            list(threads.map(model.invoke, ["Hello!"] * 64))
+        """,
+    "a stream dropped": """
+        for chunk in model.stream("Write 500 words."):
+            break
+        """,
+    "a stream kept until the exit": """
+        stream = model.stream("Write 500 words.")
+        next(stream)
+        """,
+    "an async stream dropped": """
+        async def main():
+            async for chunk in model.astream("Write 500 words."):
+                break
+
+        asyncio.run(main())
+        """,
+    "an async stream kept until the exit": """
+        async def main():
+            global stream
+            stream = model.astream("Write 500 words.")
+            await anext(stream)
+
+        asyncio.run(main())
+        """,
+    "a task cancelled": """
+        async def main():
+            task = asyncio.create_task(model.ainvoke("Hello!"))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        asyncio.run(main())
+        """,
+    "a model closed by its context manager": """
+        async def main():
+            async with model:
+                await model.ainvoke("Hello!")
+
+        asyncio.run(main())
+        with model:
+            model.invoke("Hello!")
+        """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_exits_without_a_warning(
+    name: str, server: Emulator, run: ProgramRunner
+) -> None:
+    run(PROGRAMS[name], server)
 
 
 # --- forks --------------------------------------------------------------------------
 
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
-BOTH_SIDES = """
+FORK_PRELUDE = """
 def fork(child):
     pid = os.fork()
     if pid == 0:
@@ -205,81 +279,81 @@ def fork(child):
         sys.exit()
     return pid
 
-def ended(pid):
+def succeeded(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
-def everything():
+def call_in_every_way():
     call()
     asyncio.run(acall())
-    together(call, 2)
+    run_threads(call, 2)
 """
 
 FORKS = {
-    "before the parent's first use": """
-        assert ended(fork(everything))
-        everything()
+    "before the first use": """
+        assert succeeded(fork(call_in_every_way))
+        call_in_every_way()
         """,
-    "after every use": """
-        everything()
-        child = fork(everything)
-        everything()
-        assert ended(child)
+    "after use": """
+        call_in_every_way()
+        child = fork(call_in_every_way)
+        call_in_every_way()
+        assert succeeded(child)
         """,
-    "a child of a child": """
-        everything()
+    "by a child": """
+        call_in_every_way()
 
-        def with_child():
-            everything()
-            assert ended(fork(everything))
-            everything()
+        def fork_again():
+            call_in_every_way()
+            assert succeeded(fork(call_in_every_way))
+            call_in_every_way()
 
-        assert ended(fork(with_child))
-        everything()
+        assert succeeded(fork(fork_again))
+        call_in_every_way()
         """,
-    "beside calls in flight": """
-        everything()
+    "while threads are calling": """
+        call_in_every_way()
         threads = [threading.Thread(target=call) for _ in range(4)]
         for thread in threads:
             thread.start()
-        children = [fork(everything) for _ in range(3)]
+        children = [fork(call_in_every_way) for _ in range(3)]
         for thread in threads:
             thread.join()
-        assert all(map(ended, children))
+        assert all(map(succeeded, children))
         """,
-    "in the middle of a stream": """
+    "during a stream": """
         stream = model.stream("Hello!")
         text = next(stream).text
-        child = fork(everything)
+        child = fork(call_in_every_way)
         text += "".join(chunk.text for chunk in stream)
         assert "Hello!" in text
-        assert ended(child)
+        assert succeeded(child)
         """,
-    "in the middle of a stream that the child goes on reading": """
-        def go_on():
+    "during a stream that the child reads on": """
+        def read_on():
             try:
                 list(stream)
             except CerebrasConnectionError as error:
-                assert "the process that began it" in str(error)
-                everything()
+                assert "process" in str(error)
+                call_in_every_way()
             else:
-                sys.exit("the child has read on")
+                sys.exit("the child could read the stream of its parent")
 
         stream = model.stream("Hello!")
         text = next(stream).text
-        child = fork(go_on)
+        child = fork(read_on)
         text += "".join(chunk.text for chunk in stream)
         assert "Hello!" in text
-        assert ended(child)
+        assert succeeded(child)
         """,
-    "in the middle of a stream that the child closes": """
+    "during a stream that the child closes": """
         stream = model.stream("Hello!")
         text = next(stream).text
         child = fork(stream.close)
         text += "".join(chunk.text for chunk in stream)
         assert "Hello!" in text
-        assert ended(child)
+        assert succeeded(child)
         """,
-    "on a running loop": """
+    "inside a running loop": """
         async def main():
             await acall()
             pid = os.fork()
@@ -287,54 +361,97 @@ FORKS = {
                 call()
                 os._exit(0)
             await acall()
-            assert ended(pid)
+            assert succeeded(pid)
 
         asyncio.run(main())
         """,
-    "beside a loop that waits": """
+    "beside a loop that is not running": """
         loop = asyncio.new_event_loop()
         loop.run_until_complete(acall())
-        child = fork(everything)
+        child = fork(call_in_every_way)
         loop.run_until_complete(acall())
-        assert ended(child)
+        assert succeeded(child)
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
         """,
     "by multiprocessing": """
         import multiprocessing
 
-        everything()
+        call_in_every_way()
         processes = [
-            multiprocessing.get_context("fork").Process(target=everything) for _ in range(3)
+            multiprocessing.get_context("fork").Process(target=call_in_every_way)
+            for _ in range(3)
         ]
-        for each in processes:
-            each.start()
-        everything()
-        for each in processes:
-            each.join()
-        assert [each.exitcode for each in processes] == [0, 0, 0]
+        for process in processes:
+            process.start()
+        call_in_every_way()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0, 0, 0]
         """,
 }
 
 
-@forks
+@needs_fork
 @pytest.mark.parametrize("name", FORKS)
-def test_both_sides_of_any_fork_work(name: str, server: Emulator, run: Run) -> None:
-    # Had the first been read ahead, nothing would be in the middle of it.
+def test_parent_and_child_both_work_after_a_fork(
+    name: str, server: Emulator, run: ProgramRunner
+) -> None:
+    # The first response is slow, or its stream would be read completely before the fork.
     server.script(Reply(pace=0.05), *[Reply(delay=0.05)] * 100)
 
-    run(BOTH_SIDES + dedent(FORKS[name]), server)
+    run(FORK_PRELUDE + dedent(FORKS[name]), server)
 
 
-@forks
-def test_both_sides_of_a_fork_work_over_tls(secure: Emulator, run: Run) -> None:
-    run(BOTH_SIDES + dedent(FORKS["after every use"]), secure)
+@needs_fork
+@pytest.mark.usefixtures("trust_authority")
+def test_parent_and_child_both_work_after_a_fork_over_tls(
+    https_server: Emulator, run: ProgramRunner
+) -> None:
+    run(FORK_PRELUDE + dedent(FORKS["after use"]), https_server)
 
 
-# --- copies -------------------------------------------------------------------------
+CALLS = {
+    "invoke": 'model.invoke("Hello!")',
+    "stream": 'list(model.stream("Hello!"))',
+    "ainvoke": 'asyncio.run(model.ainvoke("Hello!"))',
+    "astream": "asyncio.run(collect())",
+}
 
-COPIES = """
-copies = [
+CONNECTIONS_PROGRAM = """
+async def collect():
+    return [chunk async for chunk in model.astream("Hello!")]
+
+def call_once():
+    {call}
+
+call_once()
+for child in [lambda: model.invoke("Hello!"), lambda: asyncio.run(collect())]:
+    pid = fork(child)
+    call_once()
+    assert succeeded(pid)
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("style", "connections_of_parent"),
+    [("invoke", 1), ("stream", 1), ("ainvoke", 3), ("astream", 3)],
+)
+def test_parent_and_child_share_no_connection(
+    style: str, connections_of_parent: int, server: Emulator, run: ProgramRunner
+) -> None:
+    run(FORK_PRELUDE + CONNECTIONS_PROGRAM.format(call=CALLS[style]), server)
+
+    children = 2
+    assert len(server.requests) == 3 + children
+    assert server.connections == connections_of_parent + children
+
+
+# --- copies and process pools -------------------------------------------------------
+
+COPIES_PRELUDE = """
+copiers = [
     lambda model: pickle.loads(pickle.dumps(model)),
     lambda model: pickle.loads(cloudpickle.dumps(model)),
     copy.copy,
@@ -343,31 +460,31 @@ copies = [
     lambda model: model.model_copy(deep=True),
 ]
 
-def used(copied):
-    call(copied)
-    asyncio.run(acall(copied))
+def use(model):
+    call(model)
+    asyncio.run(acall(model))
 """
 
-COPIED = {
+COPIES = {
     "before and after use and closing": """
-        for copied in copies:
-            used(copied(ChatCerebrasInference()))
-            used(copied(model))
-            used(model)
-            used(copied(copied(model)))
+        for copier in copiers:
+            use(copier(ChatCerebrasInference()))
+            use(copier(model))
+            use(model)
+            use(copier(copier(model)))
             model.close()
-            used(copied(model))
+            use(copier(model))
         """,
-    "in the middle of a stream, and on a running loop": """
+    "during a stream and in a running loop": """
         async def main():
             await acall()
-            for copied in copies:
-                await acall(copied(model))
+            for copier in copiers:
+                await acall(copier(model))
 
-        for copied in copies:
+        for copier in copiers:
             stream = model.stream("Hello!")
             text = next(stream).text
-            used(copied(model))
+            use(copier(model))
             text += "".join(chunk.text for chunk in stream)
             assert "Hello!" in text
         asyncio.run(main())
@@ -375,37 +492,40 @@ COPIED = {
 }
 
 
-@pytest.mark.parametrize("name", COPIED)
-def test_copies_of_all_kinds_work(name: str, server: Emulator, run: Run) -> None:
-    run(COPIES + dedent(COPIED[name]), server)
+@pytest.mark.parametrize("name", COPIES)
+def test_copies_of_every_kind_work(name: str, server: Emulator, run: ProgramRunner) -> None:
+    run(COPIES_PRELUDE + dedent(COPIES[name]), server)
 
 
-POOL = """
+POOL_PROGRAM = """
 import multiprocessing
 
 if __name__ == "__main__":
-    if {used}:
+    if {is_used}:
         call()
         asyncio.run(acall())
     context = multiprocessing.get_context("{method}")
-    quiet = logging.getLogger("asyncio").setLevel, (logging.ERROR,)
-    with context.Pool(1, *quiet) as pool:
-        answers = pool.map(model.invoke, ["Hello!"] * 2)
-        answers += pool.apply(model.batch, [["Hello!"] * 2])
+    # A new process imports the package: asyncio's debug mode would log that it is slow.
+    silence_asyncio = logging.getLogger("asyncio").setLevel, (logging.ERROR,)
+    with context.Pool(1, *silence_asyncio) as pool:
+        messages = pool.map(model.invoke, ["Hello!"] * 2)
+        messages += pool.apply(model.batch, [["Hello!"] * 2])
         pool.close()
         pool.join()
-    assert ["Hello!" in answer.text for answer in answers] == [True] * 4
+    assert ["Hello!" in message.text for message in messages] == [True] * 4
     call()
 """
 
 
 @pytest.mark.parametrize(
-    ("method", "used"), [("spawn", False), ("forkserver", True), ("fork", True)]
+    ("method", "is_used"), [("spawn", True), ("forkserver", False), ("fork", True)]
 )
-def test_a_pool_of_processes_works(method: str, used: bool, server: Emulator, run: Run) -> None:
+def test_model_works_in_a_pool_of_processes(
+    method: str, is_used: bool, server: Emulator, run: ProgramRunner
+) -> None:
     if method != "spawn" and not hasattr(os, "fork"):
         pytest.skip("this system cannot fork")
 
-    run(POOL.format(method=method, used=used), server)
+    run(POOL_PROGRAM.format(method=method, is_used=is_used), server)
 
-    assert len(server.requests) == 4 + 2 + (4 if used else 0)
+    assert len(server.requests) == 4 + 2 + (4 if is_used else 0)

@@ -1,3 +1,8 @@
+"""What is retried, how often, after which wait; and recoveries, which are not retries.
+
+`retry-after: 0.01` in a scripted response makes the retry follow at once.
+"""
+
 import asyncio
 import itertools
 import threading
@@ -26,224 +31,276 @@ from langchain_cerebras_inference.emulator import (
     Stall,
     ToolCall,
 )
-from tests.integration.raw import Line, reply, serving
-from tests.integration.styles import STREAMED, STYLES, WHOLE
+from tests.integration.call_styles import (
+    CallStyle,
+    every_call_style,
+    every_non_streaming_style,
+    every_streaming_style,
+    every_sync_style,
+    invoke_and_astream,
+    stream_and_astream,
+)
+from tests.integration.helpers import create_cookie_model, create_model
+from tests.integration.raw_server import Connection, completion, run_raw_server
 
-AT_ONCE = {"Retry-After": "0.01"}
-
-styles = pytest.mark.parametrize("style", STYLES)
-one_of_each = pytest.mark.parametrize("style", ["invoke", "astream"])
+RETRY_NOW = {"Retry-After": "0.01"}
 
 
-def model_of(server: Emulator, **fields: Any) -> ChatCerebrasInference:
-    return ChatCerebrasInference(
-        base_url=server.base_url, **{"api_key": server.api_key, "timeout": 0.3, **fields}
-    )
+@pytest.fixture
+def model(server: Emulator) -> ChatCerebrasInference:
+    return create_model(server, timeout=0.3)
 
 
-def waits(server: Emulator) -> list[float]:
+@pytest.fixture
+def no_retry_model(server: Emulator) -> ChatCerebrasInference:
+    return create_model(server, timeout=0.3, max_retries=0)
+
+
+def waits_between_requests(server: Emulator) -> list[float]:
     times = [request.time for request in server.requests]
-    return [after - before for before, after in itertools.pairwise(times)]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
-# --- what is sent again -------------------------------------------------------------
+# --- which failures are retried -----------------------------------------------------
 
 
-@styles
+@every_call_style
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 504, 529])
-def test_what_may_pass_is_sent_again(status: int, style: str, server: Emulator) -> None:
-    server.script(*[Refuse(status, headers=AT_ONCE)] * 2)
+def test_temporary_error_is_retried(
+    status: int, call: CallStyle, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(*[Refuse(status, headers=RETRY_NOW)] * 2)
 
-    answer = STYLES[style](model_of(server), "Hello!")
+    message = call(model, "Hello!")
 
-    assert answer.text
+    assert message.text
     assert len(server.requests) == 3
     assert len({request.content for request in server.requests}) == 1
 
 
-@styles
+@every_call_style
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 415, 422])
-def test_what_will_not_pass_is_not_sent_again(
-    status: int, style: str, server: Emulator
+def test_permanent_error_is_not_retried(
+    status: int, call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Refuse(status))
 
     with pytest.raises(CerebrasError):
-        STYLES[style](model_of(server), "Hello!")
+        call(model, "Hello!")
 
     assert len(server.requests) == 1
 
 
-FAULTS: dict[str, Act] = {
-    "a reset before the answer": Cut(after=None, how="reset"),
-    "no answer in time": Stall(after=None),
-    "a page of HTML": Garble("html"),
-    "a whole answer cut short": Cut(how="drop"),
+FAILURES: dict[str, Act] = {
+    "reset before the response": Cut(after=None, how="reset"),
+    "no response in time": Stall(after=None),
+    "HTML": Garble("html"),
+    "disconnect within the response": Cut(how="drop"),
 }
 
 
-@one_of_each
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_before_the_first_word_is_outlasted(
-    fault: str, style: str, server: Emulator
+@invoke_and_astream
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failure_before_the_first_chunk_is_retried(
+    failure: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(FAULTS[fault])
+    server.script(FAILURES[failure])
 
-    answer = STYLES[style](model_of(server), "Hello!")
+    message = call(model, "Hello!")
 
-    assert answer.text
+    assert message.text
     assert len(server.requests) == 2
 
 
-ROLE_ONLY: dict[str, Act] = {
-    "the end": Cut(after=1),
-    "a reset": Cut(after=1, how="reset"),
-    "an error": ErrorEvent(after=1, status=503),
-    "a flat error": ErrorEvent(after=1, status=429, code="queue_exceeded", shape="flat"),
-    "nonsense": Garble("json", after=1),
+FAILURES_AFTER_THE_ROLE: dict[str, Act] = {
+    "truncated": Cut(after=1),
+    "reset": Cut(after=1, how="reset"),
+    "error event": ErrorEvent(after=1, status=503),
+    "flat error event": ErrorEvent(after=1, status=429, code="queue_exceeded", shape="flat"),
+    "invalid event": Garble("json", after=1),
     "silence": Stall(after=1),
 }
 
 
-@pytest.mark.parametrize("style", ["stream", "astream"])
-@pytest.mark.parametrize("what", ROLE_ONLY)
-def test_what_follows_the_role_alone_is_sent_again(
-    what: str, style: str, server: Emulator
+@stream_and_astream
+@pytest.mark.parametrize("failure", FAILURES_AFTER_THE_ROLE)
+def test_failure_after_the_role_alone_is_retried(
+    failure: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(ROLE_ONLY[what], Reply(content="Whole."))
+    server.script(FAILURES_AFTER_THE_ROLE[failure], Reply(content="Complete."))
 
-    answer = STREAMED[style](model_of(server), "Hello!")
+    message = call(model, "Hello!")
 
-    assert answer.text == "Whole."
+    assert message.text == "Complete."
     assert len(server.requests) == 2
 
 
-AFTER_A_CHUNK: dict[str, Act] = {
-    "text": Cut(after=2, reply=Reply(content="one two three")),
-    "reasoning": Cut(after=2, reply=Reply(reasoning="one two three")),
-    "a tool call": Cut(after=2, reply=Reply(tool_calls=[ToolCall("magic")])),
-    "an error": ErrorEvent(after=2, status=503),
+FAILURES_AFTER_A_CHUNK: dict[str, Act] = {
+    "truncated after text": Cut(after=2, reply=Reply(content="one two three")),
+    "truncated after reasoning": Cut(after=2, reply=Reply(reasoning="one two three")),
+    "truncated after a tool call": Cut(after=2, reply=Reply(tool_calls=[ToolCall("magic")])),
+    "error event": ErrorEvent(after=2, status=503),
     "silence": Stall(after=2),
 }
 
 
-@pytest.mark.parametrize("style", STREAMED)
-@pytest.mark.parametrize("what", AFTER_A_CHUNK)
-def test_nothing_is_sent_again_once_a_chunk_was_yielded(
-    what: str, style: str, server: Emulator
+@every_streaming_style
+@pytest.mark.parametrize("failure", FAILURES_AFTER_A_CHUNK)
+def test_failure_after_a_chunk_is_not_retried(
+    failure: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(AFTER_A_CHUNK[what])
+    server.script(FAILURES_AFTER_A_CHUNK[failure])
 
     with pytest.raises(CerebrasError):
-        STREAMED[style](model_of(server), "Hello!")
+        call(model, "Hello!")
 
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "value", "requests"), [(500, "false", 1), (400, "true", 2)])
+@invoke_and_astream
+def test_should_retry_header_overrides_the_status(
+    status: int, value: str, requests: int, call: CallStyle, server: Emulator
+) -> None:
+    headers = {"x-should-retry": value, **RETRY_NOW}
+    server.script(*[Refuse(status, headers=headers)] * 2)
+
+    with pytest.raises(CerebrasError):
+        call(create_model(server, max_retries=1), "Hello!")
+
+    assert len(server.requests) == requests
+
+
+@invoke_and_astream
+def test_permanent_error_after_a_temporary_one_ends_the_retries(
+    call: CallStyle, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Refuse(503, headers=RETRY_NOW), Refuse(422))
+
+    with pytest.raises(CerebrasInvalidRequestError):
+        call(model, "Hello!")
+
+    assert len(server.requests) == 2
 
 
 # --- how often ----------------------------------------------------------------------
 
 
-@styles
-@pytest.mark.parametrize("retries", [0, 1, 3])
-def test_a_call_is_sent_again_as_often_as_was_said(
-    retries: int, style: str, server: Emulator
+@every_call_style
+@pytest.mark.parametrize("max_retries", [0, 1, 3])
+def test_call_is_retried_max_retries_times(
+    max_retries: int, call: CallStyle, server: Emulator
 ) -> None:
-    server.script(*[Refuse(503, headers=AT_ONCE)] * 9)
+    server.script(*[Refuse(503, headers=RETRY_NOW)] * 9)
 
     with pytest.raises(CerebrasServerError):
-        STYLES[style](model_of(server, max_retries=retries), "Hello!")
+        call(create_model(server, max_retries=max_retries), "Hello!")
 
-    assert len(server.requests) == 1 + retries
+    assert len(server.requests) == 1 + max_retries
 
 
-@styles
-def test_the_retries_of_a_call_win(style: str, server: Emulator) -> None:
-    server.script(*[Refuse(503, headers=AT_ONCE)] * 9)
+@every_call_style
+def test_max_retries_of_a_call_overrides_the_setting(
+    call: CallStyle, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(*[Refuse(503, headers=RETRY_NOW)] * 9)
 
     with pytest.raises(CerebrasServerError):
-        STYLES[style](model_of(server).bind(max_retries=0), "Hello!")
+        call(model.bind(max_retries=0), "Hello!")
 
     assert len(server.requests) == 1
 
 
-@one_of_each
-def test_each_failure_is_judged_by_itself(style: str, server: Emulator) -> None:
-    server.script(Refuse(503, headers=AT_ONCE), Refuse(422))
+def test_batch_retries_each_prompt_by_itself(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Refuse(503, headers=RETRY_NOW), Refuse(400), Refuse(503, headers=RETRY_NOW))
 
-    with pytest.raises(CerebrasInvalidRequestError):
-        STYLES[style](model_of(server), "Hello!")
+    results = model.batch(["Hello!"] * 5, return_exceptions=True)
 
-    assert len(server.requests) == 2
-
-
-def test_a_batch_loses_nothing_to_errors_of_others(server: Emulator) -> None:
-    server.script(Refuse(503, headers=AT_ONCE), Refuse(400), Refuse(503, headers=AT_ONCE))
-
-    answers = model_of(server).batch(["Hello!"] * 5, return_exceptions=True)
-
-    names = sorted(type(answer).__name__ for answer in answers)
+    names = sorted(type(result).__name__ for result in results)
     assert names == ["AIMessage"] * 4 + ["CerebrasInvalidRequestError"]
     assert len(server.requests) == 7
 
 
-# --- when ---------------------------------------------------------------------------
+# --- how long the waits are ---------------------------------------------------------
 
-
-def in_two_seconds() -> str:
-    return formatdate(time.time() + 2, usegmt=True)
-
-
-WAITS: dict[str, tuple[dict[str, str], float]] = {
-    "seconds": ({"Retry-After": "0.2"}, 0.2),
-    "milliseconds": ({"retry-after-ms": "200"}, 0.2),
-    "a reset": ({"x-ratelimit-reset-requests-minute": "0.2"}, 0.2),
-    "a reset of 2025": ({"x-ratelimit-reset-tokens-minute": "0.200000000001"}, 0.2),
-    "seconds before a reset": (
-        {"Retry-After": "0.2", "x-ratelimit-reset-tokens-minute": "50"},
-        0.2,
-    ),
-    "an implied wait": ({"x-ratelimit-limit-requests-minute": "300"}, 0.2),
+WAIT_HEADERS: dict[str, dict[str, str]] = {
+    "seconds": {"Retry-After": "0.2"},
+    "milliseconds": {"retry-after-ms": "200"},
+    "reset": {"x-ratelimit-reset-requests-minute": "0.2"},
+    "reset in the form of 2025": {"x-ratelimit-reset-tokens-minute": "0.200000000001"},
+    "seconds and a later reset": {
+        "Retry-After": "0.2",
+        "x-ratelimit-reset-tokens-minute": "50",
+    },
+    "limit of 300 per minute": {"x-ratelimit-limit-requests-minute": "300"},
 }
+"""Each asks for a wait of 0.2 s."""
 
 
-@one_of_each
-@pytest.mark.parametrize("how", WAITS)
-def test_a_call_waits_as_long_as_the_server_asks(
-    how: str, style: str, server: Emulator
+@invoke_and_astream
+@pytest.mark.parametrize("form", WAIT_HEADERS)
+def test_retry_waits_as_long_as_the_server_asks(
+    form: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    headers, expected = WAITS[how]
-    server.script(Refuse(429, headers=headers))
+    server.script(Refuse(429, headers=WAIT_HEADERS[form]))
 
-    STYLES[style](model_of(server), "Hello!")
+    call(model, "Hello!")
 
-    [waited] = waits(server)
-    assert expected <= waited < expected + 0.5
-
-
-def test_a_date_is_waited_for(server: Emulator) -> None:
-    server.script(Refuse(503, headers={"Retry-After": in_two_seconds()}))
-
-    STYLES["invoke"](model_of(server), "Hello!")
-
-    [waited] = waits(server)
-    assert 0.9 < waited < 2.5
+    [wait] = waits_between_requests(server)
+    assert 0.2 <= wait < 0.7
 
 
-@one_of_each
+def test_retry_waits_until_the_date_in_retry_after(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    # An HTTP date has whole seconds, so that this one may be only 1 s away.
+    in_two_seconds = formatdate(time.time() + 2, usegmt=True)
+    server.script(Refuse(503, headers={"Retry-After": in_two_seconds}))
+
+    model.invoke("Hello!")
+
+    [wait] = waits_between_requests(server)
+    assert 0.9 < wait < 2.5
+
+
+@invoke_and_astream
 @pytest.mark.parametrize("code", ["request_quota_exceeded", "token_quota_exceeded"])
-def test_a_quota_of_a_minute_is_outlasted_without_a_word_of_when(
-    code: str, style: str, server: Emulator
+def test_minute_quota_without_wait_headers_is_retried_after_a_short_wait(
+    code: str, call: CallStyle, server: Emulator
 ) -> None:
     server.script(Refuse(429, code), Refuse(429, code))
 
-    answer = STYLES[style](model_of(server, max_tokens=1000), "Hello!")
+    message = call(create_model(server, max_tokens=1000), "Hello!")
 
-    assert answer.text
+    assert message.text
     assert len(server.requests) == 3
-    assert all(0.06 <= waited < 0.5 for waited in waits(server))
+    assert all(0.06 <= wait < 0.5 for wait in waits_between_requests(server))
 
 
-def test_a_full_queue_is_tried_again_soon_whenever_quotas_are_reset(server: Emulator) -> None:
+def test_wait_for_a_token_quota_grows_with_the_reserved_tokens(server: Emulator) -> None:
+    server.script(Refuse(429, "token_quota_exceeded"))
+
+    create_model(server, max_tokens=10_000).invoke("Hello!")
+
+    [wait] = waits_between_requests(server)
+    assert 0.6 <= wait < 1.1
+
+
+def test_token_quota_is_retried_when_max_completion_tokens_is_null(server: Emulator) -> None:
+    headers = {"x-ratelimit-limit-tokens-minute": "100000000"}
+    server.script(Refuse(429, "token_quota_exceeded", headers=headers))
+    model = create_model(server, extra_body={"max_completion_tokens": None})
+
+    message = model.invoke("Hello!")
+
+    assert message.text
+
+
+def test_full_queue_is_retried_soon_whatever_the_quota_resets_say(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
     headers = {
         "x-ratelimit-reset-tokens-minute": "41",
         "x-ratelimit-reset-requests-day": "33011",
@@ -251,58 +308,50 @@ def test_a_full_queue_is_tried_again_soon_whenever_quotas_are_reset(server: Emul
     }
     server.script(Refuse(429, "queue_exceeded", headers=headers))
 
-    STYLES["invoke"](model_of(server), "Hello!")
+    model.invoke("Hello!")
 
-    [waited] = waits(server)
-    assert waited < 5
-
-
-def test_a_quota_is_outlasted_where_null_was_sent_for_its_limit(server: Emulator) -> None:
-    limits = {"x-ratelimit-limit-tokens-minute": "100000000"}
-    server.script(Refuse(429, "token_quota_exceeded", headers=limits))
-    model = model_of(server, extra_body={"max_completion_tokens": None})
-
-    answer = STYLES["invoke"](model, "Hello!")
-
-    assert answer.text
+    [wait] = waits_between_requests(server)
+    assert wait < 5
 
 
-def test_tokens_are_waited_for_longer_where_more_are_reserved(server: Emulator) -> None:
-    server.script(Refuse(429, "token_quota_exceeded"))
+def test_quota_reset_does_not_delay_the_retry_of_a_server_error(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Refuse(503, headers={"x-ratelimit-reset-requests-day": "33011"}))
 
-    STYLES["invoke"](model_of(server, max_tokens=10_000), "Hello!")
+    message = model.invoke("Hello!")
 
-    [waited] = waits(server)
-    assert 0.6 <= waited < 1.1
+    assert message.text
+    assert len(server.requests) == 2
 
 
-@one_of_each
+@invoke_and_astream
 @pytest.mark.parametrize("period", ["hour", "day"])
 @pytest.mark.parametrize("kind", ["Requests", "Tokens"])
-def test_a_quota_of_an_hour_or_a_day_fails_at_once(
-    kind: str, period: str, style: str, server: Emulator
+def test_hour_or_day_quota_fails_at_once(
+    kind: str, period: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    message = f"{kind} per {period} limit exceeded - come back later."
-    server.script(Refuse(429, "token_quota_exceeded", message))
+    server_message = f"{kind} per {period} limit exceeded - come back later."
+    server.script(Refuse(429, "token_quota_exceeded", server_message))
     started = time.monotonic()
 
     with pytest.raises(CerebrasRateLimitError) as caught:
-        STYLES[style](model_of(server), "Hello!")
+        call(model, "Hello!")
 
     assert caught.value.is_retryable is False
-    assert message in str(caught.value)
+    assert server_message in str(caught.value)
     assert len(server.requests) == 1
     assert time.monotonic() - started < 1
 
 
-@one_of_each
-def test_a_wait_longer_than_allowed_fails_at_once_and_says_when(
-    style: str, server: Emulator
+@invoke_and_astream
+def test_wait_above_max_retry_wait_fails_at_once_with_the_seconds(
+    call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Refuse(429, headers={"Retry-After": "61"}))
 
     with pytest.raises(CerebrasRateLimitError, match="in 61 s") as caught:
-        STYLES[style](model_of(server), "Hello!")
+        call(model, "Hello!")
 
     assert caught.value.retry_after == 61
     assert caught.value.is_retryable is True
@@ -310,9 +359,9 @@ def test_a_wait_longer_than_allowed_fails_at_once_and_says_when(
 
 
 @pytest.mark.parametrize(("wait", "requests"), [("0.2", 1), ("0.05", 2)])
-def test_the_longest_wait_can_be_set(wait: str, requests: int, server: Emulator) -> None:
+def test_max_retry_wait_is_a_setting(wait: str, requests: int, server: Emulator) -> None:
     server.script(*[Refuse(503, headers={"Retry-After": wait})] * 2)
-    model = model_of(server, max_retry_wait=0.1, max_retries=1)
+    model = create_model(server, max_retry_wait=0.1, max_retries=1)
 
     with pytest.raises(CerebrasServerError):
         model.invoke("Hello!")
@@ -320,158 +369,185 @@ def test_the_longest_wait_can_be_set(wait: str, requests: int, server: Emulator)
     assert len(server.requests) == requests
 
 
-@pytest.mark.parametrize(("status", "order", "requests"), [(500, "false", 1), (400, "true", 2)])
-@one_of_each
-def test_the_server_may_order_whether_to_try_again(
-    status: int, order: str, requests: int, style: str, server: Emulator
+def test_max_retry_wait_limits_the_exponential_waits(server: Emulator) -> None:
+    server.script(*[Refuse(503)] * 4)
+
+    create_model(server, max_retries=4, max_retry_wait=0.3).invoke("Hello!")
+
+    assert all(0.25 < wait < 0.6 for wait in waits_between_requests(server))
+
+
+@invoke_and_astream
+def test_response_headers_are_those_of_the_last_attempt(
+    call: CallStyle, server: Emulator
 ) -> None:
-    server.script(*[Refuse(status, headers={"x-should-retry": order, **AT_ONCE})] * 2)
+    first_headers = {**RETRY_NOW, "cf-ray": "first"}
+    server.script(Refuse(429, headers=first_headers), Reply(headers={"inference-id": "second"}))
 
-    with pytest.raises(CerebrasError):
-        STYLES[style](model_of(server, max_retries=1), "Hello!")
+    message = call(create_model(server, include_response_headers=True), "Hello!")
 
-    assert len(server.requests) == requests
-
-
-@pytest.mark.parametrize("streaming", [True, False])
-async def test_a_wait_can_be_cancelled(streaming: bool, server: Emulator) -> None:
-    server.script(Refuse(503, headers={"Retry-After": "30"}))
-    model = model_of(server, streaming=streaming)
-    task = asyncio.create_task(model.ainvoke("Hello!"))
-    await asyncio.sleep(0.2)
-
-    task.cancel()
-    started = time.monotonic()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    assert time.monotonic() - started < 1
-    assert len(server.requests) == 1
+    headers = message.response_metadata["headers"]
+    assert headers.get("cf-ray") != "first"
+    assert headers["inference-id"] == "second"
 
 
-# --- repairs ------------------------------------------------------------------------
+# --- other requests -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("style", ["invoke", "stream", "batch", "streamed_invoke"])
+def test_list_models_is_retried(model: ChatCerebrasInference, server: Emulator) -> None:
+    server.script_models(Refuse(503, headers=RETRY_NOW))
+
+    assert model.list_models()
+
+
+def test_list_models_exchanges_a_rejected_demo_key(server: Emulator) -> None:
+    model = create_cookie_model(server)
+    model.invoke("Hello!")
+    server.rotate_demo_key()
+
+    assert model.list_models()
+
+
+async def test_key_exchange_is_retried(server: Emulator) -> None:
+    server.script_session(Refuse(503, headers=RETRY_NOW))
+
+    credential = await create_cookie_model(server).acredential()
+
+    assert credential.kind == "demo key"
+
+
+# --- recovery from a dead keep-alive connection -------------------------------------
+
+
+@every_sync_style
 @pytest.mark.parametrize("how", ["drop", "reset"])
-def test_a_dead_keep_alive_connection_is_replaced_at_once(
-    how: Any, style: str, server: Emulator
+def test_dead_keep_alive_connection_is_replaced_at_once(
+    how: Any, call: CallStyle, no_retry_model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    model = model_of(server, max_retries=0)
-    STYLES[style](model, "Hello!")
+    call(no_retry_model, "Hello!")
     server.script(Cut(after=None, how=how))
 
-    answer = STYLES[style](model, "Hello!")
+    message = call(no_retry_model, "Hello!")
 
-    first, dead, fresh = server.requests
-    assert answer.text
-    assert first.peer == dead.peer != fresh.peer
+    first, on_dead_connection, on_fresh_connection = server.requests
+    assert message.text
+    assert first.peer == on_dead_connection.peer != on_fresh_connection.peer
 
 
-async def test_a_dead_keep_alive_connection_of_a_loop_is_replaced_at_once(
-    server: Emulator,
+async def test_dead_keep_alive_connection_of_an_event_loop_is_replaced_at_once(
+    no_retry_model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    model = model_of(server, max_retries=0)
-    await model.ainvoke("Hello!")
+    await no_retry_model.ainvoke("Hello!")
     server.script(Cut(after=None, how="drop"))
 
-    answer = await model.ainvoke("Hello!")
+    message = await no_retry_model.ainvoke("Hello!")
 
-    assert answer.text
+    assert message.text
     assert len(server.requests) == 3
 
 
-@styles
-def test_a_new_connection_that_breaks_is_no_dead_one(style: str, server: Emulator) -> None:
+def test_dead_connection_is_replaced_once_and_that_is_logged(
+    no_retry_model: ChatCerebrasInference, server: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "langchain_cerebras_inference")
+    no_retry_model.invoke("Hello!")
+    server.script(*[Cut(after=None, how="drop")] * 3)
+
+    with pytest.raises(CerebrasConnectionError):
+        no_retry_model.invoke("Hello!")
+
+    assert len(server.requests) == 3
+    [record] = caplog.records
+    assert "connection" in record.getMessage()
+
+
+@every_call_style
+def test_new_connection_that_breaks_is_not_replaced(
+    call: CallStyle, no_retry_model: ChatCerebrasInference, server: Emulator
+) -> None:
     server.script(Cut(after=None, how="reset"))
 
     with pytest.raises(CerebrasConnectionError):
-        STYLES[style](model_of(server, max_retries=0), "Hello!")
+        call(no_retry_model, "Hello!")
 
     assert len(server.requests) == 1
 
 
-def test_a_connection_that_breaks_within_an_answer_is_no_dead_one() -> None:
-    def talk(line: Line) -> None:
-        line.asked()
-        line.say(reply("Hello."))
-        line.asked()
-        line.say(b"HTTP/1.1 200 OK\r\nContent-Ty")
+def test_connection_that_breaks_within_a_response_is_not_replaced() -> None:
+    connections = []
 
-    with serving(talk) as base_url:
+    def break_second_response(connection: Connection) -> None:
+        connections.append(connection)
+        connection.read_request()
+        connection.send(completion("Hello."))
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Ty")
+
+    with run_raw_server(break_second_response) as base_url:
         model = ChatCerebrasInference(base_url=base_url, api_key="k", max_retries=0)
         model.invoke("Hello!")
 
         with pytest.raises(CerebrasConnectionError):
             model.invoke("Hello!")
 
-
-def test_a_dead_connection_is_replaced_once(
-    server: Emulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG", "langchain_cerebras_inference")
-    model = model_of(server, max_retries=0)
-    model.invoke("Hello!")
-    server.script(*[Cut(after=None, how="drop")] * 3)
-
-    with pytest.raises(CerebrasConnectionError):
-        model.invoke("Hello!")
-
-    assert len(server.requests) == 3
-    assert caplog.text.count("a dead connection was mended") == 1
+    assert len(connections) == 1
 
 
-async def test_a_reply_that_comes_unasked_answers_no_call() -> None:
-    unasked = threading.Semaphore(0)
+async def test_unrequested_response_on_an_idle_connection_is_not_used() -> None:
+    unrequested_sent = threading.Semaphore(0)
 
-    def talk(line: Line) -> None:
-        while line.asked():
-            line.say(reply("asked"))
+    def send_two_responses(connection: Connection) -> None:
+        while connection.read_request():
+            connection.send(completion("requested"))
             time.sleep(0.05)
-            line.say(reply("unasked"))
-            unasked.release()
+            connection.send(completion("unrequested"))
+            unrequested_sent.release()
 
     texts = []
-    with serving(talk) as base_url:
+    with run_raw_server(send_two_responses) as base_url:
         model = ChatCerebrasInference(base_url=base_url, api_key="k", max_retries=0)
         for _ in range(3):
             texts.append((await model.ainvoke("Hello!")).text)
-            await asyncio.to_thread(unasked.acquire, timeout=2)
+            await asyncio.to_thread(unrequested_sent.acquire, timeout=2)
             await asyncio.sleep(0.01)
 
-    assert texts == ["asked"] * 3
+    assert texts == ["requested"] * 3
 
 
-@pytest.mark.parametrize("style", WHOLE)
-def test_a_server_that_was_restarted_is_found_again(style: str, server: Emulator) -> None:
-    model = model_of(server, max_retries=0)
-    STYLES[style](model, "Hello!")
+@every_non_streaming_style
+def test_call_after_a_server_restart_succeeds(
+    call: CallStyle, no_retry_model: ChatCerebrasInference, server: Emulator
+) -> None:
+    call(no_retry_model, "Hello!")
     server.stop()
     server.start()
 
-    answer = STYLES[style](model, "Hello!")
+    message = call(no_retry_model, "Hello!")
 
-    assert answer.text
+    assert message.text
 
 
-@styles
+# --- recovery from a rejected gzip body ---------------------------------------------
+
+
+@every_call_style
 @pytest.mark.parametrize("status", [400, 415])
-def test_a_refused_encoding_is_left_out_from_then_on(
-    status: int, style: str, server: Emulator
+def test_rejected_gzip_body_is_sent_plain_from_then_on(
+    status: int, call: CallStyle, server: Emulator
 ) -> None:
     server.script(Refuse(status, message="Unsupported content encoding."))
-    model = model_of(server, max_retries=0, compression=True)
+    model = create_model(server, max_retries=0, compression=True)
 
-    STYLES[style](model, "Hello!")
-    STYLES[style](model, "Hello!")
+    call(model, "Hello!")
+    call(model, "Hello!")
 
     encodings = [request.headers.get("Content-Encoding") for request in server.requests]
     assert encodings == ["gzip", None, None]
 
 
-def test_an_encoding_that_was_not_what_was_wrong_is_used_again(server: Emulator) -> None:
+def test_gzip_is_used_again_if_the_plain_body_is_rejected_as_well(server: Emulator) -> None:
     server.script(*[Refuse(400, message="There is no tool named gzip.")] * 2)
-    model = model_of(server, max_retries=0, compression=True)
+    model = create_model(server, max_retries=0, compression=True)
 
     with pytest.raises(CerebrasInvalidRequestError):
         model.invoke("Hello!")
@@ -481,109 +557,45 @@ def test_an_encoding_that_was_not_what_was_wrong_is_used_again(server: Emulator)
     assert encodings == ["gzip", None, "gzip"]
 
 
-@styles
-def test_an_encoding_that_was_not_used_cannot_be_left_out(style: str, server: Emulator) -> None:
+@every_call_style
+def test_rejected_plain_body_is_not_sent_again(
+    call: CallStyle, model: ChatCerebrasInference, server: Emulator
+) -> None:
     server.script(Refuse(415))
 
     with pytest.raises(CerebrasInvalidRequestError):
-        STYLES[style](model_of(server), "Hello!")
+        call(model, "Hello!")
 
     assert len(server.requests) == 1
 
 
-@styles
-@pytest.mark.parametrize(
-    "message",
-    ["property 'prediction' is unsupported", '"prediction" is not currently supported'],
-)
-def test_a_refused_prediction_is_left_out(message: str, style: str, server: Emulator) -> None:
-    server.script(Refuse(400, message=message))
-    prediction = {"type": "content", "content": "Hello."}
-    model = model_of(server, max_retries=0, prediction=prediction)
+# --- recovery from a rejected prediction --------------------------------------------
 
-    STYLES[style](model, "Hello!")
+PREDICTION = {"type": "content", "content": "Hello."}
+
+
+@every_call_style
+@pytest.mark.parametrize(
+    "server_message",
+    ["property 'prediction' is unsupported", '"prediction" is not currently supported'],
+    ids=["unsupported", "not currently supported"],
+)
+def test_request_is_sent_again_without_a_rejected_prediction(
+    server_message: str, call: CallStyle, server: Emulator
+) -> None:
+    server.script(Refuse(400, message=server_message))
+
+    call(create_model(server, max_retries=0, prediction=PREDICTION), "Hello!")
 
     first, second = server.requests
-    assert first.body.pop("prediction") == prediction
+    assert first.body.pop("prediction") == PREDICTION
     assert second.body == first.body
 
 
-def test_a_prediction_is_left_out_once(server: Emulator) -> None:
+def test_prediction_is_left_out_only_once(server: Emulator) -> None:
     server.script(*[Refuse(400, message="property 'prediction' is unsupported")] * 3)
-    model = model_of(server, prediction={"type": "content", "content": "Hello."})
 
     with pytest.raises(CerebrasInvalidRequestError):
-        model.invoke("Hello!")
+        create_model(server, prediction=PREDICTION).invoke("Hello!")
 
     assert len(server.requests) == 2
-
-
-# --- how long it waits --------------------------------------------------------------
-
-
-def test_a_limit_on_waiting_shortens_waits_but_never_hurries_them(server: Emulator) -> None:
-    server.script(*[Refuse(503)] * 4)
-
-    model_of(server, max_retries=4, max_retry_wait=0.3).invoke("Hello!")
-
-    assert all(0.25 < wait < 0.6 for wait in waits(server))
-
-
-def test_a_quotas_reset_does_not_delay_another_failure(server: Emulator) -> None:
-    server.script(Refuse(503, headers={"x-ratelimit-reset-requests-day": "33011"}))
-
-    answer = model_of(server).invoke("Hello!")
-
-    assert answer.text
-    assert len(server.requests) == 2
-
-
-@one_of_each
-def test_the_headers_of_an_earlier_attempt_are_not_kept(style: str, server: Emulator) -> None:
-    first = {**AT_ONCE, "cf-ray": "first"}
-    server.script(Refuse(429, headers=first), Reply(headers={"inference-id": "second"}))
-
-    answer = STYLES[style](model_of(server, include_response_headers=True), "Hello!")
-
-    headers = answer.response_metadata["headers"]
-    assert headers.get("cf-ray") != "first"
-    assert headers["inference-id"] == "second"
-
-
-def test_models_are_listed_again_after_a_failure(server: Emulator) -> None:
-    server.script_models(Refuse(503, headers=AT_ONCE))
-
-    assert model_of(server).list_models()
-
-
-def test_models_are_listed_with_a_new_key_where_the_old_one_is_refused(
-    server: Emulator,
-) -> None:
-    signed_in = model_of(
-        server, api_key=None, cookies=server.cookies, session_url=server.session_url
-    )
-    signed_in.invoke("Hello!")
-    server.rotate_demo_key()
-
-    assert signed_in.list_models()
-
-
-async def test_a_credential_is_asked_for_again_after_a_failure(server: Emulator) -> None:
-    server.script_session(Refuse(503, headers=AT_ONCE))
-    signed_in = model_of(
-        server, api_key=None, cookies=server.cookies, session_url=server.session_url
-    )
-
-    credential = await signed_in.acredential()
-
-    assert credential.kind == "demo key"
-
-
-@styles
-def test_null_arguments_are_none_in_every_style(style: str, server: Emulator) -> None:
-    server.script(Reply(tool_calls=[ToolCall("f", "null", id="a")]))
-
-    answer = STYLES[style](model_of(server), "Hello!")
-
-    assert [call["args"] for call in answer.tool_calls] == [{}]
-    assert answer.invalid_tool_calls == []

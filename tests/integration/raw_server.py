@@ -1,4 +1,4 @@
-"""A server that says byte for byte what a test has it say."""
+"""A server whose responses a test writes byte by byte, for HTTP the emulator never sends."""
 
 import json
 import socketserver
@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-STREAM = (
+STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
-END = b"0\r\n\r\n"
+STREAM_END = b"0\r\n\r\n"
 
 
-class Line(socketserver.StreamRequestHandler):
-    """One connection, as the server holds it."""
+class Connection(socketserver.StreamRequestHandler):
+    """The server's side of one connection."""
 
-    def asked(self) -> bool:
-        """Wait for a whole request; `False` where the client has hung up."""
+    def read_request(self) -> bool:
+        """Wait for a whole request; return `False` if the client has disconnected."""
         length = 0
         for line in self.rfile:
             name, _, value = line.partition(b":")
@@ -28,17 +28,17 @@ class Line(socketserver.StreamRequestHandler):
                 return True
         return False
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         self.wfile.write(data)
 
 
 @contextmanager
-def serving(talk: Callable[[Line], None]) -> Iterator[str]:
-    """Have `talk` answer every connection, in a thread of its own; the base URL."""
+def run_raw_server(handle: Callable[[Connection], None]) -> Iterator[str]:
+    """Serve each connection with `handle`, in a thread of its own; yield the base URL."""
 
-    class Handler(Line):
+    class Handler(Connection):
         def handle(self) -> None:
-            talk(self)
+            handle(self)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
@@ -51,8 +51,8 @@ def serving(talk: Callable[[Line], None]) -> Iterator[str]:
             thread.join()
 
 
-def reply(text: str) -> bytes:
-    """A whole answer."""
+def completion(text: str) -> bytes:
+    """A response with a whole completion."""
     message = {"role": "assistant", "content": text}
     body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
     head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
@@ -60,10 +60,7 @@ def reply(text: str) -> bytes:
 
 
 def event(text: str = "", **choice: Any) -> bytes:
-    """One event of a stream, in a chunk of its own."""
+    """One event of a stream, as one chunk of the chunked transfer encoding."""
     body = json.dumps({"choices": [{"delta": {"content": text}, **choice}]})
-    return chunk(f"data: {body}\n\n".encode())
-
-
-def chunk(data: bytes) -> bytes:
+    data = f"data: {body}\n\n".encode()
     return b"%x\r\n%b\r\n" % (len(data), data)

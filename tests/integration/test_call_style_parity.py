@@ -1,5 +1,8 @@
+"""Every call style sends the same request and returns the same message."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
@@ -7,7 +10,8 @@ from langchain_core.messages import AIMessage
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Act, Emulator, Reply, ToolCall
-from tests.integration.styles import STYLES, Style
+from tests.integration.call_styles import CALL_STYLES, CallStyle, every_call_style, invoke
+from tests.integration.helpers import create_model
 
 QWEN = {"model": "qwen-3.8-27b"}
 MAGIC = {
@@ -22,25 +26,27 @@ JOKE = {
     "properties": {"setup": {"type": "string"}},
     "required": ["setup"],
 }
-IN_JSON_SCHEMA = {
+JSON_SCHEMA_FORMAT = {
     "type": "json_schema",
     "json_schema": {"name": "joke", "schema": JOKE},
 }
-OTHERS = [style for style in STYLES if style != "invoke"]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is asked for, what the server does, what `invoke` must make of it."""
+    """A prompt with call options, the server's behavior, and what `invoke` must return.
 
-    act: Act = field(default_factory=Reply)
-    question: str = "Hello!"
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    `expected` has some of the keys of `to_comparable`.
+    """
+
+    behavior: Act = field(default_factory=Reply)
+    prompt: str = "Hello!"
+    options: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[Mapping[str, Any], ...] = ()
     expected: Mapping[str, Any] = field(default_factory=dict)
 
 
-ANSWERS = {
+SCENARIOS = {
     "text with reasoning": Scenario(
         Reply(reasoning="Let me see.", content="Hello, you."),
         expected={
@@ -51,12 +57,12 @@ ANSWERS = {
             ],
         },
     ),
-    "text alone": Scenario(
+    "text only": Scenario(
         Reply(content="Hello, you."),
         expected={"text": "Hello, you.", "reasoning": None},
     ),
     "long text": Scenario(
-        question="Write 300 words.",
+        prompt="Write 300 words.",
         expected={"text": " ".join(f"word{n}" for n in range(1, 301))},
     ),
     "text beyond ASCII": Scenario(
@@ -64,15 +70,20 @@ ANSWERS = {
         expected={"text": "né 日本\u2028語 🦙", "reasoning": "à\u0085"},
     ),
     "hidden reasoning": Scenario(
-        fields={"reasoning_format": "hidden"}, expected={"reasoning": None}
+        options={"reasoning_format": "hidden"}, expected={"reasoning": None}
     ),
     "tool call": Scenario(
-        question="Call magic with 3.",
+        prompt="Call magic with 3.",
         tools=(MAGIC,),
         expected={"calls": [("magic", {"input": 3})], "text": ""},
     ),
-    "tool call without arguments": Scenario(
+    "tool call with empty arguments": Scenario(
         Reply(tool_calls=[ToolCall("magic", "")]),
+        tools=(MAGIC,),
+        expected={"calls": [("magic", {})], "invalid": []},
+    ),
+    "tool call with null arguments": Scenario(
+        Reply(tool_calls=[ToolCall("magic", "null")]),
         tools=(MAGIC,),
         expected={"calls": [("magic", {})], "invalid": []},
     ),
@@ -81,13 +92,13 @@ ANSWERS = {
         tools=(MAGIC,),
         expected={"calls": [("magic", {})], "text": "I will.", "reasoning": "So."},
     ),
-    "two tool calls at once": Scenario(
-        question="Call magic with 3 and trick with 4.",
-        fields=QWEN,
+    "parallel calls of two tools": Scenario(
+        prompt="Call magic with 3 and trick with 4.",
+        options=QWEN,
         tools=(MAGIC, TRICK),
         expected={"calls": [("magic", {"input": 3}), ("trick", {"input": 3})]},
     ),
-    "two calls of one tool": Scenario(
+    "parallel calls of one tool": Scenario(
         Reply(
             tool_calls=[
                 ToolCall("magic", {"input": 1}, id="a"),
@@ -97,7 +108,7 @@ ANSWERS = {
         tools=(MAGIC,),
         expected={"calls": [("magic", {"input": 1}), ("magic", {"input": 2})]},
     ),
-    "tool arguments cut": Scenario(
+    "truncated tool arguments": Scenario(
         Reply(
             tool_calls=[ToolCall("magic", '{"input": 1, "more": "hal', id="a")],
             finish_reason="length",
@@ -105,12 +116,12 @@ ANSWERS = {
         tools=(MAGIC,),
         expected={"calls": [], "invalid": [("magic", "a")]},
     ),
-    "tool arguments cut before the first": Scenario(
+    "tool arguments truncated before their start": Scenario(
         Reply(tool_calls=[ToolCall("magic", "", id="a")], finish_reason="length"),
         tools=(MAGIC,),
         expected={"calls": [], "invalid": [("magic", "a")]},
     ),
-    "one whole call and one cut": Scenario(
+    "a complete and a truncated tool call": Scenario(
         Reply(
             tool_calls=[
                 ToolCall("magic", {"input": 1}, id="a"),
@@ -122,25 +133,26 @@ ANSWERS = {
         expected={"calls": [("magic", {"input": 1})], "invalid": [("trick", "b")]},
     ),
     "structured output": Scenario(
-        fields={"response_format": IN_JSON_SCHEMA},
-        expected={
-            "text": '{"setup": "an example setup"}',
-            "reasoning": 'The user says: "Hello!". Everything needed stands in the request.',
-        },
+        Reply(reasoning="So.", content='{"setup": "Why?"}'),
+        options={"response_format": JSON_SCHEMA_FORMAT},
+        expected={"text": '{"setup": "Why?"}', "reasoning": "So."},
     ),
-    "nothing but reasoning, cut": Scenario(
-        fields={"max_tokens": 3},
-        expected={"text": "", "reasoning": "The user says:", "calls": []},
+    "truncated reasoning": Scenario(
+        Reply(reasoning="The user says", finish_reason="length"),
+        expected={"text": "", "reasoning": "The user says", "calls": []},
     ),
-    "nothing at all": Scenario(
-        question="Stop at The, please.",
-        fields={"stop": ["The"]},
+    "token limit within the reasoning": Scenario(
+        options={"max_tokens": 3}, expected={"text": "", "calls": []}
+    ),
+    "empty completion": Scenario(
+        prompt="Stop at The, please.",
+        options={"stop": ["The"]},
         expected={"text": "", "reasoning": None, "blocks": []},
     ),
-    "stop": Scenario(fields={"stop": ["said"], **QWEN}, expected={"text": "You "}),
-    "log probabilities": Scenario(fields={"logprobs": True, "top_logprobs": 2}),
+    "stop sequence": Scenario(options={"stop": ["said"], **QWEN}, expected={"text": "You "}),
+    "log probabilities": Scenario(options={"logprobs": True, "top_logprobs": 2}),
     "log probabilities of reasoning": Scenario(
-        fields={"logprobs": True, "reasoning_format": "parsed"}
+        options={"logprobs": True, "reasoning_format": "parsed"}
     ),
     "no usage": Scenario(Reply(content="Hello.", usage={}), expected={"usage": None}),
     "cached tokens": Scenario(
@@ -168,8 +180,8 @@ ANSWERS = {
 }
 
 
-def seen(message: AIMessage) -> dict[str, Any]:
-    """All of a message that must not depend on the style, nor on the time."""
+def to_comparable(message: AIMessage) -> dict[str, Any]:
+    """The parts of a message that depend neither on the call style nor on the time."""
     metadata = dict(message.response_metadata)
     del metadata["id"]
     metadata["time_info"] = metadata["time_info"] | {"created": None}
@@ -178,7 +190,7 @@ def seen(message: AIMessage) -> dict[str, Any]:
         "content": message.content,
         "reasoning": message.additional_kwargs.get("reasoning_content"),
         "blocks": [
-            {"type": block["type"]} | ({"id": block["id"], "name": block["name"]})
+            {key: block.get(key) for key in ("type", "id", "name")}
             if block["type"] == "invalid_tool_call"
             else dict(block)
             for block in message.content_blocks
@@ -191,45 +203,38 @@ def seen(message: AIMessage) -> dict[str, Any]:
     }
 
 
-def answer_to(scenario: Scenario, style: Style) -> dict[str, Any]:
+def run_scenario(name: str, call: CallStyle) -> dict[str, Any]:
+    scenario = SCENARIOS[name]
     with Emulator() as server:
-        server.script(scenario.act)
-        model = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
-        bound = model.bind(**scenario.fields, tools=list(scenario.tools))
-        return seen(style(bound, scenario.question))
+        server.script(scenario.behavior)
+        model = create_model(server).bind(**scenario.options, tools=list(scenario.tools))
+        return to_comparable(call(model, scenario.prompt))
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_invoke_gives_what_the_server_said(name: str) -> None:
-    scenario = ANSWERS[name]
-
-    answer = answer_to(scenario, STYLES["invoke"])
-
-    assert {key: answer[key] for key in scenario.expected} == scenario.expected
+@cache
+def run_invoke_scenario(name: str) -> dict[str, Any]:
+    return run_scenario(name, invoke)
 
 
-@pytest.mark.parametrize("style", OTHERS)
-@pytest.mark.parametrize("name", ANSWERS)
-def test_every_style_gives_the_same_answer(name: str, style: str) -> None:
-    scenario = ANSWERS[name]
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_invoke_returns_what_the_server_sent(name: str) -> None:
+    message = run_invoke_scenario(name)
 
-    answer = answer_to(scenario, STYLES[style])
-
-    assert answer == answer_to(scenario, STYLES["invoke"])
+    expected = SCENARIOS[name].expected
+    assert {key: message[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_every_style_sends_the_same_body(style: str, server: Emulator) -> None:
-    model = ChatCerebrasInference(
-        base_url=server.base_url,
-        api_key=server.api_key,
-        temperature=0,
-        max_tokens=100,
-        stop=["\n"],
-        seed=7,
-    )
+@pytest.mark.parametrize("call", [call for call in CALL_STYLES.values() if call is not invoke])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_call_style_returns_the_same_message(name: str, call: CallStyle) -> None:
+    assert run_scenario(name, call) == run_invoke_scenario(name)
 
-    STYLES[style](model.bind(top_p=0.5, extra_body={"user": "me"}), "Hello!")
+
+@every_call_style
+def test_every_call_style_sends_the_same_request(call: CallStyle, server: Emulator) -> None:
+    model = create_model(server, temperature=0, max_tokens=100, stop=["\n"], seed=7)
+
+    call(model.bind(top_p=0.5, extra_body={"user": "me"}), "Hello!")
 
     body = server.requests[0].body
     assert body.pop("stream", None) in (None, True)
@@ -245,33 +250,31 @@ def test_every_style_sends_the_same_body(style: str, server: Emulator) -> None:
     }
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_output_of_version_1_is_a_list_of_blocks_in_every_style(
-    style: str, server: Emulator
+@every_call_style
+def test_output_version_v1_returns_content_blocks_in_every_call_style(
+    call: CallStyle, server: Emulator
 ) -> None:
     server.script(Reply(reasoning="So.", content="I will.", tool_calls=[ToolCall("magic")]))
-    model = ChatCerebrasInference(
-        base_url=server.base_url, api_key=server.api_key, output_version="v1"
-    )
+    model = create_model(server, output_version="v1")
 
-    answer = STYLES[style](model.bind_tools([MAGIC]), "Hello!")
+    message = call(model.bind_tools([MAGIC]), "Hello!")
 
-    kinds = [block["type"] for block in answer.content]
-    assert kinds == ["reasoning", "text", "tool_call"]
-    assert answer.content == answer.content_blocks
-    assert answer.text == "I will."
-    assert [call["name"] for call in answer.tool_calls] == ["magic"]
+    block_types = [block["type"] for block in message.content]
+    assert block_types == ["reasoning", "text", "tool_call"]
+    assert message.content == message.content_blocks
+    assert message.text == "I will."
+    assert [tool_call["name"] for tool_call in message.tool_calls] == ["magic"]
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_an_answer_goes_back_to_the_server_as_it_came(
-    style: str, model: ChatCerebrasInference, server: Emulator
+@every_call_style
+def test_message_of_every_call_style_goes_back_to_the_server_as_it_came(
+    call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Reply(reasoning="So.", tool_calls=[ToolCall("magic", id="a")]))
-    answer = STYLES[style](model.bind_tools([MAGIC]), "Hello!")
+    message = call(model.bind_tools([MAGIC]), "Hello!")
 
     model.bind_tools([MAGIC]).invoke(
-        ["Hello!", answer, {"role": "tool", "tool_call_id": "a", "content": "done"}]
+        ["Hello!", message, {"role": "tool", "tool_call_id": "a", "content": "done"}]
     )
 
     sent = server.requests[1].body["messages"][1]
