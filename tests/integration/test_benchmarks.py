@@ -1,6 +1,6 @@
 """`python -m benchmarks` runs, and its results can be read.
 
-Each test starts several Python processes, which takes 3 to 6 seconds.
+Each test starts several Python processes: 3 to 6 seconds on an idle machine.
 """
 
 import subprocess

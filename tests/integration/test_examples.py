@@ -1,6 +1,6 @@
 """The programs in examples/, run as a user runs them.
 
-Most tests start a Python process and import LangChain there, which takes 1 to 3 seconds.
+Most tests start a Python process that imports LangChain: 1 to 3 seconds on an idle machine.
 """
 
 import os
