@@ -98,12 +98,12 @@ def test_agent_calls_a_tool_and_uses_its_result(
     model = create_model(server, model=model_name)
     agent = create_agent(model, [get_weather, get_time])
 
-    _, tool_request, tool_result, answer = invoke(agent)
+    _, tool_request, tool_result, final_message = invoke(agent)
 
     assert isinstance(tool_request, AIMessage)
     assert [call["name"] for call in tool_request.tool_calls] == ["get_weather"]
     assert isinstance(tool_result, ToolMessage)
-    assert "Sunny in San Francisco." in answer.text
+    assert "Sunny in San Francisco." in final_message.text
     assert len(server.requests) == 2
 
 
@@ -135,12 +135,12 @@ def test_agent_streams_the_chunks_of_both_model_calls(
     tool_results = [message for message in messages if isinstance(message, ToolMessage)]
     first_id, second_id = dict.fromkeys(chunk.id for chunk in chunks)
     tool_request = add_chunks(chunk for chunk in chunks if chunk.id == first_id)
-    answer = add_chunks(chunk for chunk in chunks if chunk.id == second_id)
+    final_message = add_chunks(chunk for chunk in chunks if chunk.id == second_id)
     assert len(chunks) > 4
     assert len(tool_results) == 1
     assert tool_request.tool_calls[0]["args"] == {"location": "San Francisco"}
     assert tool_request.additional_kwargs["reasoning_content"].startswith("The user says")
-    assert "Sunny in San Francisco." in answer.text
+    assert "Sunny in San Francisco." in final_message.text
 
 
 @sync_and_async_streams
@@ -182,16 +182,16 @@ def test_retry_middleware_retries_only_retryable_errors(server: Emulator) -> Non
 def create_graph(model: ChatCerebrasInference) -> Graph:
     """Create a graph of one node, which calls `invoke` or `ainvoke`."""
 
-    def answer(state: MessagesState) -> dict[str, Any]:
+    def call_model(state: MessagesState) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
 
-    async def aanswer(state: MessagesState) -> dict[str, Any]:
+    async def acall_model(state: MessagesState) -> dict[str, Any]:
         return {"messages": [await model.ainvoke(state["messages"])]}
 
     graph = StateGraph(MessagesState)
-    graph.add_node("answer", RunnableLambda(answer, aanswer))
-    graph.add_edge(START, "answer")
-    graph.add_edge("answer", END)
+    graph.add_node("call_model", RunnableLambda(call_model, acall_model))
+    graph.add_edge(START, "call_model")
+    graph.add_edge("call_model", END)
     return graph.compile()
 
 
@@ -238,12 +238,12 @@ async def test_node_that_reads_v3_events_streams_its_message(
     text = "one two three " * 9
     server.script(Reply(reasoning="Hm.", content=text, pace=0.01))
 
-    async def answer(state: MessagesState) -> dict[str, Any]:
+    async def call_model(state: MessagesState) -> dict[str, Any]:
         events = await model.astream_events(state["messages"], version="v3")
         return {"messages": [await events.output]}
 
     graph: Graph = (
-        StateGraph(MessagesState).add_node(answer).add_edge(START, "answer").compile()
+        StateGraph(MessagesState).add_node(call_model).add_edge(START, "call_model").compile()
     )
     messages = await collect(graph.astream(INPUT, stream_mode="messages"))
 
@@ -262,7 +262,7 @@ def test_graph_streams_v3_events(model: ChatCerebrasInference) -> None:
     assert text.startswith('You said: "What is the weather')
 
 
-# --- state that is kept -------------------------------------------------------------
+# --- checkpoints and serialization -------------------------------------------------
 
 
 @sync_and_async
@@ -285,20 +285,22 @@ def test_checkpoint_restores_the_messages_for_the_next_turn(
 def create_graph_that_writes(model: ChatCerebrasInference) -> Graph:
     """Create a graph with checkpoints, whose node writes each chunk to the custom stream."""
 
-    def answer(state: MessagesState) -> dict[str, Any]:
+    def call_model(state: MessagesState) -> dict[str, Any]:
         chunks = list(model.stream(state["messages"]))
         for chunk in chunks:
             get_stream_writer()(chunk.text)
         return {"messages": [add_chunks(chunks)]}
 
-    async def aanswer(state: MessagesState) -> dict[str, Any]:
+    async def acall_model(state: MessagesState) -> dict[str, Any]:
         chunks = await collect(model.astream(state["messages"]))
         for chunk in chunks:
             get_stream_writer()(chunk.text)
         return {"messages": [add_chunks(chunks)]}
 
-    graph = StateGraph(MessagesState).add_node("answer", RunnableLambda(answer, aanswer))
-    return graph.add_edge(START, "answer").compile(checkpointer=InMemorySaver())
+    graph = StateGraph(MessagesState).add_node(
+        "call_model", RunnableLambda(call_model, acall_model)
+    )
+    return graph.add_edge(START, "call_model").compile(checkpointer=InMemorySaver())
 
 
 @sync_and_async_streams
@@ -313,7 +315,7 @@ def test_graph_streams_the_same_message_in_every_mode_and_keeps_it(
     values, [update], written, chunks = (
         [item for item_mode, item in items if item_mode == mode] for mode in modes
     )
-    [message] = update["answer"]["messages"]
+    [message] = update["call_model"]["messages"]
     [*_, kept] = graph.get_state(THREAD).values["messages"]
     assert message.text.startswith('You said: "What is the weather')
     assert "".join(written) == message.text

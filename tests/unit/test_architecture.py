@@ -10,8 +10,8 @@ PACKAGE = "langchain_cerebras_inference"
 ROOT = Path(__file__).parents[2] / PACKAGE
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-# Each layer: its parts, and the layers it may import. A part is a module or a folder. It
-# may also import the parts that follow it in its own layer.
+# For each layer: its parts (modules or folders), and the lower layers that it may import. A
+# part may also import the parts that are listed after it in the same layer.
 LAYERS: dict[str, tuple[list[str], list[str]]] = {
     "API": (
         ["__init__", "_init_chat_model", "chat_models"],
