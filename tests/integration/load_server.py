@@ -1,6 +1,7 @@
-"""The emulator as a process of its own, which tells what it was asked and did.
+"""The emulator in a process of its own, for the load tests.
 
-It prints where it listens, then its record for every line it reads, each as JSON.
+It prints its URL and API key as a line of JSON. For every line it reads, it prints a report of
+the requests it has received, also as a line of JSON.
 """
 
 import json
@@ -10,11 +11,11 @@ from typing import Any
 
 from langchain_cerebras_inference.emulator import Act, Cut, Emulator, Refuse, Reply, Request
 
-EVERY = 20
-"""One batched call in so many is met with a fault: 5 %."""
+FAULT_INTERVAL = 20
+"""Every 20th call of a batch gets a fault: 5 %."""
 
-HOPELESS_EVERY = EVERY * 49
-"""One in so many with nothing but faults, of each kind in turn: 49 is odd."""
+PERMANENT_FAULT_INTERVAL = FAULT_INTERVAL * 49
+"""Every 980th call gets a fault at each attempt. 49 is odd, so all kinds of fault occur."""
 
 FAULTS: dict[str, Act] = {
     "429": Refuse(429),
@@ -24,62 +25,65 @@ FAULTS: dict[str, Act] = {
 }
 
 
-def words(number: int) -> str:
-    """What stream `number` says; no other says it."""
+def stream_text(number: int) -> str:
+    """Return the text of a stream; no other stream has the same."""
     return " ".join(f"{number}.{word}" for word in range(200))
 
 
-def fault_for(number: int) -> str | None:
-    """The fault that awaits call `number` of a batch."""
-    kinds = list(FAULTS)
-    return None if number % EVERY else kinds[number // EVERY % len(kinds)]
+def fault_of(number: int) -> str | None:
+    """Return the name of the fault that a call of a batch gets first, if any."""
+    names = list(FAULTS)
+    if number % FAULT_INTERVAL:
+        return None
+    return names[number // FAULT_INTERVAL % len(names)]
 
 
-def is_hopeless(number: int) -> bool:
-    return number % HOPELESS_EVERY == 0
+def has_permanent_fault(number: int) -> bool:
+    return number % PERMANENT_FAULT_INTERVAL == 0
 
 
-class Record:
-    """What each question was answered with, time after time."""
+class RequestRecorder:
+    """Chooses the response to each request, and records it under the request's prompt."""
 
     def __init__(self, server: Emulator) -> None:
         self._server = server
-        self._given: defaultdict[str, list[tuple[str, Request]]] = defaultdict(list)
-        self._most_open = 0
+        self._responses: defaultdict[str, list[tuple[str, Request]]] = defaultdict(list)
+        self._max_open = 0
 
-    def choose(self, request: Request) -> Act:
-        self._most_open = max(self._most_open, self._server.open_connections)
-        question: str = request.body["messages"][-1]["content"]
-        kind, number = question.split()
-        before = self._given[question]
-        fault = fault_for(int(number)) if kind == "batch" else None
-        if fault and (is_hopeless(int(number)) or not before):
-            before.append((fault, request))
+    def choose_response(self, request: Request) -> Act:
+        self._max_open = max(self._max_open, self._server.open_connections)
+        prompt: str = request.body["messages"][-1]["content"]
+        kind, number = prompt.split()
+        responses = self._responses[prompt]
+        fault = fault_of(int(number)) if kind == "batch" else None
+        if fault and (has_permanent_fault(int(number)) or not responses):
+            responses.append((fault, request))
             return FAULTS[fault]
-        before.append(("answer", request))
+        responses.append(("completion", request))
         if kind == "stream":
-            return Reply(content=words(int(number)), delay=1, pace=0.05)
-        return Reply(content=f"The answer to {question}.")
+            return Reply(content=stream_text(int(number)), delay=1, pace=0.05)
+        return Reply(content=f"The answer to {prompt}.")
 
     def report(self) -> dict[str, Any]:
-        given = {
-            question: [what for what, request in acts if request.answered.is_set()]
-            for question, acts in self._given.items()
+        """Return what was sent for each prompt, and the most connections open at once."""
+        responses = {
+            prompt: [name for name, request in sent if request.answered.is_set()]
+            for prompt, sent in self._responses.items()
         }
-        return {"given": given, "most_open": self._most_open}
+        return {"responses": responses, "max_open": self._max_open}
 
 
 def main() -> None:
     with Emulator() as server:
-        record = Record(server)
-        server.script(*[record.choose] * 20_000)
-        _say({"base_url": server.base_url, "api_key": server.api_key})
+        recorder = RequestRecorder(server)
+        server.script(*[recorder.choose_response] * 20_000)
+        print_json({"base_url": server.base_url, "api_key": server.api_key})
         for _ in sys.stdin:
-            _say({**record.report(), "open": server.open_connections})
+            print_json(recorder.report())
 
 
-def _say(what: dict[str, Any]) -> None:
-    sys.stdout.write(f"{json.dumps(what)}\n")
+def print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(f"{json.dumps(value)}\n")
     sys.stdout.flush()
 
 

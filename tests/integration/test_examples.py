@@ -1,3 +1,8 @@
+"""The programs in examples/, run as a user runs them.
+
+Most tests start a Python process that imports LangChain: 1 to 3 seconds on an idle machine.
+"""
+
 import os
 import re
 import signal
@@ -9,12 +14,13 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessageChunk
+from langchain_core.runnables import RunnableConfig
 from langserve import RemoteRunnable
 
 from langchain_cerebras_inference.emulator import Emulator, Reply
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PARTS = [
+HEADINGS = [
     "1. Streaming",
     "2. An LCEL chain",
     "3. An agent that calls a tool",
@@ -23,238 +29,254 @@ PARTS = [
 ]
 ESCAPE = "\033["
 
+needs_pseudo_terminals = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no pseudo-terminals"
+)
+
 
 @pytest.fixture
-def signed_in(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """The environment of a user with a key."""
+def keyed_server(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """An emulator whose URL and API key are in the environment."""
     monkeypatch.setenv("CEREBRAS_API_BASE", server.base_url)
     monkeypatch.setenv("CEREBRAS_API_KEY", server.api_key)
     monkeypatch.setenv("PYTHONUTF8", "1")
     return server
 
 
+def command_of(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-u", str(EXAMPLES / name), *arguments]
+
+
 def run(name: str, *arguments: str) -> str:
-    """Run an example as a user would; what it leaves on stderr is a fault."""
-    command = [sys.executable, str(EXAMPLES / name), *arguments]
-    done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8")
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    """Run an example; return its output. It must succeed and write nothing to stderr."""
+    process = subprocess.run(
+        command_of(name, *arguments), capture_output=True, check=False, encoding="utf-8"
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    return process.stdout
 
 
 def run_in_terminal(name: str) -> str:
-    """Run an example whose output is a terminal."""
-    ours, its = os.openpty()
-    with subprocess.Popen([sys.executable, str(EXAMPLES / name)], stdout=its) as process:
-        os.close(its)
-        shown = b"".join(iter(lambda: read(ours), b""))
-    os.close(ours)
+    """Run an example whose standard output is a terminal; return its output."""
+    reader, terminal = os.openpty()
+    with subprocess.Popen(command_of(name), stdout=terminal) as process:
+        os.close(terminal)
+        output = b"".join(iter(lambda: read_terminal(reader), b""))
+    os.close(reader)
     assert process.returncode == 0
-    return shown.decode()
+    return output.decode()
 
 
-def read(terminal: int) -> bytes:
+def read_terminal(reader: int) -> bytes:
     try:
-        return os.read(terminal, 4096)
-    except OSError:  # so Linux says that the other side is closed
+        return os.read(reader, 4096)
+    except OSError:  # Linux reports the end of a terminal's output as an error
         return b""
 
 
-def cookies_of(server: Emulator) -> str:
-    return "; ".join(f"{name}={value}" for name, value in server.cookies.items())
+def headings_in(output: str) -> list[str]:
+    return re.findall(r"^\d\. .*$", output, re.MULTILINE)
 
 
-def parts_of(shown: str) -> list[str]:
-    return re.findall(r"^\d\. .*$", shown, re.MULTILINE)
+# --- demo.py ------------------------------------------------------------------------
 
 
-def test_the_demo_shows_its_five_parts_on_the_emulator_and_says_so() -> None:
-    shown = run("demo.py")
+def test_demo_without_key_uses_the_emulator_and_says_so() -> None:
+    output = run("demo.py")
 
-    assert parts_of(shown) == PARTS
-    assert "CEREBRAS_API_KEY is not set" in shown
-    assert "emulator" in shown
-    assert "tokens per second" in shown
-    assert 'call: get_weather {"city": "Paris"}' in shown
-    assert "result: Sunny, 22 °C in Paris." in shown
-    assert "users_affected  3" in shown
-    assert "demo key demo…" in shown
-    assert ESCAPE not in shown
-
-
-def test_the_demo_talks_to_cerebras_with_a_key(signed_in: Emulator) -> None:
-    shown = run("demo.py")
-
-    assert f"This demo uses {signed_in.base_url}." in shown
-    assert parts_of(shown) == PARTS
-    assert "CEREBRAS_COOKIES is not set" in shown
-    assert [each.path for each in signed_in.requests].count("/v1/chat/completions") == 5
-    assert signed_in.api_key not in shown
+    assert headings_in(output) == HEADINGS
+    assert "CEREBRAS_API_KEY is not set" in output
+    assert "emulator" in output
+    assert "tokens per second" in output
+    assert 'call: get_weather {"city": "Paris"}' in output
+    assert "result: Sunny, 22 °C in Paris." in output
+    assert "users_affected  3" in output
+    assert "demo key demo…" in output
+    assert ESCAPE not in output
 
 
-def test_the_demo_takes_cookies_beside_a_key(
-    signed_in: Emulator, monkeypatch: pytest.MonkeyPatch
+def test_demo_with_key_uses_the_api(keyed_server: Emulator) -> None:
+    output = run("demo.py")
+
+    paths = [request.path for request in keyed_server.requests]
+    assert headings_in(output) == HEADINGS
+    assert keyed_server.base_url in output
+    assert "CEREBRAS_COOKIES is not set" in output
+    assert paths.count("/v1/chat/completions") == 5
+    assert keyed_server.api_key not in output
+
+
+def test_demo_with_key_and_cookies_uses_both(
+    keyed_server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CEREBRAS_COOKIES", cookies_of(signed_in))
-    monkeypatch.setenv("CEREBRAS_SESSION_URL", signed_in.session_url)
+    cookies = "; ".join(f"{name}={value}" for name, value in keyed_server.cookies.items())
+    monkeypatch.setenv("CEREBRAS_COOKIES", cookies)
+    monkeypatch.setenv("CEREBRAS_SESSION_URL", keyed_server.session_url)
 
-    shown = run("demo.py")
+    output = run("demo.py")
 
-    assert "demo key demo…" in shown
-    last = signed_in.requests[-1]
-    assert last.headers["Authorization"] == f"Bearer {signed_in.demo_key}"
+    keys = [request.headers.get("Authorization") for request in keyed_server.requests]
+    assert "demo key demo…" in output
+    assert f"Bearer {keyed_server.api_key}" in keys
+    assert keys[-1] == f"Bearer {keyed_server.demo_key}"
 
 
-def test_the_demo_says_what_went_wrong_in_a_line(signed_in: Emulator) -> None:
-    command = [sys.executable, str(EXAMPLES / "demo.py")]
-    environment = {**os.environ, "CEREBRAS_API_KEY": "wrong"}
+def test_demo_reports_an_error_in_one_line(
+    keyed_server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CEREBRAS_API_KEY", "wrong")
 
-    done = subprocess.run(
-        command, capture_output=True, check=False, encoding="utf-8", env=environment
+    process = subprocess.run(
+        command_of("demo.py"), capture_output=True, check=False, encoding="utf-8"
     )
 
-    assert (done.returncode, done.stderr) == (1, "")
-    assert "CerebrasAuthenticationError: Cerebras answered 401" in done.stdout
+    assert (process.returncode, process.stderr) == (1, "")
+    assert re.search(r"^ *CerebrasAuthenticationError: .*401", process.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("how", ["interrupted", "cut off"])
-def test_the_demo_ends_quietly(how: str) -> None:
-    command = [sys.executable, "-u", str(EXAMPLES / "demo.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
+@pytest.mark.parametrize("reason", ["interrupt", "closed pipe"])
+def test_demo_ends_without_a_traceback(reason: str) -> None:
+    with subprocess.Popen(
+        command_of("demo.py"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as demo:
         assert demo.stdout
         assert demo.stderr
         demo.stdout.readline()
-        if how == "interrupted":
+        if reason == "interrupt":
             demo.send_signal(signal.SIGINT)
         else:
             demo.stdout.close()
         errors = demo.stderr.read()
 
     assert errors == b""
-    assert demo.returncode == (130 if how == "interrupted" else 0)
+    assert demo.returncode == (130 if reason == "interrupt" else 0)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_the_demo_dims_the_reasoning_on_a_terminal(signed_in: Emulator) -> None:
-    shown = run_in_terminal("demo.py")
+@needs_pseudo_terminals
+def test_demo_dims_the_reasoning_on_a_terminal(keyed_server: Emulator) -> None:
+    output = run_in_terminal("demo.py")
 
-    assert f"{ESCAPE}2mThe{ESCAPE}0m" in shown
+    assert f"{ESCAPE}2mThe{ESCAPE}0m" in output
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-def test_the_demo_needs_no_colour_and_only_ascii(
-    signed_in: Emulator, monkeypatch: pytest.MonkeyPatch
+@needs_pseudo_terminals
+def test_demo_runs_on_a_terminal_without_color_and_unicode(
+    keyed_server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
 
-    shown = run_in_terminal("demo.py")
+    output = run_in_terminal("demo.py")
 
-    assert parts_of(shown.replace("\r\n", "\n")) == PARTS
-    assert "result: Sunny, 22 ?C in Paris." in shown
-    assert ESCAPE not in shown
+    assert headings_in(output.replace("\r\n", "\n")) == HEADINGS
+    assert "result: Sunny, 22 ?C in Paris." in output
+    assert ESCAPE not in output
 
 
-def test_the_pipeline_asks_for_two_views_and_then_a_verdict(
-    signed_in: Emulator,
-) -> None:
-    signed_in.script(*[Reply("a view")] * 2, Reply("Both are right."))
+# --- pipeline.py and agent.py -------------------------------------------------------
 
-    shown = run("pipeline.py", "tea")
 
-    assert shown == "Both are right.\n"
-    *views, verdict = [request.body["messages"] for request in signed_in.requests]
-    asked = {view[0]["content"] for view in views}
-    assert asked == {
+def test_pipeline_requests_two_arguments_and_then_a_verdict(keyed_server: Emulator) -> None:
+    keyed_server.script(*[Reply("a view")] * 2, Reply("Both are right."))
+
+    output = run("pipeline.py", "tea")
+
+    *arguments, verdict = [request.body["messages"] for request in keyed_server.requests]
+    assert output == "Both are right.\n"
+    assert {messages[0]["content"] for messages in arguments} == {
         "Give one argument for tea.",
         "Give one argument against tea.",
     }
     assert "For: a view\n\nAgainst: a view" in verdict[-1]["content"]
 
 
-def test_the_agent_shows_its_thoughts_calls_results_and_answer(
-    signed_in: Emulator,
-) -> None:
-    shown = run("agent.py", "What is the price of a helmet?")
+def test_agent_shows_reasoning_tool_calls_results_and_text(keyed_server: Emulator) -> None:
+    output = run("agent.py", "What is the price of a helmet?")
 
-    assert re.findall(r"^\[(.*?)\]", shown, re.MULTILINE) == [
+    assert re.findall(r"^\[(.*?)\]", output, re.MULTILINE) == [
         "reasoning",
         "call get_price",
         "result",
         "reasoning",
         "text",
     ]
-    assert '[call get_price] {"item": "helmet"}' in shown
-    assert "[result] 55.00 euros" in shown
-    assert "[text] The tool get_price answered: 55.00 euros" in shown
+    assert '[call get_price] {"item": "helmet"}' in output
+    assert "[result] 55.00 euros" in output
+    assert "[text] The tool get_price answered: 55.00 euros" in output
+
+
+# --- server.py ----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def behind() -> Iterator[Emulator]:
-    """What the LangServe app calls."""
+def api_server() -> Iterator[Emulator]:
+    """The emulator that the LangServe server calls."""
     with Emulator() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def served(behind: Emulator) -> Iterator[str]:
-    """The URL of the LangServe app, which runs as its own process."""
+def langserve_url(api_server: Emulator) -> Iterator[str]:
+    """The URL of the LangServe server, which runs in its own process for all tests."""
     environment = os.environ | {
-        "CEREBRAS_API_BASE": behind.base_url,
-        "CEREBRAS_API_KEY": behind.api_key,
+        "CEREBRAS_API_BASE": api_server.base_url,
+        "CEREBRAS_API_KEY": api_server.api_key,
         "NO_PROXY": "127.0.0.1",
         "PORT": "0",
     }
-    command = [sys.executable, str(EXAMPLES / "server.py")]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, encoding="utf-8", env=environment
+        command_of("server.py"), stderr=subprocess.PIPE, encoding="utf-8", env=environment
     )
     assert process.stderr
-    logged = ""
+    log = ""
     try:
-        while not (found := re.search(r"running on (http://[\d.:]+)", logged)):
+        while not (match := re.search(r"running on (http://[\d.:]+)", log)):
             line = process.stderr.readline()
-            assert line, logged
-            logged += line
-        yield found[1]
+            assert line, log
+            log += line
+        yield match[1]
     finally:
         process.terminate()
-        logged += process.communicate()[1]
-    assert "Error" not in logged
-    assert behind.api_key not in logged
+        log += process.communicate()[1]
+    assert "Error" not in log
+    assert api_server.api_key not in log
 
 
-def test_the_server_answers_invoke_and_batch(served: str) -> None:
-    chain: RemoteRunnable[dict[str, str], str] = RemoteRunnable(f"{served}/chain/")
+def test_server_answers_invoke_and_batch(langserve_url: str) -> None:
+    chain: RemoteRunnable[dict[str, str], str] = RemoteRunnable(f"{langserve_url}/chain/")
 
-    one = chain.invoke({"topic": "tides"})
-    several = chain.batch([{"topic": "salt"}, {"topic": "snow"}])
+    text = chain.invoke({"topic": "tides"})
+    first, second = chain.batch([{"topic": "salt"}, {"topic": "snow"}])
 
-    assert "Explain tides to a ten-year-old." in one
-    assert ["salt" in several[0], "snow" in several[1]] == [True, True]
+    assert "Explain tides to a ten-year-old." in text
+    assert "salt" in first
+    assert "snow" in second
 
 
-def test_the_server_streams_with_configured_fields(served: str, behind: Emulator) -> None:
-    model: RemoteRunnable[str, AIMessageChunk] = RemoteRunnable(f"{served}/model/")
-    chosen = {"configurable": {"reasoning_effort": "high", "max_tokens": 500}}
+def test_server_streams_with_configured_fields(
+    langserve_url: str, api_server: Emulator
+) -> None:
+    model: RemoteRunnable[str, AIMessageChunk] = RemoteRunnable(f"{langserve_url}/model/")
+    config = RunnableConfig(configurable={"reasoning_effort": "high", "max_tokens": 500})
 
-    chunks = list(model.stream("Hello", chosen))  # type: ignore[arg-type]
+    chunks = list(model.stream("Hello", config))
 
+    message = sum(chunks[1:], chunks[0])
+    body = api_server.requests[-1].body
     assert len(chunks) > 5
-    whole = sum(chunks[1:], chunks[0])
-    assert whole.text.startswith('You said: "Hello"')
-    assert [block["type"] for block in whole.content_blocks] == ["reasoning", "text"]
-    body = behind.requests[-1].body
+    assert message.text.startswith('You said: "Hello"')
+    assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
     assert body["stream"] is True
     assert (body["reasoning_effort"], body["max_completion_tokens"]) == ("high", 500)
 
 
-async def test_the_server_streams_a_chain_to_async_clients(served: str) -> None:
-    chain: RemoteRunnable[dict[str, str], str] = RemoteRunnable(f"{served}/chain/")
+async def test_server_streams_a_chain_to_async_clients(langserve_url: str) -> None:
+    chain: RemoteRunnable[dict[str, str], str] = RemoteRunnable(f"{langserve_url}/chain/")
 
-    pieces = [piece async for piece in chain.astream({"topic": "tides"})]
+    texts = [text async for text in chain.astream({"topic": "tides"})]
 
-    assert len(pieces) > 5
-    assert "Explain tides" in "".join(pieces)
+    assert len(texts) > 5
+    assert "Explain tides" in "".join(texts)
 
 
 @pytest.mark.parametrize(
@@ -269,22 +291,28 @@ async def test_the_server_streams_a_chain_to_async_clients(served: str) -> None:
         "chain/playground/",
     ],
 )
-def test_the_server_shows_no_key(served: str, behind: Emulator, path: str) -> None:
-    with urllib.request.urlopen(f"{served}/{path}") as answer:  # noqa: S310
-        page = answer.read().decode()
+def test_server_pages_do_not_show_the_key(
+    langserve_url: str, api_server: Emulator, path: str
+) -> None:
+    # The URL is our own server's, so it cannot name a file.
+    with urllib.request.urlopen(f"{langserve_url}/{path}") as response:  # noqa: S310
+        page = response.read().decode()
 
-    assert answer.status == 200
-    assert behind.api_key not in page
+    assert response.status == 200
+    assert api_server.api_key not in page
 
 
-def test_the_server_streams_no_key_in_its_events(served: str, behind: Emulator) -> None:
-    body = b'{"input": "Hello", "config": {}}'
-    typed = {"Content-Type": "application/json"}
-    url = f"{served}/model/stream_log"
-    request = urllib.request.Request(url, body, typed)  # noqa: S310
+def test_server_event_log_does_not_show_the_key(
+    langserve_url: str, api_server: Emulator
+) -> None:
+    request = urllib.request.Request(  # noqa: S310 # the URL is our own server's
+        f"{langserve_url}/model/stream_log",
+        data=b'{"input": "Hello", "config": {}}',
+        headers={"Content-Type": "application/json"},
+    )
 
-    with urllib.request.urlopen(request) as answer:  # noqa: S310
-        events = answer.read().decode()
+    with urllib.request.urlopen(request) as response:  # noqa: S310 # as above
+        events = response.read().decode()
 
     assert "You said" in events
-    assert behind.api_key not in events
+    assert api_server.api_key not in events

@@ -1,3 +1,5 @@
+"""LangGraph: agents, graphs, checkpoints and their streams."""
+
 import asyncio
 import json
 from collections.abc import Callable
@@ -6,7 +8,6 @@ from typing import Any, TypeAlias
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
-from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.load import dumps, load
 from langchain_core.messages import (
     AIMessage,
@@ -16,7 +17,7 @@ from langchain_core.messages import (
     messages_from_dict,
     messages_to_dict,
 )
-from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -26,162 +27,151 @@ from pydantic import BaseModel
 
 from langchain_cerebras_inference import (
     CerebrasConnectionError,
-    CerebrasRateLimitError,
-    CerebrasServerError,
+    CerebrasInvalidRequestError,
     ChatCerebrasInference,
 )
-from langchain_cerebras_inference.emulator import (
-    Cut,
-    Emulator,
-    Refuse,
-    Reply,
-    ToolCall,
-)
-from tests.integration.call_styles import CALL_STYLES, add_chunks, collect
+from langchain_cerebras_inference.emulator import Cut, Emulator, Refuse, Reply, ToolCall
+from tests.integration.call_styles import CallStyle, add_chunks, collect, every_call_style
+from tests.integration.helpers import create_model
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::langchain_core._api.beta_decorator.LangChainBetaWarning"
 )
 
-QUESTION: Any = {"messages": ["What is the weather in San Francisco?"]}
-ANSWER = "The tool get_weather answered: Sunny in San Francisco."
-
 Graph: TypeAlias = Any
-Stream: TypeAlias = Callable[..., list[tuple[Any, Any]]]
+InvokeGraph: TypeAlias = Callable[[Graph], list[BaseMessage]]
+StreamGraph: TypeAlias = Callable[..., list[Any]]
+
+INPUT: Any = {"messages": ["What is the weather in San Francisco?"]}
+THREAD: RunnableConfig = {"configurable": {"thread_id": "1"}}
 
 
 @tool
 def get_weather(location: str) -> str:
-    """Say what the weather is like."""
+    """Get the weather of a place."""
     return f"Sunny in {location}."
 
 
 @tool
 def get_time(location: str) -> str:
-    """Say how late it is."""
+    """Get the time of day at a place."""
     return f"Noon in {location}."
 
 
-def model_of(server: Emulator, **fields: Any) -> ChatCerebrasInference:
-    return ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key, **fields)
-
-
-def stream(graph: Graph, state: dict[str, Any], mode: Any = "messages") -> list[Any]:
-    return list(graph.stream(state, stream_mode=mode))
-
-
-def astream(graph: Graph, state: dict[str, Any], mode: Any = "messages") -> list[Any]:
-    return asyncio.run(collect(graph.astream(state, stream_mode=mode)))
-
-
-both_ways = pytest.mark.parametrize("streamed", [stream, astream])
-
-
-# --- agents -------------------------------------------------------------------------
-
-
-def run(agent: Graph) -> list[BaseMessage]:
-    messages: list[BaseMessage] = agent.invoke(QUESTION)["messages"]
-    return messages
-
-
-def arun(agent: Graph) -> list[BaseMessage]:
-    messages: list[BaseMessage] = asyncio.run(agent.ainvoke(QUESTION))["messages"]
-    return messages
-
-
-@pytest.mark.parametrize("name", ["gpt-oss-120b", "qwen-3.8-27b"])
-@pytest.mark.parametrize("ran", [run, arun])
-def test_an_agent_calls_its_tool_and_answers(
-    ran: Callable[[Graph], list[BaseMessage]], name: str, server: Emulator
-) -> None:
-    agent = create_agent(model_of(server, model=name), [get_weather, get_time])
-
-    _, call, result, answer = ran(agent)
-
-    assert isinstance(call, AIMessage)
-    assert [each["name"] for each in call.tool_calls] == ["get_weather"]
-    assert isinstance(result, ToolMessage)
-    assert answer.text == ANSWER
-    assert len(server.requests) == 2
-
-
-@both_ways
-def test_an_agent_streams_what_its_model_says(
-    streamed: Stream, model: ChatCerebrasInference
-) -> None:
-    agent = create_agent(model, [get_weather])
-
-    pieces = [message for message, _ in streamed(agent, QUESTION)]
-
-    chunks = [piece for piece in pieces if isinstance(piece, AIMessageChunk)]
-    ids = list(dict.fromkeys(chunk.id for chunk in chunks))
-    assert len(chunks) > 4
-    assert len(ids) == 2
-    assert sum(isinstance(piece, ToolMessage) for piece in pieces) == 1
-    said = [[chunk for chunk in chunks if chunk.id == each] for each in ids]
-    first, second = (sum(rest, start) for start, *rest in said)
-    assert first.tool_calls[0]["args"] == {"location": "San Francisco"}
-    assert first.additional_kwargs["reasoning_content"].startswith("The user says")
-    assert second.text == ANSWER
-
-
-@both_ways
-def test_an_agent_streams_reasoning_as_blocks(
-    streamed: Stream, model: ChatCerebrasInference
-) -> None:
-    agent = create_agent(model, [get_weather])
-
-    pieces = [message for message, _ in streamed(agent, QUESTION)]
-
-    kinds = {
-        block["type"]
-        for piece in pieces
-        if isinstance(piece, AIMessageChunk)
-        for block in piece.content_blocks
-    }
-    assert kinds == {"reasoning", "text", "tool_call_chunk"}
-
-
-@pytest.mark.parametrize("ran", [run, arun])
-def test_an_agent_calls_two_tools_at_once(
-    ran: Callable[[Graph], list[BaseMessage]], server: Emulator
-) -> None:
-    calls = [
-        ToolCall("get_weather", {"location": "Rome"}, id="a"),
-        ToolCall("get_time", {"location": "Rome"}, id="b"),
-    ]
-    server.script(Reply(tool_calls=calls))
-    agent = create_agent(model_of(server, model="qwen-3.8-27b"), [get_weather, get_time])
-
-    messages = ran(agent)
-
-    results = [each.text for each in messages if isinstance(each, ToolMessage)]
-    assert results == ["Sunny in Rome.", "Noon in Rome."]
-
-
 class Weather(BaseModel):
-    """What the weather is like."""
+    """The weather of a place."""
 
     location: str
     is_sunny: bool
 
 
-def test_an_agent_answers_with_an_object(model: ChatCerebrasInference) -> None:
+def invoke_graph(graph: Graph) -> list[BaseMessage]:
+    messages: list[BaseMessage] = graph.invoke(INPUT)["messages"]
+    return messages
+
+
+def ainvoke_graph(graph: Graph) -> list[BaseMessage]:
+    messages: list[BaseMessage] = asyncio.run(graph.ainvoke(INPUT))["messages"]
+    return messages
+
+
+def stream_graph(graph: Graph, mode: Any = "messages") -> list[Any]:
+    return list(graph.stream(INPUT, stream_mode=mode))
+
+
+def astream_graph(graph: Graph, mode: Any = "messages") -> list[Any]:
+    return asyncio.run(collect(graph.astream(INPUT, stream_mode=mode)))
+
+
+sync_and_async = pytest.mark.parametrize("invoke", [invoke_graph, ainvoke_graph])
+sync_and_async_streams = pytest.mark.parametrize("stream", [stream_graph, astream_graph])
+
+
+# --- agents -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model_name", ["gpt-oss-120b", "qwen-3.8-27b"])
+@sync_and_async
+def test_agent_calls_a_tool_and_uses_its_result(
+    invoke: InvokeGraph, model_name: str, server: Emulator
+) -> None:
+    model = create_model(server, model=model_name)
+    agent = create_agent(model, [get_weather, get_time])
+
+    _, tool_request, tool_result, final_message = invoke(agent)
+
+    assert isinstance(tool_request, AIMessage)
+    assert [call["name"] for call in tool_request.tool_calls] == ["get_weather"]
+    assert isinstance(tool_result, ToolMessage)
+    assert "Sunny in San Francisco." in final_message.text
+    assert len(server.requests) == 2
+
+
+@sync_and_async
+def test_agent_calls_two_tools_in_parallel(invoke: InvokeGraph, server: Emulator) -> None:
+    tool_calls = [
+        ToolCall("get_weather", {"location": "Rome"}, id="a"),
+        ToolCall("get_time", {"location": "Rome"}, id="b"),
+    ]
+    server.script(Reply(tool_calls=tool_calls))
+    model = create_model(server, model="qwen-3.8-27b")
+    agent = create_agent(model, [get_weather, get_time])
+
+    messages = invoke(agent)
+
+    results = [message.text for message in messages if isinstance(message, ToolMessage)]
+    assert results == ["Sunny in Rome.", "Noon in Rome."]
+
+
+@sync_and_async_streams
+def test_agent_streams_the_chunks_of_both_model_calls(
+    stream: StreamGraph, model: ChatCerebrasInference
+) -> None:
+    agent = create_agent(model, [get_weather])
+
+    messages = [message for message, _ in stream(agent)]
+
+    chunks = [message for message in messages if isinstance(message, AIMessageChunk)]
+    tool_results = [message for message in messages if isinstance(message, ToolMessage)]
+    first_id, second_id = dict.fromkeys(chunk.id for chunk in chunks)
+    tool_request = add_chunks(chunk for chunk in chunks if chunk.id == first_id)
+    final_message = add_chunks(chunk for chunk in chunks if chunk.id == second_id)
+    assert len(chunks) > 4
+    assert len(tool_results) == 1
+    assert tool_request.tool_calls[0]["args"] == {"location": "San Francisco"}
+    assert tool_request.additional_kwargs["reasoning_content"].startswith("The user says")
+    assert "Sunny in San Francisco." in final_message.text
+
+
+@sync_and_async_streams
+def test_agent_streams_reasoning_as_content_blocks(
+    stream: StreamGraph, model: ChatCerebrasInference
+) -> None:
+    agent = create_agent(model, [get_weather])
+
+    messages = [message for message, _ in stream(agent)]
+
+    chunks = [message for message in messages if isinstance(message, AIMessageChunk)]
+    types = {block["type"] for chunk in chunks for block in chunk.content_blocks}
+    assert types == {"reasoning", "text", "tool_call_chunk"}
+
+
+def test_agent_returns_a_structured_response(model: ChatCerebrasInference) -> None:
     agent = create_agent(model, [get_weather], response_format=Weather)
 
-    answer = agent.invoke(QUESTION)["structured_response"]
+    response = agent.invoke(INPUT)["structured_response"]
 
-    assert isinstance(answer, Weather)
+    assert isinstance(response, Weather)
 
 
-def test_the_middleware_for_retries_knows_what_may_pass(server: Emulator) -> None:
+def test_retry_middleware_retries_only_retryable_errors(server: Emulator) -> None:
     server.script(Refuse(503), Refuse(400))
     retries = ModelRetryMiddleware(initial_delay=0, jitter=False, on_failure="error")
-    agent = create_agent(model_of(server, max_retries=0), [], middleware=[retries])
+    model = create_model(server, max_retries=0)
+    agent = create_agent(model, [], middleware=[retries])
 
-    with pytest.raises(Exception, match="Cerebras answered 400"):
-        agent.invoke(QUESTION)
+    with pytest.raises(CerebrasInvalidRequestError):
+        agent.invoke(INPUT)
 
     assert len(server.requests) == 2
 
@@ -189,183 +179,82 @@ def test_the_middleware_for_retries_knows_what_may_pass(server: Emulator) -> Non
 # --- graphs -------------------------------------------------------------------------
 
 
-def graph_of(model: ChatCerebrasInference) -> Graph:
-    def answer(state: MessagesState) -> dict[str, Any]:
+def create_graph(model: ChatCerebrasInference) -> Graph:
+    """Create a graph of one node, which calls `invoke` or `ainvoke`."""
+
+    def call_model(state: MessagesState) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
 
-    async def aanswer(state: MessagesState) -> dict[str, Any]:
+    async def acall_model(state: MessagesState) -> dict[str, Any]:
         return {"messages": [await model.ainvoke(state["messages"])]}
 
     graph = StateGraph(MessagesState)
-    graph.add_node("answer", RunnableLambda(answer, aanswer))
-    graph.add_edge(START, "answer")
-    graph.add_edge("answer", END)
+    graph.add_node("call_model", RunnableLambda(call_model, acall_model))
+    graph.add_edge(START, "call_model")
+    graph.add_edge("call_model", END)
     return graph.compile()
 
 
-@both_ways
-def test_a_node_streams_though_it_only_invokes(
-    streamed: Stream, model: ChatCerebrasInference, server: Emulator
+@sync_and_async_streams
+def test_node_that_calls_invoke_streams_its_message(
+    stream: StreamGraph, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     text = "one two three four five six seven eight nine"
     server.script(Reply(content=text, pace=0.02))
 
-    pieces = [message for message, _ in streamed(graph_of(model), QUESTION)]
+    chunks = [chunk for chunk, _ in stream(create_graph(model))]
 
-    assert len([piece for piece in pieces if piece.text]) > 1
-    assert "".join(piece.text for piece in pieces) == text
-    assert len({piece.id for piece in pieces}) == 1
+    assert len([chunk for chunk in chunks if chunk.text]) > 1
+    assert "".join(chunk.text for chunk in chunks) == text
+    assert len({chunk.id for chunk in chunks}) == 1
     assert server.requests[0].streamed
 
 
-@both_ways
-def test_a_node_does_not_stream_where_it_is_forbidden(
-    streamed: Stream, server: Emulator
+@sync_and_async_streams
+def test_node_does_not_stream_with_streaming_false(
+    stream: StreamGraph, server: Emulator
 ) -> None:
-    graph = graph_of(model_of(server, streaming=False))
+    graph = create_graph(create_model(server, streaming=False))
 
-    pieces = streamed(graph, QUESTION)
+    messages = stream(graph)
 
-    assert len(pieces) == 1
+    assert len(messages) == 1
     assert not server.requests[0].streamed
 
 
-@both_ways
-def test_an_error_in_a_node_is_the_callers(
-    streamed: Stream, model: ChatCerebrasInference, server: Emulator
+@sync_and_async_streams
+def test_truncated_stream_in_a_node_raises_connection_error(
+    stream: StreamGraph, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Cut(after=3))
 
     with pytest.raises(CerebrasConnectionError):
-        streamed(graph_of(model), QUESTION)
+        stream(create_graph(model))
 
 
-@pytest.mark.parametrize("ran", [run, arun])
-def test_a_checkpoint_gives_back_what_was_said_and_the_next_turn_goes_on(
-    ran: Callable[[Graph], list[BaseMessage]], model: ChatCerebrasInference, server: Emulator
-) -> None:
-    agent = create_agent(model, [get_weather], checkpointer=InMemorySaver())
-    thread: Any = {"configurable": {"thread_id": "1"}}
-    bound = agent.with_config(thread)
-
-    first = ran(bound)
-    kept = bound.get_state(thread).values["messages"]
-    second = ran(bound)
-
-    assert kept == first
-    assert json.loads(json.dumps([each.model_dump() for each in first]))
-    assert second[: len(first)] == first
-    asked = server.requests[-1].body["messages"]
-    assert [each.get("reasoning") is not None for each in asked].count(True) >= 2
-
-
-def graph_that_writes(model: ChatCerebrasInference) -> Graph:
-    """Its node hands on each word it reads, beside the state."""
-
-    def answer(state: MessagesState) -> dict[str, Any]:
-        chunks = list(model.stream(state["messages"]))
-        for chunk in chunks:
-            get_stream_writer()(chunk.text)
-        return {"messages": [add_chunks(chunks)]}
-
-    async def aanswer(state: MessagesState) -> dict[str, Any]:
-        chunks = await collect(model.astream(state["messages"]))
-        for chunk in chunks:
-            get_stream_writer()(chunk.text)
-        return {"messages": [add_chunks(chunks)]}
-
-    graph = StateGraph(MessagesState).add_node("answer", RunnableLambda(answer, aanswer))
-    return graph.add_edge(START, "answer").compile(checkpointer=InMemorySaver())
-
-
-@both_ways
-def test_a_graph_streams_in_every_mode_and_keeps_what_was_said(
-    streamed: Stream, model: ChatCerebrasInference
-) -> None:
-    modes = ["values", "updates", "custom", "messages"]
-    thread: Any = {"configurable": {"thread_id": "1"}}
-    graph = graph_that_writes(model).with_config(thread)
-
-    said = streamed(graph, QUESTION, modes)
-
-    values, [update], custom, pieces = (
-        [what for mode, what in said if mode == each] for each in modes
-    )
-    [answer] = update["answer"]["messages"]
-    [*_, kept] = graph.get_state(thread).values["messages"]
-    assert answer.text.startswith('You said: "What is the weather')
-    assert "".join(custom) == "".join(piece.text for piece, _ in pieces) == answer.text
-    assert kept == values[-1]["messages"][-1]
-    assert kept.content_blocks == answer.content_blocks
-
-
-SERIALIZER = JsonPlusSerializer()
-FORMS: dict[str, Callable[[AIMessage], BaseMessage]] = {
-    "MessagePack": lambda message: SERIALIZER.loads_typed(SERIALIZER.dumps_typed(message)),
-    "JSON": lambda message: load(json.loads(dumps(message)), allowed_objects="messages"),
-    "plain JSON": lambda message: messages_from_dict(
-        json.loads(json.dumps(messages_to_dict([message])))
-    )[0],
-}
-
-
-@pytest.mark.parametrize("style", CALL_STYLES)
-@pytest.mark.parametrize("form", FORMS)
-def test_a_message_survives_every_form_it_is_kept_in(
-    form: str, style: str, model: ChatCerebrasInference, server: Emulator
-) -> None:
-    calls = [ToolCall("get_time", {"location": "Rome"}, id="a"), ToolCall("get_time", "{", "b")]
-    server.script(Reply(reasoning="Hm.", content="I will ask.", tool_calls=calls))
-    answer = CALL_STYLES[style](model.bind(logprobs=True), "Hello!")
-
-    kept = FORMS[form](answer)
-
-    assert kept == answer
-    assert answer.invalid_tool_calls
-
-
-# --- events -------------------------------------------------------------------------
-
-
-def test_events_of_version_3_are_whole(model: ChatCerebrasInference, server: Emulator) -> None:
-    server.script(
-        Reply(
-            reasoning="Let me see what there is to do.",
-            content="I will ask two tools about this.",
-            tool_calls=[
-                ToolCall("get_weather", {"location": "Rome"}, id="a"),
-                ToolCall("get_time", {"location": "Rome"}, id="b"),
-            ],
-        )
-    )
-    bound = model.bind_tools([get_weather, get_time])
-
-    events: Any = bound.stream_events("Hello!", version="v3")
-    output = events.output
-
-    kinds = [block["type"] for block in output.content]
-    assert kinds == ["reasoning", "text", "tool_call", "tool_call"]
-    assert output.text == "I will ask two tools about this."
-    assert [call["id"] for call in output.tool_calls] == ["a", "b"]
-    assert output.usage_metadata["total_tokens"] > 0
-
-
-async def test_events_of_version_3_come_as_they_are_said(
+async def test_node_that_reads_v3_events_streams_its_message(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(Reply(reasoning="A greeting.", content="Hello to you. " * 9, pace=0.02))
-    events = await model.astream_events("Hello!", version="v3")
+    text = "one two three " * 9
+    server.script(Reply(reasoning="Hm.", content=text, pace=0.01))
 
-    text = [piece async for piece in events.text]
-    output = await events.output
+    async def call_model(state: MessagesState) -> dict[str, Any]:
+        events = await model.astream_events(state["messages"], version="v3")
+        return {"messages": [await events.output]}
 
-    assert len(text) > 1
-    assert "".join(text) == output.text
-    assert output.content[0]["type"] == "reasoning"
+    graph: Graph = (
+        StateGraph(MessagesState).add_node(call_model).add_edge(START, "call_model").compile()
+    )
+    messages = await collect(graph.astream(INPUT, stream_mode="messages"))
+
+    chunks = [chunk for chunk, _ in messages]
+    assert len(chunks) > 1
+    assert "".join(chunk.text for chunk in chunks) == text
+    assert len({chunk.id for chunk in chunks}) == 1
 
 
-def test_a_graph_streams_events_of_version_3(model: ChatCerebrasInference) -> None:
-    events = graph_of(model).stream_events(QUESTION, version="v3")
+def test_graph_streams_v3_events(model: ChatCerebrasInference) -> None:
+    events = create_graph(model).stream_events(INPUT, version="v3")
 
     [message] = events.messages
     text = "".join(message.text)
@@ -373,151 +262,93 @@ def test_a_graph_streams_events_of_version_3(model: ChatCerebrasInference) -> No
     assert text.startswith('You said: "What is the weather')
 
 
-async def test_events_of_version_2_hold_every_chunk(
-    model: ChatCerebrasInference,
+# --- checkpoints and serialization -------------------------------------------------
+
+
+@sync_and_async
+def test_checkpoint_restores_the_messages_for_the_next_turn(
+    invoke: InvokeGraph, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    events = [event async for event in model.astream_events("Hello!", version="v2")]
+    agent = create_agent(model, [get_weather], checkpointer=InMemorySaver()).with_config(THREAD)
 
-    names = [event["event"] for event in events]
-    said = [each["data"]["chunk"] for each in events if "stream" in each["event"]]
-    assert names[0] == "on_chat_model_start"
-    assert names[-1] == "on_chat_model_end"
-    assert "".join(chunk.text for chunk in said) == events[-1]["data"]["output"].text
-    assert len(said) > 2
+    first_turn = invoke(agent)
+    restored = agent.get_state(THREAD).values["messages"]
+    both_turns = invoke(agent)
+
+    sent = server.requests[-1].body["messages"]
+    assert restored == first_turn
+    assert json.dumps([message.model_dump() for message in first_turn])
+    assert both_turns[: len(first_turn)] == first_turn
+    assert len([message for message in sent if message.get("reasoning") is not None]) >= 2
 
 
-# --- what LangChain wraps a model in ------------------------------------------------
+def create_graph_that_writes(model: ChatCerebrasInference) -> Graph:
+    """Create a graph with checkpoints, whose node writes each chunk to the custom stream."""
 
+    def call_model(state: MessagesState) -> dict[str, Any]:
+        chunks = list(model.stream(state["messages"]))
+        for chunk in chunks:
+            get_stream_writer()(chunk.text)
+        return {"messages": [add_chunks(chunks)]}
 
-@pytest.mark.parametrize("style", CALL_STYLES)
-def test_a_field_can_be_left_to_the_caller(style: str, server: Emulator) -> None:
-    model = model_of(server, temperature=1).configurable_fields(
-        temperature=ConfigurableField(id="warmth"),
-        model_name=ConfigurableField(id="model"),
+    async def acall_model(state: MessagesState) -> dict[str, Any]:
+        chunks = await collect(model.astream(state["messages"]))
+        for chunk in chunks:
+            get_stream_writer()(chunk.text)
+        return {"messages": [add_chunks(chunks)]}
+
+    graph = StateGraph(MessagesState).add_node(
+        "call_model", RunnableLambda(call_model, acall_model)
     )
-    configured: Runnable[Any, Any] = model.with_config(
-        configurable={"warmth": 0, "model": "qwen-3.8-27b"}
-    )
-
-    for each in (model, configured):
-        CALL_STYLES[style](each, "Hello!")
-
-    first, second = (request.body for request in server.requests)
-    assert (first["model"], first["temperature"]) == ("gpt-oss-120b", 1)
-    assert (second["model"], second["temperature"]) == ("qwen-3.8-27b", 0)
+    return graph.add_edge(START, "call_model").compile(checkpointer=InMemorySaver())
 
 
-def test_a_configured_model_still_streams(server: Emulator) -> None:
-    server.script(Reply(content="one two three " * 9, pace=0.02))
-    model = model_of(server).configurable_fields(temperature=ConfigurableField(id="warmth"))
-
-    chunks = list(model.with_config(configurable={"warmth": 0}).stream("Hello!"))
-
-    assert len([chunk for chunk in chunks if chunk.text]) > 1
-    assert server.requests[0].streamed
-
-
-@pytest.mark.parametrize("style", ["invoke", "ainvoke", "stream", "astream", "batch"])
-def test_a_fallback_answers_where_the_first_model_fails(style: str, server: Emulator) -> None:
-    server.script(Refuse(429))
-    first = model_of(server, max_retries=0)
-    model = first.with_fallbacks([model_of(server, model="qwen-3.8-27b")])
-
-    answer = CALL_STYLES[style](model, "Hello!")
-
-    assert answer.response_metadata["model_name"] == "qwen-3.8-27b"
-    assert len(server.requests) == 2
-
-
-def test_a_fallback_may_be_for_some_errors_alone(server: Emulator) -> None:
-    server.script(Refuse(400))
-    first = model_of(server, max_retries=0)
-    model = first.with_fallbacks(
-        [model_of(server)], exceptions_to_handle=(CerebrasRateLimitError,)
-    )
-
-    with pytest.raises(Exception, match="Cerebras answered 400"):
-        model.invoke("Hello!")
-
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("style", ["invoke", "ainvoke", "batch", "abatch"])
-def test_with_retry_tries_again(style: str, server: Emulator) -> None:
-    server.script(Refuse(500), Refuse(500))
-    model = model_of(server, max_retries=0).with_retry(
-        retry_if_exception_type=(CerebrasServerError,), wait_exponential_jitter=False
-    )
-
-    answer = CALL_STYLES[style](model, "Hello!")
-
-    assert answer.text
-    assert len(server.requests) == 3
-
-
-@pytest.mark.parametrize("style", CALL_STYLES)
-def test_usage_is_counted_by_model(style: str, model: ChatCerebrasInference) -> None:
-    counter = UsageMetadataCallbackHandler()
-
-    answer = CALL_STYLES[style](model.with_config(callbacks=[counter]), "Hello!")
-
-    assert counter.usage_metadata == {"gpt-oss-120b": answer.usage_metadata}
-
-
-class Listener(BaseCallbackHandler):
-    """Keeps what it hears of chunks."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, Any]] = []
-        self.ids: set[str | None] = set()
-
-    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
-        self.heard.append((token, chunk.message.content_blocks))
-        self.ids.add(chunk.message.id)
-
-
-def test_callbacks_hear_the_same_of_a_stream_and_of_its_events(server: Emulator) -> None:
-    reply = Reply(reasoning="Hm.", content="Hello.", tool_calls=[ToolCall("f", "{}")])
-    server.script(*[reply] * 2)
-    of_stream, of_events = Listener(), Listener()
-
-    list(model_of(server, callbacks=[of_stream]).stream("Hello!"))
-    events = model_of(server, callbacks=[of_events]).stream_events("Hello!", version="v3")
-    output = events.output
-
-    assert of_stream.heard == of_events.heard
-    assert [block["type"] for block in of_stream.heard[0][1]] == ["reasoning"]
-    assert [token for token, _ in of_events.heard if token] == ["Hello."]
-    assert of_events.ids == {output.id}
-
-
-async def test_a_node_that_reads_events_of_version_3_streams_messages(server: Emulator) -> None:
-    server.script(Reply(reasoning="Hm.", content="one two three " * 9, pace=0.01))
-    model = model_of(server)
-
-    async def node(state: MessagesState) -> dict[str, Any]:
-        events = await model.astream_events(state["messages"], version="v3")
-        return {"messages": [await events.output]}
-
-    graph = StateGraph(MessagesState).add_node(node).add_edge(START, "node").compile()
-    said: Any = graph.astream(QUESTION, stream_mode="messages")
-    pieces = [piece async for piece, _ in said]
-
-    assert len(pieces) > 1
-    assert "".join(piece.text for piece in pieces) == "one two three " * 9
-    assert len({piece.id for piece in pieces}) == 1
-
-
-@pytest.mark.parametrize("callbacks", [[], [Listener()]])
-async def test_events_of_version_3_that_are_left_disconnect(
-    callbacks: list[Any], server: Emulator
+@sync_and_async_streams
+def test_graph_streams_the_same_message_in_every_mode_and_keeps_it(
+    stream: StreamGraph, model: ChatCerebrasInference
 ) -> None:
-    server.script(Reply(content="word " * 2000, pace=0.01))
-    events = await model_of(server, callbacks=callbacks).astream_events("Hello!", version="v3")
-    async for event in events:
-        if event["event"] == "content-block-delta":
-            break
+    modes = ["values", "updates", "custom", "messages"]
+    graph = create_graph_that_writes(model).with_config(THREAD)
 
-    await events.aclose()
+    items = stream(graph, modes)
 
-    assert await asyncio.to_thread(server.requests[0].disconnected.wait, 2)
+    values, [update], written, chunks = (
+        [item for item_mode, item in items if item_mode == mode] for mode in modes
+    )
+    [message] = update["call_model"]["messages"]
+    [*_, kept] = graph.get_state(THREAD).values["messages"]
+    assert message.text.startswith('You said: "What is the weather')
+    assert "".join(written) == message.text
+    assert "".join(chunk.text for chunk, _ in chunks) == message.text
+    assert kept == values[-1]["messages"][-1]
+    assert kept.content_blocks == message.content_blocks
+
+
+SERIALIZER = JsonPlusSerializer()
+ROUND_TRIPS: dict[str, Callable[[AIMessage], BaseMessage]] = {
+    "MessagePack": lambda message: SERIALIZER.loads_typed(SERIALIZER.dumps_typed(message)),
+    "dumps and load": lambda message: load(
+        json.loads(dumps(message)), allowed_objects="messages"
+    ),
+    "messages_to_dict": lambda message: messages_from_dict(
+        json.loads(json.dumps(messages_to_dict([message])))
+    )[0],
+}
+
+
+@every_call_style
+@pytest.mark.parametrize("round_trip", ROUND_TRIPS)
+def test_message_is_unchanged_after_serialization(
+    round_trip: str, call: CallStyle, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    valid_call = ToolCall("get_time", {"location": "Rome"}, id="a")
+    invalid_call = ToolCall("get_time", "{", id="b")
+    server.script(
+        Reply(reasoning="Hm.", content="I will ask.", tool_calls=[valid_call, invalid_call])
+    )
+    message = call(model.bind(logprobs=True), "Hello!")
+
+    restored = ROUND_TRIPS[round_trip](message)
+
+    assert restored == message
+    assert message.invalid_tool_calls

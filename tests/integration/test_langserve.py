@@ -1,4 +1,4 @@
-"""LangServe and FastAPI: what a model says passes through them as it is."""
+"""LangServe and FastAPI pass on what a model returns."""
 
 from typing import Any, TypeAlias
 
@@ -13,12 +13,12 @@ from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator, Reply, ToolCall
 from tests.integration.call_styles import add_chunks, collect
 
-# sse-starlette keeps an event of the first loop it runs on, and fails on any other.
+# sse-starlette keeps an event of the first event loop it runs on, and fails on any other.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-Remote: TypeAlias = RemoteRunnable[Any, Any]
+RemoteModel: TypeAlias = RemoteRunnable[Any, Any]
 
-CALL = Reply(
+REPLY = Reply(
     reasoning="Let me see what there is to do.",
     content="I will ask a tool about this.",
     tool_calls=[ToolCall("magic", {"input": 3}, id="a")],
@@ -41,61 +41,63 @@ def app(model: ChatCerebrasInference) -> FastAPI:
     return app
 
 
-def client_of(app: FastAPI, base_url: str = "http://app") -> httpx.AsyncClient:
-    """Asks the app, without a socket between them."""
+def create_client(app: FastAPI, base_url: str = "http://app") -> httpx.AsyncClient:
+    """Create a client that calls the app in this process, without a socket."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
 
 
 @pytest.fixture
-def remote(app: FastAPI) -> Remote:
-    remote: Remote = RemoteRunnable("http://app/model/")
-    remote.async_client = client_of(app, remote.url)
+def remote_model(app: FastAPI) -> RemoteModel:
+    remote: RemoteModel = RemoteRunnable("http://app/model/")
+    remote.async_client = create_client(app, remote.url)
     return remote
 
 
-def seen(message: AIMessage) -> dict[str, Any]:
-    """All of a message that does not depend on the time."""
+def summarize(message: AIMessage) -> dict[str, Any]:
+    """Return the parts of a message that are the same for every call."""
     return {
-        "blocks": message.content_blocks,
-        "calls": message.tool_calls,
+        "content_blocks": message.content_blocks,
+        "tool_calls": message.tool_calls,
         "usage": message.usage_metadata,
         "provider": message.response_metadata["model_provider"],
-        "finish": message.response_metadata["finish_reason"],
+        "finish_reason": message.response_metadata["finish_reason"],
     }
 
 
-async def test_a_remote_model_says_what_the_model_says(
-    remote: Remote, model: ChatCerebrasInference, server: Emulator
+async def test_remote_model_returns_what_the_model_returns(
+    remote_model: RemoteModel, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(*[CALL] * 4)
-    expected = seen(await model.ainvoke("Hello!"))
+    server.script(*[REPLY] * 4)
+    expected = summarize(await model.ainvoke("Hello!"))
 
-    whole = await remote.ainvoke("Hello!")
-    [together] = await remote.abatch(["Hello!"])
-    chunks = await collect(remote.astream("Hello!"))
+    invoked = await remote_model.ainvoke("Hello!")
+    [batched] = await remote_model.abatch(["Hello!"])
+    chunks = await collect(remote_model.astream("Hello!"))
 
+    assert summarize(invoked) == expected
+    assert summarize(batched) == expected
+    assert summarize(add_chunks(chunks)) == expected
     assert len(chunks) > 2
-    assert [seen(each) for each in (whole, together, add_chunks(chunks))] == [expected] * 3
 
 
 @pytest.mark.filterwarnings("ignore:astream_log is deprecated")
-async def test_a_remote_log_holds_every_chunk_and_their_sum(
-    remote: Remote, model: ChatCerebrasInference, server: Emulator
+async def test_remote_log_contains_every_chunk_and_their_sum(
+    remote_model: RemoteModel, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    server.script(*[CALL] * 2)
-    expected = seen(await model.ainvoke("Hello!"))
+    server.script(*[REPLY] * 2)
+    expected = summarize(await model.ainvoke("Hello!"))
 
-    first, *rest = await collect(remote.astream_log("Hello!"))
-    state = sum(rest, first).state
+    first, *others = await collect(remote_model.astream_log("Hello!"))
+    state = sum(others, first).state
 
-    assert seen(state["final_output"]) == expected
-    assert seen(add_chunks(state["streamed_output"])) == expected
+    assert summarize(state["final_output"]) == expected
+    assert summarize(add_chunks(state["streamed_output"])) == expected
     assert len(state["streamed_output"]) > 2
 
 
 @pytest.mark.parametrize("path", ["/invoke", "/stream"])
-async def test_a_synchronous_route_answers(path: str, app: FastAPI) -> None:
-    answer = await client_of(app).get(path)
+async def test_sync_fastapi_route_can_call_the_model(path: str, app: FastAPI) -> None:
+    response = await create_client(app).get(path)
 
-    assert answer.status_code == 200
-    assert "You said" in answer.text
+    assert response.status_code == 200
+    assert "You said" in response.text

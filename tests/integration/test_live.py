@@ -1,9 +1,9 @@
-"""Cerebras itself, for whoever has a credential: `make live`."""
+"""Tests that send requests to Cerebras, for developers with a credential: `make live`."""
 
 import os
 
 import pytest
-from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -11,9 +11,9 @@ from langchain_cerebras_inference import ChatCerebrasInference
 
 pytestmark = pytest.mark.live
 
-# Read before the fixture that clears them for every test.
-_KEY, _COOKIES = os.environ.get("CEREBRAS_API_KEY"), os.environ.get("CEREBRAS_COOKIES")
-_MODEL = os.environ.get("CEREBRAS_MODEL")
+# Read at import, because a fixture removes these variables for every test.
+API_KEY, COOKIES = os.environ.get("CEREBRAS_API_KEY"), os.environ.get("CEREBRAS_COOKIES")
+MODEL = os.environ.get("CEREBRAS_MODEL")
 
 
 class Capital(BaseModel):
@@ -30,48 +30,52 @@ def square(number: int) -> int:
 
 
 @pytest.fixture
-def live() -> ChatCerebrasInference:
-    if not (_KEY or _COOKIES):
-        pytest.fail("set CEREBRAS_API_KEY or CEREBRAS_COOKIES to talk to Cerebras")
+def live_model() -> ChatCerebrasInference:
+    if not (API_KEY or COOKIES):
+        pytest.fail("set CEREBRAS_API_KEY or CEREBRAS_COOKIES to run the live tests")
     return ChatCerebrasInference(
-        model=_MODEL, api_key=_KEY, cookies=None if _KEY else _COOKIES, max_tokens=2000
+        model=MODEL, api_key=API_KEY, cookies=None if API_KEY else COOKIES, max_tokens=2000
     )
 
 
-def test_an_answer_comes_whole(live: ChatCerebrasInference) -> None:
-    answer = live.invoke("Say hello.")
+def test_invoke_returns_text_and_usage(live_model: ChatCerebrasInference) -> None:
+    message = live_model.invoke("Say hello.")
 
-    assert answer.text
-    assert answer.usage_metadata
-
-
-async def test_a_stream_adds_up(live: ChatCerebrasInference) -> None:
-    whole: AIMessageChunk | None = None
-    async for chunk in live.astream("Count from one to ten."):
-        whole = chunk if whole is None else whole + chunk
-
-    assert whole is not None
-    assert whole.response_metadata["finish_reason"] == "stop"
-    assert whole.usage_metadata
+    assert message.text
+    assert message.usage_metadata
 
 
-def test_a_tool_is_called_and_its_result_read(live: ChatCerebrasInference) -> None:
-    bound = live.bind_tools([square])
+async def test_astream_yields_chunks_up_to_finish_and_usage(
+    live_model: ChatCerebrasInference,
+) -> None:
+    first, *others = [chunk async for chunk in live_model.astream("Count from one to ten.")]
+
+    message = sum(others, first)
+    assert message.text
+    assert message.response_metadata["finish_reason"] == "stop"
+    assert message.usage_metadata
+
+
+def test_model_calls_a_tool_and_uses_its_result(live_model: ChatCerebrasInference) -> None:
+    bound = live_model.bind_tools([square])
     question = HumanMessage("What is the square of 132413? Use the tool.")
 
-    called = bound.invoke([question])
-    result = square.invoke(called.tool_calls[0])
-    answer = bound.invoke([question, called, result])
+    tool_call = bound.invoke([question])
+    result = square.invoke(tool_call.tool_calls[0])
+    message = bound.invoke([question, tool_call, result])
 
+    digits = "".join(char for char in message.text if char.isdigit())
     assert isinstance(result, ToolMessage)
-    assert "17533202569" in "".join(char for char in answer.text if char.isdigit())
+    assert "17533202569" in digits
 
 
-def test_a_schema_is_kept(live: ChatCerebrasInference) -> None:
-    answer = live.with_structured_output(Capital).invoke("What is the capital of France?")
+def test_structured_output_follows_the_schema(live_model: ChatCerebrasInference) -> None:
+    capital = live_model.with_structured_output(Capital).invoke(
+        "What is the capital of France?"
+    )
 
-    assert answer == Capital(country="France", city="Paris")
+    assert capital == Capital(country="France", city="Paris")
 
 
-def test_the_models_are_listed(live: ChatCerebrasInference) -> None:
-    assert [model.id for model in live.list_models()]
+def test_list_models_returns_ids(live_model: ChatCerebrasInference) -> None:
+    assert [model.id for model in live_model.list_models()]

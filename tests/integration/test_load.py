@@ -1,7 +1,7 @@
-"""Much at once, and for long: `make load` runs this and prints the figures.
+"""Many calls at once, and for a long time: `make load` runs this and prints the figures.
 
-The server is the emulator in another process, so that it shares no interpreter with
-what is measured. The soak comes first, before anything else has filled the memory.
+The emulator runs in another process, so that its CPU time and memory are not counted. The
+memory test is the first, because every other test would leave memory behind.
 """
 
 import asyncio
@@ -27,23 +27,25 @@ from langchain_cerebras_inference import (
     CerebrasServerError,
     ChatCerebrasInference,
 )
-from tests.integration.load_server import FAULTS, fault_for, is_hopeless, words
+from tests.integration.load_server import FAULTS, fault_of, has_permanent_fault, stream_text
 
 pytestmark = [
     pytest.mark.load,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts files in /proc"),
+    pytest.mark.skipif(
+        not Path("/proc/self/fd").is_dir(), reason="reads memory and open files from /proc"
+    ),
 ]
 
 SHARE = float(os.environ.get("LOAD_SHARE", "1"))
-"""How much of the load is run; for trials of these tests alone."""
+"""The share of the load to run, for trials of these tests."""
 
 STREAMS = int(1_000 * SHARE)
-CALLS = int(10_000 * SHARE)
-SOAK = int(100_000 * SHARE)
-LOOPS = 100
-AT_ONCE = 50
-FILES = 4096
+BATCH_CALLS = int(10_000 * SHARE)
+MEMORY_CALLS = int(100_000 * SHARE)
+EVENT_LOOPS = 100
+CONCURRENT_CALLS = 50
+MAX_OPEN_FILES = 4096
 
 ERRORS: dict[str, type[CerebrasError]] = {
     "429": CerebrasRateLimitError,
@@ -54,31 +56,32 @@ ERRORS: dict[str, type[CerebrasError]] = {
 
 
 class Server:
-    """The server's process."""
+    """The process of `load_server`."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self._where = self._read()
+        self._settings = self._read_json()
 
-    def model(self, **fields: Any) -> ChatCerebrasInference:
-        return ChatCerebrasInference(**self._where, **fields)
+    def create_model(self, **settings: Any) -> ChatCerebrasInference:
+        return ChatCerebrasInference(**self._settings, **settings)
 
-    def record(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
+        """Return what the server has sent; see `RequestRecorder.report`."""
         assert self._process.stdin
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return self._read()
+        return self._read_json()
 
-    def _read(self) -> dict[str, Any]:
+    def _read_json(self) -> dict[str, Any]:
         assert self._process.stdout
-        said: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return said
+        value: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return value
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(FILES, hard)), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(MAX_OPEN_FILES, hard)), hard))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.integration.load_server"],
         cwd=Path(__file__).parents[2],
@@ -91,86 +94,102 @@ def server() -> Iterator[Server]:
     assert process.returncode == 0
 
 
-def report(what: str, **figures: object) -> None:
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
-    sys.stdout.write(f"\n{what}: {told}\n")
+class Stopwatch:
+    """Measures the time and the CPU time since it was created, in seconds."""
+
+    def __init__(self) -> None:
+        self._start, self._cpu_start = time.monotonic(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        return time.monotonic() - self._start, time.process_time() - self._cpu_start
 
 
-def files() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 # of names alone
+def print_figures(title: str, **figures: object) -> None:
+    line = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
+    sys.stdout.write(f"\n{title}: {line}\n")
 
 
-def megabytes() -> float:
+def count_open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 # needs only the names
+
+
+def memory_megabytes() -> float:
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return round(pages * resource.getpagesize() / 2**20, 1)
 
 
+# --- memory and open files ----------------------------------------------------------
+
+
 async def call(model: ChatCerebrasInference, number: int) -> None:
-    """One of the ways to call; of ten calls one stream is left after its first chunk."""
-    question = f"soak {number}"
+    """Call the model in the call style for a number; one stream in ten is abandoned."""
+    prompt = f"memory {number}"
     match number % 10:
         case 0:
-            async with aclosing(model.astream(question)) as stream:  # type: ignore[type-var]
+            # The hook's annotation is AsyncIterator, but it is a generator.
+            async with aclosing(model.astream(prompt)) as stream:  # type: ignore[type-var]
                 await anext(stream)
         case 1 | 2 | 3:
-            text = "".join([chunk.text async for chunk in model.astream(question)])
-            assert question in text
+            text = "".join([chunk.text async for chunk in model.astream(prompt)])
+            assert prompt in text
         case 4:
-            answer = await asyncio.to_thread(model.invoke, question)
-            assert question in answer.text
+            message = await asyncio.to_thread(model.invoke, prompt)
+            assert prompt in message.text
         case 5:
-            chunks = await asyncio.to_thread(lambda: list(model.stream(question)))
-            assert question in "".join(chunk.text for chunk in chunks)
+            chunks = await asyncio.to_thread(lambda: list(model.stream(prompt)))
+            assert prompt in "".join(chunk.text for chunk in chunks)
         case _:
-            answer = await model.ainvoke(question)
-            assert question in answer.text
+            message = await model.ainvoke(prompt)
+            assert prompt in message.text
 
 
-async def calls(model: ChatCerebrasInference, numbers: range) -> None:
-    left = iter(numbers)
+async def call_concurrently(model: ChatCerebrasInference, numbers: range) -> None:
+    remaining = iter(numbers)
 
     async def work() -> None:
-        for number in left:
+        for number in remaining:
             await call(model, number)
 
-    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(work() for _ in range(CONCURRENT_CALLS)))
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_memory_and_files_stay_as_they_were_in_a_hundred_thousand_calls(
+def test_memory_and_open_files_do_not_grow_in_a_hundred_thousand_calls(
     server: Server,
 ) -> None:
-    model = server.model()
-    each = SOAK // LOOPS
+    model = server.create_model()
+    calls_per_loop = MEMORY_CALLS // EVENT_LOOPS
     memory, open_files = [], []
+    stopwatch = Stopwatch()
 
-    def measure() -> None:
-        gc.collect()
-        memory.append(megabytes())
-        open_files.append(files())
+    for loop in range(EVENT_LOOPS):
+        numbers = range(loop * calls_per_loop, (loop + 1) * calls_per_loop)
+        asyncio.run(call_concurrently(model, numbers))
+        if loop + 1 in (EVENT_LOOPS // 20, EVENT_LOOPS // 2, EVENT_LOOPS):
+            gc.collect()
+            memory.append(memory_megabytes())
+            open_files.append(count_open_files())
 
-    started, cpu = time.monotonic(), time.process_time()
-    for loop in range(LOOPS):
-        asyncio.run(calls(model, range(loop * each, (loop + 1) * each)))
-        if loop + 1 in (LOOPS // 20, LOOPS // 2, LOOPS):
-            measure()
-    took, busy = time.monotonic() - started, time.process_time() - cpu
-
-    report(
-        "A soak",
-        calls=SOAK,
-        event_loops=LOOPS,
+    seconds, cpu_seconds = stopwatch.read()
+    print_figures(
+        "Memory",
+        calls=MEMORY_CALLS,
+        event_loops=EVENT_LOOPS,
         MB="at 5 %, 50 % and 100 %: {}, {}, {}".format(*memory),
-        files="{}, {}, {}".format(*open_files),
-        minutes=round(took / 60, 1),
-        CPU_ms_per_call=round(busy / SOAK * 1e3, 2),
+        open_files="{}, {}, {}".format(*open_files),
+        minutes=round(seconds / 60, 1),
+        CPU_ms_per_call=round(cpu_seconds / MEMORY_CALLS * 1e3, 2),
     )
     assert max(memory) - min(memory) < 0.05 * memory[0]
     assert max(open_files) - min(open_files) <= 1
 
 
-async def test_a_thousand_streams_at_once_are_all_whole(server: Server) -> None:
-    model = server.model(max_retries=0, connect_timeout=60)  # on a busy machine
+# --- many streams -------------------------------------------------------------------
+
+
+async def test_a_thousand_concurrent_streams_are_complete(server: Server) -> None:
+    # The machine may be busy, so connecting may take long.
+    model = server.create_model(max_retries=0, connect_timeout=60)
     texts = dict.fromkeys(range(STREAMS), "")
     chunks = 0
 
@@ -180,58 +199,64 @@ async def test_a_thousand_streams_at_once_are_all_whole(server: Server) -> None:
             texts[number] += chunk.text
             chunks += 1
 
-    before = files()
-    started, cpu = time.monotonic(), time.process_time()
+    open_files = count_open_files()
+    stopwatch = Stopwatch()
     await asyncio.gather(*map(read, range(STREAMS)))
-    took, busy = time.monotonic() - started, time.process_time() - cpu
-    record = server.record()
+    seconds, cpu_seconds = stopwatch.read()
+    report = server.report()
     await model.aclose()
 
-    report(
-        "Streams at once",
+    print_figures(
+        "Concurrent streams",
         streams=STREAMS,
-        open_at_once=record["most_open"],
+        open_at_once=report["max_open"],
         chunks=chunks,
-        seconds=round(took, 1),
-        CPU_us_per_chunk=round(busy / chunks * 1e6),
-        MB=megabytes(),
+        seconds=round(seconds, 1),
+        CPU_us_per_chunk=round(cpu_seconds / chunks * 1e6),
+        MB=memory_megabytes(),
     )
-    assert texts == {number: words(number) for number in range(STREAMS)}
-    assert record["most_open"] == STREAMS
-    assert record["given"] == {f"stream {number}": ["answer"] for number in range(STREAMS)}
-    assert files() <= before + 5
+    assert texts == {number: stream_text(number) for number in range(STREAMS)}
+    assert report["max_open"] == STREAMS
+    assert report["responses"] == {
+        f"stream {number}": ["completion"] for number in range(STREAMS)
+    }
+    assert count_open_files() <= open_files + 5
 
 
-async def test_no_call_of_a_large_batch_is_lost_or_answered_twice(server: Server) -> None:
-    model = server.model()
-    questions: list[Any] = [f"batch {number}" for number in range(CALLS)]
+# --- a large batch ------------------------------------------------------------------
 
-    started, cpu = time.monotonic(), time.process_time()
-    answers: list[Any] = await model.abatch(
-        questions, {"max_concurrency": 200}, return_exceptions=True
+
+async def test_every_call_of_a_large_batch_is_answered_once(server: Server) -> None:
+    model = server.create_model()
+    numbers = range(BATCH_CALLS)
+    prompts: list[Any] = [f"batch {number}" for number in numbers]
+
+    stopwatch = Stopwatch()
+    results: list[Any] = await model.abatch(
+        prompts, {"max_concurrency": 200}, return_exceptions=True
     )
-    took, busy = time.monotonic() - started, time.process_time() - cpu
-    given = server.record()["given"]
+    seconds, cpu_seconds = stopwatch.read()
+    responses = server.report()["responses"]
 
-    hopeless = [number for number in range(CALLS) if is_hopeless(number)]
-    failed = [number for number in range(CALLS) if isinstance(answers[number], Exception)]
-    report(
+    failed = [number for number in numbers if isinstance(results[number], Exception)]
+    print_figures(
         "A batch with faults",
-        calls=CALLS,
-        met_with_a_fault=sum(fault_for(number) is not None for number in range(CALLS)),
-        requests=sum(map(len, given.values())),
-        answered=CALLS - len(failed),
-        errors=dict(Counter(type(answers[number]).__name__ for number in failed)),
-        seconds=round(took, 1),
-        CPU_ms_per_call=round(busy / CALLS * 1e3, 2),
+        calls=BATCH_CALLS,
+        calls_with_a_fault=sum(fault_of(number) is not None for number in numbers),
+        requests=sum(map(len, responses.values())),
+        completions=BATCH_CALLS - len(failed),
+        errors=dict(Counter(type(results[number]).__name__ for number in failed)),
+        seconds=round(seconds, 1),
+        CPU_ms_per_call=round(cpu_seconds / BATCH_CALLS * 1e3, 2),
     )
-    assert failed == hopeless
-    for number, answer in enumerate(answers):
-        fault = fault_for(number)
-        if number in hopeless:
-            assert type(answer) is ERRORS[str(fault)]
-            assert set(given[questions[number]]) == {fault}
+    assert failed == [number for number in numbers if has_permanent_fault(number)]
+    for number, result in enumerate(results):
+        fault = fault_of(number)
+        if has_permanent_fault(number):
+            assert type(result) is ERRORS[str(fault)]
+            assert set(responses[prompts[number]]) == {fault}
         else:
-            assert answer.text == f"The answer to {questions[number]}."
-            assert given[questions[number]] == [*filter(None, [fault]), "answer"]
-    assert {fault_for(number) for number in range(CALLS)} >= FAULTS.keys()
+            expected = [fault, "completion"] if fault else ["completion"]
+            assert result.text == f"The answer to {prompts[number]}."
+            assert responses[prompts[number]] == expected
+    assert {fault_of(number) for number in numbers} >= FAULTS.keys()

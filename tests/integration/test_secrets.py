@@ -1,10 +1,12 @@
-"""Every secret of a model, searched for in everything that a call lets be seen."""
+"""Secrets of a model are redacted in everything that a user, a log or a trace can see."""
 
 import asyncio
+import gc
 import json
 import logging
 import pickle
 import pprint
+import re
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +22,6 @@ from langchain_core.tracers.stdout import FunctionCallbackHandler
 from pydantic import ValidationError
 
 from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
-from langchain_cerebras_inference._auth.key_exchange import Bearer
-from langchain_cerebras_inference._client import Call
-from langchain_cerebras_inference._http.route import Route, find_proxy
 from langchain_cerebras_inference.emulator import (
     Act,
     Cut,
@@ -36,28 +35,31 @@ from langchain_cerebras_inference.emulator import (
     Session,
     Stall,
 )
-from tests.integration.call_styles import CALL_STYLES, collect
+from tests.integration import helpers
+from tests.integration.call_styles import (
+    CallStyle,
+    collect,
+    every_call_style,
+    invoke,
+    stream,
+)
 
-# Not literals, because a traceback quotes the line that holds one.
+# No literals, because a traceback quotes the source line that contains a literal.
 API_KEY = "csk-" + uuid.uuid4().hex
-DEMO_KEY = "demo-" + uuid.uuid4().hex
-COOKIE = uuid.uuid4().hex
-HEADER = 'header "' + uuid.uuid4().hex + '" / \\'
-PROXY = uuid.uuid4().hex
-SECRETS = (API_KEY, DEMO_KEY, COOKIE, HEADER[8:40], PROXY)
+COOKIE, OTHER_COOKIE = uuid.uuid4().hex, uuid.uuid4().hex
+HEADER = uuid.uuid4().hex
+PROXY_PASSWORD = uuid.uuid4().hex
+SECRETS = [API_KEY, COOKIE, OTHER_COOKIE, HEADER, PROXY_PASSWORD]
 
-FIELDS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "api_key": API_KEY,
-    "cookies": {"first": COOKIE, "second": COOKIE[::-1]},
-    "default_headers": {"X-Gateway": HEADER},
-    "proxy": f"http://somebody:{PROXY}@127.0.0.1:9",
+    "cookies": {"first": COOKIE, "second": OTHER_COOKIE},
+    # The quotes and the backslash are escaped in most representations.
+    "default_headers": {"X-Gateway": f'header "{HEADER}" / \\'},
+    "proxy": f"http://somebody:{PROXY_PASSWORD}@127.0.0.1:9",
 }
 
-SIGNED_IN = ["key", "cookies"]
-
-
-def secrets_in(text: str) -> list[str]:
-    return [each for each in (*SECRETS, COOKIE[::-1]) if each in text]
+both_credentials = pytest.mark.parametrize("credential", ["key", "cookies"])
 
 
 @pytest.fixture
@@ -66,24 +68,27 @@ def server() -> Iterator[Emulator]:
         yield running
 
 
-def model_of(server: Emulator, signed_in: str, **fields: Any) -> ChatCerebrasInference:
+def create_model(server: Emulator, credential: str, **settings: Any) -> ChatCerebrasInference:
+    """Create a model that signs in with the API key or with the cookies of `server`."""
+    # Every key exchange returns the same demo key, so that the tests can search for it.
     server.script_session(lambda _: Session(demo_key=server.demo_key))
-    given: dict[str, Any] = {
-        "base_url": server.base_url,
-        "session_url": server.session_url,
-        "default_headers": FIELDS["default_headers"],
-        "max_retries": 0,
-        "timeout": 0.3,
-    }
-    if signed_in == "key":
-        return ChatCerebrasInference(**{**given, "api_key": API_KEY, **fields})
-    return ChatCerebrasInference(**{**given, "cookies": server.cookies, **fields})
+    create = helpers.create_model if credential == "key" else helpers.create_cookie_model
+    headers = SETTINGS["default_headers"]
+    defaults: dict[str, Any] = {"default_headers": headers, "max_retries": 0, "timeout": 0.3}
+    return create(server, **{**defaults, **settings})
 
 
-# --- a model ------------------------------------------------------------------------
+def secrets_in(*values: object, server: Emulator | None = None) -> list[str]:
+    """Return the secrets, also those of `server`, that the text of some values contains."""
+    text = " ".join(map(str, values))
+    server_secrets = [server.demo_key, *server.cookies.values()] if server else []
+    return [secret for secret in [*SECRETS, *server_secrets] if secret in text]
 
 
-def as_a_chain(model: ChatCerebrasInference) -> str:
+# --- the model ----------------------------------------------------------------------
+
+
+def show_chain(model: ChatCerebrasInference) -> str:
     chain = ChatPromptTemplate.from_template("{question}") | model.bind(stop=["."])
     return f"{chain!r} {chain} {dumps(chain)} {chain.get_graph().to_json()}"
 
@@ -96,285 +101,276 @@ VIEWS: Mapping[str, Callable[[Any], object]] = {
     "rich": lambda model: list(model.__rich_repr__()),
     "dumps": dumps,
     "dumpd": dumpd,
-    "pretty dumps": lambda model: dumps(model, pretty=True),
+    "dumps with indent": lambda model: dumps(model, pretty=True),
     "model_dump": lambda model: model.model_dump(),
     "model_dump as JSON": lambda model: model.model_dump(mode="json"),
     "model_dump_json": lambda model: model.model_dump_json(),
     "dict": dict,
-    "fields": vars,
-    "identity": lambda model: model._identifying_params,
+    "vars": vars,
+    "identifying parameters": lambda model: model._identifying_params,
     "cache key": lambda model: model._get_llm_string(),
     "trace parameters": lambda model: model._get_ls_params(),
     "metadata": lambda model: model.metadata,
-    "a binding": lambda model: repr(model.bind(temperature=0)),
-    "a chain": as_a_chain,
-    "structured": lambda model: repr(model.with_structured_output(method="json_mode")),
+    "bound options": lambda model: repr(model.bind(temperature=0)),
+    "chain": show_chain,
+    "structured output": lambda model: repr(model.with_structured_output(method="json_mode")),
     "fallbacks": lambda model: repr(model.with_fallbacks([model])),
 }
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_no_view_of_a_model_shows_a_secret(view: str) -> None:
-    model = ChatCerebrasInference(**FIELDS)
+def test_view_of_a_new_model_has_no_secret(view: str) -> None:
+    model = ChatCerebrasInference(**SETTINGS)
 
-    shown = str(VIEWS[view](model))
-
-    assert secrets_in(shown) == []
+    assert secrets_in(VIEWS[view](model)) == []
 
 
-@pytest.mark.parametrize("signed_in", SIGNED_IN)
+@both_credentials
 @pytest.mark.parametrize("view", VIEWS)
-def test_no_view_of_a_model_that_was_used_shows_a_secret(
-    view: str, signed_in: str, server: Emulator
+def test_view_of_a_used_model_has_no_secret(
+    view: str, credential: str, server: Emulator
 ) -> None:
-    model = model_of(server, signed_in)
+    model = create_model(server, credential)
     model.invoke("Hello!")
 
-    shown = str(VIEWS[view](model)) + repr(model.credential())
-
-    assert secrets_in(shown) == []
-    assert not [each for each in secrets_of(server) if each in shown]
+    assert secrets_in(VIEWS[view](model), repr(model.credential()), server=server) == []
 
 
-def test_what_a_call_is_made_of_shows_no_secret() -> None:
-    parts = [
-        Bearer(API_KEY),
-        Route(proxy=FIELDS["proxy"]),
-        find_proxy("https://api.cerebras.ai", FIELDS["proxy"]),
-        Call({"model": "m"}, 1, 0, bearer=Bearer(DEMO_KEY, is_demo=True)),
-        ChatCerebrasInference(**FIELDS)._client().keys,
-    ]
-
-    assert secrets_in(repr(parts)) == []
-
-
-WRONG: dict[str, Any] = {
-    "a key of another type": {"api_key": [API_KEY]},
+INVALID_SETTINGS: dict[str, Any] = {
+    "key of another type": {"api_key": [API_KEY]},
     "cookies of another type": {"cookies": [COOKIE]},
     "cookies with a line break": {"cookies": f"a={COOKIE}\r\nb=c"},
     "headers of another type": {"default_headers": [HEADER]},
-    "a header of another type": {"default_headers": {"X-Gateway": [HEADER]}},
-    "a proxy of another type": {"proxy": [FIELDS["proxy"]]},
-    "a URL with a password": {"base_url": f"https://me:{API_KEY}@example.com"},
-    "a session URL with a password": {"session_url": f"https://me:{API_KEY}@example.com"},
-    "an unknown name": {"password": API_KEY},
+    "header of another type": {"default_headers": {"X-Gateway": [HEADER]}},
+    "proxy of another type": {"proxy": [SETTINGS["proxy"]]},
+    "password in the base URL": {"base_url": f"https://me:{API_KEY}@example.com"},
+    "password in the session URL": {"session_url": f"https://me:{API_KEY}@example.com"},
+    "unknown setting": {"password": API_KEY},
     "both names of the key": {"cerebras_api_key": API_KEY},
-    "another field": {"temperature": "hot"},
-    "no verification": {"verify": False},
+    "another invalid setting": {"temperature": "hot"},
+    "no TLS verification": {"verify": False},
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_an_error_of_construction_shows_no_secret(name: str) -> None:
+@pytest.mark.parametrize("case", INVALID_SETTINGS)
+def test_validation_error_has_no_secret(case: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        ChatCerebrasInference(**{**FIELDS, **WRONG[name]})
+        ChatCerebrasInference(**{**SETTINGS, **INVALID_SETTINGS[case]})
 
     error = caught.value
-    shown = "".join(traceback.format_exception(error))
-    assert secrets_in(f"{error} {error!r} {shown}") == []
+    assert secrets_in(error, repr(error), *traceback.format_exception(error)) == []
 
 
 # --- a call -------------------------------------------------------------------------
 
 
-def secrets_of(server: Emulator) -> list[str]:
-    """What the emulator has made up, and what was given to it."""
-    return [*SECRETS, server.demo_key, *server.cookies.values()]
-
-
-class Listener(BaseCallbackHandler):
-    """Keeps everything that callbacks are told."""
+class CallbackRecorder(BaseCallbackHandler):
+    """Records the arguments of every callback."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.texts: list[str] = []
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("on_"):
-            return lambda *args, **kwargs: self._hear(name, args, kwargs)
+            return lambda *args, **kwargs: self._record(name, args, kwargs)
         return super().__getattribute__(name)
 
-    def _hear(self, name: str, args: Any, kwargs: Any) -> None:
-        plain = json.dumps([args, kwargs], default=str)
-        self.heard.append(f"{name} {args!r} {kwargs!r} {plain}")
+    def _record(self, name: str, args: Any, kwargs: Any) -> None:
+        as_json = json.dumps([args, kwargs], default=str)
+        self.texts.append(f"{name} {args!r} {kwargs!r} {as_json}")
 
 
 @dataclass
-class Seen:
-    """All that a call let be seen."""
+class Observation:
+    """What a call returns, raises, logs and passes to callbacks, as text."""
 
-    text: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     error: BaseException | None = None
 
-    def add(self, *things: object) -> None:
-        self.text += map(str, things)
+    def add(self, *values: object) -> None:
+        self.texts += map(str, values)
 
     def add_error(self, error: BaseException) -> None:
         self.error = error
-        linked: BaseException | None = error
-        while linked is not None:
-            self.add(repr(linked), linked, vars(linked), linked.args)
-            self.add(getattr(linked, "__notes__", []), getattr(linked, "response", ""))
-            linked = linked.__cause__ or linked.__context__
+        cause: BaseException | None = error
+        while cause is not None:
+            self.add(repr(cause), cause, vars(cause), cause.args)
+            self.add(getattr(cause, "__notes__", []), getattr(cause, "response", ""))
+            cause = cause.__cause__ or cause.__context__
         self.add(*traceback.format_exception(error))
         self.add(pickle.dumps(error).decode("latin-1"))
 
 
-Watch: TypeAlias = Callable[[Callable[[], object], Listener], Seen]
+Observe: TypeAlias = Callable[[CallStyle, ChatCerebrasInference], Observation]
 
 
 @pytest.fixture
-def watch(caplog: pytest.LogCaptureFixture) -> Watch:
-    """Does something, and tells all that could be seen meanwhile."""
+def observe(caplog: pytest.LogCaptureFixture) -> Observe:
+    """A function that calls a model and observes the call, with all loggers at DEBUG."""
     for name in (None, "langchain_cerebras_inference", "aiohttp", "aiohttp.client", "asyncio"):
         caplog.set_level(logging.DEBUG, logger=name)
 
-    def watched(work: Callable[[], object], listener: Listener) -> Seen:
-        seen = Seen()
+    def observe_call(call: CallStyle, model: ChatCerebrasInference) -> Observation:
+        observation, recorder = Observation(), CallbackRecorder()
         try:
-            seen.add(work())
+            observation.add(call(model.with_config(callbacks=[recorder]), "Hello!"))
         except CerebrasError as error:
-            seen.add_error(error)
-        seen.add(*listener.heard, caplog.text)
-        seen.add(*(f"{record.__dict__}" for record in caplog.records))
-        return seen
+            observation.add_error(error)
+        observation.add(*recorder.texts, caplog.text)
+        observation.add(*(f"{record.__dict__}" for record in caplog.records))
+        return observation
 
-    return watched
+    return observe_call
 
 
-def echoed(request: Request) -> str:
+def request_headers(request: Request) -> str:
     return "; ".join(f"{name}: {value}" for name, value in request.raw_headers)
 
 
-def escaped(request: Request) -> bytes:
-    """The same as JSON that escapes every character."""
-    return b'"%s"' % "".join(f"\\u{ord(each):04x}" for each in echoed(request)).encode()
+def escaped_headers(request: Request) -> bytes:
+    """Return the headers as a JSON string in which every character is escaped."""
+    escapes = "".join(f"\\u{ord(char):04x}" for char in request_headers(request))
+    return f'"{escapes}"'.encode()
 
 
-EVENT = {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}
-
-
-def raw(request: Request, data: bytes) -> Act:
-    """After a word, `data` as an event; or as the whole of a reply."""
-    first = f"data: {json.dumps(EVENT)}\n\n".encode()
+def status_200(data: bytes) -> Act:
+    """Send `data` as the second event of a stream, or as the whole body without a stream."""
+    first_event = {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}
+    first = f"data: {json.dumps(first_event)}\n\n".encode()
     return Reply(data=[first, b"data: " + data + b"\n\n"], body=data)
 
 
+# Responses that contain the headers of the request, in different places.
 ECHOES: Mapping[str, Scripted] = {
-    "in a refusal": lambda request: Refuse(400, message=echoed(request)),
-    "escaped in a refusal": lambda request: Refuse(
-        400, body=b'{"message": %s, "code": "bad"}' % escaped(request)
+    "error message": lambda request: Refuse(400, message=request_headers(request)),
+    "escaped error message": lambda request: Refuse(
+        400, body=b'{"message": %s, "code": "bad"}' % escaped_headers(request)
     ),
-    "in a page": lambda request: Refuse(502, body=f"<html>{echoed(request)}"),
-    "as an error's words": lambda request: Refuse(
-        500, code=echoed(request), type=echoed(request)
+    "HTML page": lambda request: Refuse(502, body=f"<html>{request_headers(request)}"),
+    "error code and type": lambda request: Refuse(
+        500, code=request_headers(request), type=request_headers(request)
     ),
-    "in an error of status 200": lambda request: raw(
-        request, b'{"error": {"message": %s}, "status_code": 400}' % escaped(request)
+    "error with status 200": lambda request: status_200(
+        b'{"error": {"message": %s}, "status_code": 400}' % escaped_headers(request)
     ),
-    "in text of status 200": lambda request: raw(request, echoed(request).encode()),
-    "in other JSON of status 200": lambda request: raw(
-        request, b'{"hello": {"a": %s}}' % escaped(request)
+    "text with status 200": lambda request: status_200(request_headers(request).encode()),
+    "JSON object with status 200": lambda request: status_200(
+        b'{"hello": {"a": %s}}' % escaped_headers(request)
     ),
-    "in a list of status 200": lambda request: raw(request, b"[%s]" % escaped(request)),
-    "as a choice": lambda request: raw(request, b'{"choices": %s}' % escaped(request)),
-    "as a finish": lambda request: raw(
-        request, b'{"choices": [{"message": {}, "finish_reason": [%s]}]}' % escaped(request)
+    "JSON list with status 200": lambda request: status_200(b"[%s]" % escaped_headers(request)),
+    "choices": lambda request: status_200(b'{"choices": %s}' % escaped_headers(request)),
+    "finish reason": lambda request: status_200(
+        b'{"choices": [{"message": {}, "finish_reason": [%s]}]}' % escaped_headers(request)
     ),
-    "as text of another type": lambda request: raw(
-        request,
+    "content of the wrong type": lambda request: status_200(
         b'{"choices": [{"delta": {"content": {"a": %s}}, "message": {"content": {"a": %s}}}]}'
-        % (escaped(request), escaped(request)),
+        % (escaped_headers(request), escaped_headers(request)),
     ),
-    "as a usage": lambda request: raw(
-        request,
+    "usage": lambda request: status_200(
         b'{"choices": [{"delta": {}, "message": {"content": "a"}, "finish_reason": "stop"}],'
-        b'"usage": {"prompt_tokens": %s}}' % escaped(request),
+        b'"usage": {"prompt_tokens": %s}}' % escaped_headers(request),
     ),
 }
 
 
-@pytest.mark.parametrize("signed_in", SIGNED_IN)
-@pytest.mark.parametrize("style", CALL_STYLES)
-@pytest.mark.parametrize("echo", ECHOES)
-def test_a_server_that_echoes_a_secret_is_not_repeated(
-    echo: str, style: str, signed_in: str, server: Emulator, watch: Watch
+@both_credentials
+@every_call_style
+@pytest.mark.parametrize("place", ECHOES)
+def test_secret_echoed_by_the_server_is_redacted(
+    place: str, call: CallStyle, credential: str, server: Emulator, observe: Observe
 ) -> None:
-    server.script(ECHOES[echo])
-    listener = Listener()
-    model = model_of(server, signed_in).with_config(callbacks=[listener])
+    server.script(ECHOES[place])
 
-    seen = watch(lambda: CALL_STYLES[style](model, "Hello!"), listener)
+    observation = observe(call, create_model(server, credential))
 
-    shown = "".join(seen.text)
-    assert isinstance(seen.error, CerebrasError)
-    assert not [each for each in secrets_of(server) if each in shown]
+    assert isinstance(observation.error, CerebrasError)
+    assert secrets_in(*observation.texts, server=server) == []
 
 
-OUTCOMES: Mapping[str, Scripted] = {
-    "an answer": Reply(),
-    "a refusal": Refuse(401),
-    "a reset": Cut(after=None, how="reset"),
-    "a cut": Cut(after=2),
+def ainvoke_in_debug_mode(model: Any, prompt: Any) -> object:
+    return asyncio.run(model.ainvoke(prompt), debug=True)
+
+
+def astream_in_debug_mode(model: Any, prompt: Any) -> object:
+    return asyncio.run(collect(model.astream(prompt)), debug=True)
+
+
+RESPONSES: Mapping[str, Scripted] = {
+    "completion": Reply(),
+    "error response": Refuse(401),
+    "reset connection": Cut(after=None, how="reset"),
+    "truncated stream": Cut(after=2),
     "silence": Stall(after=2),
-    "nonsense": Garble("json"),
-    "a redirect": Redirect("https://example.com/"),
+    "malformed JSON": Garble("json"),
+    "redirect": Redirect("https://example.com/"),
 }
 
 
-def in_debug(style: str, model: Any) -> object:
-    """By a style, on a loop that logs all that it does."""
-    if style == "ainvoke":
-        return asyncio.run(model.ainvoke("Hello!"), debug=True)
-    if style == "astream":
-        return asyncio.run(collect(model.astream("Hello!")), debug=True)
-    return CALL_STYLES[style](model, "Hello!")
-
-
-@pytest.mark.parametrize("signed_in", SIGNED_IN)
-@pytest.mark.parametrize("style", ["invoke", "ainvoke", "stream", "astream"])
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_no_callback_log_or_error_of_a_call_shows_a_secret(
-    outcome: str, style: str, signed_in: str, server: Emulator, watch: Watch
+@both_credentials
+@pytest.mark.parametrize("call", [invoke, ainvoke_in_debug_mode, stream, astream_in_debug_mode])
+@pytest.mark.parametrize("response", RESPONSES)
+def test_callbacks_logs_and_errors_of_a_call_have_no_secret(
+    response: str, call: CallStyle, credential: str, server: Emulator, observe: Observe
 ) -> None:
-    acts = [Refuse(503, headers={"Retry-After": "0.01"}), OUTCOMES[outcome]]
-    server.script(*acts)
-    listener = Listener()
-    model = model_of(server, signed_in, max_retries=1).with_config(callbacks=[listener])
+    server.script(Refuse(503, headers={"Retry-After": "0.01"}), RESPONSES[response])
 
-    seen = watch(lambda: in_debug(style, model), listener)
+    observation = observe(call, create_model(server, credential, max_retries=1))
 
-    shown = "".join(seen.text)
-    assert "on_chat_model_start" in shown
-    assert "Cerebras answered 503" in shown  # the retry was logged
-    assert not [each for each in secrets_of(server) if each in shown]
+    text = "".join(observation.texts)
+    assert "on_chat_model_start" in text
+    assert re.search(r"\b503\b", text)  # the log names the reason of the retry
+    assert secrets_in(text, server=server) == []
 
 
-@pytest.mark.parametrize("style", CALL_STYLES)
-def test_a_server_that_is_not_reached_is_told_no_secret_of(style: str, watch: Watch) -> None:
-    listener = Listener()
-    fields = {**FIELDS, "max_retries": 0, "connect_timeout": 1}
-    model = ChatCerebrasInference(**fields).with_config(callbacks=[listener])
+@every_call_style
+def test_connection_error_has_no_secret(call: CallStyle, observe: Observe) -> None:
+    model = ChatCerebrasInference(**SETTINGS, max_retries=0, connect_timeout=1)
 
-    seen = watch(lambda: CALL_STYLES[style](model, "Hello!"), listener)
+    observation = observe(call, model)
 
-    assert isinstance(seen.error, CerebrasError)
-    assert "check proxy" in str(seen.error)
-    assert secrets_in("".join(seen.text)) == []
+    assert isinstance(observation.error, CerebrasError)
+    assert "proxy" in str(observation.error)
+    assert secrets_in(*observation.texts) == []
 
 
-def test_a_tracer_is_told_no_secret(server: Emulator) -> None:
-    told: list[str] = []
+@pytest.mark.parametrize("credential", ["key", "cookies", "proxy"])
+def test_internal_objects_have_no_secret_in_their_repr(
+    credential: str, server: Emulator
+) -> None:
+    """Error reports often contain the `repr` of every local variable in a traceback."""
+    server.script(Refuse(400))
+    if credential == "proxy":
+        model = ChatCerebrasInference(**SETTINGS, max_retries=0)
+    else:
+        model = create_model(server, credential)
 
-    class Tracer(FunctionCallbackHandler):
+    with pytest.raises(CerebrasError) as caught:
+        model.invoke("Hello!")
+
+    modules = ((value, str(type(value).__module__)) for value in gc.get_objects())
+    own_objects = [
+        value
+        for value, module in modules
+        if module.startswith("langchain_cerebras_inference.")
+        and not module.startswith("langchain_cerebras_inference.emulator")
+    ]
+    assert caught.value in own_objects
+    assert secrets_in(*map(repr, own_objects), server=server) == []
+
+
+def test_tracer_receives_no_secret(server: Emulator) -> None:
+    runs: list[str] = []
+
+    class RunRecorder(FunctionCallbackHandler):
         def _persist_run(self, run: Run) -> None:
-            told.append(str(run.model_dump()))
+            runs.append(str(run.model_dump()))
 
-    server.script(Reply(), ECHOES["in a refusal"])
-    model = model_of(server, "key").with_config(callbacks=[Tracer(told.append)])
+    server.script(Reply(), ECHOES["error message"])
+    model = create_model(server, "key").with_config(callbacks=[RunRecorder(runs.append)])
 
     model.invoke("Hello!")
     with pytest.raises(CerebrasError):
         model.invoke("Hello!")
 
-    assert len(told) >= 4
-    assert not [each for each in secrets_of(server) if each in "".join(told)]
+    assert len(runs) >= 4
+    assert secrets_in(*runs, server=server) == []

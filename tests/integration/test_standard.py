@@ -1,3 +1,5 @@
+"""LangChain's standard integration tests for chat models, run on the emulator."""
+
 import base64
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator
 
-Detail = Literal[
+UsageDetail = Literal[
     "audio_input",
     "audio_output",
     "reasoning_output",
@@ -18,20 +20,19 @@ Detail = Literal[
     "cache_creation_input",
 ]
 
-
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
     "rkJggg=="
 )
 
 
-class OnEmulator(ChatModelIntegrationTests):
-    """All that every model of Cerebras can do."""
+class EmulatorTests(ChatModelIntegrationTests):
+    """What every model can do. The name does not match `Test*`: only subclasses run."""
 
     server: Emulator
 
     @pytest.fixture(autouse=True)
-    def _serve(self, server: Emulator) -> None:
+    def _set_server(self, server: Emulator) -> None:
         self.server = server
 
     @property
@@ -57,41 +58,41 @@ class OnEmulator(ChatModelIntegrationTests):
     @property
     def supported_usage_metadata_details(
         self,
-    ) -> dict[Literal["invoke", "stream"], list[Detail]]:
-        details: list[Detail] = ["reasoning_output", "cache_read_input"]
+    ) -> dict[Literal["invoke", "stream"], list[UsageDetail]]:
+        details: list[UsageDetail] = ["reasoning_output", "cache_read_input"]
         return {"invoke": details, "stream": details}
 
     def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
-        return self._answer("Think hard.", stream=stream, reasoning_effort="high")
+        return self._complete("Think hard.", stream=stream, reasoning_effort="high")
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
         prompt = "The same again, please. " * 100
-        self._answer(prompt, stream=stream)
-        return self._answer(prompt, stream=stream)
+        self._complete(prompt, stream=stream)
+        return self._complete(prompt, stream=stream)
 
-    def _answer(self, prompt: str, *, stream: bool, **fields: Any) -> AIMessage:
-        model = ChatCerebrasInference(**self.chat_model_params, **fields)
+    def _complete(self, prompt: str, *, stream: bool, **settings: Any) -> AIMessage:
+        model = ChatCerebrasInference(**self.chat_model_params, **settings)
         if not stream:
             return model.invoke(prompt)
-        first, *chunks = model.stream(prompt)
+        first, *others = model.stream(prompt)
         assert isinstance(first, AIMessageChunk)
-        return sum(chunks, first)
+        return sum(others, first)
 
 
-class TestJsonSchema(OnEmulator):
+class TestJsonSchema(EmulatorTests):
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "json_schema"}
 
 
-class TestSight(TestJsonSchema):
-    """A model that sees images, as data but not by their address."""
+class TestVision(TestJsonSchema):
+    """A model that accepts images as data, but not by URL."""
 
     @pytest.fixture(autouse=True)
-    def _picture(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The suite downloads a picture; here it gets one without a network."""
-        picture = httpx.Response(200, content=PNG)
-        monkeypatch.setattr(httpx, "get", lambda *_args, **_options: picture)
+    def _replace_download(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Give LangChain's tests the image that they would download."""
+        response = httpx.Response(200, content=PNG)
+        monkeypatch.setattr(httpx, "get", lambda *_args, **_options: response)
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
@@ -110,15 +111,15 @@ class TestSight(TestJsonSchema):
         return "gpt-oss-120b"
 
 
-class TestVersion1(TestSight):
-    """Content as a list of blocks, in and out."""
+class TestOutputVersion1(TestVision):
+    """Messages whose content is a list of content blocks."""
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
         return {**super().chat_model_params, "output_version": "v1"}
 
 
-class TestFunctionCalling(OnEmulator):
+class TestFunctionCalling(EmulatorTests):
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
         return {"method": "function_calling"}

@@ -1,4 +1,4 @@
-"""The layers of docs and CONTRIBUTING: which part may import which."""
+"""The layers of the package: which part may import which. CONTRIBUTING.md draws them."""
 
 import ast
 from collections.abc import Iterator
@@ -10,30 +10,45 @@ PACKAGE = "langchain_cerebras_inference"
 ROOT = Path(__file__).parents[2] / PACKAGE
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
-GROUND = {"_settings", "_model_catalog", "_urls", "_version", "_types", "errors"}
-MAY_IMPORT = {
-    "__init__": {"_auth", "_init_chat_model", "chat_models", *GROUND},
-    "cli": {"chat_models", "emulator", *GROUND},
-    "chat_models": {"_client", "_conversion", "_auth", *GROUND},
-    "_client": {"_response_parser", "_error_mapping", "_auth", "_http", *GROUND},
-    "_response_parser": {"_error_mapping", "_http", *GROUND},
-    "_error_mapping": {"_http", *GROUND},
-    "_auth": {"_http", *GROUND},
-    "_http": GROUND,
-    "_conversion": GROUND,
-    "emulator": set(),
-    "_init_chat_model": set(),
-    **{name: set() for name in GROUND},
+# For each layer: its parts (modules or folders), and the lower layers that it may import. A
+# part may also import the parts that are listed after it in the same layer.
+LAYERS: dict[str, tuple[list[str], list[str]]] = {
+    "API": (
+        ["__init__", "_init_chat_model", "chat_models"],
+        ["client", "auth", "conversion", "base"],
+    ),
+    "client": (
+        ["_client", "_response_parser", "_error_mapping"],
+        ["auth", "transport", "base"],
+    ),
+    "auth": (["_auth"], ["transport", "base"]),
+    "transport": (["_http"], ["base"]),
+    "conversion": (["_conversion"], ["base"]),
+    "base": (
+        ["_settings", "_model_catalog", "_urls", "_version", "_types", "errors"],
+        [],
+    ),
+    "emulator": (["emulator"], []),
 }
 
-PURE = (
+# These do no input or output, and need no event loop.
+PURE = [
     "_conversion/",
     "_auth/cookie_input",
     "_auth/cookie_files",
     "_http/rate_limits",
     "_http/sse",
-)
-EFFECTS = {"aiohttp", "asyncio", "socket", "threading"}
+]
+IMPURE_LIBRARIES = {"aiohttp", "asyncio", "socket", "threading"}
+
+
+def allowed_imports(part: str) -> set[str]:
+    """Return the parts that a part may import."""
+    for parts, lower_layers in LAYERS.values():
+        if part in parts:
+            allowed = set(parts[parts.index(part) + 1 :])
+            return allowed.union(*(LAYERS[layer][0] for layer in lower_layers))
+    raise AssertionError(f"{part} belongs to no layer; add it to LAYERS.")
 
 
 def part_of(module: str) -> str:
@@ -41,41 +56,48 @@ def part_of(module: str) -> str:
 
 
 def imports_of(module: str) -> Iterator[str]:
-    """Names every import of a module in full, wherever in the file it stands."""
+    """Yield the full name of every import of a module, also of those inside functions."""
     for node in ast.walk(ast.parse((ROOT / module).read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}:{node.lineno} imports relatively"
+            assert not node.level, f"{module}:{node.lineno} has a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def neighbours_of(module: str) -> set[str]:
-    own = (name.split(".") for name in imports_of(module))
-    parts = {(path[1:] or ["__init__"])[0] for path in own if path[0] == PACKAGE}
-    return parts - {"__version__", part_of(module)}
+def imported_parts(module: str) -> set[str]:
+    """Return the other parts of this package that a module imports."""
+    names = [name.split(".") for name in imports_of(module)]
+    parts = {name[1] if name[1:] else "__init__" for name in names if name[0] == PACKAGE}
+    return parts - {part_of(module)}
 
 
-def strangers_of(module: str) -> set[str]:
+def imported_libraries(module: str) -> set[str]:
     return {name.split(".")[0] for name in imports_of(module)} - {PACKAGE}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_part_imports_only_the_parts_below_it(module: str) -> None:
-    assert neighbours_of(module) <= MAY_IMPORT[part_of(module)]
+def test_module_imports_only_lower_layers(module: str) -> None:
+    assert imported_parts(module) <= allowed_imports(part_of(module))
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(PURE)])
-def test_a_pure_module_does_nothing_to_the_world(module: str) -> None:
-    assert not strangers_of(module) & EFFECTS
+@pytest.mark.parametrize("prefix", PURE)
+def test_pure_modules_import_no_library_for_input_and_output(prefix: str) -> None:
+    modules = [module for module in MODULES if module.startswith(prefix)]
+    libraries = {name for module in modules for name in imported_libraries(module)}
+
+    assert modules
+    assert not libraries & IMPURE_LIBRARIES
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) == "_http"])
-def test_the_transport_knows_nothing_of_langchain(module: str) -> None:
-    assert not {name for name in strangers_of(module) if name.startswith("lang")}
+def test_transport_does_not_import_langchain() -> None:
+    modules = [module for module in MODULES if part_of(module) == "_http"]
+    libraries = {name for module in modules for name in imported_libraries(module)}
+
+    assert not {name for name in libraries if name.startswith("lang")}
 
 
-def test_only_the_transport_and_the_emulator_speak_aiohttp() -> None:
-    speakers = {part_of(m) for m in MODULES if "aiohttp" in strangers_of(m)}
+def test_only_transport_and_emulator_import_aiohttp() -> None:
+    parts = {part_of(module) for module in MODULES if "aiohttp" in imported_libraries(module)}
 
-    assert speakers <= {"_http", "emulator"}
+    assert parts == {"_http", "emulator"}

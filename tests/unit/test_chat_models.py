@@ -1,4 +1,4 @@
-"""The class: its fields, and how it survives being copied, rebuilt and stored."""
+"""ChatCerebrasInference: its settings, and how it is copied, serialized, traced and cached."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from langchain_core.load import dumpd, dumps, load
@@ -16,16 +16,18 @@ from langchain_core.messages import AIMessage, HumanMessage, trim_messages
 from langchain_core.runnables import ConfigurableField, RunnableBinding
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
-from langchain_cerebras_inference import ChatCerebrasInference
+from langchain_cerebras_inference import ChatCerebrasInference, __version__
 from langchain_cerebras_inference._settings import Settings
 
-SECRETS: dict[str, Any] = {
+Options: TypeAlias = dict[str, Any]
+
+SECRETS: Options = {
     "api_key": "csk-" + "key" * 5,
     "cookies": {"session": "cookie" * 3},
     "proxy": "http://me:" + "proxy" * 3 + "@proxy.example:3128",
     "default_headers": {"X-Gateway": "header" * 3},
 }
-WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "header" * 3]
+SECRET_WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "header" * 3]
 
 DEFAULTS = {
     "model_name": "gpt-oss-120b",
@@ -69,6 +71,14 @@ DEFAULTS = {
     "include_response_headers": False,
 }
 
+ALIASES = [
+    ("cerebras_api_key", "api_key", SecretStr("k")),
+    ("model_name", "model", "qwen-3.8-27b"),
+    ("cerebras_api_base", "base_url", "https://gateway.example/v1"),
+    ("max_tokens", "max_completion_tokens", 100),
+    ("stop", "stop_sequences", ["."]),
+]
+
 
 class Tide(BaseModel):
     """The tide at a place."""
@@ -76,31 +86,26 @@ class Tide(BaseModel):
     place: str
 
 
-def make(**fields: Any) -> ChatCerebrasInference:
-    return ChatCerebrasInference(**fields)
+def make_model(**settings: Any) -> ChatCerebrasInference:
+    return ChatCerebrasInference(**settings)
 
 
-def secret_of(value: Any) -> str:
-    assert isinstance(value, SecretStr)
-    return value.get_secret_value()
+def reveal(value: Any) -> Any:
+    """Return the text of a secret, and any other value as it is."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-# --- fields ------------------------------------------------------------------------------
+# --- settings ----------------------------------------------------------------------------
 
 
-def test_every_field_has_its_default() -> None:
-    model = make()
+def test_every_setting_has_its_default() -> None:
+    model = make_model()
+    settings = ChatCerebrasInference.__annotations__.keys() - {"model_config"}
 
-    assert {name: getattr(model, name) for name in DEFAULTS} == DEFAULTS
-
-
-def test_there_are_no_fields_but_these_and_langchains() -> None:
-    ours = ChatCerebrasInference.__annotations__.keys() - {"model_config"}
-
-    assert ours == DEFAULTS.keys()
+    assert {name: getattr(model, name) for name in settings} == DEFAULTS
 
 
-def test_the_typed_arguments_are_the_fields_and_their_aliases() -> None:
+def test_typed_constructor_knows_every_setting_and_alias() -> None:
     fields = ChatCerebrasInference.model_fields
     aliases = {field.alias for field in fields.values() if field.alias}
 
@@ -108,54 +113,46 @@ def test_the_typed_arguments_are_the_fields_and_their_aliases() -> None:
 
 
 @pytest.mark.parametrize("name", [*DEFAULTS, "tags", "metadata", "verbose", "cache"])
-def test_none_is_the_default_of_every_field(name: str) -> None:
-    given, plain = make(**{name: None}), make()
+def test_none_means_the_default(name: str) -> None:
+    model, default = make_model(**{name: None}), make_model()
 
-    assert getattr(given, name) == getattr(plain, name)
-    assert given.model_fields_set == plain.model_fields_set
-
-
-@pytest.mark.parametrize(
-    ("name", "alias", "value"),
-    [
-        ("model_name", "model", "qwen-3.8-27b"),
-        ("cerebras_api_base", "base_url", "https://gateway.example/v1"),
-        ("max_tokens", "max_completion_tokens", 100),
-        ("stop", "stop_sequences", ["."]),
-    ],
-)
-def test_both_names_of_a_field_work_and_both_at_once_are_refused(
-    name: str, alias: str, value: Any
-) -> None:
-    assert getattr(make(**{name: value}), name) == value
-    assert getattr(make(**{alias: value}), name) == value
-    assert getattr(make(**{alias: value, name: None}), name) == value
-    with pytest.raises(ValidationError, match="are two names of one setting") as caught:
-        make(**{name: value, alias: value})
-    assert f"'{name}' and '{alias}'" in str(caught.value)
+    assert getattr(model, name) == getattr(default, name)
+    assert model.model_fields_set == default.model_fields_set
 
 
-@pytest.mark.parametrize("name", ["api_key", "cerebras_api_key"])
-def test_the_key_has_both_its_names(name: str) -> None:
-    assert secret_of(make(**{name: "k"}).cerebras_api_key) == "k"
+@pytest.mark.parametrize(("name", "alias", "value"), ALIASES, ids=str)
+def test_setting_can_be_given_by_either_name(name: str, alias: str, value: Any) -> None:
+    assert getattr(make_model(**{name: value}), name) == value
+    assert getattr(make_model(**{alias: value}), name) == value
+    assert getattr(make_model(**{alias: value, name: None}), name) == value
+
+
+@pytest.mark.parametrize(("name", "alias", "value"), ALIASES, ids=str)
+def test_setting_given_by_both_names_is_rejected(name: str, alias: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match="give one") as caught:
+        make_model(**{name: value, alias: value})
+
+    assert f"'{name}'" in str(caught.value)
+    assert f"'{alias}'" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("temprature", " Did you mean 'temperature'?"),
-        ("modle", " Did you mean 'model'?"),
-        ("apikey", " Did you mean 'api_key'?"),
-        ("zzzzzz", ""),
-    ],
+    ("name", "suggestion"),
+    [("temprature", "temperature"), ("modle", "model"), ("apikey", "api_key")],
 )
-def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        make(**{name: "value" * 3})
+def test_unknown_setting_is_rejected_with_a_suggestion(name: str, suggestion: str) -> None:
+    with pytest.raises(ValidationError, match=f"Did you mean '{suggestion}'") as caught:
+        make_model(**{name: "value" * 3})
 
-    [error] = caught.value.errors()
-    assert error["msg"] == f"Value error, Unknown setting {name!r}.{hint}"
+    assert f"'{name}'" in str(caught.value)
     assert "value" * 3 not in str(caught.value)
+
+
+def test_unknown_setting_without_a_similar_name_is_rejected_without_a_suggestion() -> None:
+    with pytest.raises(ValidationError, match="'zzzzzz'") as caught:
+        make_model(zzzzzz=1)
+
+    assert "Did you mean" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -174,290 +171,382 @@ def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
         ("session_url", "inference.cerebras.ai"),
         ("default_headers", {"a": None}),
     ],
+    ids=str,
 )
-def test_a_value_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
+def test_invalid_value_is_rejected(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
-        make(**{name: value})
+        make_model(**{name: value})
 
 
-def test_no_limit_is_a_limit() -> None:
-    assert make(timeout=float("inf")).timeout == float("inf")
+def test_timeout_can_be_infinite() -> None:
+    assert make_model(timeout=float("inf")).timeout == float("inf")
 
 
-def test_an_alias_of_a_model_is_resolved() -> None:
-    assert make(model="deepseek-r1").model_name == "deepseek-r1-distill-llama-70b"
+def test_model_alias_is_resolved() -> None:
+    assert make_model(model="deepseek-r1").model_name == "deepseek-r1-distill-llama-70b"
 
 
-def test_a_base_without_a_path_gets_v1() -> None:
-    assert make(base_url="https://gateway.example").cerebras_api_base == (
-        "https://gateway.example/v1"
-    )
+def test_base_url_without_a_path_gets_v1() -> None:
+    model = make_model(base_url="https://gateway.example")
+
+    assert model.cerebras_api_base == "https://gateway.example/v1"
 
 
-def test_a_ca_bundle_may_be_a_path(tmp_path: Path) -> None:
-    assert make(verify=tmp_path / "ca.pem").verify == str(tmp_path / "ca.pem")
+def test_verify_accepts_the_path_of_a_ca_bundle(tmp_path: Path) -> None:
+    assert make_model(verify=tmp_path / "ca.pem").verify == str(tmp_path / "ca.pem")
 
 
 @pytest.mark.parametrize(
-    ("variable", "field", "value"),
+    ("variable", "setting", "value"),
     [
-        ("CEREBRAS_API_BASE", "cerebras_api_base", "https://gateway.example/v1"),
-        ("CEREBRAS_BASE_URL", "cerebras_api_base", "https://gateway.example/v1"),
-        ("CEREBRAS_SESSION_URL", "session_url", "https://session.example/me"),
+        ("CEREBRAS_API_BASE", "cerebras_api_base", "https://environment.example/v1"),
+        ("CEREBRAS_BASE_URL", "cerebras_api_base", "https://environment.example/v1"),
+        ("CEREBRAS_SESSION_URL", "session_url", "https://environment.example/session"),
+        ("CEREBRAS_PROXY", "proxy", "http://environment.example:3128"),
     ],
 )
-def test_a_variable_is_the_default_of_its_field(
-    variable: str, field: str, value: str, monkeypatch: pytest.MonkeyPatch
+def test_environment_variable_is_the_default_of_its_setting(
+    variable: str, setting: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
+    argument = "https://argument.example/v1"
 
-    assert getattr(make(), field) == value
-    assert getattr(make(**{field: "https://given.example/v1"}), field) == (
-        "https://given.example/v1"
-    )
-
-
-def test_the_proxy_of_the_environment_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CEREBRAS_PROXY", "http://proxy.example:3128")
-
-    assert secret_of(make().proxy) == "http://proxy.example:3128"
-    assert secret_of(make(proxy="http://given.example").proxy) == "http://given.example"
+    assert reveal(getattr(make_model(), setting)) == value
+    assert reveal(getattr(make_model(**{setting: argument}), setting)) == argument
 
 
 # --- credentials -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", ["k1", " k1\n", SecretStr("k1"), SecretStr(" k1 ")])
-def test_a_key_is_stripped_and_held_as_a_secret(given: Any) -> None:
-    assert secret_of(make(api_key=given).cerebras_api_key) == "k1"
+@pytest.mark.parametrize("key", ["k1", " k1\n", SecretStr("k1"), SecretStr(" k1 ")], ids=repr)
+def test_api_key_is_stripped_and_kept_as_a_secret(key: Any) -> None:
+    assert make_model(api_key=key).cerebras_api_key == SecretStr("k1")
 
 
-def test_a_key_may_be_a_function() -> None:
+def test_api_key_can_be_a_function() -> None:
     def key() -> str:
         return "k1"
 
-    assert make(api_key=key).cerebras_api_key is key
+    assert make_model(api_key=key).cerebras_api_key is key
 
 
 @pytest.mark.parametrize(
-    "given", [{"a": "b", "c": "d"}, "a=b; c=d", "Cookie: a=b;c=d", SecretStr("a=b; c=d")]
+    "cookies",
+    [{"a": "b", "c": "d"}, "a=b; c=d", "Cookie: a=b;c=d", SecretStr("a=b; c=d")],
+    ids=repr,
 )
-def test_cookies_are_held_as_a_header_and_a_secret(given: Any) -> None:
-    assert secret_of(make(cookies=given).cookies) == "a=b; c=d"
+def test_cookies_are_kept_as_a_header_value_and_a_secret(cookies: Any) -> None:
+    assert make_model(cookies=cookies).cookies == SecretStr("a=b; c=d")
 
 
-BOTH = {"CEREBRAS_API_KEY": "env-key", "CEREBRAS_COOKIES": "env=cookie"}
-BLANK = {"CEREBRAS_API_KEY": "  ", "CEREBRAS_COOKIES": "env=cookie"}
-COOKIES = {"CEREBRAS_COOKIES": "env=cookie"}
+BOTH_IN_ENVIRONMENT = {"CEREBRAS_API_KEY": "env-key", "CEREBRAS_COOKIES": "env=cookie"}
+COOKIES_IN_ENVIRONMENT = {"CEREBRAS_COOKIES": "env=cookie"}
+
+# environment, settings, the key that is used, the cookies that are used
+CREDENTIALS: dict[str, tuple[dict[str, str], Options, str | None, str | None]] = {
+    "no credential": ({}, {}, None, None),
+    "key before cookies in the environment": (BOTH_IN_ENVIRONMENT, {}, "env-key", None),
+    "cookies from the environment": (COOKIES_IN_ENVIRONMENT, {}, None, "env=cookie"),
+    "key argument before the environment": (BOTH_IN_ENVIRONMENT, {"api_key": "k"}, "k", None),
+    "cookies argument before a key in the environment": (
+        BOTH_IN_ENVIRONMENT,
+        {"cookies": {"a": "b"}},
+        None,
+        "a=b",
+    ),
+    "both arguments": (
+        BOTH_IN_ENVIRONMENT,
+        {"api_key": "k", "cookies": {"a": "b"}},
+        "k",
+        "a=b",
+    ),
+    "blank key in the environment": (
+        {"CEREBRAS_API_KEY": "  ", "CEREBRAS_COOKIES": "env=cookie"},
+        {},
+        None,
+        "env=cookie",
+    ),
+    "blank cookies in the environment": ({"CEREBRAS_COOKIES": ""}, {}, None, None),
+    "key with spaces in the environment": (
+        {"CEREBRAS_API_KEY": " env-key\n"},
+        {},
+        "env-key",
+        None,
+    ),
+    "blank key argument beside cookies": (
+        BOTH_IN_ENVIRONMENT,
+        {"api_key": "", "cookies": {"a": "b"}},
+        None,
+        "a=b",
+    ),
+    "blank arguments before the environment": (
+        BOTH_IN_ENVIRONMENT,
+        {"api_key": " ", "cookies": {}},
+        "env-key",
+        None,
+    ),
+    "blank secret key argument": (
+        COOKIES_IN_ENVIRONMENT,
+        {"api_key": SecretStr(" ")},
+        None,
+        "env=cookie",
+    ),
+    "blank cookies argument": (COOKIES_IN_ENVIRONMENT, {"cookies": " "}, None, "env=cookie"),
+    "blank secret cookies argument": (
+        COOKIES_IN_ENVIRONMENT,
+        {"cookies": SecretStr("")},
+        None,
+        "env=cookie",
+    ),
+    "blank arguments alone": ({}, {"api_key": "", "cookies": ""}, None, None),
+    "key of another provider": ({"OPENAI_API_KEY": "other"}, {}, None, None),
+}
 
 
-@pytest.mark.parametrize(
-    ("environment", "given", "key", "cookies"),
-    [
-        ({}, {}, None, None),
-        (BOTH, {}, "env-key", None),
-        (COOKIES, {}, None, "env=cookie"),
-        (BLANK, {}, None, "env=cookie"),
-        ({"CEREBRAS_API_KEY": " env-key\n"}, {}, "env-key", None),
-        (BOTH, {"api_key": "k"}, "k", None),
-        (BOTH, {"cookies": {"a": "b"}}, None, "a=b"),
-        (BOTH, {"api_key": "k", "cookies": {"a": "b"}}, "k", "a=b"),
-        (BOTH, {"api_key": "", "cookies": {"a": "b"}}, None, "a=b"),
-        (BOTH, {"api_key": " ", "cookies": {}}, "env-key", None),
-        (COOKIES, {"api_key": SecretStr(" ")}, None, "env=cookie"),
-        (COOKIES, {"cookies": " "}, None, "env=cookie"),
-        (COOKIES, {"cookies": SecretStr("")}, None, "env=cookie"),
-        ({"CEREBRAS_COOKIES": ""}, {}, None, None),
-        ({}, {"api_key": "", "cookies": ""}, None, None),
-        ({"OPENAI_API_KEY": "other"}, {}, None, None),
-    ],
-)
-def test_arguments_come_before_the_environment_and_blanks_are_nothing(
-    environment: dict[str, str],
-    given: dict[str, Any],
-    key: str | None,
-    cookies: str | None,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("case", CREDENTIALS)
+def test_credential_arguments_come_before_the_environment_and_blank_ones_are_ignored(
+    case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    environment, settings, key, cookies = CREDENTIALS[case]
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    model = make(**given)
+    model = make_model(**settings)
 
-    held = model.cerebras_api_key, model.cookies
-    assert [each and secret_of(each) for each in held] == [key, cookies]
+    assert reveal(model.cerebras_api_key) == key
+    assert reveal(model.cookies) == cookies
 
 
 @pytest.mark.parametrize(
     "url", ["http://inference.example/session", "http://192.168.0.5/session"]
 )
-def test_cookies_go_over_https_alone(url: str) -> None:
-    with pytest.raises(ValidationError, match="session_url must be https"):
-        make(session_url=url)
+def test_session_url_without_https_is_rejected(url: str) -> None:
+    with pytest.raises(ValidationError, match="must be https"):
+        make_model(session_url=url)
 
 
-def test_cookies_are_not_shown_to_anybody_who_answers() -> None:
-    with pytest.raises(ValidationError, match="verify=False would show the cookies"):
-        make(cookies={"a": "b"}, verify=False)
-
-    local = make(cookies={"a": "b"}, verify=False, session_url="http://127.0.0.1:8080/session")
-    with_key = make(api_key="k", verify=False)
-
-    assert local.verify is False
-    assert with_key.verify is False
+def test_cookies_without_tls_verification_are_rejected() -> None:
+    with pytest.raises(ValidationError, match="verify=False"):
+        make_model(cookies={"a": "b"}, verify=False)
 
 
 @pytest.mark.parametrize(
-    "show", [repr, str, dumps, lambda m: str(m.model_dump()), lambda m: m.model_dump_json()]
+    "settings",
+    [
+        {"cookies": {"a": "b"}, "session_url": "http://127.0.0.1:8080/session"},
+        {"api_key": "k"},
+    ],
+    ids=["cookies for this machine", "key"],
 )
-def test_no_secret_is_shown(show: Callable[[Any], str]) -> None:
-    shown = show(make(**SECRETS))
-
-    assert [word for word in WORDS if word in shown] == []
+def test_tls_verification_can_be_turned_off(settings: Options) -> None:
+    assert make_model(**settings, verify=False).verify is False
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": "hot"}, {"verify": False}, {"wrong": 1}])
-def test_no_secret_is_in_an_error_of_construction(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError) as caught:
-        make(**{**SECRETS, **wrong})
+# --- copying and rebuilding --------------------------------------------------------------
 
-    assert [word for word in WORDS if word in str(caught.value)] == []
-
-
-# --- rebuilt, copied, stored -------------------------------------------------------------
-
-EVERY_WAY: list[Callable[[ChatCerebrasInference], ChatCerebrasInference]] = [
-    copy.copy,
-    copy.deepcopy,
-    lambda model: model.model_copy(),
-    lambda model: model.model_copy(deep=True),
-    lambda model: pickle.loads(pickle.dumps(model)),  # noqa: S301 # our own bytes
-    lambda model: make(**{name: getattr(model, name) for name in type(model).model_fields}),
-    lambda model: make(**model.__dict__),
-]
+COPIES: dict[str, Callable[[ChatCerebrasInference], ChatCerebrasInference]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "model_copy": lambda model: model.model_copy(),
+    "deep model_copy": lambda model: model.model_copy(deep=True),
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),  # noqa: S301 # our own bytes
+    "constructor with every field": lambda model: make_model(
+        **{name: getattr(model, name) for name in type(model).model_fields}
+    ),
+    "constructor with __dict__": lambda model: make_model(**model.__dict__),
+}
 
 
-@pytest.mark.parametrize("rebuilt", EVERY_WAY)
-def test_a_model_survives_being_rebuilt(
-    rebuilt: Callable[[ChatCerebrasInference], ChatCerebrasInference],
-) -> None:
-    model = make(
+@pytest.mark.parametrize("method", COPIES)
+def test_copied_model_equals_the_original(method: str) -> None:
+    model = make_model(
         model="qwen-3.8-27b", temperature=0, stop=["."], verify=True, tags=["a"], **SECRETS
     )
 
-    again = rebuilt(model)
+    copied = COPIES[method](model)
 
-    assert again == model
-    assert secret_of(again.cerebras_api_key) == SECRETS["api_key"]
-    assert again._get_llm_string() == model._get_llm_string()
-
-
-def test_cookies_that_end_like_a_file_name_survive_too() -> None:
-    model = make(cookies={"last": "notes.txt"})
-
-    again = make(**model.__dict__)
-
-    assert again == model
-    assert "last=notes.txt" in secret_of(again.cookies)
+    assert copied == model
+    assert reveal(copied.cerebras_api_key) == SECRETS["api_key"]
+    assert copied._get_llm_string() == model._get_llm_string()
 
 
-def test_a_rebuilt_model_keeps_the_environment_it_was_made_in(
+def test_cookies_that_look_like_a_file_name_survive_rebuilding() -> None:
+    model = make_model(cookies={"last": "notes.txt"})
+
+    rebuilt = make_model(**model.__dict__)
+
+    assert rebuilt == model
+    assert "last=notes.txt" in reveal(rebuilt.cookies)
+
+
+def test_rebuilt_model_keeps_its_credential_when_the_environment_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CEREBRAS_COOKIES", "env=cookie")
-    model = make()
+    model = make_model()
     monkeypatch.setenv("CEREBRAS_API_KEY", "later")
 
-    again = make(**model.__dict__)
+    rebuilt = make_model(**model.__dict__)
 
-    assert again.cerebras_api_key is None
-    assert secret_of(again.cookies) == "env=cookie"
+    assert rebuilt.cerebras_api_key is None
+    assert reveal(rebuilt.cookies) == "env=cookie"
 
 
-def test_configurable_fields_rebuild_the_model() -> None:
-    model = make(temperature=1, streaming=True, **SECRETS).configurable_fields(
+def test_configurable_fields_change_only_the_configured_settings() -> None:
+    configurable: Any = make_model(
+        temperature=1, streaming=True, **SECRETS
+    ).configurable_fields(
         temperature=ConfigurableField(id="heat"), model_name=ConfigurableField(id="model")
     )
 
-    made, _ = model._prepare({"configurable": {"heat": 0, "model": "llama-3.1-8b"}})  # type: ignore[attr-defined]
+    model, _ = configurable.prepare({"configurable": {"heat": 0, "model": "llama-3.1-8b"}})
 
-    assert isinstance(made, ChatCerebrasInference)
-    assert made.temperature == 0
-    assert made.model_name == "llama3.1-8b"
-    assert made.streaming is True
-    assert secret_of(made.cerebras_api_key) == SECRETS["api_key"]
-    assert made.default_headers == {"X-Gateway": SecretStr("header" * 3)}
+    assert isinstance(model, ChatCerebrasInference)
+    assert model.temperature == 0
+    assert model.model_name == "llama3.1-8b"
+    assert model.streaming is True
+    assert reveal(model.cerebras_api_key) == SECRETS["api_key"]
+    assert model.default_headers == {"X-Gateway": SecretStr("header" * 3)}
 
 
-def test_a_rebuilt_model_may_still_stream() -> None:
-    """Core takes an explicit `streaming=False` for a veto, and rebuilding is explicit."""
-    again = make(**make().__dict__)
+def test_only_an_explicit_streaming_false_disables_streaming() -> None:
+    """LangChain reads `streaming` from the explicitly set fields; rebuilding sets them all."""
+    rebuilt = make_model(**make_model().__dict__)
 
-    assert again._streaming_disabled() is False
-    assert make(streaming=False)._streaming_disabled() is True
+    assert rebuilt._streaming_disabled() is False
+    assert make_model(streaming=False)._streaming_disabled() is True
 
 
 @pytest.mark.parametrize(
-    ("several", "asked", "disabled"),
+    ("n", "options", "is_disabled"),
     [(2, {}, True), (2, {"stream": True}, False), (1, {}, False)],
+    ids=str,
 )
-def test_several_answers_are_not_streamed_unless_that_is_asked_for(
-    several: int, asked: dict[str, Any], disabled: bool
+def test_several_completions_disable_streaming_unless_it_is_requested(
+    n: int, options: Options, is_disabled: bool
 ) -> None:
-    assert make(n=several)._streaming_disabled(**asked) is disabled
-    assert make()._streaming_disabled(n=several, **asked) is disabled
+    assert make_model(n=n)._streaming_disabled(**options) is is_disabled
+    assert make_model()._streaming_disabled(n=n, **options) is is_disabled
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("cerebras_api_key", " csk-1 ", SecretStr("csk-1")),
+        ("cookies", {"a": "b"}, SecretStr("a=b")),
+        ("default_headers", {"X-A": "b"}, {"X-A": SecretStr("b")}),
+        ("cerebras_api_base", "https://gateway.example", "https://gateway.example/v1"),
+        ("timeout", None, 60.0),
+    ],
+    ids=str,
+)
+def test_assigned_setting_is_converted_as_in_the_constructor(
+    name: str, value: Any, expected: Any
+) -> None:
+    model = make_model()
+    setattr(model, name, value)
+
+    assert getattr(model, name) == expected
+    assert getattr(make_model().model_copy(update={name: value}), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("session_url", "http://gateway.example"), ("max_retries", -1)]
+)
+def test_assigned_setting_is_validated_as_in_the_constructor(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=name):
+        setattr(make_model(), name, value)
+    with pytest.raises(ValidationError, match=name):
+        make_model().model_copy(update={name: value})
+
+
+def test_assigning_a_setting_does_not_read_the_environment_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_model(api_key="k")
+    monkeypatch.setenv("CEREBRAS_COOKIES", "a=b")
+
+    model.verify = False  # would be rejected if the cookies were read now
+
+    assert model.verify is False
+
+
+def test_subclass_can_add_a_field() -> None:
+    class Subclass(ChatCerebrasInference):
+        tone: str = Field("calm", alias="mood")
+
+    settings: Options = {"mood": "curt", "model": "mine"}
+
+    assert Subclass(**settings).tone == "curt"
+    assert Subclass(**settings).model_name == "mine"
+
+
+def test_pydantic_field_for_a_model_rejects_other_values() -> None:
+    class Holder(BaseModel):
+        model: ChatCerebrasInference | str
+
+    assert Holder(model="a name").model == "a name"
+    for value in (5, None):
+        with pytest.raises(ValidationError):
+            Holder.model_validate({"model": value})
+
+
+# --- serialization -----------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore:The function `load` is in beta")
-def test_what_is_stored_comes_back_with_secrets_from_elsewhere() -> None:
-    headers = SECRETS["default_headers"]
-    model = make(model="qwen-3.8-27b", temperature=0, stop=["."], verify=True, **SECRETS)
-    proxy = secret_of(model.proxy)
+@pytest.mark.parametrize("source", ["secrets_map", "secrets_from_env"])
+def test_serialized_model_has_no_secrets_and_loads_with_secrets_given_again(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(model="qwen-3.8-27b", temperature=0, stop=["."], verify=True, **SECRETS)
+    secrets = {
+        "CEREBRAS_API_KEY": reveal(model.cerebras_api_key),
+        "CEREBRAS_COOKIES": reveal(model.cookies),
+        "CEREBRAS_PROXY": reveal(model.proxy),
+    }
 
-    stored = json.loads(json.dumps(dumpd(model)))
-    again = load(
-        stored,
+    stored = json.dumps(dumpd(model))
+    if source == "secrets_from_env":
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+    loaded = load(
+        json.loads(stored),
         allowed_objects=[ChatCerebrasInference],
         valid_namespaces=["langchain_cerebras_inference"],
-        secrets_map={
-            "CEREBRAS_API_KEY": SECRETS["api_key"],
-            "CEREBRAS_COOKIES": secret_of(model.cookies),
-            "CEREBRAS_PROXY": proxy,
-        },
+        secrets_map=secrets if source == "secrets_map" else None,
+        secrets_from_env=source == "secrets_from_env",
     )
+
+    assert [word for word in SECRET_WORDS if word in stored] == []
+    assert loaded == model.model_copy(update={"default_headers": None})
+
+
+def test_serialized_model_names_its_class_and_the_variables_of_its_secrets() -> None:
+    stored = dumpd(make_model(**SECRETS))
 
     assert stored["id"] == [
         "langchain_cerebras_inference",
         "chat_models",
         "ChatCerebrasInference",
     ]
-    assert again.default_headers is None
-    assert again == model.model_copy(update={"default_headers": None})
-    assert make(default_headers=headers).default_headers == {
-        "X-Gateway": SecretStr("header" * 3)
-    }
+    assert stored["kwargs"]["cerebras_api_key"]["id"] == ["CEREBRAS_API_KEY"]
+    assert stored["kwargs"]["cookies"]["id"] == ["CEREBRAS_COOKIES"]
+    assert stored["kwargs"]["proxy"]["id"] == ["CEREBRAS_PROXY"]
+    assert "default_headers" not in stored["kwargs"]
 
 
-def test_what_is_stored_names_the_secrets_variables() -> None:
-    stored = dumpd(make(**SECRETS))["kwargs"]
-
-    assert stored["cerebras_api_key"]["id"] == ["CEREBRAS_API_KEY"]
-    assert stored["cookies"]["id"] == ["CEREBRAS_COOKIES"]
-    assert stored["proxy"]["id"] == ["CEREBRAS_PROXY"]
-    assert "default_headers" not in stored
-
-
-def test_a_key_function_is_stored_as_a_secret() -> None:
-    stored = dumpd(make(api_key=lambda: "k"))["kwargs"]
+def test_api_key_function_is_serialized_as_a_secret() -> None:
+    stored = dumpd(make_model(api_key=lambda: "k"))["kwargs"]
 
     assert stored["cerebras_api_key"]["id"] == ["CEREBRAS_API_KEY"]
 
 
-# --- what traces and caches see ----------------------------------------------------------
+# --- traces ------------------------------------------------------------------------------
 
 
-def test_traces_see_the_fields() -> None:
-    model = make(model="llama-3.1-8b", temperature=0, max_tokens=10, stop=".")
+def test_trace_parameters_describe_the_settings() -> None:
+    model = make_model(model="llama-3.1-8b", temperature=0, max_tokens=10, stop=".")
 
     assert model._get_ls_params() == {
         "ls_provider": "cerebras",
@@ -467,11 +556,15 @@ def test_traces_see_the_fields() -> None:
         "ls_max_tokens": 10,
         "ls_stop": ["."],
     }
-    assert make()._get_ls_params().keys() == {"ls_provider", "ls_model_name", "ls_model_type"}
+    assert make_model()._get_ls_params().keys() == {
+        "ls_provider",
+        "ls_model_name",
+        "ls_model_type",
+    }
 
 
 @pytest.mark.parametrize(
-    ("arguments", "seen"),
+    ("options", "expected"),
     [
         ({"model": "deepseek-r1"}, {"ls_model_name": "deepseek-r1-distill-llama-70b"}),
         ({"model_name": "other"}, {"ls_model_name": "other"}),
@@ -482,16 +575,28 @@ def test_traces_see_the_fields() -> None:
         ({"stop": ["a"]}, {"ls_stop": ["a"]}),
         ({"stop_sequences": "a"}, {"ls_stop": ["a"]}),
     ],
+    ids=str,
 )
-def test_traces_see_the_arguments_of_the_call(
-    arguments: dict[str, Any], seen: dict[str, Any]
-) -> None:
-    params = make(model="mine", temperature=1)._get_ls_params(**arguments)
+def test_trace_parameters_follow_the_call_options(options: Options, expected: Options) -> None:
+    parameters = make_model(model="mine", temperature=1)._get_ls_params(**options)
 
-    assert {name: params.get(name) for name in seen} == seen
+    assert {name: parameters.get(name) for name in expected} == expected
 
 
-DECIDES: list[dict[str, Any]] = [
+def test_metadata_names_the_versions() -> None:
+    versions = (make_model(metadata={"a": 1}).metadata or {})["lc_versions"]
+
+    assert versions["langchain-cerebras-inference"] == __version__
+    assert "langchain-core" in versions
+
+
+def test_type_names_the_package() -> None:
+    assert make_model()._llm_type == "cerebras-inference"
+
+
+# --- cache keys --------------------------------------------------------------------------
+
+DIFFERENT_SETTINGS: list[Options] = [
     {},
     {"model": "qwen-3.8-27b"},
     {"temperature": 0},
@@ -514,107 +619,110 @@ DECIDES: list[dict[str, Any]] = [
     {"n": 2},
 ]
 
+DIFFERENT_OPTIONS: list[Options] = [
+    {},
+    {"temperature": 0},
+    {"model": "other"},
+    {"stop": ["."]},
+    {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    {"response_format": Tide},
+]
 
-def test_the_cache_tells_apart_all_that_decides_the_answer() -> None:
-    keys = [make(**fields)._get_llm_string() for fields in DECIDES]
 
-    assert len(set(keys)) == len(DECIDES)
+def test_cache_key_depends_on_every_setting_that_changes_the_completion() -> None:
+    keys = {make_model(**settings)._get_llm_string() for settings in DIFFERENT_SETTINGS}
+
+    assert len(keys) == len(DIFFERENT_SETTINGS)
+
+
+def test_cache_key_depends_on_the_call_options() -> None:
+    keys = {make_model()._get_llm_string(**options) for options in DIFFERENT_OPTIONS}
+
+    assert len(keys) == len(DIFFERENT_OPTIONS)
 
 
 @pytest.mark.parametrize(
-    ("fields", "others", "arguments"),
+    ("settings", "other_settings", "options"),
     [
         ({"temperature": 0}, {"temperature": 1}, {"temperature": None}),
         ({}, {"model": "qwen-3.8-27b"}, {"model": None}),
         ({"extra_body": {"a": 1}}, {"extra_body": {"a": 2}}, {"extra_body": {"b": 1}}),
         ({"output_version": "v1"}, {}, {}),
     ],
+    ids=str,
 )
-def test_the_cache_tells_models_apart_whatever_a_call_adds(
-    fields: dict[str, Any], others: dict[str, Any], arguments: dict[str, Any]
+def test_cache_key_depends_on_settings_that_call_options_do_not_override(
+    settings: Options, other_settings: Options, options: Options
 ) -> None:
-    one, other = make(**fields), make(**others)
+    key = make_model(**settings)._get_llm_string(**options)
+    other_key = make_model(**other_settings)._get_llm_string(**options)
 
-    assert one._get_llm_string(**arguments) != other._get_llm_string(**arguments)
-
-
-def test_the_cache_knows_an_argument_by_each_of_its_names() -> None:
-    model = make()
-
-    given: list[dict[str, Any]] = [{"max_tokens": 5}, {"max_completion_tokens": 5}]
-    keys = [model._get_llm_string(**each) for each in given]
-
-    assert keys[0] == keys[1]
+    assert key != other_key
 
 
-def test_the_cache_tells_schemas_of_one_name_apart() -> None:
-    schemas: list[Any] = [
-        create_model("Answer", height=(int, ...)),
-        create_model("Answer", place=(str, ...)),
-    ]
+def test_cache_key_depends_on_the_content_of_schemas() -> None:
+    height: Any = create_model("Answer", height=(int, ...))
+    place: Any = create_model("Answer", place=(str, ...))
+    model = make_model()
 
-    for name in ("response_format", "tools"):
-        given = [[each] if name == "tools" else each for each in schemas]
-        assert len({make()._get_llm_string(**{name: each}) for each in given}) == 2
-
-
-def test_the_cache_tells_calls_apart_by_their_arguments() -> None:
-    model = make()
-    calls: list[dict[str, Any]] = [
-        {},
-        {"temperature": 0},
-        {"model": "other"},
-        {"stop": ["."]},
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        {"response_format": Tide},
-    ]
-
-    keys = [model._get_llm_string(**arguments) for arguments in calls]
-
-    assert len(set(keys)) == len(calls)
+    assert model._get_llm_string(tools=[height]) != model._get_llm_string(tools=[place])
+    assert model._get_llm_string(response_format=height) != model._get_llm_string(
+        response_format=place
+    )
 
 
-def test_the_caches_key_is_the_same_for_the_same_call_and_holds_no_secret() -> None:
-    one = make(**SECRETS, tags=["a"], timeout=5, max_retries=0)._get_llm_string(stop=["."])
-    other = make(stop=["."])._get_llm_string()
-    alias = make(model="llama-3.1-8b")._get_llm_string()
+def test_cache_key_does_not_depend_on_the_names_that_are_used() -> None:
+    model = make_model()
+    by_alias = make_model(model="llama-3.1-8b")
 
-    assert one == other
-    assert alias == make()._get_llm_string(model="llama3.1-8b")
-    assert [word for word in WORDS if word in one] == []
+    assert model._get_llm_string(max_tokens=5) == model._get_llm_string(max_completion_tokens=5)
+    assert by_alias._get_llm_string() == model._get_llm_string(model="llama3.1-8b")
 
 
-def test_the_caches_key_is_the_same_in_every_process() -> None:
-    program = (
+def test_cache_key_does_not_depend_on_where_a_setting_is_given() -> None:
+    in_constructor = make_model(stop=["."])._get_llm_string()
+
+    assert in_constructor == make_model()._get_llm_string(stop=["."])
+
+
+def test_cache_key_ignores_secrets_tags_timeouts_and_retries() -> None:
+    key = make_model(**SECRETS, tags=["a"], timeout=5, max_retries=0)._get_llm_string()
+
+    assert key == make_model()._get_llm_string()
+    assert [word for word in SECRET_WORDS if word in key] == []
+
+
+def test_cache_key_is_the_same_in_another_process() -> None:
+    script = (
         "from langchain_cerebras_inference import ChatCerebrasInference as Chat\n"
         "print(Chat(seed=1, extra_body={'a': 1})._get_llm_string(logit_bias={'1': 2}))"
     )
-    keys = {
-        subprocess.check_output(
-            [sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": seed}
-        )
-        for seed in ("1", "2")
-    }
+    other_hash_seed = os.environ | {"PYTHONHASHSEED": "1"}
 
-    assert len(keys) == 1
+    key = subprocess.check_output(
+        [sys.executable, "-c", script], env=other_hash_seed, text=True
+    )
+
+    model = make_model(seed=1, extra_body={"a": 1})
+    assert key.strip() == model._get_llm_string(logit_bias={"1": 2})
 
 
-def test_a_changed_model_is_another_to_traces_and_caches() -> None:
-    model = make(model="mine", temperature=1)
-    before = model._get_llm_string(), dumps(model)
+def test_changed_model_has_another_cache_key_and_other_traces() -> None:
+    model = make_model(model="mine", temperature=1)
+    key, serialized = model._get_llm_string(), dumps(model)
 
     model.temperature = 0
     copied = model.model_copy(update={"model_name": "other"})
 
-    assert model._get_llm_string() != before[0]
-    assert dumps(model) != before[1]
+    assert model._get_llm_string() != key
+    assert dumps(model) != serialized
     assert json.loads(dumps(copied))["kwargs"]["model_name"] == "other"
     assert copied._get_ls_params()["ls_model_name"] == "other"
 
 
-def test_what_core_caches_of_a_model_is_not_kept_when_it_changes() -> None:
-    """Core's traces name the model by a cached property, `_serialized`."""
-    model = make(model="mine")
+def test_changed_model_is_traced_under_its_new_name() -> None:
+    """LangChain's tracers read `_serialized`, a cached property of langchain-core."""
+    model = make_model(model="mine")
     first = model._serialized["kwargs"]["model_name"]
 
     copied = model.model_copy(update={"model_name": "other"})
@@ -625,271 +733,225 @@ def test_what_core_caches_of_a_model_is_not_kept_when_it_changes() -> None:
     assert model._serialized["kwargs"]["model_name"] == "third"
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "held"),
-    [
-        ("cerebras_api_key", " csk-1 ", SecretStr("csk-1")),
-        ("cookies", {"a": "b"}, SecretStr("a=b")),
-        ("default_headers", {"X-A": "b"}, {"X-A": SecretStr("b")}),
-        ("cerebras_api_base", "https://gateway.example", "https://gateway.example/v1"),
-        ("timeout", None, 60.0),
-    ],
-)
-def test_a_field_that_is_set_later_is_read_as_at_construction(
-    name: str, value: Any, held: Any
-) -> None:
-    model = make()
-    setattr(model, name, value)
-
-    assert getattr(model, name) == held
-    assert getattr(make().model_copy(update={name: value}), name) == held
-
-
-def test_the_environment_has_no_say_in_a_field_that_is_set_later(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = make(api_key="k")
-    monkeypatch.setenv("CEREBRAS_COOKIES", "a=b")
-
-    model.verify = False
-
-    assert model.verify is False
+# --- profiles ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("session_url", "http://gateway.example"), ("max_retries", -1)]
+    ("model", "is_known"), [("gpt-oss-120b", True), ("qwen-3.8-27b", True), ("my-own", False)]
 )
-def test_a_field_that_is_set_later_is_refused_as_at_construction(name: str, value: Any) -> None:
-    with pytest.raises(ValidationError, match=name):
-        setattr(make(), name, value)
-    with pytest.raises(ValidationError, match=name):
-        make().model_copy(update={name: value})
+def test_known_model_has_a_profile(model: str, is_known: bool) -> None:
+    assert bool(make_model(model=model).profile) is is_known
 
 
-def test_a_subclass_may_have_a_field_of_its_own() -> None:
-    class Mine(ChatCerebrasInference):
-        tone: str = Field("calm", alias="mood")
-
-    given: dict[str, Any] = {"mood": "curt", "model": "mine"}
-
-    assert Mine(**given).tone == "curt"
-    assert Mine(**given).model_name == "mine"
-
-
-@pytest.mark.parametrize("value", ["a name", 5, None])
-def test_what_is_no_model_is_refused_by_who_wants_one(value: Any) -> None:
-    class Holder(BaseModel):
-        model: ChatCerebrasInference | str
-
-    if isinstance(value, str):
-        assert Holder(model=value).model == value
-    else:
-        with pytest.raises(ValidationError):
-            Holder(model=value)
-
-
-def test_the_version_is_in_the_metadata() -> None:
-    versions = (make(metadata={"a": 1}).metadata or {})["lc_versions"]
-
-    assert versions["langchain-cerebras-inference"] == "0.1.0"
-    assert "langchain-core" in versions
-
-
-def test_it_has_a_type() -> None:
-    assert make()._llm_type == "cerebras-inference"
-
-
-@pytest.mark.parametrize(
-    ("model", "known"), [("gpt-oss-120b", True), ("qwen-3.8-27b", True), ("my-own", False)]
-)
-def test_a_known_model_has_a_profile(model: str, known: bool) -> None:
-    assert bool(make(model=model).profile) is known
-
-
-def test_a_profile_of_ones_own_wins() -> None:
+def test_profile_argument_replaces_the_known_profile() -> None:
     profile: Any = {"max_input_tokens": 5}
-    model = make(profile=profile)
+    model = make_model(profile=profile)
 
     assert model.profile == profile
     assert model.model_copy(update={"model_name": "qwen-3.8-27b"}).profile == profile
 
 
-@pytest.mark.parametrize("first", ["gpt-oss-120b", "my-own"])
-@pytest.mark.parametrize("then", ["qwen-3.8-27b", "my-own"])
-def test_the_profile_follows_the_name_of_the_model(first: str, then: str) -> None:
-    model = make(model=first)
-    fields: dict[str, Any] = model.__dict__ | {"model_name": then}
-    copied = model.model_copy(update={"model_name": then})
-    model.model_name = then
+@pytest.mark.parametrize("old_name", ["gpt-oss-120b", "my-own"])
+@pytest.mark.parametrize("new_name", ["qwen-3.8-27b", "my-own"])
+def test_profile_follows_the_model_name(old_name: str, new_name: str) -> None:
+    model = make_model(model=old_name)
+    settings: Options = model.__dict__ | {"model_name": new_name}
+    rebuilt = make_model(**settings)
+    copied = model.model_copy(update={"model_name": new_name})
+    model.model_name = new_name
 
-    wanted = make(model=then).profile
-    assert [each.profile for each in (model, copied, make(**fields))] == [wanted] * 3
+    expected = make_model(model=new_name).profile
+    assert model.profile == expected
+    assert copied.profile == expected
+    assert rebuilt.profile == expected
 
 
-# --- tools, structured output, tokens ----------------------------------------------------
+# --- tools and structured output ---------------------------------------------------------
 
 
-def bound(runnable: Any) -> dict[str, Any]:
+def bound_options(runnable: Any) -> Options:
+    """Return the call options that a runnable binds to its model."""
     assert isinstance(runnable, RunnableBinding)
     return dict(runnable.kwargs)
 
 
-def test_tools_are_bound_under_the_names_the_user_knows() -> None:
+def test_bind_tools_keeps_the_names_of_the_tools() -> None:
     tool = {"name": "math.add", "description": "", "parameters": {}}
 
-    kwargs = bound(make().bind_tools([Tide, tool], tool_choice="math.add", strict=True))
-
-    assert [each["function"]["name"] for each in kwargs["tools"]] == ["Tide", "math.add"]
-    assert [each["function"]["strict"] for each in kwargs["tools"]] == [True, True]
-    assert kwargs["tool_choice"]["function"]["name"] == "math.add"
-
-
-def test_only_what_is_given_is_bound() -> None:
-    assert bound(make().bind_tools([Tide])).keys() == {"tools"}
-    assert bound(make().bind_tools([])) == {}
-    assert bound(make().bind_tools([], response_format=Tide, temperature=0)) == {
-        "response_format": Tide,
-        "temperature": 0,
-    }
-    assert (
-        bound(make().bind_tools([Tide], parallel_tool_calls=False))["parallel_tool_calls"]
-        is False
+    options = bound_options(
+        make_model().bind_tools([Tide, tool], tool_choice="math.add", strict=True)
     )
 
+    functions = [tool["function"] for tool in options["tools"]]
+    assert [function["name"] for function in functions] == ["Tide", "math.add"]
+    assert [function["strict"] for function in functions] == [True, True]
+    assert options["tool_choice"]["function"]["name"] == "math.add"
 
-def test_tools_with_a_format_are_refused_when_they_are_bound() -> None:
+
+@pytest.mark.parametrize(
+    ("tools", "options", "expected"),
+    [
+        ([Tide], {}, {}),
+        ([Tide], {"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+        ([], {}, {}),
+        (
+            [],
+            {"response_format": Tide, "temperature": 0},
+            {"response_format": Tide, "temperature": 0},
+        ),
+    ],
+    ids=str,
+)
+def test_bind_tools_binds_only_what_is_given(
+    tools: list[Any], options: Options, expected: Options
+) -> None:
+    bound = bound_options(make_model().bind_tools(tools, **options))
+
+    assert bool(bound.pop("tools", [])) is bool(tools)
+    assert bound == expected
+
+
+def test_bind_tools_rejects_a_response_format() -> None:
     with pytest.raises(ValueError, match="ToolStrategy"):
-        make().bind_tools([Tide], response_format=Tide)
+        make_model().bind_tools([Tide], response_format=Tide)
 
 
-def test_a_choice_of_no_tool_is_refused_when_it_is_bound() -> None:
+def test_bind_tools_rejects_the_choice_of_an_unknown_tool() -> None:
     with pytest.raises(ValueError, match="'rain'"):
-        make().bind_tools([Tide], tool_choice="rain")
+        make_model().bind_tools([Tide], tool_choice="rain")
 
 
-def test_structured_output_asks_for_a_schema_by_default() -> None:
-    chain: Any = make().with_structured_output(Tide)
+def test_structured_output_sends_a_strict_schema_by_default() -> None:
+    chain: Any = make_model().with_structured_output(Tide)
 
-    kwargs = bound(chain.first)
+    options = bound_options(chain.first)
 
-    assert kwargs["response_format"]["type"] == "json_schema"
-    assert kwargs["response_format"]["json_schema"]["strict"] is True
-    assert kwargs["ls_structured_output_format"]["kwargs"] == {
+    assert options["response_format"]["type"] == "json_schema"
+    assert options["response_format"]["json_schema"]["strict"] is True
+    assert options["ls_structured_output_format"]["kwargs"] == {
         "method": "json_schema",
         "strict": None,
     }
 
 
-def test_structured_output_may_be_a_tool_call() -> None:
-    chain: Any = make().with_structured_output(Tide, method="function_calling", seed=5)
+def test_structured_output_by_function_calling_forces_one_tool() -> None:
+    chain: Any = make_model().with_structured_output(Tide, method="function_calling", seed=5)
 
-    kwargs = bound(chain.first)
+    options = bound_options(chain.first)
 
-    assert [each["function"]["name"] for each in kwargs["tools"]] == ["Tide"]
-    assert kwargs["tool_choice"] == {"type": "function", "function": {"name": "Tide"}}
-    assert kwargs["seed"] == 5
-    assert "parallel_tool_calls" not in kwargs
+    assert [tool["function"]["name"] for tool in options["tools"]] == ["Tide"]
+    assert options["tool_choice"] == {"type": "function", "function": {"name": "Tide"}}
+    assert options["seed"] == 5
+    assert "parallel_tool_calls" not in options
 
 
-def test_a_tool_may_have_the_name_of_a_choice() -> None:
+def test_structured_output_tool_can_be_named_none() -> None:
     schema = {"title": "none", "type": "object", "properties": {}}
-    chain: Any = make().with_structured_output(schema, method="function_calling")
+    chain: Any = make_model().with_structured_output(schema, method="function_calling")
 
-    assert bound(chain.first)["tool_choice"]["function"] == {"name": "none"}
+    assert bound_options(chain.first)["tool_choice"]["function"] == {"name": "none"}
 
 
 @pytest.mark.parametrize("schema", [None, Tide])
-def test_structured_output_may_be_any_json(schema: Any) -> None:
-    chain: Any = make().with_structured_output(schema, method="json_mode")
+def test_structured_output_by_json_mode_sends_no_schema(schema: Any) -> None:
+    chain: Any = make_model().with_structured_output(schema, method="json_mode")
 
-    assert bound(chain.first)["response_format"] == {"type": "json_object"}
+    assert bound_options(chain.first)["response_format"] == {"type": "json_object"}
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_a_schema_is_wanted_by_methods_that_send_one(method: Any) -> None:
-    with pytest.raises(ValueError, match="needs a schema"):
-        make().with_structured_output(method=method)
+def test_structured_output_without_the_schema_it_needs_is_rejected(method: Any) -> None:
+    with pytest.raises(ValueError, match="schema"):
+        make_model().with_structured_output(method=method)
 
 
-def test_an_unknown_method_is_refused() -> None:
+def test_structured_output_by_an_unknown_method_is_rejected() -> None:
     method: Any = "magic"
 
-    with pytest.raises(ValueError, match="Unknown method 'magic'"):
-        make().with_structured_output(Tide, method=method)
+    with pytest.raises(ValueError, match="'magic'"):
+        make_model().with_structured_output(Tide, method=method)
 
 
-def test_tokens_are_estimated_without_a_network() -> None:
-    model = make()
+# --- token counts ------------------------------------------------------------------------
+
+
+def test_tokens_are_estimated_without_network() -> None:
+    model = make_model()
     messages = [HumanMessage("How high is the tide?"), AIMessage("Four metres.")]
 
-    alone = model.get_num_tokens_from_messages(messages)
+    without_tools = model.get_num_tokens_from_messages(messages)
     with_tools = model.get_num_tokens_from_messages(messages, [Tide])
 
     assert model.get_num_tokens("How high is the tide?") == 6
-    assert 70 < alone < 100
-    assert with_tools > alone
+    assert 70 < without_tools < 100
+    assert with_tools > without_tools
 
 
-def test_messages_can_be_trimmed_to_fit() -> None:
+def test_messages_can_be_trimmed_to_a_token_limit() -> None:
     messages = [HumanMessage(f"{number} is a number.") for number in range(50)]
 
-    kept = trim_messages(messages, max_tokens=120, token_counter=make(), strategy="last")
-
-    assert 0 < len(kept) < 50
-    assert kept[-1] == messages[-1]
-
-
-def test_messages_are_counted_in_whatever_order_they_are() -> None:
-    half: list[Any] = [AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "a"}])]
-
-    assert make().get_num_tokens_from_messages(half) > 0
-
-
-def test_reasoning_that_stays_at_home_is_not_counted() -> None:
-    thought: Any = {"reasoning_content": "It rises and falls. " * 100}
-    turn = AIMessage("Four metres.", additional_kwargs=thought)
-
-    whole, rest = (
-        make(model="qwen-3.8-27b", replay_reasoning=each).get_num_tokens_from_messages([turn])
-        for each in (True, False)
+    trimmed = trim_messages(
+        messages, max_tokens=120, token_counter=make_model(), strategy="last"
     )
 
-    assert whole > rest + 300
+    assert 0 < len(trimmed) < 50
+    assert trimmed[-1] == messages[-1]
 
 
-def test_a_tokenizer_of_ones_own_counts() -> None:
-    model = make(custom_get_token_ids=lambda text: [ord(each) for each in text])
+def test_tokens_of_an_incomplete_history_are_counted() -> None:
+    history: list[Any] = [AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "a"}])]
+
+    assert make_model().get_num_tokens_from_messages(history) > 0
+
+
+def test_reasoning_is_counted_only_if_it_is_replayed() -> None:
+    reasoning = {"reasoning_content": "It rises and falls. " * 100}
+    messages: list[Any] = [AIMessage("Four metres.", additional_kwargs=reasoning)]
+
+    with_reasoning, without_reasoning = (
+        make_model(model="qwen-3.8-27b", replay_reasoning=replay).get_num_tokens_from_messages(
+            messages
+        )
+        for replay in (True, False)
+    )
+
+    assert with_reasoning > without_reasoning + 300
+
+
+def test_custom_tokenizer_is_used() -> None:
+    model = make_model(custom_get_token_ids=lambda text: [ord(char) for char in text])
 
     assert model.get_token_ids("Ahoy") == [65, 104, 111, 121]
     assert model.get_num_tokens("Ahoy") == 4
 
 
-def test_there_are_no_token_ids() -> None:
-    with pytest.raises(NotImplementedError, match="Cerebras publishes no tokenizer"):
-        make().get_token_ids("Ahoy")
+def test_token_ids_without_a_custom_tokenizer_are_an_error() -> None:
+    with pytest.raises(NotImplementedError, match="publishes no tokenizer"):
+        make_model().get_token_ids("Ahoy")
 
 
-# --- calls that never reach the network --------------------------------------------------
+# --- call options ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("options", "reason"),
     [
         ({"temprature": 1}, "Did you mean 'temperature'"),
-        ({"default_headers": {}}, "is a setting, not a call option"),
-        ({"stop": ["a", "b", "c", "d", "e"]}, "up to 4 stop sequences"),
+        ({"default_headers": {}}, "default_headers"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "4 stop sequences"),
     ],
+    ids=str,
 )
-async def test_a_call_that_cannot_be_made_is_refused_before_the_network(
-    arguments: dict[str, Any], said: str
+async def test_invalid_call_option_is_rejected_before_any_request(
+    options: Options, reason: str
 ) -> None:
-    model = make(api_key="k", base_url="https://unreachable.invalid")
+    model = make_model(api_key="k", base_url="https://unreachable.invalid")
 
-    with pytest.raises(ValueError, match=said):
-        model.invoke("Ahoy", **arguments)
-    with pytest.raises(ValueError, match=said):
-        await model.ainvoke("Ahoy", **arguments)
-    with pytest.raises(ValueError, match=said):
-        next(model.stream("Ahoy", **arguments))
-    with pytest.raises(ValueError, match=said):
-        await anext(model.astream("Ahoy", **arguments))
+    with pytest.raises(ValueError, match=reason):
+        model.invoke("Ahoy", **options)
+    with pytest.raises(ValueError, match=reason):
+        await model.ainvoke("Ahoy", **options)
+    with pytest.raises(ValueError, match=reason):
+        next(model.stream("Ahoy", **options))
+    with pytest.raises(ValueError, match=reason):
+        await anext(model.astream("Ahoy", **options))

@@ -1,8 +1,9 @@
+"""LangChain's standard unit tests for chat models."""
+
 from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.load import dumpd, load
 from langchain_tests.unit_tests import ChatModelUnitTests
 from syrupy.assertion import SnapshotAssertion
 
@@ -29,37 +30,16 @@ class TestStandard(ChatModelUnitTests):
             "CEREBRAS_API_BASE": "https://example.com/v1",
             "CEREBRAS_PROXY": "http://proxy.example.com:3128",
         }
-        fields = {
+        settings = {
             "cerebras_api_key": "a key",
             "cerebras_api_base": "https://example.com/v1",
             "proxy": "http://proxy.example.com:3128",
         }
-        return environment, {}, fields
+        return environment, {}, settings
 
     @pytest.mark.xfail(
         raises=ValueError,
-        reason='load(allowed_objects="all") knows LangChain\'s own classes alone',
+        reason='load(allowed_objects="all") knows only the classes of LangChain itself',
     )
     def test_serdes(self, model: BaseChatModel, snapshot: SnapshotAssertion) -> None:
         super().test_serdes(model, snapshot)
-
-
-def test_what_is_dumped_loads_again_without_its_secrets(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    key = "csk-" + "s" * 20
-    model = ChatCerebrasInference(
-        model="qwen-3.8-27b", api_key=key, temperature=0, stop=["\n"], max_tokens=10
-    )
-
-    dumped = dumpd(model)
-    monkeypatch.setenv("CEREBRAS_API_KEY", key)
-    loaded = load(
-        dumped,
-        allowed_objects=[ChatCerebrasInference],
-        valid_namespaces=["langchain_cerebras_inference"],
-        secrets_from_env=True,
-    )
-
-    assert key not in str(dumped)
-    assert loaded == model

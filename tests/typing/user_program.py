@@ -1,4 +1,4 @@
-"""What a user writes, for the type checkers to read. Nobody runs it."""
+"""A user's program: mypy and basedpyright check it, and nothing runs it."""
 
 from pathlib import Path
 from typing import assert_type
@@ -36,18 +36,18 @@ class Pun(TypedDict):
 
 @tool
 def weather(city: str) -> str:
-    """Tell the weather of a city."""
+    """Get the weather of a city."""
     return f"Fair in {city}."
 
 
 async def fetch_key() -> str:
-    """Stand for a secret store."""
+    """Fetch the API key from a secret store."""
     return "key"
 
 
-bare = ChatCerebrasInference()
+with_defaults = ChatCerebrasInference()
 
-by_alias = ChatCerebrasInference(
+with_aliases = ChatCerebrasInference(
     model="gpt-oss-120b",
     api_key="key",
     cookies={"name": "value"},
@@ -57,7 +57,7 @@ by_alias = ChatCerebrasInference(
     timeout=30,
 )
 
-by_name = ChatCerebrasInference(
+with_field_names = ChatCerebrasInference(
     model_name="gpt-oss-120b",
     cerebras_api_key=SecretStr("key"),
     cookies="name=value; other=value",
@@ -83,18 +83,17 @@ by_name = ChatCerebrasInference(
     compression="auto",
 )
 
-from_callables = [
+with_other_credentials = [
     ChatCerebrasInference(api_key=lambda: "key"),
     ChatCerebrasInference(api_key=fetch_key),
     ChatCerebrasInference(cookies=Path("cookies.txt")),
 ]
 
-# What is misspelt is found before it is run.
+# A misspelled setting is a type error; mypy fails if it does not need this comment.
 ChatCerebrasInference(modle="gpt-oss-120b")  # type: ignore[call-arg]
 
 
-def sync(model: ChatCerebrasInference) -> None:
-    """Call it without a loop."""
+def use_sync_methods(model: ChatCerebrasInference) -> None:
     assert_type(model.invoke("Hello"), AIMessage)
     model.invoke([HumanMessage("Hello")], stop=["END"], temperature=0.5)
     assert_type(model.batch(["Hello", "Goodbye"]), list[AIMessage])
@@ -109,8 +108,7 @@ def sync(model: ChatCerebrasInference) -> None:
         assert_type(opened, ChatCerebrasInference)
 
 
-async def asynchronous(model: ChatCerebrasInference) -> None:
-    """Call it on a loop."""
+async def use_async_methods(model: ChatCerebrasInference) -> None:
     assert_type(await model.ainvoke("Hello"), AIMessage)
     async for chunk in model.astream("Hello"):
         assert_type(chunk, AIMessageChunk)
@@ -123,8 +121,7 @@ async def asynchronous(model: ChatCerebrasInference) -> None:
         assert_type(opened, ChatCerebrasInference)
 
 
-def tools(model: ChatCerebrasInference) -> None:
-    """Give it tools, in every form and with every choice."""
+def bind_tools(model: ChatCerebrasInference) -> None:
     bound = model.bind_tools([weather, Joke, fetch_key, {"title": "schema"}])
     assert_type(bound.invoke("Hello"), AIMessage)
     model.bind_tools([weather], tool_choice="any", strict=True)
@@ -132,8 +129,7 @@ def tools(model: ChatCerebrasInference) -> None:
     model.bind_tools([weather], tool_choice={"type": "function"})
 
 
-def structured(model: ChatCerebrasInference) -> None:
-    """Ask for an object."""
+def request_structured_output(model: ChatCerebrasInference) -> None:
     joke = model.with_structured_output(Joke).invoke("Tell a joke")
     if isinstance(joke, Joke):
         assert_type(joke.punchline, str)
@@ -142,15 +138,13 @@ def structured(model: ChatCerebrasInference) -> None:
     model.with_structured_output(Joke, method="json_schema", include_raw=True)
 
 
-def chain(model: ChatCerebrasInference) -> None:
-    """Put it into a pipeline."""
+def build_chain(model: ChatCerebrasInference) -> None:
     prompt = ChatPromptTemplate.from_template("Tell a joke about {topic}")
-    pipeline = prompt | model | StrOutputParser()
-    assert_type(pipeline.invoke({"topic": "cats"}), str)
+    chain = prompt | model | StrOutputParser()
+    assert_type(chain.invoke({"topic": "cats"}), str)
 
 
-def failures(model: ChatCerebrasInference) -> float | None:
-    """Tell its errors apart."""
+def handle_errors(model: ChatCerebrasInference) -> float | None:
     try:
         model.invoke("Hello")
     except CerebrasRateLimitError as error:
@@ -163,8 +157,7 @@ def failures(model: ChatCerebrasInference) -> float | None:
     return None
 
 
-def offline() -> str:
-    """Run against the emulator."""
+def use_emulator() -> str:
     with Emulator() as server:
         model = ChatCerebrasInference(
             base_url=server.base_url,

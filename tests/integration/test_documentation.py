@@ -1,0 +1,71 @@
+"""Every Python block in README.md and docs/ runs as it is written."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from langchain_cerebras_inference.emulator import Emulator
+from tests.integration.programs import ForkServer
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
+
+# A block that defines tests is saved as test_block.py, and this program runs it.
+RUN_PYTEST = """
+import pytest, sys
+sys.exit(pytest.main(["-p", "no:asyncio", "test_block.py"]))
+"""
+
+
+def find_python_blocks() -> Iterator[tuple[str, str]]:
+    """Yield the heading and the text of every Python block."""
+    heading = ""
+    for match in re.finditer(
+        r"^```python\n(?P<block>.*?)^```$|^```.*?^```$|^#+ (?P<heading>.+?)$",
+        TEXT,
+        re.DOTALL | re.MULTILINE,
+    ):
+        heading = match["heading"] or heading
+        if match["block"]:
+            yield heading, match["block"]
+
+
+BLOCKS = [
+    pytest.param(block, id="-".join(re.findall(r"\w+", heading.lower())))
+    for heading, block in find_python_blocks()
+]
+
+
+@pytest.fixture
+def cookies_in_environment(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the cookies; a program also gets the emulator's URL and API key."""
+    cookies = "; ".join(f"{name}={value}" for name, value in server.cookies.items())
+    monkeypatch.setenv("CEREBRAS_COOKIES", cookies)
+    monkeypatch.setenv("CEREBRAS_SESSION_URL", server.session_url)
+
+
+def test_every_python_block_is_found() -> None:
+    assert len(BLOCKS) == TEXT.count("```python")
+
+
+@pytest.mark.usefixtures("cookies_in_environment")
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_block_runs(
+    block: str,
+    server: Emulator,
+    fork_server: ForkServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = block
+    if "\ndef test_" in block:
+        Path("test_block.py").write_text(block, "utf-8")
+        program = RUN_PYTEST
+
+    output = fork_server.run_program(program, server)
+
+    assert output or "print" not in block

@@ -1,0 +1,30 @@
+"""`list_models` and `alist_models`."""
+
+import asyncio
+
+from langchain_cerebras_inference import ChatCerebrasInference
+from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply
+
+
+def test_list_models_adds_the_details_of_the_public_catalog(
+    model: ChatCerebrasInference,
+) -> None:
+    models = model.list_models()
+
+    gpt, qwen = models
+    assert [gpt.id, qwen.id] == ["gpt-oss-120b", "qwen-3.8-27b"]
+    assert (gpt.context_tokens, gpt.output_tokens, gpt.images) == (131_072, 40_960, False)
+    assert (qwen.input_price, qwen.output_price, qwen.images) == (0.99, 1.49, True)
+    assert qwen.owner == "Alibaba"
+    assert asyncio.run(model.alist_models()) == models
+
+
+def test_list_models_works_without_the_public_catalog(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script_models(Reply(body={"data": [{"id": "my-own"}]}), Refuse(404))
+
+    [info] = model.list_models()
+
+    assert info.id == "my-own"
+    assert info.context_tokens is None
