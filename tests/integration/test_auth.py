@@ -419,7 +419,7 @@ def test_exchange_request_has_the_cookies_and_only_necessary_headers(server: Emu
     names = {name for name, _ in request.raw_headers}
     assert request.method == "GET"
     assert request.content == b""
-    assert names == {"Host", "Cookie", "Accept", "User-Agent"}
+    assert names == {"Host", "Connection", "Cookie", "Accept", "User-Agent"}
     assert request.headers["Cookie"] == get_header(server)
     assert request.headers["Accept"] == "application/json"
     assert request.headers["User-Agent"].startswith(OWN_USER_AGENT)

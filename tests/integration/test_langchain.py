@@ -103,7 +103,9 @@ class ChunkRecorder(BaseCallbackHandler):
 def test_callbacks_receive_the_same_chunks_from_stream_and_v3_events(
     server: Emulator,
 ) -> None:
-    reply = Reply(reasoning="Hm.", content="Hello.", tool_calls=[ToolCall("f", "{}")])
+    # Tool call deltas that arrive together are joined, so let them arrive one by one.
+    tool_calls = [ToolCall("f", "{}")]
+    reply = Reply(reasoning="Hm.", content="Hello.", tool_calls=tool_calls, pace=0.02)
     server.script(reply, reply)
     stream_recorder, event_recorder = ChunkRecorder(), ChunkRecorder()
 

@@ -213,13 +213,41 @@ async def test_aclose_does_not_break_a_stream_of_another_model(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(SLOW_WORDS)
-    stream = create_model(server).astream("Hello!")
+    other_model = create_model(server)
+    stream = other_model.astream("Hello!")
     text = str((await anext(stream)).text)
 
     await model.aclose()
     text += "".join([chunk.text async for chunk in stream])
 
     assert text == SLOW_WORDS.content
+    assert server.open_connections == 1
+    await other_model.aclose()
+    assert await asyncio.to_thread(has_no_connections, server)
+
+
+async def test_aclose_keeps_connections_that_another_living_model_has_used(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    other_model = create_model(server)
+    await other_model.ainvoke("Hello!")
+
+    async with model:
+        await model.ainvoke("Hello!")
+    await other_model.ainvoke("Hello!")
+
+    assert server.connections == 1
+
+
+async def test_aclose_ignores_models_that_no_longer_exist(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    await create_model(server).ainvoke("Hello!")
+    gc.collect()
+    await model.ainvoke("Hello!")
+
+    await model.aclose()
+
     assert await asyncio.to_thread(has_no_connections, server)
 
 

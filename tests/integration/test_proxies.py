@@ -267,10 +267,8 @@ def test_key_exchange_uses_the_proxy_over_https_only(
 
     call(model, "Hello!")
 
-    # `invoke` sends both requests on one event loop and so through one tunnel; the
-    # exchange always runs on the loop of the sync calls.
-    tunnels = 1 if call.__name__ == "invoke" else 2
-    assert proxy.methods == (["POST"] if scheme == "http" else ["CONNECT"] * tunnels)
+    # The key exchange does not share its connection with requests to the API.
+    assert proxy.methods == (["POST"] if scheme == "http" else ["CONNECT", "CONNECT"])
     assert [request.bearer for request in server.requests] == [None, server.demo_key]
 
 
@@ -478,13 +476,16 @@ def test_close_does_not_break_a_stream_in_a_tunnel(
 ) -> None:
     https_server.script(SLOW_WORDS)
     settings = {"proxy": proxy.origin, "verify": certificate_authority.bundle}
-    stream = create_model(https_server, **settings).stream("Hello!")
+    model = create_model(https_server, **settings)
+    stream = model.stream("Hello!")
     text = str(next(stream).text)
 
     create_model(https_server, **settings).close()
     text += "".join(chunk.text for chunk in stream)
 
     assert text == SLOW_WORDS.content
+    assert https_server.open_connections == 1
+    model.close()
     assert has_no_connections(https_server)
 
 
@@ -493,11 +494,14 @@ async def test_aclose_does_not_break_an_async_stream_in_a_tunnel(
 ) -> None:
     https_server.script(SLOW_WORDS)
     settings = {"proxy": proxy.origin, "verify": certificate_authority.bundle}
-    stream = create_model(https_server, **settings).astream("Hello!")
+    model = create_model(https_server, **settings)
+    stream = model.astream("Hello!")
     text = str((await anext(stream)).text)
 
     await create_model(https_server, **settings).aclose()
     text += "".join([chunk.text async for chunk in stream])
 
     assert text == SLOW_WORDS.content
+    assert https_server.open_connections == 1
+    await model.aclose()
     assert await asyncio.to_thread(has_no_connections, https_server)
