@@ -147,7 +147,7 @@ def test_proxy_that_rejects_the_password_is_named_without_it(
     with Proxy(credentials="ada:right") as proxy:
         model = make_model(secure_server, verify=ca, proxy=proxy.url("ada:SECRET"))
 
-        with pytest.raises(CerebrasCookieError, match="proxy .*407") as caught:
+        with pytest.raises(CerebrasCookieError, match=r"proxy .*407") as caught:
             model.invoke("Hello!")
 
     assert "SECRET" not in repr(caught.value)

@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
     "transport": (["_http"], ["base"]),
     "conversion": (["_conversion"], ["base"]),
     "base": (
-        ["_settings", "_model_catalog", "_urls", "_version", "_types", "errors"],
+        ["_settings", "_model_catalog", "_urls", "_version", "_types", "_fallbacks", "errors"],
         [],
     ),
     "emulator": (["emulator"], []),
