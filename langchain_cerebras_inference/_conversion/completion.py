@@ -123,12 +123,12 @@ def convert_usage(usage: Any) -> UsageMetadata | None:
         output_tokens=completion_tokens,
         total_tokens=total_tokens or prompt_tokens + completion_tokens,
     )
-    prompt_details = _get_object(usage, "prompt_tokens_details")
+    prompt_details = _get_details(usage, "prompt_tokens_details")
     input_details = _convert_counts(
         cache_read=prompt_details.get("cached_tokens"),
         image=usage.get("image_tokens") or None,
     )
-    completion_details = _get_object(usage, "completion_tokens_details")
+    completion_details = _get_details(usage, "completion_tokens_details")
     output_details = _convert_counts(
         reasoning=completion_details.get("reasoning_tokens"),
         accepted_prediction=completion_details.get("accepted_prediction_tokens") or None,
@@ -141,8 +141,8 @@ def convert_usage(usage: Any) -> UsageMetadata | None:
     return converted
 
 
-def _get_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return type_checks.check_object(name, fields.get(name))
+def _get_details(usage: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return type_checks.check_object(name, usage.get(name) or {})
 
 
 def _convert_counts(**counts: Any) -> dict[str, int]:
@@ -155,8 +155,10 @@ def _convert_counts(**counts: Any) -> dict[str, int]:
 
 def _compute_speed(completion: Mapping[str, Any]) -> float | None:
     """Return the tokens per second, if the completion has both numbers."""
-    tokens = _get_object(completion, "usage").get("completion_tokens")
-    seconds = _get_object(completion, "time_info").get("completion_time")
+    usage, time_info = completion.get("usage"), completion.get("time_info")
+    if not (isinstance(usage, dict) and isinstance(time_info, dict)):
+        return None
+    tokens, seconds = usage.get("completion_tokens"), time_info.get("completion_time")
     if not (tokens and isinstance(seconds, (int, float)) and seconds > 0):
         return None
     return round(type_checks.check_count("completion_tokens", tokens) / seconds, 1)
@@ -169,7 +171,7 @@ def _convert_choice(
     metadata: Mapping[str, Any],
 ) -> ChatGeneration:
     choice = type_checks.check_object("choices", choice)
-    message = _get_object(choice, "message")
+    message = type_checks.check_object("message", choice.get("message"))
     choice_metadata = _convert_choice_metadata(choice)
     tool_calls, invalid_tool_calls = _convert_tool_calls(
         message, tool_names, choice_metadata.get("finish_reason")
@@ -210,9 +212,9 @@ def _convert_tool_calls(
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     ids: set[str] = set()
-    for item in type_checks.check_list("tool_calls", message.get("tool_calls")):
+    for item in type_checks.check_list("tool_calls", message.get("tool_calls") or []):
         call = type_checks.check_object("tool_calls", item)
-        function = _get_object(call, "function")
+        function = type_checks.check_object("function", call.get("function"))
         sent_name = type_checks.check_text("name", function.get("name") or "")
         name = tool_names.get(sent_name, sent_name)
         sent_id = type_checks.check_text("id", call.get("id") or "")

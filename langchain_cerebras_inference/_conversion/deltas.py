@@ -108,7 +108,8 @@ class DeltaReader:
             raise type_checks.create_type_error("delta", delta, "an object")
         reasoning, content = delta.get("reasoning"), delta.get("content")
         if type(reasoning or "") is not str or type(content or "") is not str:
-            raise type_checks.create_type_error("delta", delta, "an object of texts")
+            type_checks.check_text("reasoning", reasoning or "")
+            type_checks.check_text("content", content or "")
         count_before = len(deltas)
         if reasoning:
             self._has_reasoning = True

@@ -65,7 +65,9 @@ class ToolCallAccumulator:
             CerebrasProtocolError: If the fragment has values of the wrong type.
         """
         fragment = type_checks.check_object(_FIELD, fragment)
-        function = type_checks.check_object(f"{_FIELD}.function", fragment.get("function"))
+        function = type_checks.check_object(
+            f"{_FIELD}.function", fragment.get("function") or {}
+        )
         sent_name = type_checks.check_text(f"{_FIELD}.name", function.get("name") or "")
         sent_id = type_checks.check_text(f"{_FIELD}.id", fragment.get("id") or "")
         index = fragment.get("index")

@@ -29,26 +29,22 @@ def check_text(field: str, value: Any) -> str:
 
 
 def check_object(field: str, value: Any) -> dict[str, Any]:
-    """Return a JSON object; an empty one for `None`.
+    """Return a JSON object.
 
     Raises:
-        CerebrasProtocolError: If the value is neither an object nor `None`.
+        CerebrasProtocolError: If the value is not an object.
     """
-    if value is None:
-        return {}
     if not isinstance(value, dict):
         raise create_type_error(field, value, "an object")
     return value
 
 
 def check_list(field: str, value: Any) -> list[Any]:
-    """Return a list; an empty one for `None`.
+    """Return a list.
 
     Raises:
-        CerebrasProtocolError: If the value is neither a list nor `None`.
+        CerebrasProtocolError: If the value is not a list.
     """
-    if value is None:
-        return []
     if not isinstance(value, list):
         raise create_type_error(field, value, "a list")
     return value
