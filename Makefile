@@ -1,6 +1,6 @@
-# .venv is where the work is done; the demo has its own, smaller .venv-demo; whom the
-# benchmarks compare with live in .venv-bench; and Poetry lives apart in .tools, because
-# its dependencies are not ours.
+# Environments: .venv for development and tests, .venv-demo for the demo, .venv-bench for the
+# benchmarks (with the other clients that they measure). Poetry has its own environment, .tools,
+# because its dependencies are not those of the package.
 
 PIP_VERSION := 26.3
 POETRY_VERSION := 2.5.1
@@ -11,30 +11,30 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 	&& echo $$python && break; done)
 TOOLS := .tools/$(PIP_VERSION)-$(POETRY_VERSION)-$(EXPORT_VERSION)
 POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
-# The pip beside Poetry serves all; older ones take twice as long. What is never imported
-# need not be compiled.
+# The pip in .tools installs into all environments: older versions take twice as long. Compiling
+# all modules while installing is a waste, because most are never imported.
 PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo
 
 export PIP_USER := 0
-# Where this is set, every process would compile anew what was not compiled here.
+# If this were set, each process would compile again the modules that are not compiled here.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-browser lint format live load bench lock clean
 
-help: ## Show this list
+help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv-demo/ready ## See it work, with no key: the answers come from an emulator
+demo: .venv-demo/ready ## Show what the package does; without a key it uses the emulator
 	@.venv-demo/bin/python examples/demo.py
 
-# More at a time than two processors have: what talks to a server often waits for it.
+# One process more than for the unit tests: integration tests often wait for a server.
 test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
 	.venv/bin/pytest -n 2 --disable-socket --allow-unix-socket tests/unit
 	.venv/bin/pytest -n 3 tests/integration
 
-test-browser: .venv/ready ## Read what real browsers hold, those that are installed
+test-browser: .venv/ready ## Read the cookies of the real browsers that are installed
 	.venv/bin/pytest -m browser tests/integration
 
 lint: .venv/linters ## Check format, style, types and the lock
@@ -44,20 +44,20 @@ lint: .venv/linters ## Check format, style, types and the lock
 	.venv/bin/mypy
 	.venv/bin/basedpyright
 
-format: .venv/linters ## Put the code in order
+format: .venv/linters ## Format the code and fix what the linter can fix
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
 
-live: .venv/ready ## Run the tests that talk to Cerebras; they need a credential
+live: .venv/ready ## Run the tests that use Cerebras itself; they need a credential
 	.venv/bin/pytest -m live tests
 
-load: .venv/ready ## Run much at once, and for long, and print the figures; ten minutes
+load: .venv/ready ## Run the load tests and print their figures; takes ten minutes
 	.venv/bin/pytest -m load -s tests/integration/test_load.py
 
-bench: .venv-bench/ready ## Measure against others, side by side; half an hour
+bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks
 
-lock: $(TOOLS) ## Resolve the dependencies anew
+lock: $(TOOLS) ## Resolve the dependencies again
 	$(POETRY) lock --regenerate
 
 clean: ## Remove everything that was generated
@@ -65,8 +65,8 @@ clean: ## Remove everything that was generated
 	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# `locked` stands for what poetry.lock says, `ready` for the project on top of it. The
-# linters are as large as all else together, and no test needs them.
+# %/locked: the packages of poetry.lock are installed. %/ready: the project is, too. The linters
+# are separate: they are as large as all other packages together, and no test needs them.
 
 .venv/locked: GROUPS := main,build,test
 .venv/linters: GROUPS := lint
@@ -86,10 +86,10 @@ $(VENVS:%=%/locked): %/locked: poetry.lock | $(TOOLS)
 	$(call install_groups,$*)
 	@touch $@
 
-# Debian's Python may lack ensurepip; then its pip puts a pip into the venv.
+# Debian's Python may have no ensurepip; then its pip installs a pip into the environment.
 $(TOOLS):
 	@test "$(PYTHON)" || { echo "No Python found; 3.11 or newer is needed." >&2; exit 1; }
-	@echo "Installing Poetry $(POETRY_VERSION) into .tools; this takes a while, once"
+	@echo "Installing Poetry $(POETRY_VERSION) into .tools; this takes some time, but only once"
 	@$(PYTHON) -m venv --clear .tools >/dev/null || { \
 		$(PYTHON) -m venv --clear --without-pip .tools && \
 		$(PYTHON) -m pip --python .tools install -qq pip; }
@@ -98,7 +98,7 @@ $(TOOLS):
 	@touch $@
 
 define install_groups
-@echo "Installing $(GROUPS) from poetry.lock into $(1); this takes a while, once"
+@echo "Installing $(GROUPS) from poetry.lock into $(1); this takes some time, but only once"
 @$(POETRY) export --quiet --only $(GROUPS) --output $(1)/requirements.txt
 @$(PIP) --python $(1) $(INSTALL) --require-hashes --no-deps --requirement $(1)/requirements.txt
 endef

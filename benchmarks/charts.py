@@ -1,14 +1,14 @@
-"""A run's results as two drawings, in SVG that is written by hand.
+"""Render the results of a run as two SVG charts.
 
-They have no background and say their colours twice, for light pages and for dark ones.
+The charts have no background, and colors for light and for dark pages.
 """
 
 from __future__ import annotations
 
 from html import escape
 
-from benchmarks.run import Results
-from benchmarks.subjects import BYTES, COALESCED, CORE, OURS, SUBJECTS, WIRE
+from benchmarks.clients import AIOHTTP, AIOHTTP_JSON, CLIENTS, COALESCED, CORE, OURS
+from benchmarks.runner import Results
 
 _WIDTH = 720
 _STYLE = """\
@@ -16,92 +16,100 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 15px; font-weight: 600 }
 .note { fill: #59636e; font-size: 12px }
 .grid { stroke: #d1d9e0 }
-.ours { fill: #e8590c; stroke: #e8590c } .floor { fill: #868e96; stroke: #868e96 }
-.peer { fill: #4c6ef5; stroke: #4c6ef5 } .line { fill: none; stroke-width: 2.5 }
-text.ours, text.peer, text.floor { stroke: none }
+.ours { fill: #e8590c; stroke: #e8590c } .baseline { fill: #868e96; stroke: #868e96 }
+.other { fill: #4c6ef5; stroke: #4c6ef5 } .line { fill: none; stroke-width: 2.5 }
+text.ours, text.other, text.baseline { stroke: none }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .note { fill: #9198a1 } .grid { stroke: #3d444d }
-  .ours { fill: #ff922b; stroke: #ff922b } .floor { fill: #adb5bd; stroke: #adb5bd }
-  .peer { fill: #748ffc; stroke: #748ffc }
+  .ours { fill: #ff922b; stroke: #ff922b } .baseline { fill: #adb5bd; stroke: #adb5bd }
+  .other { fill: #748ffc; stroke: #748ffc }
 }"""
 
-_KINDS = {OURS: "ours", COALESCED: "ours", CORE: "floor", WIRE: "floor"}
-_STREAMS = (1, 10, 50, 200)
+_CSS_CLASSES = {OURS: "ours", COALESCED: "ours", CORE: "baseline", AIOHTTP_JSON: "baseline"}
+_STREAM_COUNTS = (1, 10, 50, 200)
+_LABEL_HEIGHT = 16
 
 
-def draw(results: Results) -> dict[str, str]:
-    """The drawings for which there are figures, by the names of their files."""
-    drawn = {}
-    cost = {name: results.best("text", name) for name in SUBJECTS if name != BYTES}
-    known = {name: value for name, value in cost.items() if value}
-    if known:
-        drawn["cpu_per_chunk.svg"] = _bars(known)
-    lines = {
-        name: [results.best(f"streams_{size}", name) or 0.0 for size in _STREAMS]
-        for name in SUBJECTS
-        if name != BYTES
+def render_charts(results: Results) -> dict[str, str]:
+    """Render the charts that there are figures for: file name to SVG."""
+    charts = {}
+    names = [name for name in CLIENTS if name != AIOHTTP]
+    costs = {name: results.find_best("text", name) for name in names}
+    if known_costs := {name: cost for name, cost in costs.items() if cost}:
+        charts["cpu_per_chunk.svg"] = _render_bars(known_costs)
+    curves = {
+        name: [results.find_best(f"streams_{count}", name) or 0.0 for count in _STREAM_COUNTS]
+        for name in names
     }
-    whole = {name: values for name, values in lines.items() if all(values)}
-    if whole:
-        drawn["streams.svg"] = _curves(whole)
-    return drawn
+    if complete_curves := {name: curve for name, curve in curves.items() if all(curve)}:
+        charts["streams.svg"] = _render_curves(complete_curves)
+    return charts
 
 
-def _bars(figures: dict[str, float]) -> str:
-    left, step, top = 150, 28, 62
-    scale = (_WIDTH - left - 70) / max(figures.values())
+def _render_bars(costs: dict[str, float]) -> str:
+    left, top, row_height = 150, 62, 28
+    scale = (_WIDTH - left - 70) / max(costs.values())
     body = []
-    for at, (name, value) in enumerate(sorted(figures.items(), key=lambda pair: pair[1])):
-        y, width = top + at * step, max(2.0, value * scale)
+    for index, (name, cost) in enumerate(sorted(costs.items(), key=lambda item: item[1])):
+        y, width = top + index * row_height, max(2.0, cost * scale)
+        css_class = _get_css_class(name)
         body += [
             f'<text x="{left - 10}" y="{y + 13}" text-anchor="end">{escape(name)}</text>',
-            f'<rect class="{_kind(name)}" x="{left}" y="{y}" width="{width:.1f}" height="18"/>',
-            f'<text x="{left + width + 8:.1f}" y="{y + 13}">{value:.3g}</text>',
+            f'<rect class="{css_class}" x="{left}" y="{y}" width="{width:.1f}" height="18"/>',
+            f'<text x="{left + width + 8:.1f}" y="{y + 13}">{cost:.3g}</text>',
         ]
-    note = "streaming in a burst, async; shorter is better; grey is what cannot be avoided"
-    return _page("CPU time for a chunk of text, µs", note, body, top + len(figures) * step + 8)
+    note = "one stream in a burst, async; shorter is better; gray: lower bounds"
+    height = top + len(costs) * row_height + 8
+    return _render_svg("CPU time per text event, µs", note, body, height)
 
 
-def _curves(figures: dict[str, list[float]]) -> str:
+def _render_curves(curves: dict[str, list[float]]) -> str:
     left, right, top, bottom = 64, _WIDTH - 170, 70, 350
-    across = [left + at * (right - left) / (len(_STREAMS) - 1) for at in range(len(_STREAMS))]
-    highest = max(max(values) for values in figures.values())
-    unit = 10 ** (len(f"{highest:.0f}") - 1)
-    unit = unit // 2 if highest < 3 * unit else unit
+    step = (right - left) / (len(_STREAM_COUNTS) - 1)
+    xs = [left + index * step for index in range(len(_STREAM_COUNTS))]
+    highest = max(max(curve) for curve in curves.values())
 
-    def height(value: float) -> float:
-        return bottom - (bottom - top) * value / highest
+    def get_y(figure: float) -> float:
+        return bottom - (bottom - top) * figure / highest
 
     body = []
-    for value in range(0, int(highest) + 1, unit):
-        y = height(value)
-        label = _note(left - 8, y + 4, "end", f"{value // 1000}k")
+    for figure in range(0, int(highest) + 1, _choose_grid_step(highest)):
+        y = get_y(figure)
+        label = _render_note(left - 8, y + 4, "end", f"{figure // 1000}k")
         body += [f'<path class="grid" d="M{left} {y:.1f}H{right}"/>', label]
-    for x, size in zip(across, _STREAMS, strict=True):
-        body.append(_note(x, bottom + 20, "middle", f"{size} stream{'s' * (size > 1)}"))
-    free = float(bottom + 16)
-    for name, values in sorted(figures.items(), key=lambda pair: pair[1][-1]):
+    for x, count in zip(xs, _STREAM_COUNTS, strict=True):
+        label = f"{count} stream{'s' * (count > 1)}"
+        body.append(_render_note(x, bottom + 20, "middle", label))
+    label_y = float(bottom + _LABEL_HEIGHT)
+    for name, curve in sorted(curves.items(), key=lambda item: item[1][-1]):
         points = " ".join(
-            f"{x:.1f},{height(value):.1f}" for x, value in zip(across, values, strict=True)
+            f"{x:.1f},{get_y(figure):.1f}" for x, figure in zip(xs, curve, strict=True)
         )
-        free = min(height(values[-1]) + 4, free - 16)  # names do not lie on each other
+        label_y = min(get_y(curve[-1]) + 4, label_y - _LABEL_HEIGHT)  # labels do not overlap
+        css_class, label = _get_css_class(name), escape(name)
         body += [
-            f'<polyline class="line {_kind(name)}" points="{points}" style="fill:none"/>',
-            f'<text class="{_kind(name)}" x="{right + 8}" y="{free:.1f}">{escape(name)}</text>',
+            f'<polyline class="line {css_class}" points="{points}" style="fill:none"/>',
+            f'<text class="{css_class}" x="{right + 8}" y="{label_y:.1f}">{label}</text>',
         ]
-    note = "each at 3,000 a second, one process; higher is better; grey is what is possible"
-    return _page("Tokens a second, many streams at once", note, body, bottom + 36)
+    note = "one process, each stream has 3,000 events/s; higher is better; gray: upper bounds"
+    return _render_svg("Events per second, many streams at once", note, body, bottom + 36)
 
 
-def _kind(name: str) -> str:
-    return _KINDS.get(name, "peer")
+def _choose_grid_step(highest: float) -> int:
+    """Return the distance of grid lines, so that there are two to ten of them."""
+    step: int = 10 ** (len(f"{highest:.0f}") - 1)
+    return step // 2 if highest < 3 * step else step
 
 
-def _note(x: float, y: float, anchor: str, words: str) -> str:
-    return f'<text class="note" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
+def _get_css_class(client: str) -> str:
+    return _CSS_CLASSES.get(client, "other")
 
 
-def _page(title: str, note: str, body: list[str], height: float) -> str:
+def _render_note(x: float, y: float, anchor: str, text: str) -> str:
+    return f'<text class="note" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
+
+
+def _render_svg(title: str, note: str, body: list[str], height: float) -> str:
     size = f'viewBox="0 0 {_WIDTH} {height:.0f}" width="{_WIDTH}" height="{height:.0f}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{title}">',

@@ -1,4 +1,4 @@
-"""A run's results as a page of Markdown."""
+"""Render the results of a run as a Markdown page."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from benchmarks.clients import (
+    AIOHTTP,
+    AIOHTTP_JSON,
+    CLIENTS,
+    COALESCED,
+    CORE,
+    LANGCHAIN_CEREBRAS,
+    OURS,
+)
 from benchmarks.rows import ROWS, Goal, Row
-from benchmarks.run import Results
-from benchmarks.subjects import BYTES, COALESCED, CORE, OLD, OURS, SUBJECTS, WIRE
-from benchmarks.wire import EVENTS
+from benchmarks.runner import Results
+from benchmarks.workloads import EVENTS
 
 _PACKAGES = (
     "langchain-cerebras-inference langchain-core aiohttp pydantic langchain-cerebras"
@@ -22,64 +30,82 @@ _PACKAGES = (
 _INTRODUCTION = f"""\
 # Benchmarks
 
-`make bench` made this page: every subject in a process of its own, in rounds that take
-turns, against a server in another process that only writes bytes it rendered before.
-Times are CPU times of the client's process, all its threads, unless a row says
-otherwise; a stream has {EVENTS:,} events. Of text, a figure is taken only where all of it
-came; of reasoning, tools and v3 events only that the stream came to its end is checked,
-and not what a peer made of it. Within a row everybody has as many rounds. *Best* is the
-round that was disturbed least, and the one to compare; the *median* says how much a
-machine shared with others disturbed the rest.
+`make bench` writes this page. Each client runs in its own process, against a server in another
+process that only writes bytes that were rendered before. In each round the clients take turns,
+and within a row all of them have the same number of rounds.
 
-A burst is where the client is behind: everything has arrived, and what is measured is
-the work alone. At Cerebras' own pace, some 200 events a second, each event wakes the
-process, and that costs more than the event. None of this makes one answer faster; it is
-how many of them a process can carry.
+- Figures are CPU time of the client's process, all threads included, unless the row says
+  otherwise.
+- A stream has {EVENTS:,} content events.
+- *Best* is the figure of the round that other processes disturbed least: compare this one.
+  The *median* shows how much the other rounds were disturbed.
+- A figure for text counts only if all characters arrived. For reasoning, tool arguments and v3
+  stream events, only the end of the stream is checked, not what a client made of it.
 
-- **{OURS}**: `ChatCerebrasInference`; **{COALESCED}**: with `coalesce=True`, per event
-  of the wire, of which a chunk holds many when the consumer is behind.
-- **{CORE}**: a chat model that makes chunks with the plain constructors, without any
-  network: what core costs whoever is beneath it.
-- **{WIRE}**: each event read and decoded, and nothing else.
-- **{BYTES}**: each event counted, not decoded: what the server can deliver.
+*In a burst* means that the client is behind: all data has arrived, and the figure is the pure
+cost of the client. At Cerebras' own pace, about 200 events per second, each event wakes up the
+process, and that costs more than the event itself. None of this makes a single completion
+faster. It decides how many streams one process can handle.
+
+- **{OURS}**: `ChatCerebrasInference`. **{COALESCED}**: with `coalesce=True`. Its figures are
+  per event, too; when the reader is behind, one chunk holds many events.
+- **{CORE}**: a chat model that only constructs chunks, without a network. This is
+  what langchain-core costs any chat model.
+- **{AIOHTTP_JSON}**: reads the events and decodes their JSON, and does nothing else.
+- **{AIOHTTP}**: counts the events without decoding them. This is what the server can
+  deliver.
 """
 
+_ABOUT_GOALS = """\
+A goal is a ratio to a baseline that is measured in the same run: what langchain-core alone,
+aiohttp + JSON, or both cost on this machine, or what langchain-cerebras costs. *Limit* is the
+goal in the unit of the row. The last column is how many times better than langchain-cerebras
+the best figure is."""
+
+_ABOUT_CALLS = """\
+How many functions of this package (without its emulator) are called, and in how many files they
+are. Only Python functions count, and each resumption of a generator or coroutine is a call.
+Everything is imported and connected before. `python -m benchmarks.call_count --verbose` lists
+the functions in the order in which they are called."""
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
-_NOTHING = "·"
-_ABOUT_GOALS = """\
-A goal was set on a quiet machine, together with a floor: what core from memory, or the
-wire, or both together cost there. Here it is moved as the floor has moved, because a
-machine that is slower is slower for everybody. For construction and import, and there
-alone, langchain-cerebras itself stands for the machine; memory and upload do not move."""
+_NO_FIGURE = "·"
 
 
-def to_markdown(results: Results) -> str:
-    """The page."""
-    parts = [_INTRODUCTION, _circumstances(results), _goals(results)]
-    parts += [_everybody(results), _server(results), _failures(results)]
+def render_markdown(results: Results) -> str:
+    """Render the whole page."""
+    parts = [
+        _INTRODUCTION,
+        _render_conditions(results),
+        _render_goals(results),
+        _render_call_counts(results),
+        _render_all_clients(results),
+        _render_server(results),
+        _render_failures(results),
+    ]
     return "\n".join(part for part in parts if part)
 
 
-def _circumstances(results: Results) -> str:
-    versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
-    minutes = f"{results.seconds / 60:.0f} minutes"
-    kind = "A quick run, for a look only" if results.is_quick else "A full run"
+def _render_conditions(results: Results) -> str:
+    """Render one paragraph about the run, the machine and the versions."""
+    versions = ", ".join(f"{name} {_get_version(name)}" for name in _PACKAGES)
+    kind = "Quick run, not for comparison" if results.is_quick else "Full run"
     return (
-        f"{kind}, {minutes}. {platform.system()} on {_processor()}, {os.cpu_count()} cores,"
+        f"{kind}, {results.seconds / 60:.0f} minutes."
+        f" {platform.system()} on {_get_processor()}, {os.cpu_count()} cores,"
         f" load {os.getloadavg()[1]:.1f}; {platform.python_implementation()}"
         f" {platform.python_version()}; {versions}.\n"
     )
 
 
-def _version(package: str) -> str:
+def _get_version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "(not installed)"
 
 
-def _processor() -> str:
+def _get_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -87,120 +113,133 @@ def _processor() -> str:
     return next((line.split(": ")[1] for line in lines if "model name" in line), "?")
 
 
-# --- tables --------------------------------------------------------------------------------
+# --- goals -------------------------------------------------------------------------------
 
 
-def _goals(results: Results) -> str:
-    """What was set out to be reached, and whether it was."""
+def _render_goals(results: Results) -> str:
     lines = ["## Goals", "", _ABOUT_GOALS, ""]
-    lines += _head(("", "", "goal", "here", "best", "median", "met", "floor", OLD, "ratio"))
-    for name, row in ROWS.items():
-        for subject, goal in row.goals.items():
-            figures = results.figures.get(name, {}).get(subject)
-            if figures:
-                floor = _floor(results, name, goal)
-                lines.append(_goal(row, subject, goal, figures, floor, results.best(name, OLD)))
+    heads = ["", "", "goal", "baseline", "limit", "best", "median", "reached"]
+    lines += _render_head([*heads, LANGCHAIN_CEREBRAS, "ratio"])
+    lines += [
+        _render_goal(results, name, client, goal)
+        for name, row in ROWS.items()
+        for client, goal in row.goals.items()
+        if results.figures.get(name, {}).get(client)
+    ]
     return "\n".join([*lines, ""])
 
 
-def _goal(
-    row: Row,
-    subject: str,
-    goal: Goal,
-    figures: list[float],
-    floor: float | None,
-    old: float | None,
-) -> str:
-    best = row.best(figures)
-    here = goal.figure * floor / goal.then if floor and goal.then else goal.figure
-    is_met = best >= here if row.more_is_better else best <= here
-    sign = "≥" if row.more_is_better else "≤"
-    return _line(
-        f"{row.title}{', coalesced' * (subject == COALESCED)}",
+def _render_goal(results: Results, name: str, client: str, goal: Goal) -> str:
+    row, figures = ROWS[name], results.figures[name][client]
+    best, other = row.find_best(figures), results.find_best(name, LANGCHAIN_CEREBRAS)
+    baseline = _find_baseline(results, name, goal)
+    limit = goal.limit if not goal.baseline else baseline and goal.limit * baseline
+    reached = _NO_FIGURE
+    if limit is not None:
+        is_reached = best >= limit if row.is_higher_better else best <= limit
+        reached = "yes" if is_reached else "**no**"
+    sign = "≥" if row.is_higher_better else "≤"
+    factor = f" {_TIMES} {' and '.join(goal.baseline)}" if goal.baseline else ""
+    return _render_line(
+        f"{row.title}{', coalesced' * (client == COALESCED)}",
         row.unit,
-        f"{sign} {_number(goal.figure)}",
-        f"{sign} {_number(here)}",
-        f"**{_number(best)}**",
-        _number(statistics.median(figures)),
-        "yes" if is_met else "**no**",
-        _number(floor),
-        _number(old),
-        _ratio(row, best, old),
+        f"{sign} {goal.limit:g}{factor}",
+        _format(baseline),
+        f"{sign} {_format(limit)}",
+        f"**{_format(best)}**",
+        _format(statistics.median(figures)),
+        reached,
+        _format(other),
+        _format_ratio(row, best, other),
     )
 
 
-def _floor(results: Results, name: str, goal: Goal) -> float | None:
-    """What is possible here, where a goal has such a measure."""
-    if goal.then is None:
-        return None
-    known = [results.best(goal.row or name, subject) for subject in goal.floor]
-    return None if None in known else sum(filter(None, known))
+def _find_baseline(results: Results, name: str, goal: Goal) -> float | None:
+    """Return the sum of the baseline's figures; `None` if one is missing."""
+    row = goal.baseline_row or name
+    figures = [results.find_best(row, client) for client in goal.baseline]
+    return sum(filter(None, figures)) if figures and None not in figures else None
 
 
-def _everybody(results: Results) -> str:
-    """Everything that was measured: best, median in brackets, ratio to ours."""
-    names = [name for name in SUBJECTS if name != BYTES]
-    lines = ["## Everybody", "", "Best (median), and how many times ours.", ""]
-    lines += _head(("", "", *names))
+# --- all figures -------------------------------------------------------------------------
+
+
+def _render_call_counts(results: Results) -> str:
+    if not results.call_counts:
+        return ""
+    return f"## Function calls\n\n{_ABOUT_CALLS}\n\n{results.call_counts}"
+
+
+def _render_all_clients(results: Results) -> str:
+    names = [name for name in CLIENTS if name != AIOHTTP]
+    lines = ["## All clients", "", "Best (median), and the ratio of the best to ours.", ""]
+    lines += _render_head(["", "", *names])
     for name, row in ROWS.items():
-        if found := results.figures.get(name):
-            ours = results.best(name, OURS)
-            cells = (_cell(row, found.get(each), ours, each != OURS) for each in names)
-            lines.append(_line(row.title, row.unit, *cells))
+        if figures := results.figures.get(name):
+            ours = results.find_best(name, OURS)
+            cells = (
+                _render_cell(row, figures.get(client), None if client == OURS else ours)
+                for client in names
+            )
+            lines.append(_render_line(row.title, row.unit, *cells))
     return "\n".join([*lines, ""])
 
 
-def _cell(row: Row, figures: list[float] | None, ours: float | None, compared: bool) -> str:
+def _render_cell(row: Row, figures: list[float] | None, ours: float | None) -> str:
     if not figures:
-        return _NOTHING
-    best, median = row.best(figures), statistics.median(figures)
-    ratio = f" {best / ours:.3g}{_TIMES}" if compared and ours else ""
-    return f"{_number(best)} ({_number(median)}){ratio}"
+        return _NO_FIGURE
+    best, median = row.find_best(figures), statistics.median(figures)
+    ratio = f" {best / ours:.3g}{_TIMES}" if ours else ""
+    return f"{_format(best)} ({_format(median)}){ratio}"
 
 
-def _server(results: Results) -> str:
-    """Whether the server was ever what was slow."""
-    rows = [name for name in ROWS if BYTES in results.figures.get(name, {})]
+def _render_server(results: Results) -> str:
+    """Render whether the server was fast enough not to limit any client."""
+    rows = [name for name in ROWS if AIOHTTP in results.figures.get(name, {})]
     if not rows:
         return ""
     name = rows[-1]
-    others = {each: results.best(name, each) or 0 for each in results.figures[name]}
-    most = others.pop(BYTES)
-    fastest = max(others, key=lambda each: others[each], default=None)
-    if fastest is None:
+    figures = {client: results.find_best(name, client) or 0 for client in results.figures[name]}
+    delivered = figures.pop(AIOHTTP)
+    if not figures:
         return ""
+    fastest = max(figures, key=lambda client: figures[client])
     return (
-        f"## The server\n\nIn “{ROWS[name].title}” {BYTES} was delivered"
-        f" {most:,.0f} events a second, {most / others[fastest]:.1f} times what the"
-        f" fastest of the others took ({fastest}, {others[fastest]:,.0f}).\n"
+        f"## The server\n\nIn “{ROWS[name].title}”, the server delivered"
+        f" {delivered:,.0f} events/s to {AIOHTTP}: {delivered / figures[fastest]:.1f} times as"
+        f" many as the fastest other client read ({fastest}, {figures[fastest]:,.0f}).\n"
     )
 
 
-def _failures(results: Results) -> str:
+def _render_failures(results: Results) -> str:
     lines = [
-        f"- {subject}, {ROWS[name].title}: {words}"
-        for name, failed in results.failures.items()
-        for subject, words in failed.items()
+        f"- {client}, {ROWS[name].title}: {reason}"
+        for name, reasons in results.failures.items()
+        for client, reason in reasons.items()
     ]
     return "\n".join(["## Not measured", "", *lines, ""]) if lines else ""
 
 
-def _ratio(row: Row, best: float, other: float | None) -> str:
+# --- formatting --------------------------------------------------------------------------
+
+
+def _format(figure: float | None) -> str:
+    if figure is None:
+        return _NO_FIGURE
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+def _format_ratio(row: Row, best: float, other: float | None) -> str:
+    """Format how many times better than the other figure the best one is."""
     if not other:
-        return _NOTHING
-    return f"{best / other if row.more_is_better else other / best:.1f}{_TIMES}"
+        return _NO_FIGURE
+    return f"{best / other if row.is_higher_better else other / best:.1f}{_TIMES}"
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return _NOTHING
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _head(names: Iterable[str]) -> list[str]:
+def _render_head(names: Iterable[str]) -> list[str]:
     heads = list(names)
-    return [_line(*heads), "|---|---|" + "--:|" * (len(heads) - 2)]
+    return [_render_line(*heads), "|---|---|" + "--:|" * (len(heads) - 2)]
 
 
-def _line(*cells: str) -> str:
+def _render_line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"

@@ -1,31 +1,50 @@
-"""The table's rows: what is measured, how often, on whom, and what it should be."""
+"""The rows of the result tables: what is measured, with which clients, and the goals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from benchmarks.subjects import BYTES, COALESCED, CORE, OLD, OURS, WIRE
+from benchmarks import measurements
+from benchmarks.clients import (
+    AIOHTTP,
+    AIOHTTP_JSON,
+    COALESCED,
+    CORE,
+    LANGCHAIN_CEREBRAS,
+    LANGCHAIN_GROQ,
+    LANGCHAIN_OPENAI,
+    OFFICIAL_SDK,
+    OURS,
+)
 
-_LIBRARIES = (OURS, OLD, "langchain-openai", "langchain-groq", "official SDK")
-_STREAMING = (*_LIBRARIES[:1], COALESCED, *_LIBRARIES[1:], CORE, WIRE)
+_LIBRARIES = (OURS, LANGCHAIN_CEREBRAS, LANGCHAIN_OPENAI, LANGCHAIN_GROQ, OFFICIAL_SDK)
+_LANGCHAIN_MODELS = (
+    OURS,
+    COALESCED,
+    LANGCHAIN_CEREBRAS,
+    LANGCHAIN_OPENAI,
+    LANGCHAIN_GROQ,
+    CORE,
+)
+_SYNC_CLIENTS = (*_LANGCHAIN_MODELS, OFFICIAL_SDK)
+_ASYNC_CLIENTS = (*_SYNC_CLIENTS, AIOHTTP_JSON)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure to reach, on the machine where it was set.
+    """What a client should reach.
 
     Attributes:
-        figure: It.
-        then: What the floor was there; goals move with it. `None` if they do not.
-        floor: Whose figures, added up, are the floor.
-        row: In which row; by default the goal's own.
+        limit: A ratio to the baseline; without a baseline, a figure in the row's unit.
+        baseline: The clients whose figures are added to make the baseline.
+        baseline_row: The row of the baseline. Default: the row of the goal.
     """
 
-    figure: float
-    then: float | None = None
-    floor: tuple[str, ...] = (CORE,)
-    row: str = ""
+    limit: float
+    baseline: tuple[str, ...] = ()
+    baseline_row: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,187 +52,229 @@ class Row:
     """One thing that is measured.
 
     Attributes:
-        title: What it is, for the table.
-        unit: What the figures are.
-        task: The function that measures it.
-        workload: What the server is asked for.
-        size: How many streams, calls or whatever the task counts.
-        quick_size: The same, for a quick run.
-        warm_up: How many rounds do not count.
-        rounds: How many figures each subject gives.
-        subjects: Who is measured.
-        goals: What a subject should reach.
-        fresh: Whether each figure needs a new process.
-        more_is_better: Whether the best figure is the largest.
+        title: The title in the tables.
+        unit: The unit of the figures.
+        measure: A function of `measurements`.
+        clients: The clients that are measured.
+        workload: What the server sends: a name of `workloads.get_workloads`.
+        size: How many streams or requests one figure is made of.
+        quick_size: The same for `--quick`.
+        warm_up_rounds: Rounds that do not count.
+        rounds: Rounds that count; each gives one figure per client.
+        goals: Client to goal.
+        needs_new_process: Whether each figure is measured in a new process.
+        is_higher_better: Whether the best figure is the highest.
     """
 
     title: str
     unit: str
-    task: str
+    measure: Callable[[Any, str, int], Awaitable[float] | float]
+    clients: tuple[str, ...]
     workload: str = "burst"
     size: int = 1
     quick_size: int = 1
-    warm_up: int = 1
+    warm_up_rounds: int = 1
     rounds: int = 12
-    subjects: tuple[str, ...] = _STREAMING
     goals: Mapping[str, Goal] = field(default_factory=dict)
-    fresh: bool = False
-    more_is_better: bool = False
+    needs_new_process: bool = False
+    is_higher_better: bool = False
 
-    def best(self, figures: list[float]) -> float:
-        """The figure that was disturbed least."""
-        return max(figures) if self.more_is_better else min(figures)
-
-
-def _burst(title: str, task: str, workload: str = "burst", **goals: Goal) -> Row:
-    return Row(title, "µs", f"streaming.{task}", workload, goals=_named(goals))
+    def find_best(self, figures: list[float]) -> float:
+        """Return the figure that other processes disturbed least."""
+        return max(figures) if self.is_higher_better else min(figures)
 
 
-def _streams(size: int, **goals: Goal) -> Row:
+def _build_throughput_row(streams: int, goals: Mapping[str, Goal] | None = None) -> Row:
     return Row(
-        f"tokens a second in all, {size} stream{'s' * (size > 1)} of 3,000 a second",
+        f"events/s in total, {streams} stream{'s' * (streams > 1)} of 3,000 events/s",
         "/s",
-        "streaming.streams",
+        measurements.measure_throughput,
+        (*_ASYNC_CLIENTS, AIOHTTP),
         "fast",
-        size,
-        min(size, 10),
-        warm_up=0,
+        streams,
+        min(streams, 10),
+        warm_up_rounds=0,
         rounds=3,
-        subjects=(*_STREAMING, BYTES),
-        goals=_named(goals),
-        fresh=True,
-        more_is_better=True,
+        goals=goals or {},
+        needs_new_process=True,
+        is_higher_better=True,
     )
 
 
-def _named(goals: Mapping[str, Goal]) -> dict[str, Goal]:
-    names = {"ours": OURS, "coalesced": COALESCED}
-    return {names[name]: goal for name, goal in goals.items()}
-
-
-_BOTH = (CORE, WIRE)
-
 ROWS: dict[str, Row] = {
-    "text": _burst(
-        "a chunk of text in a burst, async",
-        "astream",
-        ours=Goal(8.7, 8.7),
-        coalesced=Goal(2.8, 2.0, (WIRE,)),
+    "text": Row(
+        "text event in a burst, async",
+        "µs",
+        measurements.measure_astream,
+        _ASYNC_CLIENTS,
+        goals={OURS: Goal(1.0, (CORE,)), COALESCED: Goal(1.4, (AIOHTTP_JSON,))},
     ),
-    "text_sync": _burst("a chunk of text in a burst, sync", "stream", ours=Goal(8.7, 8.0)),
-    "framed": _burst("a chunk of text that is a chunk of HTTP, async", "astream", "framed"),
-    "reasoning": _burst(
-        "a chunk of reasoning, async", "astream", "reasoning", ours=Goal(10.0, 10.0)
+    "text_sync": Row(
+        "text event in a burst, sync",
+        "µs",
+        measurements.measure_stream,
+        _SYNC_CLIENTS,
+        goals={OURS: Goal(1.09, (CORE,))},
     ),
-    "tools": _burst("a fragment of a tool's arguments, async", "astream", "tools"),
-    "logprobs": _burst("a chunk with log probabilities, async", "astream", "logprobs"),
-    "events": _burst("a chunk as v3 events, async", "aevents", ours=Goal(6.0, 8.7, row="text")),
-    "events_sync": _burst(
-        "a chunk as v3 events, sync", "events", ours=Goal(5.0, 8.0, row="text_sync")
+    "http_chunks": Row(
+        "text event in its own HTTP chunk, async",
+        "µs",
+        measurements.measure_astream,
+        _ASYNC_CLIENTS,
+        "http_chunks",
+    ),
+    "reasoning": Row(
+        "reasoning event in a burst, async",
+        "µs",
+        measurements.measure_astream,
+        _ASYNC_CLIENTS,
+        "reasoning",
+        goals={OURS: Goal(1.0, (CORE,))},
+    ),
+    "tool_call": Row(
+        "tool arguments event in a burst, async",
+        "µs",
+        measurements.measure_astream,
+        _ASYNC_CLIENTS,
+        "tool_call",
+    ),
+    "logprobs": Row(
+        "text event with logprobs in a burst, async",
+        "µs",
+        measurements.measure_astream,
+        _ASYNC_CLIENTS,
+        "logprobs",
+    ),
+    "stream_events": Row(
+        "text event in a burst, as v3 stream event, async",
+        "µs",
+        measurements.measure_astream_events,
+        _LANGCHAIN_MODELS,
+        goals={OURS: Goal(0.69, (CORE,), "text")},
+    ),
+    "stream_events_sync": Row(
+        "text event in a burst, as v3 stream event, sync",
+        "µs",
+        measurements.measure_stream_events,
+        _LANGCHAIN_MODELS,
+        goals={OURS: Goal(0.63, (CORE,), "text_sync")},
     ),
     "paced": Row(
-        "a chunk, 25 streams at 200 a second each, async",
+        "text event, 25 streams of 200 events/s, async",
         "µs",
-        "streaming.paced",
+        measurements.measure_paced_streams,
+        _ASYNC_CLIENTS,
         "slow",
         25,
         5,
-        warm_up=0,
+        warm_up_rounds=0,
         rounds=5,
-        goals={OURS: Goal(58.0, 39.0, (WIRE,))},
+        goals={OURS: Goal(1.49, (AIOHTTP_JSON,))},
     ),
     "paced_sync": Row(
-        "a chunk, 25 streams at 200 a second each, sync",
+        "text event, 25 streams of 200 events/s, sync",
         "µs",
-        "streaming.paced_sync",
+        measurements.measure_paced_sync_streams,
+        _SYNC_CLIENTS,
         "slow",
         25,
         5,
-        warm_up=0,
+        warm_up_rounds=0,
         rounds=5,
-        goals={OURS: Goal(60.0, 39.0, (WIRE,), "paced")},
+        goals={OURS: Goal(1.54, (AIOHTTP_JSON,), "paced")},
     ),
-    "streams_1": _streams(1),
-    "streams_10": _streams(10),
-    "streams_50": _streams(
-        50, ours=Goal(42_000, 37_000), coalesced=Goal(115_000, 146_000, (WIRE,))
+    "streams_1": _build_throughput_row(1),
+    "streams_10": _build_throughput_row(10),
+    "streams_50": _build_throughput_row(
+        50,
+        {OURS: Goal(1.14, (CORE,)), COALESCED: Goal(0.79, (AIOHTTP_JSON,))},
     ),
-    "streams_200": _streams(200),
+    "streams_200": _build_throughput_row(200),
     "memory": Row(
-        "memory that a stream of 2,000 chunks adds, 50 at once",
+        "memory per open stream after 2,000 events, 50 streams",
         "MB",
-        "streaming.memory",
-        "held",
+        measurements.measure_memory,
+        _ASYNC_CLIENTS,
+        "unfinished",
         50,
         4,
-        warm_up=0,
+        warm_up_rounds=0,
         rounds=2,
         goals={OURS: Goal(2.8), COALESCED: Goal(1.4)},
-        fresh=True,
+        needs_new_process=True,
     ),
     "ainvoke": Row(
         "`ainvoke`",
         "µs",
-        "calls.ainvoke",
+        measurements.measure_ainvoke,
+        _ASYNC_CLIENTS,
         size=100,
         quick_size=5,
-        goals={OURS: Goal(350.0, 240.0, _BOTH)},
+        goals={OURS: Goal(1.46, (CORE, AIOHTTP_JSON))},
     ),
     "invoke": Row(
         "`invoke`",
         "µs",
-        "calls.invoke",
+        measurements.measure_invoke,
+        _SYNC_CLIENTS,
         size=100,
         quick_size=5,
-        goals={OURS: Goal(420.0, 240.0, _BOTH, "ainvoke")},
+        goals={OURS: Goal(1.75, (CORE, AIOHTTP_JSON), "ainvoke")},
     ),
-    "abatch": Row("`abatch` of 100, each", "µs", "calls.abatch", size=100, quick_size=10),
-    "construct": Row(
+    "abatch": Row(
+        "`abatch` of 100 prompts, per prompt",
+        "µs",
+        measurements.measure_abatch,
+        _LANGCHAIN_MODELS,
+        size=100,
+        quick_size=10,
+    ),
+    "construction": Row(
         "construction",
         "µs",
-        "calls.construct",
+        measurements.measure_construction,
+        _LIBRARIES,
         size=20,
         quick_size=2,
-        subjects=_LIBRARIES,
-        goals={OURS: Goal(60.0, 35_000, (OLD,))},
+        goals={OURS: Goal(0.0017, (LANGCHAIN_CEREBRAS,))},
     ),
     "import": Row(
-        "import, beyond core's chat models",
+        "import, after langchain-core's chat models",
         "ms",
-        "calls.cold_import",
-        warm_up=0,
+        measurements.measure_import,
+        _LIBRARIES,
+        warm_up_rounds=0,
         rounds=7,
-        subjects=_LIBRARIES,
-        goals={OURS: Goal(12.0, 430.0, (OLD,))},
-        fresh=True,
+        goals={OURS: Goal(0.028, (LANGCHAIN_CEREBRAS,))},
+        needs_new_process=True,
     ),
-    "first_cold": Row(
-        "first token of a process's first call, wall time",
+    "cold_first_chunk": Row(
+        "first chunk of a process's first request, wall time",
         "ms",
-        "calls.first_cold",
+        measurements.measure_cold_first_chunk,
+        (*_LIBRARIES, AIOHTTP_JSON),
         "short",
-        warm_up=0,
+        warm_up_rounds=0,
         rounds=7,
-        subjects=(*_LIBRARIES, WIRE),
-        fresh=True,
+        needs_new_process=True,
     ),
-    "first_warm": Row(
-        "first token once warmed up, or after a first call, wall time",
+    "warm_first_chunk": Row(
+        "first chunk after a warm-up or a first request, wall time",
         "ms",
-        "calls.first_warm",
+        measurements.measure_warm_first_chunk,
+        (*_LIBRARIES, AIOHTTP_JSON),
         "short",
-        warm_up=0,
+        warm_up_rounds=0,
         rounds=7,
-        subjects=(*_LIBRARIES, WIRE),
-        fresh=True,
+        needs_new_process=True,
     ),
     "upload": Row(
-        "upload of an agent's history of 200 KB",
+        "compressed size of a 200 KB message history",
         "%",
-        "calls.upload",
-        warm_up=0,
+        measurements.measure_upload,
+        (OURS,),
+        warm_up_rounds=0,
         rounds=1,
-        subjects=(OURS,),
         goals={OURS: Goal(25.0)},
     ),
 }

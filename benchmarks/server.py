@@ -1,100 +1,100 @@
-"""A Cerebras that does nothing but write: raw asyncio, bytes that were rendered before.
+"""A fake Cerebras that only writes bytes that were rendered before the first request.
 
-It runs in a process of its own, so that what it costs is nobody's. The first step of a
-request's path names the workload: `/burst/v1/chat/completions`. It says on stdout which
-port it has, and ends with its stdin.
+It runs in its own process, so its CPU time is not part of any measurement. The first segment
+of the URL's path selects the workload: `/burst/v1/chat/completions`. The server prints its
+port to stdout and exits when stdin ends.
 """
 
 import asyncio
 import re
 import sys
-import time
 from typing import cast
 
-from benchmarks import wire
+from benchmarks import workloads
 
-_BLOCKED = 0.001
-"""Seconds until a client that was behind is looked at again."""
+_RETRY_INTERVAL = 0.001
+"""Seconds between two attempts to write to a client whose socket buffer is full."""
 
-_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _STREAM = re.compile(rb'"stream": ?true')
 
-received = {"requests": 0, "bytes": 0}
+_last_body = {"bytes": 0}
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection: a request, its answer, the next request."""
+    """One connection of a client. Handles one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
         self._request = bytearray()
-        self._is_blocked = False
+        self._is_paused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop writing."""
+        """Cancel the next write."""
         if self._timer is not None:
             self._timer.cancel()
 
     def pause_writing(self) -> None:
-        """Wait: the client is behind."""
-        self._is_blocked = True
+        """Pause: the client reads more slowly than the server writes."""
+        self._is_paused = True
 
     def resume_writing(self) -> None:
-        """Go on: the client has caught up."""
-        self._is_blocked = False
+        """Resume writing."""
+        self._is_paused = False
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request when all of it is here."""
+        """Respond as soon as the whole request has arrived."""
         self._request += data
-        end = self._request.find(b"\r\n\r\n") + 4
-        if end < 4:
+        head_end = self._request.find(b"\r\n\r\n") + 4
+        if head_end < 4:
             return
-        head = bytes(self._request[:end])
-        length = _LENGTH.search(head)
+        head = bytes(self._request[:head_end])
+        length = _CONTENT_LENGTH.search(head)
         size = int(length[1]) if length else 0
-        if len(self._request) < end + size:
+        if len(self._request) < head_end + size:
             return
-        body = bytes(self._request[end:])
+        body = bytes(self._request[head_end:])
         self._request.clear()
-        self._answer(head.split(b" ", 2)[1].decode(), body)
+        self._respond(head.split(b" ", 2)[1].decode(), body)
 
-    def _answer(self, path: str, body: bytes) -> None:
-        received["requests"] += 1
-        received["bytes"] = len(body) or received["bytes"]
-        if path == "/stats":
-            cpu = time.process_time()
-            self._transport.write(wire.as_json({**received, "cpu": cpu}))
-        elif _STREAM.search(body):
-            script = wire.scripts()[path.split("/")[1]]
-            self._transport.write(wire.STREAM_HEAD)
-            self._play(script, 0, asyncio.get_running_loop().time())
+    def _respond(self, path: str, body: bytes) -> None:
+        if path == "/last_body":
+            self._transport.write(workloads.render_json_response(_last_body))
+            return
+        _last_body["bytes"] = len(body)
+        if _STREAM.search(body):
+            workload = workloads.get_workloads()[path.split("/")[1]]
+            self._transport.write(workloads.STREAM_HEAD)
+            self._send_steps(workload, 0, asyncio.get_running_loop().time())
         else:
-            self._transport.write(wire.whole())
+            self._transport.write(workloads.render_completion())
 
-    def _play(self, script: wire.Script, done: int, begun: float) -> None:
-        """Write the steps that are due; come again while there are more."""
+    def _send_steps(self, workload: workloads.Workload, sent: int, start: float) -> None:
+        """Write the steps that are due, and schedule the next write."""
         loop = asyncio.get_running_loop()
-        elapsed = loop.time() - begun
-        if self._is_blocked:
-            again = elapsed + _BLOCKED
+        elapsed = loop.time() - start
+        if self._is_paused:
+            next_write = elapsed + _RETRY_INTERVAL
         else:
-            due = script.due(elapsed)
-            if due > done:
-                self._transport.write(script.slice(done, due))
-                done = due
-            again = script.next(done, elapsed)
-        if done < len(script.ends):
-            self._timer = loop.call_at(begun + again, self._play, script, done, begun)
+            due = workload.count_due_steps(elapsed)
+            if due > sent:
+                self._transport.write(workload.get_bytes(sent, due))
+                sent = due
+            next_write = workload.get_next_write(sent, elapsed)
+        if sent < len(workload.step_ends):
+            self._timer = loop.call_at(
+                start + next_write, self._send_steps, workload, sent, start
+            )
 
 
 async def serve() -> None:
     """Serve until stdin ends."""
-    wire.scripts()
+    workloads.get_workloads()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Connection, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -1,4 +1,4 @@
-"""An agent that thinks aloud: reasoning, tool calls, their results, the answer.
+"""An agent that streams its reasoning, its tool calls, their results and its text.
 
 CEREBRAS_API_KEY=... python examples/agent.py "What do a helmet and a lock cost?"
 """
@@ -28,30 +28,34 @@ def percent_of(percentage: float, amount: float) -> float:
     return round(amount * percentage / 100, 2)
 
 
-def parts(message: Any) -> Iterator[tuple[str, str]]:
-    """Say what has just arrived: its kind, if it begins something, and its text."""
+def label_parts(message: Any) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a streamed message: a label and a text.
+
+    The label is empty if the text continues the tool call before it.
+    """
     if isinstance(message, ToolMessage):
         yield "result", message.text
         return
-    if thought := message.additional_kwargs.get("reasoning_content"):
-        yield "thinks", thought
-    for call in message.tool_call_chunks:
-        yield f"calls {call['name']}" if call["name"] else "", call["args"] or ""
+    if reasoning := message.additional_kwargs.get("reasoning_content"):
+        yield "reasoning", reasoning
+    for tool_call in message.tool_call_chunks:
+        name = tool_call["name"]
+        yield f"call {name}" if name else "", tool_call["args"] or ""
     if message.text:
-        yield "answers", message.text
+        yield "text", message.text
 
 
 async def main() -> None:
-    """Ask the agent the question of the command line."""
-    words = " ".join(sys.argv[1:]) or "How much is 17% of the price of a bicycle?"
+    """Run the agent with the question on the command line."""
+    question = " ".join(sys.argv[1:]) or "How much is 17% of the price of a bicycle?"
     agent = create_agent(ChatCerebrasInference(), [get_price, percent_of])
-    steps = agent.astream({"messages": [HumanMessage(words)]}, stream_mode="messages")
-    last = ""
-    async for message, _ in steps:
-        for kind, text in parts(message):
-            is_new = kind not in ("", last) or kind.startswith("calls")
-            print(f"\n[{kind}] {text}" if is_new else text, end="", flush=True)
-            last = kind or last
+    stream = agent.astream({"messages": [HumanMessage(question)]}, stream_mode="messages")
+    last_label = ""
+    async for message, _ in stream:
+        for label, text in label_parts(message):
+            is_new = label not in ("", last_label) or label.startswith("call")
+            print(f"\n[{label}] {text}" if is_new else text, end="", flush=True)
+            last_label = label or last_label
     print()
 
 

@@ -1,6 +1,6 @@
-"""What the package does, in five parts; `make demo` runs it.
+"""A demonstration of the package in five parts; `make demo` runs it.
 
-With `CEREBRAS_API_KEY` set it talks to Cerebras, else to the emulator.
+With `CEREBRAS_API_KEY` set it uses Cerebras, otherwise the emulator.
 """
 
 import os
@@ -23,75 +23,80 @@ from pydantic import BaseModel
 from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator
 
-PACE = 60
-EMULATED = (
-    "CEREBRAS_API_KEY is not set, so the answers come from the local emulator, not from"
-    " a model: it makes them from the requests alone, here at"
-    f" {PACE} tokens per second so that you can watch."
+EMULATOR_TOKENS_PER_SECOND = 60
+EMULATOR_NOTE = (
+    "CEREBRAS_API_KEY is not set, so this demo uses the local emulator. It is not a language"
+    " model: it builds each completion from the request alone, here at"
+    f" {EMULATOR_TOKENS_PER_SECOND} tokens per second, so that you can watch."
 )
-COLOURS = {"title": "1;36", "dim": "2", "ask": "1", "call": "33", "result": "32"}
+COLORS = {"title": "1;36", "reasoning": "2", "prompt": "1", "call": "33", "result": "32"}
+"""Style to ANSI color code."""
 
 
 class Page:
-    """Standard output: indented, wrapped, in colour where the terminal has it."""
+    """Writes to standard output, indented and wrapped, with colors if it is a terminal."""
 
     def __init__(self) -> None:
         is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        self._colours = COLOURS if sys.stdout.isatty() and not is_plain else {}
+        self._colors = COLORS if sys.stdout.isatty() and not is_plain else {}
         self._width = max(40, min(shutil.get_terminal_size().columns, 96) - 6)
         self._column = 0
         self._style = ""
 
-    def line(self, text: str, style: str = "") -> None:
-        """Write a line of its own."""
+    def write_line(self, text: str, style: str = "") -> None:
+        """Write a line."""
         self.write(text, style)
-        self.end()
+        self.end_line()
 
     def write(self, text: str, style: str = "") -> None:
-        """Go on in the same style, or begin a line in another."""
+        """Continue the line, or start a new one if the style changes."""
         if text and self._column and style != self._style:
-            self.end()
+            self.end_line()
         self._style = style if text else self._style
-        for piece in re.findall(r"\n| *[^ \n]+| +", text):
-            # What comes is tokens: the width leaves room for the rest of a word.
-            is_over = piece[0] == " " and self._column + len(piece) > self._width
-            if piece == "\n" or is_over:
-                self.end()
-            self._put(piece.strip("\n") if self._column else piece.lstrip())
+        for word in re.findall(r"\n| *[^ \n]+| +", text):
+            # A streamed token can be a part of a word, so a line breaks only at a space.
+            is_too_long = word[0] == " " and self._column + len(word) > self._width
+            if word == "\n" or is_too_long:
+                self.end_line()
+            self._print(word.strip("\n") if self._column else word.lstrip())
 
-    def end(self) -> None:
+    def end_line(self) -> None:
         """End the line."""
         print()
         self._column = 0
 
-    def _put(self, piece: str) -> None:
-        indent = "   " if piece and not self._column and self._style != "title" else ""
-        code = self._colours.get(self._style)
-        shown = f"\033[{code}m{piece}\033[0m" if code and piece else piece
-        print(indent + shown, end="", flush=True)
-        self._column += len(indent + piece)
+    def _print(self, text: str) -> None:
+        indent = "   " if text and not self._column and self._style != "title" else ""
+        color = self._colors.get(self._style)
+        colored = f"\033[{color}m{text}\033[0m" if color and text else text
+        print(indent + colored, end="", flush=True)
+        self._column += len(indent + text)
 
-    def show(self, messages: Iterable[Any]) -> int:
-        """Write messages as they arrive; return how many tokens the model wrote."""
-        count = 0
+    def write_stream(self, messages: Iterable[Any]) -> int:
+        """Write messages as they arrive; return the number of output tokens."""
+        tokens = 0
         for message in messages:
             if isinstance(message, ToolMessage):
                 self.write(f"result: {message.text}", "result")
                 continue
-            thought = message.additional_kwargs.get("reasoning_content", "")
-            is_first = self._style != "dim" and not self._colours
-            self.write(f"thinks: {thought}" if thought and is_first else thought, "dim")
-            for call in message.tool_call_chunks:
-                self.write(f"call: {call['name']} " if call["name"] else "", "call")
-                self.write(call["args"] or "", "call")
+            self._write_reasoning(message.additional_kwargs.get("reasoning_content", ""))
+            for tool_call in message.tool_call_chunks:
+                name = tool_call["name"]
+                self.write(f"call: {name} " if name else "", "call")
+                self.write(tool_call["args"] or "", "call")
             self.write(message.text)
-            count += (message.usage_metadata or {}).get("output_tokens", 0)
-        self.end()
-        return count
+            tokens += (message.usage_metadata or {}).get("output_tokens", 0)
+        self.end_line()
+        return tokens
+
+    def _write_reasoning(self, text: str) -> None:
+        """Write reasoning; without colors it gets a label."""
+        needs_label = text and self._style != "reasoning" and not self._colors
+        self.write(f"reasoning: {text}" if needs_label else text, "reasoning")
 
 
 class Ticket(BaseModel):
-    """A report of a fault."""
+    """A bug report."""
 
     title: str
     reporter: str
@@ -105,70 +110,70 @@ def get_weather(city: str) -> str:
     return f"Sunny, 22 °C in {city}."
 
 
-def stream(page: Page, model: ChatCerebrasInference) -> None:
-    """The reasoning comes first, set apart; then the text."""
+def show_streaming(page: Page, model: ChatCerebrasInference) -> None:
+    """Reasoning is streamed first and separately, then the text."""
     question = "Why is the sky blue? Answer in two sentences"
-    page.line(f"> {question}", "ask")
+    page.write_line(f"> {question}", "prompt")
     model.warm_up()
-    began = time.perf_counter()
-    count = page.show(model.stream(question))
-    seconds = time.perf_counter() - began
-    rate = f"{count / seconds:.0f} tokens per second"
-    page.line(f"{count} tokens, reasoning included, in {seconds:.2f} s: {rate}", "result")
+    start = time.perf_counter()
+    tokens = page.write_stream(model.stream(question))
+    seconds = time.perf_counter() - start
+    rate = f"{tokens / seconds:.0f} tokens per second"
+    page.write_line(f"{tokens} tokens with reasoning, in {seconds:.2f} s: {rate}", "result")
 
 
-def pipe(page: Page, model: ChatCerebrasInference) -> None:
-    """A prompt, the model and a parser are one runnable, and it streams."""
+def show_chain(page: Page, model: ChatCerebrasInference) -> None:
+    """A prompt, the model and a parser make one runnable, which streams."""
     prompt = ChatPromptTemplate.from_template("Translate into {language}: {text}")
     chain = prompt | model | StrOutputParser()
-    page.line("> language: French, text: Good morning!", "ask")
+    page.write_line("> language: French, text: Good morning!", "prompt")
     for text in chain.stream({"language": "French", "text": "Good morning!"}):
         page.write(text)
-    page.end()
+    page.end_line()
 
 
-def act(page: Page, model: ChatCerebrasInference) -> None:
-    """The model calls a tool, reads its result and answers."""
+def show_agent(page: Page, model: ChatCerebrasInference) -> None:
+    """The model calls a tool, gets the result and writes the final text."""
     question = HumanMessage("What is the weather in Paris?")
-    page.line(f"> {question.text}", "ask")
+    page.write_line(f"> {question.text}", "prompt")
     agent = create_agent(model, [get_weather])
-    steps = agent.stream({"messages": [question]}, stream_mode="messages")
-    page.show(message for message, _ in steps)
+    stream = agent.stream({"messages": [question]}, stream_mode="messages")
+    page.write_stream(message for message, _ in stream)
 
 
-def parse(page: Page, model: ChatCerebrasInference) -> None:
-    """Text goes in; a pydantic object comes out, checked."""
+def show_structured_output(page: Page, model: ChatCerebrasInference) -> None:
+    """The model reads a text and returns a validated pydantic object."""
     report = 'Urgent: "The login page stays blank", says "Ada"; 3 users are affected.'
-    page.line(f"> {report}", "ask")
+    page.write_line(f"> {report}", "prompt")
     ticket = model.with_structured_output(Ticket).invoke(report)
     for name, value in Ticket.model_validate(ticket):
-        page.line(f"{name:15} {value!r}")
+        page.write_line(f"{name:15} {value!r}")
 
 
-def sign_in(page: Page, _: ChatCerebrasInference) -> None:
-    """A browser's session becomes a key, once; the rest stays as it is."""
+def show_cookies(page: Page, _: ChatCerebrasInference) -> None:
+    """The cookies of a browser session are exchanged for a key, once."""
     cookies = os.environ.get("CEREBRAS_COOKIES", "").strip()
     if not cookies:
-        page.line("CEREBRAS_COOKIES is not set, so there is no session to try.")
+        page.write_line("CEREBRAS_COOKIES is not set, so there is no browser session to use.")
         return
     model = ChatCerebrasInference(cookies=cookies, reasoning_effort="low")
     credential = model.credential()
-    page.line(f"{credential.kind} {credential.hint} for {credential.host}", "result")
-    page.line("> Who are you?", "ask")
-    page.show(model.stream("Who are you?"))
+    page.write_line(f"{credential.kind} {credential.hint} for {credential.host}", "result")
+    page.write_line("> Who are you?", "prompt")
+    page.write_stream(model.stream("Who are you?"))
 
 
 PARTS = {
-    "An answer streams": stream,
-    "An LCEL chain": pipe,
-    "An agent calls a tool": act,
-    "A structured answer": parse,
-    "Signed in with cookies": sign_in,
+    "Streaming": show_streaming,
+    "An LCEL chain": show_chain,
+    "An agent that calls a tool": show_agent,
+    "Structured output": show_structured_output,
+    "Sign-in with cookies": show_cookies,
 }
 
 
-def emulate(server: Emulator) -> None:
-    """Point the environment to the emulator, past any proxy."""
+def use_emulator(server: Emulator) -> None:
+    """Set the environment variables for the emulator, and bypass any proxy."""
     os.environ["CEREBRAS_API_BASE"] = server.base_url
     os.environ["CEREBRAS_API_KEY"] = server.api_key
     os.environ["CEREBRAS_SESSION_URL"] = server.session_url
@@ -179,24 +184,25 @@ def emulate(server: Emulator) -> None:
 
 
 def main() -> int:
-    """Show the parts; return the exit status."""
+    """Show all parts; return the exit status."""
     cast("TextIOWrapper", sys.stdout).reconfigure(errors="replace")
     page = Page()
-    page.line("langchain-cerebras-inference\n", "title")
+    page.write_line("langchain-cerebras-inference\n", "title")
     with ExitStack() as stack:
-        is_real = bool(os.environ.get("CEREBRAS_API_KEY", "").strip())
-        if not is_real:
-            emulate(stack.enter_context(Emulator(tokens_per_second=PACE)))
+        has_key = bool(os.environ.get("CEREBRAS_API_KEY", "").strip())
+        if not has_key:
+            emulator = Emulator(tokens_per_second=EMULATOR_TOKENS_PER_SECOND)
+            use_emulator(stack.enter_context(emulator))
         try:
             model = ChatCerebrasInference(reasoning_effort="low")
             url = model.cerebras_api_base
-            page.line(f"The answers come from {url}." if is_real else EMULATED)
-            for number, (title, part) in enumerate(PARTS.items(), 1):
-                page.line(f"\n{number}. {title}", "title")
-                page.line(f"{part.__doc__}\n", "dim")
-                part(page, model)
+            page.write_line(f"This demo uses {url}." if has_key else EMULATOR_NOTE)
+            for number, (title, show_part) in enumerate(PARTS.items(), 1):
+                page.write_line(f"\n{number}. {title}", "title")
+                page.write_line(f"{show_part.__doc__}\n", "reasoning")
+                show_part(page, model)
         except CerebrasError as error:
-            page.line(f"\n{type(error).__name__}: {error}")
+            page.write_line(f"\n{type(error).__name__}: {error}")
             return 1
     return 0
 
@@ -207,6 +213,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print()
         sys.exit(130)
-    except BrokenPipeError:  # as of `make demo | head`
+    except BrokenPipeError:  # the reader has gone, as in `make demo | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

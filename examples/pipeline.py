@@ -1,4 +1,4 @@
-"""An LCEL pipeline: two views of a topic, asked for at once, become one answer.
+"""An LCEL pipeline: it requests two arguments at once, and then a conclusion from both.
 
 CEREBRAS_API_KEY=... python examples/pipeline.py "working from home"
 """
@@ -11,9 +11,9 @@ from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthr
 
 from langchain_cerebras_inference import ChatCerebrasInference
 
-FOR = ChatPromptTemplate.from_template("Give one argument for {topic}.")
-AGAINST = ChatPromptTemplate.from_template("Give one argument against {topic}.")
-VERDICT = ChatPromptTemplate.from_messages(
+FOR_PROMPT = ChatPromptTemplate.from_template("Give one argument for {topic}.")
+AGAINST_PROMPT = ChatPromptTemplate.from_template("Give one argument against {topic}.")
+CONCLUSION_PROMPT = ChatPromptTemplate.from_messages(
     [
         ("system", "You weigh arguments, in three sentences at most."),
         ("human", "Topic: {topic}\n\nFor: {pro}\n\nAgainst: {con}"),
@@ -21,23 +21,23 @@ VERDICT = ChatPromptTemplate.from_messages(
 )
 
 
-def pipeline(model: ChatCerebrasInference) -> Runnable[str, str]:
-    """Make topic → views → verdict."""
+def build_pipeline(model: ChatCerebrasInference) -> Runnable[str, str]:
+    """Build the pipeline. Its input is a topic, its output the conclusion."""
     text = model | StrOutputParser()
-    views = RunnableParallel(
+    arguments = RunnableParallel(
         topic=RunnablePassthrough(),
-        pro={"topic": RunnablePassthrough()} | FOR | text,
-        con={"topic": RunnablePassthrough()} | AGAINST | text,
+        pro={"topic": RunnablePassthrough()} | FOR_PROMPT | text,
+        con={"topic": RunnablePassthrough()} | AGAINST_PROMPT | text,
     )
-    return views | VERDICT | text
+    return arguments | CONCLUSION_PROMPT | text
 
 
 def main() -> None:
-    """Stream the verdict on the topic of the command line."""
+    """Stream the conclusion on the topic of the command line."""
     topic = " ".join(sys.argv[1:]) or "working from home"
     model = ChatCerebrasInference(reasoning_effort="low")
-    for piece in pipeline(model).stream(topic):
-        print(piece, end="", flush=True)
+    for text in build_pipeline(model).stream(topic):
+        print(text, end="", flush=True)
     print()
 
 

@@ -1,9 +1,9 @@
-"""A LangServe app: the model and a chain over HTTP, each call with its own settings.
+"""A LangServe app that serves the model and a chain over HTTP. Each request can configure them.
 
 pip install "langserve[server]" uvicorn
 CEREBRAS_API_KEY=... python examples/server.py
 
-Then http://127.0.0.1:8000/chain/playground/ is a page to try it on.
+Then open http://127.0.0.1:8000/chain/playground/ to try it.
 """
 
 import os
@@ -19,11 +19,11 @@ from langchain_cerebras_inference import ChatCerebrasInference
 
 MODEL = ChatCerebrasInference().configurable_fields(
     reasoning_effort=ConfigurableField("reasoning_effort", name="Reasoning effort"),
-    max_tokens=ConfigurableField("max_tokens", name="Longest answer in tokens"),
+    max_tokens=ConfigurableField("max_tokens", name="Maximum tokens of a completion"),
 )
 PROMPT = ChatPromptTemplate.from_template("Explain {topic} to a ten-year-old.")
 
-app = FastAPI(title="Cerebras by LangServe")
+app = FastAPI(title="Cerebras with LangServe")
 add_routes(app, MODEL, path="/model")
 add_routes(app, PROMPT | MODEL | StrOutputParser(), path="/chain")
 

@@ -1,7 +1,7 @@
-"""LangChain chat model for Cerebras, by API key or by the cookies of a browser session.
+"""LangChain chat model for Cerebras, with an API key or the cookies of a browser session.
 
-The names are handed on when they are asked for, so that importing one of them does not
-import what the others need.
+The public names are imported on first use, so that importing one of them does not import
+what the others need.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = [
     "enable_init_chat_model",
 ]
 
-_HOMES = {
+_MODULES = {
     "ChatCerebrasInference": "chat_models",
     "Credential": "_auth.api_key",
     "ModelInfo": "_model_catalog",
@@ -63,11 +63,11 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return import_module(f"{__name__}._version").version()
+        return import_module(f"{__name__}._version").get_version()
     if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _MODULES.get(name, "errors")
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:

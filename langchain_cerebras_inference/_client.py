@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_cerebras_inference import _error_mapping
-from langchain_cerebras_inference._auth.api_key import Keys
-from langchain_cerebras_inference._auth.key_exchange import Exchange
+from langchain_cerebras_inference._auth.api_key import KeyProvider
+from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange, drop_demo_key
 from langchain_cerebras_inference._http import (
     compression,
     connection_pool,
@@ -29,7 +29,7 @@ from langchain_cerebras_inference._http import (
 )
 from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._response_parser import EventStream, ResponseParser
-from langchain_cerebras_inference._version import user_agent
+from langchain_cerebras_inference._version import get_user_agent
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
     CerebrasError,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from langchain_cerebras_inference._auth.api_key import Credential
-    from langchain_cerebras_inference._auth.browser_session import Bearer
     from langchain_cerebras_inference._http.response import Response
     from langchain_cerebras_inference._types import Completion, RequestBody, StreamEvent
 
@@ -63,7 +62,7 @@ _DEMO_KEY_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.
 def _get_api_key_headers() -> Mapping[str, str]:
     return {
         "Accept-Encoding": "gzip, deflate",
-        "User-Agent": user_agent(),
+        "User-Agent": get_user_agent(),
         "X-Cerebras-3rd-Party-Integration": "langchain",
     }
 
@@ -138,7 +137,9 @@ class CerebrasClient:
         proxy_url = proxy.get_secret_value() if proxy else None
         self._route = Route(proxy_url, verify, connect_timeout)
         exchange_route = Route(proxy_url, verify, connect_timeout, setting="session_url")
-        self._keys = Keys(key, cookies, Exchange(session_url, exchange_route, timeout))
+        self._keys = KeyProvider(
+            key, cookies, KeyExchange(session_url, exchange_route, timeout)
+        )
 
     async def complete(self, call: Call) -> Completion:
         """Make a call and return the whole completion."""
@@ -162,7 +163,7 @@ class CerebrasClient:
         """Return what the next request would authenticate with, without the secret."""
 
         async def get_once(_: Call) -> Credential:
-            return await self._keys.credential(self._base_url)
+            return await self._keys.get_credential(self._base_url)
 
         call = Call({"model": ""}, self._timeout, max_retries)
         return await self._with_retries(call, get_once)
@@ -220,7 +221,7 @@ class CerebrasClient:
         is_signed: bool = True,
     ) -> Response:
         """Send a request and return its response if that has status 200."""
-        call.bearer = await self._keys.bearer() if is_signed else None
+        call.bearer = await self._keys.get_bearer() if is_signed else None
         headers = self._create_headers(call.bearer, has_body=body is not None)
         call.is_compressed = body is not None and self._should_compress(call, body)
         if body and call.is_compressed:
@@ -314,7 +315,7 @@ class CerebrasClient:
         if recovery is None or recovery in call.recoveries:
             return False
         if recovery == "new demo key" and call.bearer is not None:
-            self._keys.reject(call.bearer)
+            drop_demo_key(call.bearer)
         elif recovery == "no prediction":
             fields = {name: call.body[name] for name in call.body if name != "prediction"}  # type: ignore[literal-required]
             call.body = cast("RequestBody", fields)

@@ -213,10 +213,10 @@ def _give_model_advice(code: str | None, model: str) -> str:
     if code not in _MODEL_CODES:
         return "Check base_url."
     advice = "list_models() shows which models this key can use."
-    retired = _model_catalog.RETIRED.get(model)
+    retired = _model_catalog.RETIRED_MODELS.get(model)
     if retired is None:
         return advice
-    return f"The model was retired on {retired.on}; use {retired.successor!r}. {advice}"
+    return f"The model was retired on {retired.date}; use {retired.successor!r}. {advice}"
 
 
 def _give_quota_advice(error: CerebrasError, *, is_long: bool) -> str:

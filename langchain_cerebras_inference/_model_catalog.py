@@ -1,8 +1,8 @@
-"""Models: limits, abilities, aliases, retired ids. Data, and how to look it up.
+"""The model catalog: limits, capabilities, aliases and retired models.
 
-There is no allow-list: an id that is not here is sent as it is. The shared models are
-those of https://inference-docs.cerebras.ai/models/overview as of October 2026, the
-retired ones those of https://inference-docs.cerebras.ai/support/deprecation.
+It is not an allow-list: a model id that is not here is sent unchanged. The models are from
+https://inference-docs.cerebras.ai/models/overview (October 2026), the retired ones from
+https://inference-docs.cerebras.ai/support/deprecation.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ logger = logging.getLogger("langchain_cerebras_inference")
 
 DEFAULT_MODEL = "gpt-oss-120b"
 
-Replay: TypeAlias = Literal["reasoning", "think"]
-"""How earlier reasoning goes back: in its own field, or inside the content in tags."""
+ReplayStyle: TypeAlias = Literal["reasoning", "think"]
+"""How earlier reasoning is sent back: in the `reasoning` field, or inside the content in
+`<think>` tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One model as Cerebras lists it.
+    """A model and its limits, prices and capabilities; `None` where Cerebras does not say.
 
     Attributes:
-        id: What goes into `model`.
-        owner: Who trained it.
-        context_tokens: Longest prompt and completion together, in tokens.
-        output_tokens: Longest completion, reasoning included, in tokens.
-        input_price: US dollars for a million prompt tokens.
-        output_price: US dollars for a million completion tokens.
-        images: Whether user messages may hold images.
-        reasoning_efforts: The accepted values of `reasoning_effort`, lowest first.
-        default_effort: What the server takes when none is sent.
-        tool_calling: Whether tools may be given.
-        deprecated: Whether Cerebras has announced its end.
+        id: The value for `model`.
+        owner: The organization that trained the model.
+        context_tokens: Maximum length of prompt and completion together, in tokens.
+        output_tokens: Maximum length of a completion, reasoning included, in tokens.
+        input_price: Price of a million prompt tokens, in US dollars.
+        output_price: Price of a million completion tokens, in US dollars.
+        images: Whether user messages can contain images.
+        reasoning_efforts: The values that `reasoning_effort` accepts, lowest first.
+        default_effort: The reasoning effort if none is sent.
+        tool_calling: Whether the model can call tools.
+        deprecated: Whether Cerebras has announced that it will retire the model.
     """
 
     id: str
@@ -56,10 +57,15 @@ class ModelInfo:
     deprecated: bool = False
 
 
-class Retired(NamedTuple):
-    """A model that Cerebras no longer serves on shared endpoints."""
+class RetiredModel(NamedTuple):
+    """A model that Cerebras no longer serves on shared endpoints.
 
-    on: str
+    Attributes:
+        date: When it was retired.
+        successor: The model to use instead.
+    """
+
+    date: str
     successor: str = DEFAULT_MODEL
 
 
@@ -90,22 +96,22 @@ MODELS: Mapping[str, ModelInfo] = {
     )
 }
 
-RETIRED: Mapping[str, Retired] = {
-    "llama3.1-70b": Retired("2025-01-17"),
-    "qwen-3-235b-a22b": Retired("2025-07-29"),
-    "deepseek-r1-distill-llama-70b": Retired("2025-08-12"),
-    "llama-4-maverick-17b-128e-instruct": Retired("2025-10-15"),
-    "llama-4-scout-17b-16e-instruct": Retired("2025-11-03"),
-    "qwen-3-coder-480b": Retired("2025-11-05", "qwen-3.8-27b"),
-    "qwen-3-235b-a22b-thinking-2507": Retired("2025-11-14"),
-    "zai-glm-4.6": Retired("2026-01-20", "qwen-3.8-27b"),
-    "llama-3.3-70b": Retired("2026-02-16"),
-    "llama3.3-70b": Retired("2026-02-16"),
-    "qwen-3-32b": Retired("2026-02-16"),
-    "llama3.1-8b": Retired("2026-05-27"),
-    "qwen-3-235b-a22b-instruct-2507": Retired("2026-05-27"),
-    "zai-glm-4.7": Retired("2026-08-17", "qwen-3.8-27b"),
-    "gemma-4-31b": Retired("2026-09-03", "qwen-3.8-27b"),
+RETIRED_MODELS: Mapping[str, RetiredModel] = {
+    "llama3.1-70b": RetiredModel("2025-01-17"),
+    "qwen-3-235b-a22b": RetiredModel("2025-07-29"),
+    "deepseek-r1-distill-llama-70b": RetiredModel("2025-08-12"),
+    "llama-4-maverick-17b-128e-instruct": RetiredModel("2025-10-15"),
+    "llama-4-scout-17b-16e-instruct": RetiredModel("2025-11-03"),
+    "qwen-3-coder-480b": RetiredModel("2025-11-05", "qwen-3.8-27b"),
+    "qwen-3-235b-a22b-thinking-2507": RetiredModel("2025-11-14"),
+    "zai-glm-4.6": RetiredModel("2026-01-20", "qwen-3.8-27b"),
+    "llama-3.3-70b": RetiredModel("2026-02-16"),
+    "llama3.3-70b": RetiredModel("2026-02-16"),
+    "qwen-3-32b": RetiredModel("2026-02-16"),
+    "llama3.1-8b": RetiredModel("2026-05-27"),
+    "qwen-3-235b-a22b-instruct-2507": RetiredModel("2026-05-27"),
+    "zai-glm-4.7": RetiredModel("2026-08-17", "qwen-3.8-27b"),
+    "gemma-4-31b": RetiredModel("2026-09-03", "qwen-3.8-27b"),
 }
 
 ALIASES: Mapping[str, str] = {
@@ -116,37 +122,38 @@ ALIASES: Mapping[str, str] = {
 
 
 @cache
-def resolve(model: str) -> str:
-    """The id behind an alias, with one warning; any other id as it is."""
+def resolve_model_id(model: str) -> str:
+    """Replace an alias by the model id, with one warning. Any other id stays as it is."""
     if model not in ALIASES:
         return model
-    logger.warning("the model name %r stands for %r; use that", model, ALIASES[model])
+    logger.warning("The model name %r is an alias of %r. Use that.", model, ALIASES[model])
     return ALIASES[model]
 
 
-def replay_style(model: str) -> Replay:
-    """Where `model` wants its earlier reasoning: GLM alone reads it in the content."""
+def get_replay_style(model: str) -> ReplayStyle:
+    """Return how `model` reads its earlier reasoning: GLM reads it in the content."""
     return "think" if model.startswith("zai-glm") else "reasoning"
 
 
-def takes_developer_role(model: str) -> bool:
+def has_developer_role(model: str) -> bool:
+    """Whether `model` accepts messages with the role `developer`."""
     return model.startswith("gpt-oss")
 
 
 @cache
-def profile(model: str) -> ModelProfile | None:
-    """LangChain's profile of a model, or `None` for one that is not known here."""
+def find_profile(model: str) -> ModelProfile | None:
+    """Return LangChain's profile of a model, or `None` if it is not in the catalog."""
     info = MODELS.get(model)
-    return None if info is None else _to_profile(info)
+    return None if info is None else _build_profile(info)
 
 
-def follows_model(given: Any) -> bool:
-    """Whether a profile is none or one from here, and not one of the user's own."""
-    return given is None or any(given == profile(model) for model in MODELS)
+def is_default_profile(profile: Any) -> bool:
+    """Whether a profile is `None` or from this catalog, so not one of the user's own."""
+    return profile is None or any(profile == find_profile(model) for model in MODELS)
 
 
-def _to_profile(info: ModelInfo) -> ModelProfile:
-    facts: dict[str, Any] = {
+def _build_profile(info: ModelInfo) -> ModelProfile:
+    profile: dict[str, Any] = {
         "name": info.id,
         "max_input_tokens": info.context_tokens,
         "max_output_tokens": info.output_tokens,
@@ -168,51 +175,66 @@ def _to_profile(info: ModelInfo) -> ModelProfile:
         "tool_calling": info.tool_calling,
         "tool_choice": info.tool_calling,
         "tool_call_streaming": info.tool_calling,
-        # Agents read this as "response_format may travel with tools", which the
-        # server refuses: https://inference-docs.cerebras.ai/capabilities/tool-use
+        # Agents would send `response_format` together with tools, which the server
+        # rejects: https://inference-docs.cerebras.ai/capabilities/tool-use
         "structured_output": False,
         "attachment": info.images,
         "temperature": True,
     }
-    return facts  # type: ignore[return-value] # core's TypedDict grows with versions
+    return profile  # type: ignore[return-value] # older versions of core know fewer keys
 
 
-def merged(mine: Any, public: Any) -> list[ModelInfo]:
-    """The models of `/v1/models`, with what `/public/v1/models` adds."""
-    entries = {each["id"]: each for each in _entries(public)}
-    return [_to_info(each, entries.get(each["id"], {})) for each in _entries(mine)]
+def merge_model_lists(own: Any, public: Any) -> list[ModelInfo]:
+    """Merge two responses: the models of the user's key, and the public catalog.
 
-
-def _entries(listing: Any) -> list[dict[str, Any]]:
-    data = listing.get("data") if isinstance(listing, dict) else None
+    Args:
+        own: The response of `/v1/models`. It decides which models are listed.
+        public: The response of `/public/v1/models`, which has limits and prices.
+    """
+    public_entries = {entry["id"]: entry for entry in _get_entries(public)}
     return [
-        each
-        for each in (data if isinstance(data, list) else [])
-        if isinstance(each, dict) and isinstance(each.get("id"), str)
+        _build_info(entry["id"], public_entries.get(entry["id"])) for entry in _get_entries(own)
     ]
 
 
-def _to_info(listed: dict[str, Any], public: dict[str, Any]) -> ModelInfo:
-    known = MODELS.get(listed["id"], ModelInfo(listed["id"]))
-    if not public:
-        return known
-    facts = (public.get(name) for name in ("limits", "pricing", "capabilities"))
-    limits, prices, abilities = (each if isinstance(each, dict) else {} for each in facts)
+def _get_entries(response: Any) -> list[dict[str, Any]]:
+    """Return the models in a response; entries without an id are skipped."""
+    entries = response.get("data") if isinstance(response, dict) else None
+    return [
+        entry
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    ]
+
+
+def _build_info(model: str, entry: dict[str, Any] | None) -> ModelInfo:
+    """Combine a public entry with what this catalog knows; the entry wins."""
+    info = MODELS.get(model, ModelInfo(model))
+    if entry is None:
+        return info
+    limits = _get_object(entry, "limits")
+    prices = _get_object(entry, "pricing")
+    capabilities = _get_object(entry, "capabilities")
     return replace(
-        known,
-        owner=public.get("owned_by") or known.owner,
-        context_tokens=limits.get("max_context_length") or known.context_tokens,
-        output_tokens=limits.get("max_completion_tokens") or known.output_tokens,
-        input_price=_per_million(prices.get("prompt")) or known.input_price,
-        output_price=_per_million(prices.get("completion")) or known.output_price,
-        images=bool(abilities.get("vision", known.images)),
-        tool_calling=bool(abilities.get("tools", known.tool_calling)),
-        deprecated=bool(public.get("deprecated")),
+        info,
+        owner=entry.get("owned_by") or info.owner,
+        context_tokens=limits.get("max_context_length") or info.context_tokens,
+        output_tokens=limits.get("max_completion_tokens") or info.output_tokens,
+        input_price=_to_price_per_million(prices.get("prompt")) or info.input_price,
+        output_price=_to_price_per_million(prices.get("completion")) or info.output_price,
+        images=bool(capabilities.get("vision", info.images)),
+        tool_calling=bool(capabilities.get("tools", info.tool_calling)),
+        deprecated=bool(entry.get("deprecated")),
     )
 
 
-def _per_million(price: Any) -> float | None:
+def _get_object(entry: dict[str, Any], key: str) -> dict[str, Any]:
+    value = entry.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _to_price_per_million(price_per_token: Any) -> float | None:
     try:
-        return round(float(price) * 1_000_000, 6)
+        return round(float(price_per_token) * 1_000_000, 6)
     except (TypeError, ValueError):
         return None

@@ -149,7 +149,8 @@ class ResponseParser:
 class EventStream:
     """The events of one streamed response.
 
-    Each event has `choices`: an empty list, or a list whose first item is a dict.
+    Each event has `choices`: an empty list, or a list whose first item is a dict. If that has
+    a `delta`, it is a dict, too.
 
     Args:
         response: The response whose body is the stream.
@@ -243,8 +244,10 @@ class EventStream:
         for payload in payloads:
             try:
                 event = from_json(payload)
-                finish_reason = event["choices"][0].get("finish_reason")
-                is_completion = type(payload) is bytes and not event.get("error")
+                choice = event["choices"][0]
+                finish_reason = choice.get("finish_reason")
+                is_error = type(payload) is not bytes or event.get("error")
+                is_completion = not is_error and type(choice.get("delta") or {}) is dict
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
                 is_completion = False
             if is_completion:

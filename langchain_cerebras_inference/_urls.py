@@ -1,4 +1,4 @@
-"""The URLs a model talks to: their defaults, their form, what may travel there."""
+"""The URLs of the API and the session endpoint: their defaults and their validation."""
 
 from __future__ import annotations
 
@@ -8,75 +8,82 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
-_API = "https://api.cerebras.ai/v1"
-_SESSION = "https://inference.cerebras.ai/api/auth/session"
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_API_BASE = "https://api.cerebras.ai/v1"
+_SESSION_URL = "https://inference.cerebras.ai/api/auth/session"
+_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def default_api_base() -> str:
-    return _variable("CEREBRAS_API_BASE") or _variable("CEREBRAS_BASE_URL") or _API
+def get_default_api_base() -> str:
+    return (
+        _read_variable("CEREBRAS_API_BASE") or _read_variable("CEREBRAS_BASE_URL") or _API_BASE
+    )
 
 
-def default_proxy() -> SecretStr | None:
-    proxy = _variable("CEREBRAS_PROXY")
+def get_default_proxy() -> SecretStr | None:
+    proxy = _read_variable("CEREBRAS_PROXY")
     return SecretStr(proxy) if proxy else None
 
 
-def default_session_url() -> str:
-    return _variable("CEREBRAS_SESSION_URL") or _SESSION
+def get_default_session_url() -> str:
+    return _read_variable("CEREBRAS_SESSION_URL") or _SESSION_URL
 
 
 @cache
-def to_api_base(url: str) -> str:
-    """Check an API base and give it `/v1` where it has no path.
+def normalize_api_base(url: str) -> str:
+    """Validate an API base, and add `/v1` if it has no path.
 
     Raises:
-        ValueError: If it is no http URL, or has more than a path.
+        ValueError: If it is not an http or https URL, or has a query or a fragment.
     """
-    parts = _checked("base_url", url)
+    parts = _parse_url("base_url", url)
     if parts.query or parts.fragment:
-        raise ValueError("base_url must end with its path; leave out what follows ? or #.")
+        raise ValueError("base_url must end with its path. Remove the part after ? or #.")
     path = parts.path.rstrip("/") or "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
 @cache
-def to_session_url(url: str) -> str:
-    """Check where cookies may go, which is over https, or to this machine; tidy it.
+def normalize_session_url(url: str) -> str:
+    """Validate a session URL, and remove its fragment.
 
     Raises:
-        ValueError: If they may not go there.
+        ValueError: If it is not a URL, or cookies would travel unencrypted to another host.
     """
-    parts = _checked("session_url", url)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        msg = f"session_url must be https, because cookies go there, not {url!r}."
-        raise ValueError(msg)
+    parts = _parse_url("session_url", url)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK_HOSTS:
+        raise ValueError(
+            f"session_url must be https, because cookies are sent to it, not {url!r}."
+        )
     return urlunsplit(parts._replace(fragment=""))
 
 
 def is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in _LOOPBACK
+    """Whether the URL's host is this machine."""
+    return urlsplit(url).hostname in _LOOPBACK_HOSTS
 
 
-def public_base(api_base: str) -> str:
-    """Where the catalogue is that needs no key: before the API's `/v1`."""
+def get_public_api_base(api_base: str) -> str:
+    """Return the base of the endpoints that need no key, which is beside the API's `/v1`."""
     return f"{api_base.removesuffix('/v1')}/public/v1"
 
 
-def _checked(name: str, url: str) -> SplitResult:
+def _parse_url(setting: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url.strip())
-        is_usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # of an odd port or host; it may quote a password
-        is_usable = False
-    if not is_usable:
-        msg = f"{name} must be an http or https URL with a host, as in https://host:8080/v1."
-        raise ValueError(msg)
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # an invalid port or host; the error may quote a password
+        is_valid = False
+    if not is_valid:
+        raise ValueError(
+            f"{setting} must be an http or https URL with a host, as in https://host:8080/v1."
+        )
     if parts.username is not None:
-        raise ValueError(f"{name} must hold no user or password; use default_headers.")
+        raise ValueError(
+            f"{setting} must not have a user name or password. Use default_headers for them."
+        )
     return parts
 
 
-def _variable(name: str) -> str:
-    """An environment variable, without blanks around it; blank where there is none."""
+def _read_variable(name: str) -> str:
+    """Return an environment variable without surrounding whitespace, or `""`."""
     return os.environ.get(name, "").strip()

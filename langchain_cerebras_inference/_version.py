@@ -1,13 +1,13 @@
-"""The package's version, from the distribution's metadata: it is written there alone."""
+"""The version of the installed package, from the metadata of its distribution."""
 
 from functools import cache
-from importlib.metadata import version as _version_of
+from importlib import metadata
 
 
 @cache
-def version() -> str:
-    return _version_of("langchain-cerebras-inference")
+def get_version() -> str:
+    return metadata.version("langchain-cerebras-inference")
 
 
-def user_agent() -> str:
-    return f"langchain-cerebras-inference/{version()}"
+def get_user_agent() -> str:
+    return f"langchain-cerebras-inference/{get_version()}"

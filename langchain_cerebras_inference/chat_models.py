@@ -34,7 +34,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_cerebras_inference import _model_catalog, _settings, _urls
-from langchain_cerebras_inference._auth import cookie_input as _cookies
+from langchain_cerebras_inference._auth import cookie_input
 from langchain_cerebras_inference._conversion import (
     completion,
     content_blocks,  # noqa: F401 # registers how messages become content blocks
@@ -46,7 +46,7 @@ from langchain_cerebras_inference._conversion import messages as _messages
 from langchain_cerebras_inference._conversion import tools as _tools
 from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
 from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
-from langchain_cerebras_inference._version import version
+from langchain_cerebras_inference._version import get_version
 from langchain_cerebras_inference.errors import CerebrasError
 
 if TYPE_CHECKING:
@@ -93,11 +93,13 @@ class ChatCerebrasInference(BaseChatModel):
     """Of a signed-in browser session: names and values, a `Cookie` header, a `CookieJar`, an
     export or its path, or `"browser"`; else `CEREBRAS_COOKIES`. As secret as a key."""
 
-    session_url: str = Field(default_factory=_urls.default_session_url, validate_default=True)
+    session_url: str = Field(
+        default_factory=_urls.get_default_session_url, validate_default=True
+    )
     """Where cookies are exchanged for a key; else `CEREBRAS_SESSION_URL`."""
 
     cerebras_api_base: str = Field(
-        default_factory=_urls.default_api_base, alias="base_url", validate_default=True
+        default_factory=_urls.get_default_api_base, alias="base_url", validate_default=True
     )
     """The API's URL; one without a path gets `/v1`. Else `CEREBRAS_API_BASE` or
     `CEREBRAS_BASE_URL`."""
@@ -185,7 +187,7 @@ class ChatCerebrasInference(BaseChatModel):
     max_retry_wait: float = Field(60.0, ge=0)
     """Seconds; where the server asks for a longer wait, the call fails at once."""
 
-    proxy: SecretStr | None = Field(default_factory=_urls.default_proxy)
+    proxy: SecretStr | None = Field(default_factory=_urls.get_default_proxy)
     """A proxy's URL; else `CEREBRAS_PROXY`, or the usual variables."""
 
     verify: bool | str = True
@@ -228,14 +230,14 @@ class ChatCerebrasInference(BaseChatModel):
         if not isinstance(given, Mapping):
             return given
         fields = _settings.to_fields(given, cls.model_fields, _aliases_of(cls))
-        if _model_catalog.follows_model(fields.get("profile")):
+        if _model_catalog.is_default_profile(fields.get("profile")):
             fields.pop("profile", None)  # who rebuilds a model may name another
         return fields
 
     @field_validator("model_name")
     @classmethod
     def _resolve_model(cls, value: str) -> str:
-        return _model_catalog.resolve(value)
+        return _model_catalog.resolve_model_id(value)
 
     @field_validator("logit_bias", mode="before")
     @classmethod
@@ -253,17 +255,17 @@ class ChatCerebrasInference(BaseChatModel):
     @field_validator("cookies", mode="before")
     @classmethod
     def _read_cookies(cls, value: Any) -> Any:
-        return SecretStr(_cookies.to_text(value))
+        return SecretStr(cookie_input.normalize_cookies(value))
 
     @field_validator("session_url")
     @classmethod
     def _check_session_url(cls, value: str) -> str:
-        return _urls.to_session_url(value)
+        return _urls.normalize_session_url(value)
 
     @field_validator("cerebras_api_base")
     @classmethod
     def _check_api_base(cls, value: str) -> str:
-        return _urls.to_api_base(value)
+        return _urls.normalize_api_base(value)
 
     @field_validator("verify", mode="before")
     @classmethod
@@ -272,7 +274,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     @model_validator(mode="after")
     def _set_cerebras_version(self) -> Self:
-        self._add_version("langchain-cerebras-inference", version())
+        self._add_version("langchain-cerebras-inference", get_version())
         return self
 
     @model_validator(mode="after")
@@ -468,7 +470,7 @@ class ChatCerebrasInference(BaseChatModel):
         stops = stop or settings["stop"] or []
         params = LangSmithParams(
             ls_provider=completion.PROVIDER,
-            ls_model_name=_model_catalog.resolve(settings["model"]),
+            ls_model_name=_model_catalog.resolve_model_id(settings["model"]),
             ls_model_type="chat",
         )
         if settings["temperature"] is not None:
@@ -480,7 +482,7 @@ class ChatCerebrasInference(BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return _model_catalog.profile(self.model_name)
+        return _model_catalog.find_profile(self.model_name)
 
     # --- tools and structured output -----------------------------------------------------
 
@@ -635,7 +637,7 @@ class ChatCerebrasInference(BaseChatModel):
             value = getattr(checked, name)
         super().__setattr__(name, value)
         self.__dict__.pop("_serialized", None)
-        if name == "model_name" and _model_catalog.follows_model(self.profile):
+        if name == "model_name" and _model_catalog.is_default_profile(self.profile):
             self.profile = self._resolve_model_profile()
 
     # --- models, credentials, connections ------------------------------------------------
@@ -659,12 +661,12 @@ class ChatCerebrasInference(BaseChatModel):
         usable_models = await client.get(
             f"{self.cerebras_api_base}/models", max_retries=self.max_retries
         )
-        public_url = f"{_urls.public_base(self.cerebras_api_base)}/models"
+        public_url = f"{_urls.get_public_api_base(self.cerebras_api_base)}/models"
         try:
             public_catalog = await client.get(public_url, is_signed=False)
         except CerebrasError:  # a gateway may have no public catalog
             public_catalog = {}
-        return _model_catalog.merged(usable_models, public_catalog)
+        return _model_catalog.merge_model_lists(usable_models, public_catalog)
 
     def credential(self) -> Credential:
         """Return what the model authenticates with, without the secret.

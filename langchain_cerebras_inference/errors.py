@@ -1,4 +1,4 @@
-"""What can go wrong, as classes.
+"""The errors of this package.
 
     CerebrasError                             + ModelError
     ├── CerebrasInvalidRequestError           + ModelInvalidRequestError     4xx
@@ -14,9 +14,9 @@
     ├── CerebrasProtocolError                 + ModelAPIError                3xx
     └── CerebrasCookieError                   + ModelAuthenticationError
 
-The right-hand parents are langchain-core's, so code written for any provider catches
-these. `is_retryable` is the one truth about what may be sent again, for the retries of
-this package and for LangChain's middleware alike.
+The numbers are HTTP status codes. The base classes on the right are langchain-core's, so
+code that handles errors of any provider handles these too. `is_retryable` decides about
+retries, both in this package and in LangChain's middleware.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ if TYPE_CHECKING:
 
 
 class CerebrasError(ModelError):
-    """Everything this package raises about the service.
+    """Base class of all errors about the service.
 
     Attributes:
-        status: The HTTP status, or the one an error inside a stream names.
-        code: The server's word for the error, such as `"wrong_api_key"`.
-        request_id: What to quote to Cerebras' support.
-        retry_after: Seconds until the server will have room again.
-        body: What the server said, decoded if it was JSON.
+        status: The HTTP status, or the status in an error inside a stream; `None` without a
+            response.
+        code: The error code in the response, such as `"wrong_api_key"`.
+        request_id: The id of the request, for Cerebras' support.
+        retry_after: Seconds to wait before a retry, if the server or its limits say so.
+        body: The body of the response, decoded if it is JSON.
         is_retryable: Whether the same request may succeed later.
     """
 
@@ -74,37 +75,37 @@ class CerebrasError(ModelError):
 
     @property
     def response(self) -> ErrorResponse:
-        """The answer as langchain-core's tracing reads it: plain data, no socket."""
+        """The response as langchain-core's tracing reads it; plain data."""
         headers = {"x-request-id": self.request_id} if self.request_id else {}
         return ErrorResponse(self.status, self.body, headers)
 
 
 class CerebrasInvalidRequestError(CerebrasError, ModelInvalidRequestError):
-    """The server refuses the request as it stands (400, 405, 415, 422, other 4xx)."""
+    """The request is invalid (400, 405, 415, 422 and other 4xx)."""
 
 
 class CerebrasContextOverflowError(CerebrasInvalidRequestError, ContextOverflowError):
-    """The messages and the completion do not fit into the model's context."""
+    """Messages and completion together are longer than the model's context."""
 
 
 class CerebrasAuthenticationError(CerebrasError, ModelAuthenticationError):
-    """The credential is wrong (401), or there is none (`status` is `None`)."""
+    """The key is wrong (401), or there is no key (`status` is `None`)."""
 
 
 class CerebrasBillingError(CerebrasError, ModelPermissionDeniedError):
-    """The account's credit is used up (402)."""
+    """The account has no credit left (402)."""
 
 
 class CerebrasPermissionDeniedError(CerebrasError, ModelPermissionDeniedError):
-    """The credential is right but may not do this (403)."""
+    """The key is valid but is not allowed to do this (403)."""
 
 
 class CerebrasModelNotFoundError(CerebrasError, ModelNotFoundError):
-    """There is no such model, or no such path (404)."""
+    """The model or the path does not exist (404)."""
 
 
 class CerebrasRateLimitError(CerebrasError, ModelRateLimitError):
-    """A quota is used up for now (429)."""
+    """A quota is used up (429)."""
 
 
 class CerebrasServerError(CerebrasError, ModelAPIError):
@@ -112,23 +113,23 @@ class CerebrasServerError(CerebrasError, ModelAPIError):
 
 
 class CerebrasTimeoutError(CerebrasError, ModelTimeoutError):
-    """The server (408) or this client waited too long."""
+    """The server (408) or the client waited too long."""
 
 
 class CerebrasConnectionError(CerebrasError, ModelConnectionError):
-    """The server cannot be reached, or the connection broke before the answer's end."""
+    """The server cannot be reached, or the connection broke before the response ended."""
 
 
 class CerebrasProtocolError(CerebrasError, ModelAPIError):
-    """What came is not what this API sends; often something else answered."""
+    """The response is not one of this API; often another server has answered."""
 
 
 class CerebrasCookieError(CerebrasError, ModelAuthenticationError):
-    """The cookies could not be exchanged for a key."""
+    """The cookies cannot be read, or cannot be exchanged for a key."""
 
 
 class ErrorResponse(NamedTuple):
-    """The part of an HTTP answer that traces show."""
+    """The part of an HTTP response that traces show."""
 
     status_code: int | None
     body: Any
@@ -140,5 +141,5 @@ class ErrorResponse(NamedTuple):
         return str(self.body)
 
     def json(self) -> Any:
-        """The body as decoded."""
+        """The body as it was decoded."""
         return self.body

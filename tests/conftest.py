@@ -63,7 +63,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def clean_memory() -> None:
     """What is remembered of a server that is gone is not said of the next on its port."""
-    key_exchange._keys.clear()
+    key_exchange._demo_keys.clear()
     compression.rejecting_servers.clear()
 
 

@@ -1,1 +1,1 @@
-"""Where the key comes from: given, or exchanged for cookies."""
+"""Authentication: API keys, and demo keys in exchange for cookies."""

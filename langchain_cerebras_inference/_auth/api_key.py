@@ -1,4 +1,4 @@
-"""Where the bearer key comes from: given, returned by a function, or for cookies."""
+"""Get the key for a request: from `api_key`, from `cookies`, or from the environment."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from langchain_cerebras_inference._auth import cookie_input as _cookies
-from langchain_cerebras_inference._auth import key_exchange
-from langchain_cerebras_inference._auth.browser_session import Bearer
-from langchain_cerebras_inference._auth.key_exchange import Exchange
+from langchain_cerebras_inference._auth import cookie_input
+from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
     CerebrasCookieError,
@@ -25,23 +23,23 @@ from langchain_cerebras_inference.errors import (
 
 Source: TypeAlias = Literal["argument", "environment", "file", "browser"]
 
-_SHORTEST_HINTED = 16
+_MIN_LENGTH_FOR_HINT = 16
 _NO_CREDENTIAL = (
-    "There is no credential for Cerebras: pass api_key or set CEREBRAS_API_KEY"
-    " (https://cloud.cerebras.ai has keys), or pass cookies or set CEREBRAS_COOKIES."
+    "No credential for Cerebras. Pass api_key or set CEREBRAS_API_KEY (get a key at"
+    " https://cloud.cerebras.ai), or pass cookies or set CEREBRAS_COOKIES."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a model signs in with; it holds no secret.
+    """What a model authenticates with, without the secret itself.
 
     Attributes:
-        source: Where it comes from.
-        kind: What it is.
-        host: The host it is sent to.
-        expires: When it ends, if that is known.
-        hint: The key's first and last characters.
+        source: Where the key or the cookies come from.
+        kind: Whether the key is an API key, or a demo key from cookies.
+        host: The host that the key is sent to.
+        expires: When the key expires, if that is known.
+        hint: The first four and last two characters of the key; `"…"` for a short key.
     """
 
     source: Source
@@ -52,122 +50,103 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """A model's way to a key.
+class KeyProvider:
+    """Provides the key for each request of a model.
 
     Attributes:
-        key: The key, a function that returns it, or `None`.
-        cookies: Cookies in any form, as one text if they are a secret, or `None`.
-        exchange: Where cookies become a key.
+        key: The model's API key, or a function that returns it, or `None`.
+        cookies: The model's cookies as normalized text, or `None`.
+        exchange: Exchanges cookies for a demo key.
     """
 
-    key: SecretStr | str | Callable[[], Any] | None
-    cookies: Any
-    exchange: Exchange
+    key: SecretStr | Callable[[], Any] | None
+    cookies: SecretStr | None
+    exchange: KeyExchange
 
-    async def bearer(self) -> Bearer:
-        """The key to sign the next request with.
+    async def get_bearer(self) -> Bearer:
+        """Return the key for the next request.
 
         Raises:
-            CerebrasAuthenticationError: If there is no credential.
-            CerebrasCookieError: If the cookies do not become a key.
+            CerebrasAuthenticationError: If there is no key and there are no cookies.
+            CerebrasCookieError: If the cookies cannot be exchanged for a key.
         """
         if isinstance(self.key, SecretStr):
             return Bearer(self.key.get_secret_value())
-        if isinstance(self.key, str):  # set on the model after it was made
-            return Bearer(self.key)
         if self.key is not None:
-            return Bearer(await _called(self.key))
+            return Bearer(await _call_key_function(self.key))
         if self.cookies is not None:
-            return await self.exchange.key_for(_text_of(self.cookies))
-        return await self._from_environment()
+            return await self.exchange.get_demo_key(self.cookies.get_secret_value())
+        # The model read the environment at construction; it may have been set since then.
+        if key := _read_key_variable():
+            return Bearer(key)
+        if cookies := _read_cookies_variable():
+            return await self.exchange.get_demo_key(cookies)
+        raise CerebrasAuthenticationError(_NO_CREDENTIAL)
 
-    def reject(self, bearer: Bearer) -> bool:
-        """Forget a demo key the API refused; say whether another one may be had."""
-        if bearer.is_demo:
-            key_exchange.forget(bearer)
-        return bearer.is_demo
-
-    async def credential(self, api_base: str) -> Credential:
-        """What the next request would be signed with, without the secret."""
-        bearer = await self.bearer()
+    async def get_credential(self, api_base: str) -> Credential:
+        """Describe the key for the next request, without the secret."""
+        bearer = await self.get_bearer()
+        key = bearer.key
         return Credential(
-            source=self._source_of(bearer),
+            source=self._get_cookie_source() if bearer.is_demo else self._get_key_source(),
             kind="demo key" if bearer.is_demo else "API key",
             host=urlsplit(api_base).netloc,
             expires=bearer.expires,
-            hint=_hint(bearer.key),
+            hint=f"{key[:4]}…{key[-2:]}" if len(key) >= _MIN_LENGTH_FOR_HINT else "…",
         )
 
-    async def _from_environment(self) -> Bearer:
-        """The environment may have been filled since the model was made."""
-        if key := _key_of_environment():
-            return Bearer(key)
-        if cookies := _cookies_of_environment():
-            return await self.exchange.key_for(cookies)
-        raise CerebrasAuthenticationError(_NO_CREDENTIAL)
+    # A model copies the environment into its fields at construction. So a field that is
+    # equal to the environment variable counts as coming from there.
 
-    def _source_of(self, bearer: Bearer) -> Source:
-        """A model takes in the environment at construction, so the values tell."""
-        if bearer.is_demo:
-            return self._source_of_cookies()
+    def _get_key_source(self) -> Source:
         key = self.key.get_secret_value() if isinstance(self.key, SecretStr) else self.key
-        return "environment" if key in (None, _key_of_environment()) else "argument"
+        return "environment" if key in (None, _read_key_variable()) else "argument"
 
-    def _source_of_cookies(self) -> Source:
-        there = ""
-        with contextlib.suppress(CerebrasCookieError):  # unreadable, so not what is held
-            there = _cookies_of_environment()
-        text = there if self.cookies is None else _text_of(self.cookies)
-        kind = _cookies.kind_of(text)
-        if kind in ("file", "browser"):
-            return kind
-        return "environment" if text == there else "argument"
+    def _get_cookie_source(self) -> Source:
+        variable = ""
+        with contextlib.suppress(CerebrasCookieError):  # unusable, so not what is used
+            variable = _read_cookies_variable()
+        cookies = self.cookies.get_secret_value() if self.cookies else variable
+        form = cookie_input.detect_form(cookies)
+        if form in ("file", "browser"):
+            return form
+        return "environment" if cookies == variable else "argument"
 
 
-def _key_of_environment() -> str:
+def _read_key_variable() -> str:
     return os.environ.get("CEREBRAS_API_KEY", "").strip()
 
 
-def _cookies_of_environment() -> str:
-    given = os.environ.get("CEREBRAS_COOKIES", "").strip()
-    return _text_of(given) if given else ""
-
-
-def _text_of(cookies: Any) -> str:
-    """Cookies as one text; a secret is one already, for a model made it."""
-    if isinstance(cookies, SecretStr):
-        return cookies.get_secret_value()
+def _read_cookies_variable() -> str:
+    value = os.environ.get("CEREBRAS_COOKIES", "").strip()
     try:
-        return _cookies.to_text(cookies)
+        return cookie_input.normalize_cookies(value) if value else ""
     except ValueError as error:
-        raise CerebrasCookieError(f"There are no cookies to sign in with: {error}") from None
+        raise CerebrasCookieError(f"Cannot read the cookies: {error}") from None
 
 
-def _hint(key: str) -> str:
-    return f"{key[:4]}…{key[-2:]}" if len(key) >= _SHORTEST_HINTED else "…"
-
-
-def _result_of(function: Callable[[], Any]) -> Any:
-    try:
-        return function()
-    except StopIteration as error:  # no future carries it: who waits would wait for ever
-        raise RuntimeError("the function given as api_key raised StopIteration") from error
-
-
-async def _called(
+async def _call_key_function(
     function: Callable[[], str | SecretStr | Awaitable[str | SecretStr]],
 ) -> str:
-    """Call a user's function off the loop: it may ask a vault over the network."""
+    """Call the function given as `api_key`; in a thread, if it is not async."""
     if inspect.iscoroutinefunction(function):
-        value = await function()
+        result = await function()
     else:
-        value = await asyncio.to_thread(_result_of, function)
-        if inspect.isawaitable(value):
-            value = await value
-    key = value.get_secret_value() if isinstance(value, SecretStr) else value
+        result = await asyncio.to_thread(_call_without_stop_iteration, function)
+        if inspect.isawaitable(result):
+            result = await result
+    key = result.get_secret_value() if isinstance(result, SecretStr) else result
     if not isinstance(key, str) or not key.strip():
         raise CerebrasAuthenticationError(
-            f"The function given as api_key returned no key but {type(key).__name__}."
+            "The function given as api_key returned no key (the result is of type"
+            f" {type(key).__name__}). It must return a string that is not empty."
         )
     return key.strip()
+
+
+def _call_without_stop_iteration(function: Callable[[], Any]) -> Any:
+    """Call a function, and replace `StopIteration`: in Python 3.11 awaiting it never ends."""
+    try:
+        return function()
+    except StopIteration as error:
+        raise RuntimeError("The function given as api_key raised StopIteration.") from error

@@ -1,8 +1,9 @@
-"""Browsers' databases → one host's cookies, read in place and never copied.
+"""Read one host's cookies from the databases of installed browsers, in place.
 
-Firefox keeps cookies as they are. Chromium and its kin encrypt them; yt-dlp, which the
-extra `browser` brings, knows where a desktop keeps the key. No library made for this
-alone reads what current browsers write, on a machine without a desktop, on every Python.
+Firefox stores cookies in plain text. Chromium and its relatives encrypt them; yt-dlp, from
+the extra `browser`, finds the key in the desktop's keyring and decrypts them. Other
+libraries for this do not support current browsers, machines without a desktop and all
+versions of Python at once.
 """
 
 from __future__ import annotations
@@ -15,50 +16,55 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from http.cookiejar import Cookie
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from langchain_cerebras_inference._auth import cookie_files
 
-SESSION = "session-token"
-"""What the names of cookies that sign in have in them."""
+SESSION_COOKIE = "session-token"
+"""Part of the names of the cookies that hold a signed-in session."""
 
-_INSTEAD = "give an exported file or a header."
+_Row: TypeAlias = dict[str, Any]
+"""A cookie as the database has it, with the keys of `cookie_files.dict_to_cookie`."""
+
+_ALTERNATIVES = "give an exported file or a header."
 
 
 class _Chromium(NamedTuple):
-    """Where one of its kin keeps its profiles, and what its key is called there."""
+    """A Chromium browser: its folders, and the name of its key in the keyring."""
 
-    linux: str
-    macos: str
+    linux_folder: str
+    macos_folder: str
     linux_key: str
     macos_key: str
 
 
-_BRAVE = "BraveSoftware/Brave-Browser"
+_BRAVE_FOLDER = "BraveSoftware/Brave-Browser"
 _CHROMIUMS = {
     "chrome": _Chromium("google-chrome", "Google/Chrome", "Chrome", "Chrome"),
     "chromium": _Chromium("chromium", "Chromium", "Chromium", "Chromium"),
     "edge": _Chromium("microsoft-edge", "Microsoft Edge", "Chromium", "Microsoft Edge"),
-    "brave": _Chromium(_BRAVE, _BRAVE, "Brave", "Brave"),
+    "brave": _Chromium(_BRAVE_FOLDER, _BRAVE_FOLDER, "Brave", "Brave"),
     "vivaldi": _Chromium("vivaldi", "Vivaldi", "Chrome", "Vivaldi"),
 }
-_NAMES = ("firefox", *_CHROMIUMS)
+_BROWSERS = ("firefox", *_CHROMIUMS)
 
-_LINUX = (".config/{}", "snap/*/common/{}", ".var/app/*/config/{}")
+_CONFIG = ".config/"
+_LINUX_FOLDERS = (".config/{}", "snap/*/common/{}", ".var/app/*/config/{}")
 _CHROMIUM_FILES = ("*/Cookies", "*/Network/Cookies")
-_FIREFOX = {
+_FIREFOX_FOLDERS = {
     "darwin": ("Library/Application Support/Firefox/Profiles",),
     "win32": ("AppData/Roaming/Mozilla/Firefox/Profiles",),
     "linux": (
-        *(place.format("mozilla/firefox") for place in _LINUX),
+        *(folder.format("mozilla/firefox") for folder in _LINUX_FOLDERS),
         ".mozilla/firefox",
         "snap/*/common/.mozilla/firefox",
         ".var/app/*/.mozilla/firefox",
     ),
 }
 
-# A host's cookies are its own and those of the domains above it, but not those for its
-# pages inside another site's. Of Firefox's containers, the default one comes last and wins.
+# A host's cookies are its own and those of the domains above it. Cookies that are
+# partitioned, for pages of the host inside another site, are not among them. The default
+# container of Firefox comes last, so its cookies win.
 _FIREFOX_QUERY = """
     SELECT name, value, host AS domain, path, isSecure AS secure, expiry AS expires
     FROM moz_cookies WHERE '.' || ? LIKE '%' || host AND name <> ''
@@ -66,140 +72,173 @@ _FIREFOX_QUERY = """
 """
 _CHROMIUM_QUERY = """
     SELECT *, host_key AS domain, is_secure AS secure,
-        -- microseconds since 1601; 0 is a session's cookie
+        -- microseconds since 1601; 0 for a cookie that ends with the browser
         iif(expires_utc, expires_utc / 1000000 - 11644473600, 0) AS expires,
         (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'version') AS version
     FROM cookies WHERE '.' || ? LIKE '%' || host_key AND name <> ''
 """
-_LOGS = ("-wal", "-journal")
-_LOCK_PATIENCE = 0.5
+_JOURNAL_SUFFIXES = ("-wal", "-journal")
+_LOCK_TIMEOUT = 0.5
 
 
-def installed() -> list[str]:
-    """The browsers that have been used here."""
-    return [name for name in _NAMES if _databases(name)]
+def find_browsers() -> list[str]:
+    """Return the browsers that have a profile on this machine."""
+    return [browser for browser in _BROWSERS if _find_databases(browser)]
 
 
-def read(name: str, host: str) -> list[Cookie]:
-    """A host's cookies, of the profile used last that is signed in, or that has any.
+def read_browser(browser: str, host: str) -> list[Cookie]:
+    """Read a host's cookies from the best profile of a browser.
+
+    Profiles that are signed in come first, then those that have any cookies for the host,
+    then those used last.
 
     Raises:
-        ValueError: If there is no such browser, or it keeps its cookies to itself.
+        ValueError: If the browser is unknown or not found, or cannot be read.
     """
-    if name not in _NAMES:
-        shown = repr(name) if re.fullmatch("[a-z-]{1,20}", name) else "what follows browser:"
-        raise ValueError(f"{shown} is none of {', '.join(_NAMES)}; {_INSTEAD}")
-    databases = _databases(name)
+    if browser not in _BROWSERS:
+        # Anything but a short word may be a cookie, so it is not quoted.
+        is_word = re.fullmatch("[a-z-]{1,20}", browser)
+        name = repr(browser) if is_word else "the text after browser:"
+        raise ValueError(f"{name} is not one of {', '.join(_BROWSERS)}; {_ALTERNATIVES}")
+    databases = _find_databases(browser)
     if not databases:
-        raise ValueError(f"no profile of {name} was found; {_INSTEAD}")
-    rows = _best(name, databases, host)
-    if name != "firefox":
-        rows = _decrypted(name, rows)
-    return [cookie_files.to_cookie(row, host) for row in rows]
+        raise ValueError(f"no profile of {browser} was found; {_ALTERNATIVES}")
+    rows = _read_best_profile(browser, databases, host)
+    if browser != "firefox":
+        rows = _decrypt_rows(browser, rows)
+    return [cookie_files.dict_to_cookie(row, host) for row in rows]
 
 
-def _databases(name: str) -> list[Path]:
-    """The databases of a browser's profiles, that of the one used last first."""
+# --- profiles ------------------------------------------------------------------------
+
+
+def _find_databases(browser: str) -> list[Path]:
+    """Find the databases of a browser's profiles; the one used last comes first."""
     home = Path.home()
-    found = [path for place in _places(name) for path in home.glob(place)]
-    if config := os.environ.get("XDG_CONFIG_HOME"):
-        below = (place.removeprefix(".config/") for place in _places(name))
-        found += [path for place in below for path in (home / config).glob(place)]
-    return sorted(filter(Path.is_file, found), key=os.path.getmtime, reverse=True)
+    patterns = _get_patterns(browser)
+    paths = [path for pattern in patterns for path in home.glob(pattern)]
+    if config := os.environ.get("XDG_CONFIG_HOME"):  # used instead of ~/.config
+        for pattern in patterns:
+            if pattern.startswith(_CONFIG):
+                paths += (home / config).glob(pattern.removeprefix(_CONFIG))
+    return sorted(filter(Path.is_file, paths), key=os.path.getmtime, reverse=True)
 
 
-def _places(name: str) -> Iterable[str]:
-    if name == "firefox":
-        folders = _FIREFOX.get(sys.platform, _FIREFOX["linux"])
+def _get_patterns(browser: str) -> list[str]:
+    """Return glob patterns of a browser's databases, relative to the home directory."""
+    if browser == "firefox":
+        folders = _FIREFOX_FOLDERS.get(sys.platform, _FIREFOX_FOLDERS["linux"])
         return [f"{folder}/*/cookies.sqlite" for folder in folders]
-    browser = _CHROMIUMS[name]
-    folders = {
-        "darwin": (f"Library/Application Support/{browser.macos}",),
-        "win32": (),  # there the key is for the browser's own eyes
-    }.get(sys.platform, tuple(place.format(browser.linux) for place in _LINUX))
+    chromium = _CHROMIUMS[browser]
+    match sys.platform:
+        case "darwin":
+            folders = (f"Library/Application Support/{chromium.macos_folder}",)
+        case "win32":  # only the browser itself can get the key there
+            folders = ()
+        case _:
+            folders = tuple(path.format(chromium.linux_folder) for path in _LINUX_FOLDERS)
     return [f"{folder}/{file}" for folder in folders for file in _CHROMIUM_FILES]
 
 
-def _best(name: str, databases: Iterable[Path], host: str) -> list[dict[str, Any]]:
-    """The rows of the first database that has a session, or any."""
-    found, failures = [], []
+def _read_best_profile(browser: str, databases: Iterable[Path], host: str) -> list[_Row]:
+    """Read the first database with a signed-in session, or else the first with cookies."""
+    profiles: list[list[_Row]] = []
+    errors: list[ValueError] = []
     for database in databases:
         try:
-            found.append(_rows(name, database, host))
+            profiles.append(_read_database(browser, database, host))
         except ValueError as error:
-            failures.append(error)
-    best = max(found, key=lambda rows: (_has_session(rows), bool(rows)), default=[])
-    if failures and not best:
-        raise failures[0]
+            errors.append(error)
+    best = max(profiles, key=lambda rows: (_has_session(rows), bool(rows)), default=[])
+    if errors and not best:
+        raise errors[0]
     return best
 
 
-def _has_session(rows: Iterable[dict[str, Any]]) -> bool:
-    return any(SESSION in row["name"] for row in rows)
+def _has_session(rows: Iterable[_Row]) -> bool:
+    return any(SESSION_COOKIE in row["name"] for row in rows)
 
 
-def _rows(name: str, database: Path, host: str) -> list[dict[str, Any]]:
-    """Ask a database; one that its browser holds locked, for what was written down last.
+# --- one database --------------------------------------------------------------------
 
-    One that is at rest is asked as one that cannot change: sqlite puts no log beside it.
+
+def _read_database(browser: str, database: Path, host: str) -> list[_Row]:
+    """Read a database, even if its browser is running.
+
+    A database without a journal is opened as immutable, so that SQLite creates no file
+    beside it. One that its browser keeps locked is opened as immutable too; what the
+    browser has not yet moved from the journal to the database is missed.
     """
-    is_at_rest = not any(Path(f"{database}{log}").exists() for log in _LOGS)
+    has_journal = any(Path(f"{database}{suffix}").exists() for suffix in _JOURNAL_SUFFIXES)
     try:
-        return _asked(name, database, "immutable=1" if is_at_rest else "mode=ro", host)
+        return _query_database(
+            browser, database, "mode=ro" if has_journal else "immutable=1", host
+        )
     except sqlite3.DatabaseError as error:
-        why = str(error)
-    rows: list[dict[str, Any]] = []
+        reason = str(error)
+    rows: list[_Row] = []
     with suppress(sqlite3.DatabaseError):
-        rows = _asked(name, database, "immutable=1", host)
+        rows = _query_database(browser, database, "immutable=1", host)
     if not rows:
         raise ValueError(
-            f"the cookies of {name} cannot be read ({why}); close it and try again."
+            f"the cookies of {browser} cannot be read ({reason}); close it and try again."
         )
     return rows
 
 
-def _asked(name: str, database: Path, mode: str, host: str) -> list[dict[str, Any]]:
-    query = _FIREFOX_QUERY if name == "firefox" else _CHROMIUM_QUERY
+def _query_database(browser: str, database: Path, mode: str, host: str) -> list[_Row]:
+    query = _FIREFOX_QUERY if browser == "firefox" else _CHROMIUM_QUERY
     uri = f"{database.as_uri()}?{mode}"
-    with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_PATIENCE)) as connection:
+    with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT)) as connection:
         connection.row_factory = sqlite3.Row
-        # sqlite's own error would quote what is no text.
+        # By default SQLite raises an error that quotes a value which is not valid UTF-8.
         connection.text_factory = lambda data: data.decode(errors="surrogateescape")
         rows = [dict(row) for row in connection.execute(query, (host,))]
-    return [row for row in rows if not row.get("top_frame_site_key")]  # Chromium's partition
+    # Older versions of Chromium do not have this column, so the query cannot use it.
+    return [row for row in rows if not row.get("top_frame_site_key")]
 
 
-def _decrypted(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows whose values can be read; the desktop is asked for its key once."""
+# --- decryption ----------------------------------------------------------------------
+
+
+def _decrypt_rows(browser: str, rows: list[_Row]) -> list[_Row]:
+    """Decrypt the values that are encrypted; leave out those that cannot be decrypted."""
     encrypted = [row for row in rows if row["encrypted_value"] and not row["value"]]
     if not encrypted:
         return rows
-    decryptor = _decryptor(name, encrypted[0]["version"])
+    decryptor = _create_decryptor(browser, encrypted[0]["version"])
     for row in encrypted:
         try:
             row["value"] = decryptor.decrypt(row["encrypted_value"])
-        except Exception:  # noqa: BLE001 # whatever it is, it may quote the cookie
+        except Exception:  # noqa: BLE001 # any error of yt-dlp may quote the cookie
             row["value"] = None
     readable = [row for row in rows if row["value"] is not None]
     if not readable:
-        msg = f"{name} encrypts its cookies with a key that cannot be had; {_INSTEAD}"
-        raise ValueError(msg)
+        raise ValueError(
+            f"the key that {browser} encrypts its cookies with cannot be found; {_ALTERNATIVES}"
+        )
     return readable
 
 
-def _decryptor(name: str, version: int) -> Any:
+def _create_decryptor(browser: str, version: int) -> Any:
+    """Create yt-dlp's decryptor, which asks the desktop for the key once.
+
+    yt-dlp does not document this function, so its absence or another signature is an
+    error that says what to install.
+    """
+    chromium = _CHROMIUMS[browser]
+    key_name = chromium.macos_key if sys.platform == "darwin" else chromium.linux_key
     try:
         from yt_dlp.cookies import get_cookie_decryptor
-    except ImportError:
-        extra = "pip install 'langchain-cerebras-inference[browser]'"
-        raise ValueError(f"reading {name} needs an extra: {extra}.") from None
-    browser = _CHROMIUMS[name]
-    key = browser.macos_key if sys.platform == "darwin" else browser.linux_key
-    return get_cookie_decryptor("", key, _Silence(), meta_version=version)
+
+        return get_cookie_decryptor("", key_name, _SilentLogger(), meta_version=version)
+    except (ImportError, TypeError):
+        extra = "pip install --upgrade 'langchain-cerebras-inference[browser]'"
+        raise ValueError(f"reading {browser} needs a current yt-dlp: {extra}.") from None
 
 
-class _Silence:
-    """A logger that says nothing."""
+class _SilentLogger:
+    """A logger whose methods, whatever their names, do nothing."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_, **__: None

@@ -1,6 +1,6 @@
-"""Browsers' exports ⇄ cookies: JSON of the common extensions, Netscape's `cookies.txt`.
+"""Parse exported cookies: JSON from common browser extensions, and Netscape `cookies.txt`.
 
-Pure. Errors say where in the text the fault is and what was expected, and quote nothing.
+Errors name the line or the cookie and what was expected. They never quote the text.
 Source: https://curl.se/docs/http-cookies.html
 """
 
@@ -11,40 +11,44 @@ from collections.abc import Iterator, Mapping
 from http.cookiejar import Cookie
 from typing import Any
 
-_FIELDS = "domain, TRUE or FALSE, path, TRUE or FALSE, expiry, name, value"
-_FLAGS = {"TRUE": True, "FALSE": False}
-_EXPIRIES = ("expires", "expirationDate", "expiry")
-_TEXTS = ("name", "value", "domain", "path")
+_NETSCAPE_FIELDS = "domain, TRUE or FALSE, path, TRUE or FALSE, expiry, name, value"
+_NETSCAPE_FLAGS = {"TRUE": True, "FALSE": False}
+_EXPIRY_KEYS = ("expires", "expirationDate", "expiry")
+_TEXT_KEYS = ("name", "value", "domain", "path")
 
-_FIRST_MILLISECONDS = 1e11
-"""Firefox has counted milliseconds since version 142; as seconds, this is in 5138."""
+_MAX_SECONDS = 1e11
+"""Larger expiry times are milliseconds, which Firefox has written since version 142. As
+seconds this is the year 5138."""
 
 
 def is_export(data: Any) -> bool:
-    """Whether this is what the JSON of an export would hold, and no mapping of cookies."""
+    """Whether decoded JSON is an export, and not a mapping of names to values."""
     if isinstance(data, Mapping):  # Playwright's storage state
         return isinstance(data.get("cookies"), list)
     return isinstance(data, list)
 
 
-def parse(text: str, host: str) -> list[Cookie]:
-    """Read an export; a cookie that has no domain is the host's.
+def parse_export(text: str, host: str) -> list[Cookie]:
+    """Parse an export. A cookie without a domain belongs to `host`.
 
-    What has no name or no value is left out: browsers know such cookies, headers do not.
+    Cookies without a name or a value are skipped: browsers have them, but they cannot be
+    sent in a header.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the text is not an export.
     """
     is_json = text.lstrip()[:1] in ("[", "{")
-    objects = _from_json(text) if is_json else list(_from_netscape(text))
-    whole = [each for each in objects if each.get("name") and each.get("value") is not None]
-    if objects and not whole:
+    entries = list(_parse_json(text) if is_json else _parse_netscape(text))
+    complete = [
+        entry for entry in entries if entry.get("name") and entry.get("value") is not None
+    ]
+    if entries and not complete:
         raise ValueError("cookie 1: expected a name and a value.")
-    return [to_cookie(each, host) for each in whole]
+    return [dict_to_cookie(entry, host) for entry in complete]
 
 
-def to_object(cookie: Cookie) -> dict[str, Any]:
-    """A cookie as plain data, in the words of the exports."""
+def cookie_to_dict(cookie: Cookie) -> dict[str, Any]:
+    """Convert a cookie to a dict with the keys of the JSON exports."""
     return {
         "name": cookie.name,
         "value": cookie.value or "",
@@ -56,24 +60,26 @@ def to_object(cookie: Cookie) -> dict[str, Any]:
     }
 
 
-def to_cookie(given: Mapping[str, Any], host: str) -> Cookie:
-    """A cookie of plain data, whoever wrote it."""
-    domain = given.get("domain") or ""
-    is_shared = domain != "" and (domain[0] == "." or given.get("hostOnly") is False)
-    expires = next((given[name] for name in _EXPIRIES if given.get(name)), None)
+def dict_to_cookie(entry: Mapping[str, Any], host: str) -> Cookie:
+    """Convert an entry of any export to a cookie."""
+    domain = entry.get("domain") or ""
+    includes_subdomains = domain.startswith(".") or (
+        domain != "" and entry.get("hostOnly") is False
+    )
+    expiry = next((entry[key] for key in _EXPIRY_KEYS if entry.get(key)), None)
     return Cookie(
         version=0,
-        name=given["name"],
-        value=given["value"],
+        name=entry["name"],
+        value=entry["value"],
         port=None,
         port_specified=False,
-        domain=_dotted(domain or host),
-        domain_specified=is_shared,
-        domain_initial_dot=is_shared,
-        path=given.get("path") or "/",
+        domain=_add_local_suffix(domain or host),
+        domain_specified=includes_subdomains,
+        domain_initial_dot=includes_subdomains,
+        path=entry.get("path") or "/",
         path_specified=True,
-        secure=bool(given.get("secure")),
-        expires=_seconds(expires),
+        secure=bool(entry.get("secure")),
+        expires=_parse_expiry(expiry),
         discard=False,
         comment=None,
         comment_url=None,
@@ -81,68 +87,75 @@ def to_cookie(given: Mapping[str, Any], host: str) -> Cookie:
     )
 
 
-def _from_json(text: str) -> list[dict[str, Any]]:
+def _parse_json(text: str) -> Iterator[dict[str, Any]]:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}"
+        line = error.lineno
     except RecursionError:
-        where = "line 1"
+        line = 1
     else:
-        return list(_objects(data))
-    raise ValueError(f"{where}: expected JSON, as browsers export it.")
+        return _check_entries(data)
+    # Raised outside of `except`, because the original error holds the text.
+    raise ValueError(f"line {line}: expected JSON, as browsers export it.")
 
 
-def _objects(data: Any) -> Iterator[dict[str, Any]]:
+def _check_entries(data: Any) -> Iterator[dict[str, Any]]:
     if isinstance(data, dict):
         pairs = [{"name": name, "value": value} for name, value in data.items()]
         data = data["cookies"] if is_export(data) else pairs
-    for number, each in enumerate(data, 1):
-        if not _is_cookie(each):
+    for number, entry in enumerate(data, 1):
+        if not _is_entry(entry):
             raise ValueError(f"cookie {number}: expected an object with a name and a value.")
-        yield each
+        yield entry
 
 
-def _is_cookie(each: Any) -> bool:
-    return isinstance(each, dict) and all(
-        isinstance(each.get(name), str | None) for name in _TEXTS
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key), str | None) for key in _TEXT_KEYS
     )
 
 
-def _from_netscape(text: str) -> Iterator[dict[str, Any]]:
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.rstrip("\r").removeprefix("#HttpOnly_")
+def _parse_netscape(text: str) -> Iterator[dict[str, Any]]:
+    for number, raw_line in enumerate(text.split("\n"), 1):
+        line = raw_line.rstrip("\r").removeprefix("#HttpOnly_")
         if not line.strip() or line.startswith("#"):
             continue
         try:
-            yield _object(*line.split("\t"))
+            yield _parse_netscape_fields(*line.split("\t"))
         except (KeyError, TypeError, ValueError):
-            msg = f"line {number}: expected seven fields between tabs: {_FIELDS}."
-            raise ValueError(msg) from None
+            raise ValueError(
+                f"line {number}: expected seven fields between tabs: {_NETSCAPE_FIELDS}."
+            ) from None
 
 
-def _object(
-    domain: str, shared: str, path: str, secure: str, expires: str, name: str, value: str = ""
+def _parse_netscape_fields(
+    domain: str,
+    includes_subdomains: str,
+    path: str,
+    secure: str,
+    expiry: str,
+    name: str,
+    value: str = "",  # some exporters write no tab before an empty value
 ) -> dict[str, Any]:
-    """The fields of a line; some write no tab before a value that is empty."""
     return {
         "domain": domain,
-        "hostOnly": not _FLAGS[shared.upper()],
+        "hostOnly": not _NETSCAPE_FLAGS[includes_subdomains.upper()],
         "path": path,
-        "secure": _FLAGS[secure.upper()],
-        "expires": float(expires or 0),
+        "secure": _NETSCAPE_FLAGS[secure.upper()],
+        "expires": float(expiry or 0),
         "name": name,
         "value": value,
     }
 
 
-def _dotted(domain: str) -> str:
-    """The standard library calls a bare name, such as `localhost`, `localhost.local`."""
+def _add_local_suffix(domain: str) -> str:
+    """Name a host without a dot as the standard library does: `localhost.local`."""
     return domain if "." in domain else f"{domain}.local"
 
 
-def _seconds(value: Any) -> int | None:
-    """When a cookie ends, in Unix time; `None` where it ends with the browser's session."""
+def _parse_expiry(value: Any) -> int | None:
+    """Return Unix time in seconds, or `None` for a cookie that ends with the browser."""
     if not isinstance(value, (int, float)) or not 0 < value < 1e18:
         return None
-    return int(value / 1000 if value > _FIRST_MILLISECONDS else value)
+    return int(value / 1000 if value > _MAX_SECONDS else value)

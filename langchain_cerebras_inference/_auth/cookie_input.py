@@ -1,8 +1,14 @@
-"""Cookies as users give them → one text to keep; a text, or cookies → a URL's header.
+"""Normalize the `cookies` setting: one text, in whatever form the user gives the cookies.
 
-Pure: what a file or a browser holds is read elsewhere. The text is `browser`,
-`browser:NAME`, a path, the JSON of cookies that know where they belong, or a `Cookie`
-header. It shows which, so a copy, a pickle and the environment are read as the model is.
+The text has one of four forms, and its syntax alone tells which one. So a copy, a pickle
+and the environment variable mean the same as the setting:
+
+- browser: `browser` or `browser:NAME`
+- file: a path
+- JSON: an exported list of cookies, or an object of names and values
+- header: `name=value; name=value`, the value of a `Cookie` header
+
+Files and browsers are not read here, but in `cookie_sources`.
 """
 
 from __future__ import annotations
@@ -11,54 +17,50 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from http.cookies import Morsel
 from pathlib import Path, PurePath
-from typing import Any, Literal, NamedTuple, TypeAlias
-from urllib.request import Request
+from typing import Any, Literal, TypeAlias
 
 from pydantic import SecretStr
 
 from langchain_cerebras_inference._auth import cookie_files
 
-Kind: TypeAlias = Literal["browser", "file", "json", "header"]
+CookieForm: TypeAlias = Literal["browser", "file", "json", "header"]
 
-_UNSENDABLE = re.compile("[\0-\x1f\x7f;\ud800-\udfff]")
+_FORBIDDEN = re.compile("[\0-\x1f\x7f;\ud800-\udfff]")
 _TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}", re.ASCII)
-_ATTRIBUTES = ("path", "domain", "expires", "max-age", "samesite", "secure", "httponly")
+_SET_COOKIE_ATTRIBUTES = frozenset(
+    {"path", "domain", "expires", "max-age", "samesite", "secure", "httponly"}
+)
 
 
-class Chosen(NamedTuple):
-    """The header for a URL, and which of its cookies are left out as expired."""
-
-    header: str
-    expired: tuple[str, ...] = ()
-
-
-def to_text(given: Any) -> str:
-    """Make one text of whatever form cookies are given in; nothing is read yet.
+def normalize_cookies(value: Any) -> str:
+    """Turn cookies in any accepted form into one text.
 
     Raises:
-        ValueError: If the form is unknown, or a cookie cannot travel in a header.
+        ValueError: If the form is unknown, or a cookie cannot be sent in a header.
     """
-    if isinstance(given, SecretStr):
-        given = given.get_secret_value()
-    if isinstance(given, CookieJar):
-        given = [cookie_files.to_object(cookie) for cookie in given]
-    if cookie_files.is_export(given):
-        return _normal(json.dumps(given, default=_plain))
-    if isinstance(given, Mapping):
-        return _unmistakable(_joined((name, _plain(given[name])) for name in given))
-    if isinstance(given, os.PathLike):
-        return _absolute(os.fsdecode(given))
-    if isinstance(given, str):
-        return _normal(given.strip())
-    kind = type(given).__name__
-    raise ValueError(f"cookies must be a mapping, a CookieJar, a path or text, not {kind}.")
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, CookieJar):
+        value = [cookie_files.cookie_to_dict(cookie) for cookie in value]
+    if cookie_files.is_export(value):
+        return _normalize_text(json.dumps(value, default=_unwrap_value))
+    if isinstance(value, Mapping):
+        return _mark_header(_join_pairs((name, _unwrap_value(value[name])) for name in value))
+    if isinstance(value, os.PathLike):
+        return _absolute_path(os.fsdecode(value))
+    if isinstance(value, str):
+        return _normalize_text(value.strip())
+    type_name = type(value).__name__
+    raise ValueError(
+        f"cookies must be a mapping, a CookieJar, a path or text, not {type_name}."
+    )
 
 
-def kind_of(text: str) -> Kind:
-    """What a text is, by how it looks alone."""
+def detect_form(text: str) -> CookieForm:
+    """Tell the form of a text from its syntax alone."""
     if text == "browser" or text.startswith("browser:"):
         return "browser"
     if text[:1] + text[-1:] in ("[]", "{}"):
@@ -68,97 +70,75 @@ def kind_of(text: str) -> Kind:
     return "file" if PurePath(text).is_absolute() else "header"
 
 
-def to_header(text: str) -> str:
-    """The pairs of a `Cookie` header, without its name and what is no pair.
+def parse_header(text: str) -> str:
+    """Return the `name=value` pairs of a header, without `Cookie:` and anything else.
 
-    One that comes without its name may be of `Set-Cookie`, which has attributes too.
-
-    Raises:
-        ValueError: If a cookie cannot travel in a header.
-    """
-    is_named = text[:7].lower() == "cookie:"
-    parts = [part.partition("=") for part in text[7 * is_named :].split(";")]
-    pairs = [(name.strip(), value.strip()) for name, is_pair, value in parts if is_pair]
-    more = [pair for pair in pairs[1:] if is_named or pair[0].lower() not in _ATTRIBUTES]
-    return _joined([*pairs[:1], *more])
-
-
-def choose(cookies: Iterable[Cookie], url: str) -> Chosen:
-    """Pick a URL's cookies, as the standard library would send them.
+    Without `Cookie:` the text may be a `Set-Cookie` header, so its attributes are removed.
 
     Raises:
-        ValueError: If one of them cannot travel in a header.
+        ValueError: If a cookie cannot be sent in a header.
     """
-    policy = _Policy()
-    jar = CookieJar(policy)
-    for cookie in cookies:
-        jar.set_cookie(cookie)
-    request = Request(url)  # noqa: S310 # it is never opened
-    jar.add_cookie_header(request)
-    return Chosen(request.get_header("Cookie") or "", tuple(policy.expired))
+    has_name = text[:7].lower() == "cookie:"
+    parts = text[7:].split(";") if has_name else text.split(";")
+    splits = (part.partition("=") for part in parts)
+    pairs = [(name.strip(), value.strip()) for name, equals, value in splits if equals]
+    if has_name:
+        return _join_pairs(pairs)
+    others = (pair for pair in pairs[1:] if pair[0].lower() not in _SET_COOKIE_ATTRIBUTES)
+    return _join_pairs([*pairs[:1], *others])
 
 
-class _Policy(DefaultCookiePolicy):
-    """The standard library's, strict about hosts; it notes what has expired."""
+def check_cookie(name: Any, value: Any) -> None:
+    """Check that a cookie can be sent in a header.
 
-    def __init__(self) -> None:
-        super().__init__(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
-        self.expired: list[str] = []
-
-    def return_ok_expires(self, cookie: Cookie, request: Request) -> bool:
-        is_valid = super().return_ok_expires(cookie, request)
-        if not is_valid:
-            self.expired.append(cookie.name)
-        return is_valid
-
-    def return_ok(self, cookie: Cookie, request: Request) -> bool:
-        is_sent = super().return_ok(cookie, request)
-        if is_sent:
-            _pair(cookie.name, cookie.value or "")
-        return is_sent
+    Raises:
+        ValueError: If not. It never quotes the value.
+    """
+    is_text = isinstance(name, str) and name != "" and isinstance(value, str)
+    if is_text and "=" not in name and not _FORBIDDEN.search(name + value):
+        return
+    # An unusual name may be a misplaced value, so it is not quoted.
+    cookie = f"the cookie {name!r}" if _TOKEN.fullmatch(str(name)) else "a cookie"
+    raise ValueError(
+        f"{cookie} cannot be sent: it needs a name and a text value, without control"
+        " characters and semicolons."
+    )
 
 
-def _normal(text: str) -> str:
-    """Check a text, and make it as any other way to give the same cookies makes it."""
-    match kind_of(text):
+def _normalize_text(text: str) -> str:
+    match detect_form(text):
         case "file":
-            return _absolute(text)
+            return _absolute_path(text)
         case "json":
-            cookie_files.parse(text, "")
+            cookie_files.parse_export(text, host="")  # raises if it is none
         case "header":
-            return _unmistakable(to_header(text))
+            return _mark_header(parse_header(text))
     return text
 
 
-def _absolute(path: str) -> str:
-    """A path that no other form looks like, and that means the same in every directory."""
+def _absolute_path(path: str) -> str:
+    """Make a path independent of the working directory, and not look like another form."""
     return path if path.startswith("~") else str(Path(path).absolute())
 
 
-def _unmistakable(header: str) -> str:
-    """A header that looks like no other form, as `a=b.txt` looks like a file."""
-    is_plain = kind_of(header) == "header" and to_header(header) == header
-    return header if is_plain else f"Cookie: {header};"
+def _mark_header(header: str) -> str:
+    """Add `Cookie:` if the header would otherwise be read as something else."""
+    is_clear = detect_form(header) == "header" and parse_header(header) == header
+    return header if is_clear else f"Cookie: {header};"
 
 
-def _plain(value: Any) -> str | None:
-    """The text of a value that may be given as something else, if it has one."""
+def _unwrap_value(value: Any) -> str | None:
+    """Return the text of a cookie's value, or `None` if its type is unknown."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    if isinstance(value, Morsel):  # of a `SimpleCookie`
+    if isinstance(value, Morsel):  # from a `SimpleCookie`
         return value.value
     return str(value) if isinstance(value, (str, int)) else None
 
 
-def _joined(pairs: Iterable[tuple[Any, str | None]]) -> str:
-    return "; ".join(_pair(name, value) for name, value in pairs)
-
-
-def _pair(name: Any, value: str | None) -> str:
-    is_text = isinstance(name, str) and name != "" and value is not None
-    if not is_text or "=" in name or _UNSENDABLE.search(f"{name}{value}"):
-        # What is no usual name may be a value, or all that was given: it is not quoted.
-        who = f"the cookie {name!r}" if _TOKEN.fullmatch(str(name)) else "a cookie"
-        msg = f"{who} cannot be sent: it needs a name and a text, without CR, LF and ;."
-        raise ValueError(msg)
-    return f"{name}={value}"
+def _join_pairs(pairs: Iterable[tuple[Any, str | None]]) -> str:
+    checked = []
+    for name, value in pairs:
+        check_cookie(name, value)
+        checked.append(f"{name}={value}")
+    return "; ".join(checked)

@@ -1,4 +1,7 @@
-"""Files and browsers → a URL's cookies, read in a thread, and anew each time."""
+"""Read the cookies that a normalized text stands for, and select those for one URL.
+
+Nothing is cached: every call reads the file or the browser again.
+"""
 
 from __future__ import annotations
 
@@ -6,111 +9,172 @@ import asyncio
 import errno
 import os
 from collections.abc import Sequence
-from http.cookiejar import Cookie
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import Request
 
 from langchain_cerebras_inference._auth import browser_cookies, cookie_files, cookie_input
-from langchain_cerebras_inference._auth.cookie_input import Chosen
 from langchain_cerebras_inference.errors import CerebrasCookieError
 
-_MOST_BYTES = 16 * 1024 * 1024
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
-_SUFFIXES = (".txt", ".json")
+_MAX_FILE_BYTES = 16 * 1024 * 1024
+_NOT_FOUND = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
-async def choose(text: str, url: str) -> Chosen:
-    """Find a URL's cookies where a text says that they are.
+class SelectedCookies(NamedTuple):
+    """The cookies for a URL.
+
+    Attributes:
+        header: The value of the `Cookie` header.
+        expired: Names of cookies that are left out because they have expired.
+    """
+
+    header: str
+    expired: tuple[str, ...] = ()
+
+
+async def read_cookies(text: str, url: str) -> SelectedCookies:
+    """Read the cookies for `url`, in a thread.
+
+    Args:
+        text: What `cookie_input.normalize_cookies` returned.
+        url: The URL that the cookies will be sent to.
 
     Raises:
-        CerebrasCookieError: If they cannot be read, or there are none.
+        CerebrasCookieError: If they cannot be read, or there are none for the URL.
     """
     try:
-        return await asyncio.to_thread(_choose, text, url)
+        return await asyncio.to_thread(_read_cookies, text, url)
     except ValueError as error:
-        why = str(error)  # but not the error, which may hold what was read
-    raise CerebrasCookieError(f"There are no cookies to sign in with: {why}")
+        reason = str(error)
+    # Raised outside of `except`: the original error may hold what was read.
+    raise CerebrasCookieError(f"Cannot read the cookies: {reason}")
 
 
-def _choose(text: str, url: str) -> Chosen:
-    match cookie_input.kind_of(text):
-        case "header":
-            return Chosen(cookie_input.to_header(text))
+def select_cookies(cookies: Sequence[Cookie], url: str) -> SelectedCookies:
+    """Select the cookies that a browser would send to `url`.
+
+    Raises:
+        ValueError: If one of them cannot be sent in a header.
+    """
+    policy = _RecordingPolicy()
+    jar = CookieJar(policy)
+    for cookie in cookies:
+        jar.set_cookie(cookie)
+    request = Request(url)  # noqa: S310 # the jar needs one; it is never sent
+    jar.add_cookie_header(request)
+    for cookie in policy.selected:
+        cookie_input.check_cookie(cookie.name, cookie.value or "")
+    expired = tuple(cookie.name for cookie in policy.expired)
+    return SelectedCookies(request.get_header("Cookie") or "", expired)
+
+
+class _RecordingPolicy(DefaultCookiePolicy):
+    """The standard policy, which also records the cookies it selects and the expired ones."""
+
+    def __init__(self) -> None:
+        # A cookie of `cerebras.ai` alone is not sent to its subdomains.
+        super().__init__(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
+        self.selected: list[Cookie] = []
+        self.expired: list[Cookie] = []
+
+    def return_ok(self, cookie: Cookie, request: Request) -> bool:
+        is_selected = super().return_ok(cookie, request)
+        if is_selected:
+            self.selected.append(cookie)
+        elif cookie.is_expired():
+            self.expired.append(cookie)
+        return is_selected
+
+
+def _read_cookies(text: str, url: str) -> SelectedCookies:
+    match cookie_input.detect_form(text):
+        case "header":  # names no hosts, so all of it is meant for the URL
+            return SelectedCookies(cookie_input.parse_header(text))
         case "json":
-            return _some(cookie_files.parse(text, _host_of(url)), url, "what was given")
+            cookies = cookie_files.parse_export(text, _get_host(url))
+            return _require_cookies(cookies, url, "the given JSON")
         case "file":
-            return _from_file(Path(os.path.expanduser(text)), url)  # noqa: PTH111 # never raises
-    name = text.partition(":")[2].strip().lower()
-    return _from_browser(name, url) if name else _from_any_browser(url)
+            path = Path(os.path.expanduser(text))  # noqa: PTH111 # Path's raises RuntimeError
+            return _require_cookies(_read_file(path, _get_host(url)), url, str(path))
+    browser = text.partition(":")[2].strip().lower()
+    return _read_browser(browser, url) if browser else _read_any_browser(url)
 
 
-def _from_file(path: Path, url: str) -> Chosen:
+def _read_file(path: Path, host: str) -> list[Cookie]:
     try:
-        text = _read(path)
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        if error.errno in _ABSENT:
-            raise ValueError(_absent(path)) from None
+        if error.errno in _NOT_FOUND:
+            raise ValueError(_describe_missing_file(path)) from None
         raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
+    if len(data) > _MAX_FILE_BYTES:
+        raise ValueError(f"{path} is too large for a cookie file.")
+    text = data.decode("utf-8-sig", "surrogateescape")
     try:
-        found = cookie_files.parse(text, _host_of(url))
+        return cookie_files.parse_export(text, host)
     except ValueError as error:
         raise ValueError(f"{path}, {error}") from None
-    return _some(found, url, str(path))
 
 
-def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise OSError(0, "it is too large for cookies")
-    return data.decode("utf-8-sig", "surrogateescape")
-
-
-def _absent(path: Path) -> str:
-    """That a file is not there; cookies may have been taken for its name."""
-    if path.suffix in _SUFFIXES and not set(str(path)) & set("=;"):
+def _describe_missing_file(path: Path) -> str:
+    """Name the missing file, unless its "name" may be a cookie that was taken for a path."""
+    if path.suffix in (".txt", ".json") and not set(str(path)) & set("=;"):
         return f"no such file: {path}."
-    where = f" in {path.parent}" if os.path.isdir(path.parent) else ""  # noqa: PTH112
-    return f"no such file{where}; a header would have the form name=value."
+    has_folder = os.path.isdir(path.parent)  # noqa: PTH112 # Path's raises for a long name
+    folder = f" in {path.parent}" if has_folder else ""
+    return f"no such file{folder}; a cookie header has the form name=value."
 
 
-def _from_browser(name: str, url: str) -> Chosen:
-    return _some(browser_cookies.read(name, _host_of(url)), url, name)
+def _read_browser(browser: str, url: str) -> SelectedCookies:
+    cookies = browser_cookies.read_browser(browser, _get_host(url))
+    return _require_cookies(cookies, url, browser)
 
 
-def _from_any_browser(url: str) -> Chosen:
-    """The cookies of the first browser that is signed in, or that has any.
+def _read_any_browser(url: str) -> SelectedCookies:
+    """Read the first browser that is signed in, or else the first that has any cookies.
 
     Raises:
-        ValueError: If there are none; it says what kept each browser from it.
+        ValueError: If no browser has any; it has the reason of each.
     """
-    found, failures = [], []
-    for name in browser_cookies.installed():
+    found: list[SelectedCookies] = []
+    reasons: list[str] = []
+    for browser in browser_cookies.find_browsers():
         try:
-            found.append(_from_browser(name, url))
+            found.append(_read_browser(browser, url))
         except ValueError as error:
-            failures.append(str(error))
+            reasons.append(str(error))
         else:
-            if browser_cookies.SESSION in found[-1].header:
+            if browser_cookies.SESSION_COOKIE in found[-1].header:
                 return found[-1]
     if found:
         return found[0]
-    raise ValueError(" ".join(failures) or "no browser was found; give a file or a header.")
+    raise ValueError(" ".join(reasons) or "no browser was found; give a file or a header.")
 
 
-def _some(found: Sequence[Cookie], url: str, source: str) -> Chosen:
-    chosen = cookie_input.choose(found, url)
-    if chosen.header:
-        return chosen
-    host = _host_of(url)
-    if cookie_input.choose(found, url.replace("http:", "https:", 1)).header:
-        raise ValueError(f"those for {host} in {source} are Secure: session_url must be https.")
-    if chosen.expired:
-        names = ", ".join(chosen.expired)
-        raise ValueError(f"those for {host} in {source} have expired ({names}); sign in again.")
-    raise ValueError(f"{source} holds none for {host}; sign in there first.")
+def _require_cookies(cookies: Sequence[Cookie], url: str, source: str) -> SelectedCookies:
+    """Select the cookies for a URL.
+
+    Raises:
+        ValueError: If there are none; it says why.
+    """
+    selected = select_cookies(cookies, url)
+    if selected.header:
+        return selected
+    host = _get_host(url)
+    if select_cookies(cookies, url.replace("http:", "https:", 1)).header:
+        raise ValueError(f"the cookies for {host} in {source} need an https session_url.")
+    if selected.expired:
+        names = ", ".join(selected.expired)
+        raise ValueError(
+            f"the cookies for {host} in {source} have expired ({names}); sign in again."
+        )
+    raise ValueError(f"{source} has no cookies for {host}; sign in there first.")
 
 
-def _host_of(url: str) -> str:
+def _get_host(url: str) -> str:
+    """Return the host as cookies name it, with the brackets of an IPv6 address."""
     host = urlsplit(url).hostname or ""
     return f"[{host}]" if ":" in host else host

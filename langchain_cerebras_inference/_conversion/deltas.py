@@ -35,7 +35,6 @@ Delta: TypeAlias = tuple[str, Any, dict[str, Any] | None]
 """The kind, the text or the list of fragments, and the log probabilities."""
 
 _LOGPROBS_FIELDS = ("logprobs", "reasoning_logprobs")
-_FIELDS_BESIDE_DELTA = ("finish_reason", *_LOGPROBS_FIELDS)
 
 
 class DeltaReader:
@@ -104,28 +103,31 @@ class DeltaReader:
 
     def _read_choice(self, choice: Any, deltas: list[Delta]) -> None:
         delta = choice.get("delta") or {}
-        if type(delta) is not dict:
-            raise type_checks.create_type_error("delta", delta, "an object")
-        reasoning, content = delta.get("reasoning"), delta.get("content")
-        if type(reasoning or "") is not str or type(content or "") is not str:
-            type_checks.check_text("reasoning", reasoning or "")
-            type_checks.check_text("content", content or "")
         count_before = len(deltas)
-        if reasoning:
+        if reasoning := delta.get("reasoning"):
+            if type(reasoning) is not str:
+                raise type_checks.create_type_error("reasoning", reasoning, "text")
             self._has_reasoning = True
             deltas.append((REASONING, reasoning, None))
-        if content:
+        if content := delta.get("content"):
             if self._is_before_text:
                 self._read_first_content(content, deltas)
-            else:
+            elif type(content) is str:
                 deltas.append((TEXT, content, None))
+            else:
+                raise type_checks.create_type_error("content", content, "text")
         if fragments := delta.get("tool_calls"):
             self._read_tool_calls(fragments, deltas)
-        if any(map(choice.get, _FIELDS_BESIDE_DELTA)):
+        if (
+            choice.get("finish_reason")
+            or choice.get("logprobs")
+            or choice.get("reasoning_logprobs")
+        ):
             self._read_other_fields(choice, deltas, count_before)
 
-    def _read_first_content(self, content: str, deltas: list[Delta]) -> None:
+    def _read_first_content(self, content: Any, deltas: list[Delta]) -> None:
         """Read content before the first text; it may begin with reasoning in think tags."""
+        type_checks.check_text("content", content)
         if self._think_tags is None and think_tags.may_start(content):
             self._think_tags = think_tags.ThinkTagParser()
         if self._think_tags is None:

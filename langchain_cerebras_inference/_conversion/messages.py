@@ -84,7 +84,7 @@ def _to_wire_message(
 
 def _to_wire_prompt(message: BaseMessage, model: str) -> _types.Message:
     role = _role_of(message)
-    if role == "developer" and not _model_catalog.takes_developer_role(model):
+    if role == "developer" and not _model_catalog.has_developer_role(model):
         role = "system"
     convert = content.to_parts if role == "user" else content.to_text
     wire: _types.Message = {"role": role, "content": convert(message.content)}
@@ -116,7 +116,7 @@ def _to_wire_assistant(
     thoughts = reasoning_of(message) if replay_reasoning else ""
     calls = _to_wire_calls(message)
     wire: _types.Message = {"role": "assistant"}
-    if thoughts and _model_catalog.replay_style(model) == "think":
+    if thoughts and _model_catalog.get_replay_style(model) == "think":
         text = f"<think>{thoughts}</think>{text}"
     elif thoughts:
         wire["reasoning"] = thoughts

@@ -128,7 +128,7 @@ def _settled(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[
     given = _known(arguments)
     _check(given)
     merged = {**settings, **given}
-    merged["model"] = _model_catalog.resolve(merged["model"])
+    merged["model"] = _model_catalog.resolve_model_id(merged["model"])
     merged["stop"] = _to_stops(merged.get("stop"))
     _settle_tools(merged)
     merged["response_format"] = response_format.to_wire_format(merged.get("response_format"))
@@ -215,7 +215,7 @@ def _settle_reasoning(merged: dict[str, Any], given: Mapping[str, Any]) -> None:
     if merged.pop("disable_reasoning", None) and effort.get("reasoning_effort") is None:
         merged["reasoning_effort"] = "none"
     # GLM strips the thoughts that are sent back to it unless it is told not to.
-    style = _model_catalog.replay_style(merged["model"])
+    style = _model_catalog.get_replay_style(merged["model"])
     if merged["replay_reasoning"] and style == "think" and merged.get("clear_thinking") is None:
         merged["clear_thinking"] = False
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import ToolCallChunk
 
-_FIELD = "tool_calls"
-
 
 class ToolCallState:
     """What has arrived of one tool call.
@@ -64,24 +62,21 @@ class ToolCallAccumulator:
         Raises:
             CerebrasProtocolError: If the fragment has values of the wrong type.
         """
-        fragment = type_checks.check_object(_FIELD, fragment)
-        function = type_checks.check_object(
-            f"{_FIELD}.function", fragment.get("function") or {}
-        )
-        sent_name = type_checks.check_text(f"{_FIELD}.name", function.get("name") or "")
-        sent_id = type_checks.check_text(f"{_FIELD}.id", fragment.get("id") or "")
-        index = fragment.get("index")
-        if index is not None and not isinstance(index, int):
-            raise type_checks.create_type_error(f"{_FIELD}.index", index, "a whole number")
-        arguments = tool_arguments.to_text(function.get("arguments"))
+        fragment = type_checks.check_object("tool_calls", fragment)
+        function = type_checks.check_object("function", fragment.get("function") or {})
+        index, sent_id = fragment.get("index"), fragment.get("id") or ""
+        sent_name, arguments = function.get("name") or "", function.get("arguments")
+        _check_types(index, sent_id, sent_name)
+        if type(arguments) is not str:
+            arguments = tool_arguments.to_text(arguments)
 
         call = self._find(index, sent_id, has_name=bool(sent_name))
         is_new = call is None
         if call is None:
             call = self._create(sent_id)
         self._remember(call, index, sent_id)
-        name = self._add_name(call, sent_name)
-        if arguments.strip() == "null" and not call.arguments:
+        name = self._add_name(call, sent_name) if sent_name else ""
+        if not call.arguments and arguments.strip() == "null":
             arguments = "{}"  # langchain-core takes null for invalid arguments
         call.arguments += arguments
         if not (is_new or name or arguments):
@@ -133,6 +128,15 @@ class ToolCallAccumulator:
         return new_part
 
 
+def _check_types(index: Any, sent_id: Any, sent_name: Any) -> None:
+    if index is not None and type(index) is not int:
+        raise type_checks.create_type_error("tool_calls.index", index, "a whole number")
+    if type(sent_id) is not str:
+        raise type_checks.create_type_error("tool_calls.id", sent_id, "text")
+    if type(sent_name) is not str:
+        raise type_checks.create_type_error("tool_calls.function.name", sent_name, "text")
+
+
 def choose_id(sent_id: str, used_ids: Collection[str]) -> str:
     """Return the id of a tool call: the server's, or a new one if it is missing or used."""
     if sent_id and sent_id not in used_ids:
@@ -143,17 +147,15 @@ def choose_id(sent_id: str, used_ids: Collection[str]) -> str:
 
 def merge_fragments(fragments: list[ToolCallChunk]) -> list[ToolCallChunk]:
     """Join the fragments of each call into one."""
-    merged: dict[Any, ToolCallChunk] = {}
+    fragments_by_call: dict[int | None, list[ToolCallChunk]] = {}
     for fragment in fragments:
-        index = fragment["index"]
-        if index not in merged:
-            merged[index] = fragment
-            continue
-        first = merged[index]
-        merged[index] = tool_call_chunk(
-            name="".join([first["name"] or "", fragment["name"] or ""]) or None,
-            args="".join([first["args"] or "", fragment["args"] or ""]),
-            id=first["id"],
+        fragments_by_call.setdefault(fragment["index"], []).append(fragment)
+    return [
+        tool_call_chunk(
+            name="".join([part["name"] or "" for part in parts]) or None,
+            args="".join([part["args"] or "" for part in parts]),
+            id=parts[0]["id"],
             index=index,
         )
-    return list(merged.values())
+        for index, parts in fragments_by_call.items()
+    ]

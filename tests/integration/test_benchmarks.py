@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they write can be read."""
+"""The benchmarks run, and their results can be read."""
 
 import subprocess
 import sys
@@ -16,22 +16,24 @@ def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_what_was_measured_is_written(tmp_path: Path) -> None:
-    ran = run(tmp_path, "--rows", "text", "ainvoke", "import", "--subjects", "ours")
+def test_benchmark_results_are_written(tmp_path: Path) -> None:
+    rows = ["text", "ainvoke", "import", "call_count"]
+    process = run(tmp_path, "--rows", *rows, "--clients", "ours")
 
-    assert ran.returncode == 0, ran.stderr
-    written = (tmp_path / "results.md").read_text("utf-8")
-    assert "a chunk of text in a burst, async" in written
-    assert "Not measured" not in written
-    drawn = ET.fromstring((tmp_path / "cpu_per_chunk.svg").read_bytes())  # noqa: S314 # ours
-    assert drawn.tag.endswith("svg")
+    assert process.returncode == 0, process.stderr
+    page = (tmp_path / "results.md").read_text("utf-8")
+    assert "text event in a burst, async" in page
+    assert "| text event that arrives alone | `astream` |" in page
+    assert "Not measured" not in page
+    chart = ET.fromstring((tmp_path / "cpu_per_chunk.svg").read_bytes())  # noqa: S314 # ours
+    assert chart.tag.endswith("svg")
 
 
-@pytest.mark.skipif(find_spec("langchain_groq") is not None, reason="it does not break")
-def test_a_subject_that_breaks_does_not_stop_the_rest(tmp_path: Path) -> None:
-    ran = run(tmp_path, "--rows", "text", "--subjects", "langchain-groq", "ours")
+@pytest.mark.skipif(find_spec("langchain_groq") is not None, reason="the client is installed")
+def test_client_that_is_not_installed_does_not_stop_the_others(tmp_path: Path) -> None:
+    process = run(tmp_path, "--rows", "text", "--clients", "langchain-groq", "ours")
 
-    assert ran.returncode == 0, ran.stderr
-    written = (tmp_path / "results.md").read_text("utf-8")
-    assert "- langchain-groq, a chunk of text in a burst, async: ModuleNotFound" in written
-    assert "**" in written.split("## Goals")[1]
+    assert process.returncode == 0, process.stderr
+    page = (tmp_path / "results.md").read_text("utf-8")
+    assert "- langchain-groq, text event in a burst, async: ModuleNotFound" in page
+    assert "**" in page.split("## Goals")[1]

@@ -1,4 +1,4 @@
-"""Real browsers sign in to the emulator; their cookies are read back and exchanged."""
+"""Real browsers sign in to the emulator; the package reads their cookies."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator
+from tests.integration.cookie_helpers import get_exchanges, get_header, make_model
 
 pytestmark = pytest.mark.browser
 
@@ -27,40 +27,39 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def in_chromium(page: str, home: Path) -> None:
-    run([*CHROMIUM, f"--user-data-dir={home}/.config/chromium", page])
-
-
-def in_firefox(page: str, home: Path) -> None:
-    run([*FIREFOX, str(home / "page.png"), page])
-
-
-BROWSERS = {"chromium": in_chromium, "firefox": in_firefox}
-
-
 def run(command: Sequence[str]) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     subprocess.run(command, env=os.environ, check=True, capture_output=True, timeout=50)
 
 
-@pytest.mark.parametrize("names_it", [True, False])
-@pytest.mark.parametrize(("name", "visit"), BROWSERS.items())
-def test_who_signed_in_with_a_browser_is_signed_in(
-    name: str, visit: Callable[[str, Path], None], names_it: bool, server: Emulator, home: Path
+def open_in_chromium(url: str, home: Path) -> None:
+    run([*CHROMIUM, f"--user-data-dir={home}/.config/chromium", url])
+
+
+def open_in_firefox(url: str, home: Path) -> None:
+    run([*FIREFOX, str(home / "page.png"), url])
+
+
+BROWSERS = {"chromium": open_in_chromium, "firefox": open_in_firefox}
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize(("browser", "open_url"), BROWSERS.items())
+def test_cookies_of_a_real_browser_are_exchanged(
+    browser: str,
+    open_url: Callable[[str, Path], None],
+    is_named: bool,
+    server: Emulator,
+    home: Path,
 ) -> None:
-    visit(f"{server.origin}/api/auth/signin", home)
-    model = ChatCerebrasInference(
-        base_url=server.base_url,
-        session_url=server.session_url,
-        cookies=f"browser:{name}" if names_it else "browser",
-    )
+    open_url(f"{server.origin}/api/auth/signin", home)
+    model = make_model(server, cookies=f"browser:{browser}" if is_named else "browser")
 
-    answer = model.invoke("Hello!")
+    message = model.invoke("Hello!")
 
-    [session] = [each for each in server.requests if each.path == "/api/auth/session"]
-    [cookie] = server.cookies.items()
-    assert answer.text
-    assert session.headers["Cookie"] == "=".join(cookie)
+    [exchange] = get_exchanges(server)
+    assert message.text
+    assert exchange.headers["Cookie"] == get_header(server)
     assert server.requests[-1].bearer == server.demo_key
     assert model.credential().source == "browser"

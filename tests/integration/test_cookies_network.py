@@ -1,4 +1,4 @@
-"""The way cookies go: trusted by a CA of one's own, through a forward proxy."""
+"""The route of cookies to the session endpoint: TLS and proxies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,13 +13,14 @@ from langchain_cerebras_inference import (
     Credential,
 )
 from langchain_cerebras_inference.emulator import Emulator
+from tests.integration import cookie_helpers
 from tests.integration.certificates import OPENSSL, Authority
 from tests.integration.proxy import Proxy
 from tests.integration.styles import STYLES
 
 pytestmark = pytest.mark.skipif(not OPENSSL, reason="openssl makes the certificates")
 
-EXCHANGED = ["/api/auth/session", "/v1/chat/completions"]
+EXCHANGE_AND_CHAT = ["/api/auth/session", "/v1/chat/completions"]
 
 
 @pytest.fixture(scope="module")
@@ -38,68 +39,65 @@ def secure_server(authority: Authority) -> Iterator[Emulator]:
         yield running
 
 
-def signed_in(server: Emulator, **fields: Any) -> ChatCerebrasInference:
-    return ChatCerebrasInference(
-        base_url=server.base_url,
-        session_url=server.session_url,
-        **{"cookies": server.cookies, "max_retries": 0, **fields},
-    )
+def make_model(server: Emulator, **settings: Any) -> ChatCerebrasInference:
+    return cookie_helpers.make_model(server, max_retries=0, **settings)
 
 
-def paths_of(server: Emulator) -> list[str]:
+def get_paths(server: Emulator) -> list[str]:
     return [request.path for request in server.requests]
 
 
 @pytest.mark.parametrize("style", ["invoke", "ainvoke"])
-def test_the_session_is_trusted_by_a_ca_of_ones_own(
+def test_session_endpoint_is_trusted_with_a_custom_ca(
     style: str, secure_server: Emulator, ca: Path
 ) -> None:
-    STYLES[style](signed_in(secure_server, verify=ca), "Hello!")
+    STYLES[style](make_model(secure_server, verify=ca), "Hello!")
 
-    assert paths_of(secure_server) == EXCHANGED
+    assert get_paths(secure_server) == EXCHANGE_AND_CHAT
 
 
-def test_the_usual_variable_names_a_ca_too(
+def test_ssl_cert_file_names_a_custom_ca(
     secure_server: Emulator, ca: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca))
 
-    signed_in(secure_server).invoke("Hello!")
+    make_model(secure_server).invoke("Hello!")
 
-    assert paths_of(secure_server) == EXCHANGED
+    assert get_paths(secure_server) == EXCHANGE_AND_CHAT
 
 
-def test_one_whose_certificate_does_not_verify_gets_no_cookies(
+def test_host_with_untrusted_certificate_gets_no_cookies(
     secure_server: Emulator,
 ) -> None:
-    with pytest.raises(CerebrasCookieError, match="does not verify") as caught:
-        signed_in(secure_server).invoke("Hello!")
+    with pytest.raises(CerebrasCookieError, match="cannot be verified") as caught:
+        make_model(secure_server).invoke("Hello!")
 
     assert caught.value.is_retryable is False
     assert secure_server.requests == []
 
 
-@pytest.mark.parametrize("is_named", [True, False])
-def test_the_session_is_reached_through_the_proxy(
-    is_named: bool, secure_server: Emulator, ca: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_setting", [True, False])
+def test_exchange_uses_the_proxy_over_https(
+    is_setting: bool, secure_server: Emulator, ca: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Proxy(credentials="ada:p@ss") as proxy:
         url = proxy.url("ada:p%40ss")
-        monkeypatch.setenv("CEREBRAS_PROXY", "" if is_named else url)
+        monkeypatch.setenv("CEREBRAS_PROXY", "" if is_setting else url)
 
-        signed_in(secure_server, verify=ca, **{"proxy": url} if is_named else {}).invoke("Hi!")
+        settings = {"proxy": url} if is_setting else {}
+        make_model(secure_server, verify=ca, **settings).invoke("Hello!")
 
         assert set(proxy.methods) == {"CONNECT"}
         assert proxy.seen[0].target == secure_server.origin.removeprefix("https://")
-    assert paths_of(secure_server) == EXCHANGED
-    assert not [
-        each for each in secure_server.requests if "Proxy-Authorization" in each.headers
-    ]
+    assert get_paths(secure_server) == EXCHANGE_AND_CHAT
+    assert all(
+        "Proxy-Authorization" not in request.headers for request in secure_server.requests
+    )
 
 
-def test_the_proxy_does_not_see_the_cookies(secure_server: Emulator, ca: Path) -> None:
+def test_proxy_does_not_see_the_cookies(secure_server: Emulator, ca: Path) -> None:
     with Proxy() as proxy:
-        signed_in(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
+        make_model(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
 
         [value] = secure_server.cookies.values()
         assert value not in str(proxy.seen)
@@ -107,7 +105,7 @@ def test_the_proxy_does_not_see_the_cookies(secure_server: Emulator, ca: Path) -
 
 @pytest.mark.parametrize("variable", [None, "http_proxy", "https_proxy"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_cookies_that_are_not_protected_do_not_leave_the_machine(
+def test_unencrypted_cookies_are_not_sent_through_a_proxy(
     scheme: str,
     variable: str | None,
     server: Emulator,
@@ -118,22 +116,22 @@ def test_cookies_that_are_not_protected_do_not_leave_the_machine(
     with Proxy() as proxy:
         if variable:
             monkeypatch.setenv(variable, proxy.origin)
-        fields = {} if variable else {"proxy": proxy.origin}
+        settings = {} if variable else {"proxy": proxy.origin}
 
-        signed_in(playground, verify=scheme == "http", **fields).credential()
+        make_model(playground, verify=scheme == "http", **settings).credential()
 
         assert proxy.seen == []
-    assert paths_of(playground) == EXCHANGED[:1]
+    assert get_paths(playground) == EXCHANGE_AND_CHAT[:1]
 
 
-async def test_one_who_cannot_reach_the_session_fails_alone(
+async def test_failing_route_does_not_fail_calls_with_another_route(
     secure_server: Emulator, ca: Path
 ) -> None:
     with Proxy() as proxy:
         pass
     models = [
-        signed_in(secure_server, verify=ca, proxy=proxy.origin),
-        signed_in(secure_server, verify=ca),
+        make_model(secure_server, verify=ca, proxy=proxy.origin),
+        make_model(secure_server, verify=ca),
     ]
 
     calls = (model.acredential() for model in models)
@@ -143,11 +141,11 @@ async def test_one_who_cannot_reach_the_session_fails_alone(
     assert isinstance(credential, Credential)
 
 
-def test_a_proxy_that_refuses_is_told_without_its_password(
+def test_proxy_that_rejects_the_password_is_named_without_it(
     secure_server: Emulator, ca: Path
 ) -> None:
     with Proxy(credentials="ada:right") as proxy:
-        model = signed_in(secure_server, verify=ca, proxy=proxy.url("ada:SECRET"))
+        model = make_model(secure_server, verify=ca, proxy=proxy.url("ada:SECRET"))
 
         with pytest.raises(CerebrasCookieError, match=r"proxy .*\(407\)") as caught:
             model.invoke("Hello!")
@@ -157,19 +155,19 @@ def test_a_proxy_that_refuses_is_told_without_its_password(
     assert secure_server.requests == []
 
 
-def test_a_proxy_that_is_not_there_may_come_back(secure_server: Emulator, ca: Path) -> None:
+def test_missing_proxy_is_a_retryable_error(secure_server: Emulator, ca: Path) -> None:
     with Proxy() as proxy:
         pass
 
     with pytest.raises(CerebrasCookieError, match=r"proxy .*cannot be reached") as caught:
-        signed_in(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
+        make_model(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
 
     assert caught.value.is_retryable is True
 
 
-def test_a_session_host_that_is_not_there_may_come_back() -> None:
+def test_unreachable_session_host_is_a_retryable_error() -> None:
     with Emulator() as gone:
-        model = signed_in(gone)
+        model = make_model(gone)
 
     with pytest.raises(CerebrasCookieError, match="No connection to 127") as caught:
         model.invoke("Hello!")
@@ -177,8 +175,8 @@ def test_a_session_host_that_is_not_there_may_come_back() -> None:
     assert caught.value.is_retryable is True
 
 
-def test_a_connection_that_takes_too_long_may_be_made_later() -> None:
-    """The proxy waits for a request, and so does not begin with TLS."""
+def test_connect_timeout_is_a_retryable_error() -> None:
+    """The proxy waits for a plain request, so the TLS handshake never ends."""
     with Proxy() as proxy:
         model = ChatCerebrasInference(
             session_url=f"https://{proxy.address}/api/auth/session",

@@ -15,11 +15,11 @@ from langchain_cerebras_inference.emulator import Emulator, Reply
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PARTS = [
-    "1. An answer streams",
+    "1. Streaming",
     "2. An LCEL chain",
-    "3. An agent calls a tool",
-    "4. A structured answer",
-    "5. Signed in with cookies",
+    "3. An agent that calls a tool",
+    "4. Structured output",
+    "5. Sign-in with cookies",
 ]
 ESCAPE = "\033["
 
@@ -84,7 +84,7 @@ def test_the_demo_shows_its_five_parts_on_the_emulator_and_says_so() -> None:
 def test_the_demo_talks_to_cerebras_with_a_key(signed_in: Emulator) -> None:
     shown = run("demo.py")
 
-    assert f"The answers come from {signed_in.base_url}." in shown
+    assert f"This demo uses {signed_in.base_url}." in shown
     assert parts_of(shown) == PARTS
     assert "CEREBRAS_COOKIES is not set" in shown
     assert [each.path for each in signed_in.requests].count("/v1/chat/completions") == 5
@@ -177,15 +177,15 @@ def test_the_agent_shows_its_thoughts_calls_results_and_answer(
     shown = run("agent.py", "What is the price of a helmet?")
 
     assert re.findall(r"^\[(.*?)\]", shown, re.MULTILINE) == [
-        "thinks",
-        "calls get_price",
+        "reasoning",
+        "call get_price",
         "result",
-        "thinks",
-        "answers",
+        "reasoning",
+        "text",
     ]
-    assert '[calls get_price] {"item": "helmet"}' in shown
+    assert '[call get_price] {"item": "helmet"}' in shown
     assert "[result] 55.00 euros" in shown
-    assert "[answers] The tool get_price answered: 55.00 euros" in shown
+    assert "[text] The tool get_price answered: 55.00 euros" in shown
 
 
 @pytest.fixture(scope="module")

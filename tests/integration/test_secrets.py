@@ -20,9 +20,9 @@ from langchain_core.tracers.stdout import FunctionCallbackHandler
 from pydantic import ValidationError
 
 from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
-from langchain_cerebras_inference._auth.browser_session import Bearer
+from langchain_cerebras_inference._auth.key_exchange import Bearer
 from langchain_cerebras_inference._client import Call
-from langchain_cerebras_inference._http.request import Route
+from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._http.route import find_proxy
 from langchain_cerebras_inference.emulator import (
     Act,

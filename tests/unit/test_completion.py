@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from langchain_cerebras_inference._conversion.usage import to_usage
 from langchain_core.messages import AIMessage
 
 from langchain_cerebras_inference._conversion.completion import (
@@ -11,7 +12,6 @@ from langchain_cerebras_inference._conversion.completion import (
     to_result,
     to_text,
 )
-from langchain_cerebras_inference._conversion.usage import to_usage
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_cerebras_inference._conversion.construct import bare, chunk, validated
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
@@ -15,7 +16,6 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_cerebras_inference._conversion import completion
 from langchain_cerebras_inference._conversion.chunks import fragments_chunk
-from langchain_cerebras_inference._conversion.construct import bare, chunk, validated
 
 SEEN_AS: list[Callable[[ChatGenerationChunk], Any]] = [
     lambda made: made,

@@ -1,11 +1,10 @@
-"""Browsers' exports → cookies."""
+"""Cookie exports: JSON of browser extensions, and Netscape `cookies.txt`."""
 
 import json
-from typing import Any
 
 import pytest
 
-from langchain_cerebras_inference._auth.cookie_files import parse, to_object
+from langchain_cerebras_inference._auth.cookie_files import cookie_to_dict, parse_export
 
 HOST = "inference.cerebras.ai"
 SESSION = "__Secure-next-auth.session-token"
@@ -37,7 +36,7 @@ COOKIE_EDITOR = [
         "value": "",
     },
 ]
-EDIT_THIS_COOKIE = [{**each, "id": 1, "storeId": "0"} for each in COOKIE_EDITOR]
+EDIT_THIS_COOKIE = [{**entry, "id": 1, "storeId": "0"} for entry in COOKIE_EDITOR]
 PLAYWRIGHT = {
     "cookies": [
         {
@@ -75,8 +74,8 @@ NETSCAPE = f"""\
 .cerebras.ai\tTRUE\t/\tFALSE\t0\ttheme\t
 """
 
-GOOD = f"{HOST}\tFALSE\t/\tTRUE\t0\ta\tb\n"
-NAMELESS = GOOD.replace("\ta\t", "\t\t")
+LINE = f"{HOST}\tFALSE\t/\tTRUE\t0\ta\tb\n"
+LINE_WITHOUT_NAME = LINE.replace("\ta\t", "\t\t")
 
 EXPORTS = {
     "Cookie-Editor": json.dumps(COOKIE_EDITOR),
@@ -86,30 +85,42 @@ EXPORTS = {
     "Netscape": NETSCAPE,
     "Netscape on Windows": NETSCAPE.replace("\n", "\r\n"),
     "Netscape without comments": "\n".join(NETSCAPE.splitlines()[3:]),
-    "Netscape in lower case": NETSCAPE.replace("TRUE", "true").replace("FALSE", "false"),
-    "Netscape without a last tab": NETSCAPE.replace("theme\t", "theme"),
+    "Netscape with lower-case flags": NETSCAPE.replace("TRUE", "true").replace(
+        "FALSE", "false"
+    ),
+    "Netscape without a tab before an empty value": NETSCAPE.replace("theme\t", "theme"),
 }
 
 
-def plain(name: str, value: str, **attributes: Any) -> dict[str, Any]:
-    return {"name": name, "value": value, "path": "/", **attributes}
-
-
 @pytest.mark.parametrize("name", EXPORTS)
-def test_an_export_keeps_where_and_how_long_each_cookie_holds(name: str) -> None:
-    cookies = parse(EXPORTS[name], HOST)
+def test_export_keeps_domain_and_expiry_of_each_cookie(name: str) -> None:
+    cookies = parse_export(EXPORTS[name], HOST)
 
-    session = {"domain": HOST, "hostOnly": True, "secure": True, "expires": 4102444800}
-    theme = {"domain": ".cerebras.ai", "hostOnly": False, "secure": False, "expires": None}
-    assert [to_object(each) for each in cookies] == [
-        plain(SESSION, "abc", **session),
-        plain("theme", "", **theme),
+    assert [cookie_to_dict(cookie) for cookie in cookies] == [
+        {
+            "name": SESSION,
+            "value": "abc",
+            "domain": HOST,
+            "hostOnly": True,
+            "path": "/",
+            "secure": True,
+            "expires": 4102444800,
+        },
+        {
+            "name": "theme",
+            "value": "",
+            "domain": ".cerebras.ai",
+            "hostOnly": False,
+            "path": "/",
+            "secure": False,
+            "expires": None,
+        },
     ]
 
 
 @pytest.mark.parametrize("text", ['{"a": "b"}', '[{"name": "a", "value": "b"}]'])
-def test_what_has_no_domain_is_the_hosts_own(text: str) -> None:
-    [cookie] = parse(text, HOST)
+def test_cookie_without_domain_belongs_to_the_host(text: str) -> None:
+    [cookie] = parse_export(text, HOST)
 
     assert (cookie.name, cookie.value, cookie.domain) == ("a", "b", HOST)
     assert not cookie.domain_specified
@@ -123,44 +134,47 @@ def test_what_has_no_domain_is_the_hosts_own(text: str) -> None:
         '[{"name": "a", "value": "b"}, {"name": "c"}]',
         '[{"name": "a", "value": "b"}, {"name": "c", "value": null}]',
         '{"a": "b", "c": null}',
-        NAMELESS + GOOD,
+        LINE_WITHOUT_NAME + LINE,
     ],
 )
-def test_what_has_no_name_or_no_value_is_left_out(text: str) -> None:
-    assert [(each.name, each.value) for each in parse(text, HOST)] == [("a", "b")]
+def test_entry_without_name_or_value_is_skipped(text: str) -> None:
+    assert [(cookie.name, cookie.value) for cookie in parse_export(text, HOST)] == [("a", "b")]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# Netscape HTTP Cookie File\n", "[]", "{}"])
-def test_an_empty_export_holds_nothing(text: str) -> None:
-    assert parse(text, HOST) == []
+def test_empty_export_has_no_cookies(text: str) -> None:
+    assert parse_export(text, HOST) == []
 
 
 SECRET = "SECRET"
 
-BAD = {
-    "a header": (f"session={SECRET}", "line 1: expected seven fields"),
-    "spaces for tabs": (GOOD + GOOD.replace("\t", " "), "line 2: expected seven fields"),
-    "fields too few": (f"{GOOD}\n{HOST}\tFALSE\t/\tTRUE\t{SECRET}", "line 3"),
-    "a field too many": (f"{GOOD.strip()}\t{SECRET}", "line 1"),
-    "no flag": (GOOD.replace("FALSE", SECRET), "TRUE or FALSE"),
-    "no time": (GOOD.replace("\t0\t", f"\t{SECRET}\t"), "expiry"),
-    "a web page": (f"<html>{SECRET}</html>", "line 1"),
-    "half of JSON": (f'[\n{{"name": "a", "value": "{SECRET}', "line 2: expected JSON"),
-    "deep JSON": ("[" * 100_000, "line 1: expected JSON"),
-    "no objects": (f'["{SECRET}"]', "cookie 1: expected an object with a name and a value"),
-    "no name": (f'[{{"value": "{SECRET}"}}]', "cookie 1: expected a name and a value"),
-    "no value": ('[{"name": "c"}]', "cookie 1: expected a name and a value"),
-    "a value of another type": ('{"a": {"b": 1}}', "cookie 1"),
-    "a domain of another type": ('[{"name": "a", "value": "b", "domain": 1}]', "cookie 1"),
+INVALID = {
+    "header": (f"session={SECRET}", "line 1: expected seven fields"),
+    "spaces instead of tabs": (LINE + LINE.replace("\t", " "), "line 2: expected seven fields"),
+    "too few fields": (f"{LINE}\n{HOST}\tFALSE\t/\tTRUE\t{SECRET}", "line 3"),
+    "too many fields": (f"{LINE.strip()}\t{SECRET}", "line 1"),
+    "invalid flag": (LINE.replace("FALSE", SECRET), "TRUE or FALSE"),
+    "invalid expiry": (LINE.replace("\t0\t", f"\t{SECRET}\t"), "expiry"),
+    "web page": (f"<html>{SECRET}</html>", "line 1"),
+    "truncated JSON": (f'[\n{{"name": "a", "value": "{SECRET}', "line 2: expected JSON"),
+    "deeply nested JSON": ("[" * 100_000, "line 1: expected JSON"),
+    "list of strings": (
+        f'["{SECRET}"]',
+        "cookie 1: expected an object with a name and a value",
+    ),
+    "missing name": (f'[{{"value": "{SECRET}"}}]', "cookie 1: expected a name and a value"),
+    "missing value": ('[{"name": "c"}]', "cookie 1: expected a name and a value"),
+    "value that is not text": ('{"a": {"b": 1}}', "cookie 1"),
+    "domain that is not text": ('[{"name": "a", "value": "b", "domain": 1}]', "cookie 1"),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_export_is_told_where_and_what_was_expected_and_not_quoted(name: str) -> None:
-    text, words = BAD[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_export_names_the_line_and_is_not_quoted(name: str) -> None:
+    text, message = INVALID[name]
 
-    with pytest.raises(ValueError, match=words) as caught:
-        parse(text, HOST)
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_export(text, HOST)
 
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What can go wrong, as classes."""
+"""The error classes."""
 
 import pickle
 
@@ -8,7 +8,7 @@ from langchain_core import exceptions as core
 from langchain_cerebras_inference import errors
 from langchain_cerebras_inference.errors import CerebrasError
 
-FAMILY = [
+ERRORS = [
     (errors.CerebrasInvalidRequestError, core.ModelInvalidRequestError, False),
     (errors.CerebrasContextOverflowError, core.ContextOverflowError, False),
     (errors.CerebrasAuthenticationError, core.ModelAuthenticationError, False),
@@ -22,38 +22,38 @@ FAMILY = [
     (errors.CerebrasProtocolError, core.ModelAPIError, True),
     (errors.CerebrasCookieError, core.ModelAuthenticationError, False),
 ]
-CLASSES = [CerebrasError, *(kind for kind, _, _ in FAMILY)]
+CLASSES = [CerebrasError, *(error_class for error_class, _, _ in ERRORS)]
 
 
-@pytest.mark.parametrize(("kind", "parent", "retryable"), FAMILY)
-def test_each_class_is_ours_and_langchains(
-    kind: type[CerebrasError], parent: type[Exception], retryable: bool
+@pytest.mark.parametrize(("error_class", "parent", "is_retryable"), ERRORS)
+def test_error_is_also_the_class_of_langchain_core(
+    error_class: type[CerebrasError], parent: type[Exception], is_retryable: bool
 ) -> None:
-    error = kind("it failed")
+    error = error_class("it failed")
 
     assert isinstance(error, CerebrasError)
     assert isinstance(error, core.ModelError)
     assert isinstance(error, parent)
-    assert error.is_retryable is retryable
+    assert error.is_retryable is is_retryable
 
 
-def test_an_overflow_is_an_invalid_request_too() -> None:
+def test_context_overflow_is_an_invalid_request() -> None:
     assert issubclass(errors.CerebrasContextOverflowError, errors.CerebrasInvalidRequestError)
 
 
-def test_every_class_of_the_module_is_tested_here() -> None:
-    found = {
-        each
-        for each in vars(errors).values()
-        if isinstance(each, type) and issubclass(each, CerebrasError)
+def test_every_error_class_is_in_this_test() -> None:
+    defined = {
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, CerebrasError)
     }
 
-    assert found == set(CLASSES)
+    assert defined == set(CLASSES)
 
 
-@pytest.mark.parametrize("kind", CLASSES)
-def test_without_an_answer_there_is_nothing_to_say_of_it(kind: type[CerebrasError]) -> None:
-    error = kind("it failed")
+@pytest.mark.parametrize("error_class", CLASSES)
+def test_error_without_response_has_no_details(error_class: type[CerebrasError]) -> None:
+    error = error_class("it failed")
 
     assert str(error) == "it failed"
     assert error.status is None
@@ -63,9 +63,9 @@ def test_without_an_answer_there_is_nothing_to_say_of_it(kind: type[CerebrasErro
     assert error.body is None
 
 
-@pytest.mark.parametrize("kind", CLASSES)
-def test_every_error_pickles_with_all_it_says(kind: type[CerebrasError]) -> None:
-    error = kind(
+@pytest.mark.parametrize("error_class", CLASSES)
+def test_pickled_error_keeps_its_attributes(error_class: type[CerebrasError]) -> None:
+    error = error_class(
         "it failed",
         status=429,
         code="queue_exceeded",
@@ -77,7 +77,7 @@ def test_every_error_pickles_with_all_it_says(kind: type[CerebrasError]) -> None
 
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 # our own bytes
 
-    assert type(copy) is kind
+    assert type(copy) is error_class
     assert str(copy) == "it failed"
     assert vars(copy) == {
         "status": 429,
@@ -89,16 +89,16 @@ def test_every_error_pickles_with_all_it_says(kind: type[CerebrasError]) -> None
     }
 
 
-def test_one_error_may_know_better_than_its_class_whether_it_helps_to_retry() -> None:
-    hopeless = errors.CerebrasRateLimitError("spent", is_retryable=False)
-    hopeful = errors.CerebrasCookieError("busy", is_retryable=True)
+def test_is_retryable_can_be_set_for_one_error() -> None:
+    permanent = errors.CerebrasRateLimitError("spent", is_retryable=False)
+    temporary = errors.CerebrasCookieError("busy", is_retryable=True)
 
-    assert hopeless.is_retryable is False
-    assert hopeful.is_retryable is True
+    assert permanent.is_retryable is False
+    assert temporary.is_retryable is True
     assert errors.CerebrasRateLimitError("busy").is_retryable is True
 
 
-def test_langchains_tracing_reads_the_answer_as_plain_data() -> None:
+def test_response_is_plain_data_for_tracing() -> None:
     error = errors.CerebrasServerError(
         "it failed", status=503, request_id="req-1", body={"message": "busy"}
     )
@@ -109,5 +109,5 @@ def test_langchains_tracing_reads_the_answer_as_plain_data() -> None:
     assert error.response.headers == {"x-request-id": "req-1"}
 
 
-def test_without_a_request_id_there_is_no_header() -> None:
+def test_response_without_request_id_has_no_headers() -> None:
     assert errors.CerebrasServerError("it failed").response.headers == {}

@@ -1,4 +1,4 @@
-"""A session's answer → a demo key, or what is wrong with the answer."""
+"""The response of the session endpoint, and the demo keys that are kept."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,24 +6,37 @@ from typing import Any
 
 import pytest
 
-from langchain_cerebras_inference._auth.browser_session import Bearer, to_bearer
+from langchain_cerebras_inference._auth import key_exchange
+from langchain_cerebras_inference._auth.key_exchange import (
+    Bearer,
+    KeyExchange,
+    parse_session_response,
+)
+from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference.errors import CerebrasCookieError
 
 USER = {"name": "Ada", "email": "ada@example.com", "demoApiKey": "demo-0123456789abcdef"}
+HTML = {"content-type": "text/html; charset=utf-8"}
+BOT_CHECK = {"cf-mitigated": "challenge"}
 
 
-def bearer_of(session: Any) -> Bearer:
-    return to_bearer(200, {}, json.dumps(session).encode())
+def parse_json(session: Any) -> Bearer:
+    return parse_session_response(200, {}, json.dumps(session).encode())
 
 
-def error_of(status: int, body: bytes, headers: dict[str, str] | None = None) -> Any:
+def get_error(
+    status: int, body: bytes, headers: dict[str, str] | None = None
+) -> CerebrasCookieError:
     with pytest.raises(CerebrasCookieError) as caught:
-        to_bearer(status, headers or {}, body)
+        parse_session_response(status, headers or {}, body)
     return caught.value
 
 
+# --- usable responses ----------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("expires", "ends"),
+    ("expires", "expected"),
     [
         ("2026-12-01T10:00:00.000Z", datetime(2026, 12, 1, 10, tzinfo=UTC)),
         ("2026-12-01T10:00:00+00:00", datetime(2026, 12, 1, 10, tzinfo=UTC)),
@@ -33,17 +46,32 @@ def error_of(status: int, body: bytes, headers: dict[str, str] | None = None) ->
         (None, None),
     ],
 )
-def test_a_session_of_somebody_holds_a_key(expires: Any, ends: datetime | None) -> None:
-    bearer = bearer_of({"user": USER, "expires": expires})
+def test_signed_in_session_gives_demo_key_and_expiry(
+    expires: Any, expected: datetime | None
+) -> None:
+    bearer = parse_json({"user": USER, "expires": expires})
 
-    assert bearer == Bearer("demo-0123456789abcdef", is_demo=True, expires=ends)
+    assert bearer == Bearer("demo-0123456789abcdef", is_demo=True, expires=expected)
+
+
+def test_json_with_html_content_type_is_accepted() -> None:
+    body = json.dumps({"user": USER}).encode()
+
+    assert parse_session_response(200, HTML, body).key == USER["demoApiKey"]
+
+
+def test_key_of_512_characters_is_accepted() -> None:
+    assert parse_json({"user": {"demoApiKey": "k" * 512}}).key == "k" * 512
+
+
+# --- unusable responses --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("session", [{}, None, {"user": None}, {"user": {}}, {"expires": "x"}])
-def test_a_session_of_nobody_says_to_sign_in(session: Any) -> None:
-    error = error_of(200, json.dumps(session).encode())
+def test_session_without_user_says_to_sign_in(session: Any) -> None:
+    error = get_error(200, json.dumps(session).encode())
 
-    assert "nobody who is signed in. Sign in at https://cloud.cerebras.ai" in str(error)
+    assert "No signed-in session for these cookies. Sign in at https://cloud" in str(error)
     assert error.is_retryable is False
 
 
@@ -62,123 +90,159 @@ def test_a_session_of_nobody_says_to_sign_in(session: Any) -> None:
         "Ada",
     ],
 )
-def test_a_session_without_a_key_that_can_be_sent_says_so(user: Any) -> None:
-    error = error_of(200, json.dumps({"user": user}).encode())
+def test_session_without_usable_key_says_to_use_an_api_key(user: Any) -> None:
+    error = get_error(200, json.dumps({"user": user}).encode())
 
-    assert "is signed in but holds no demo key; use an API key" in str(error)
-
-
-def test_the_longest_key_is_512_characters() -> None:
-    assert bearer_of({"user": {"demoApiKey": "k" * 512}}).key == "k" * 512
+    assert "is signed in but has no demo key. Use an API key" in str(error)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
-        (b"<!DOCTYPE html><title>Sign in</title>", "A web page came instead of a session"),
-        (b"  <HTML lang=en>", "A web page came instead of a session"),
-        (b"", "What came is no JSON; is session_url right?"),
-        (b"Not found", "What came is no JSON"),
-        (b"\xff\xfe", "What came is no JSON"),
-        (b"[" * 100_000, "What came is no JSON"),
-        (b"[]", "What came is no session"),
-        (b"[1]", "What came is no session; is session_url right?"),
-        (b'"text"', "What came is no session"),
-        (b"5", "What came is no session"),
-        (b"{" + b" " * 262_144 + b"}", "What came is too large for a session"),
+        (b"", "The response is not JSON. Check session_url."),
+        (b"Not found", "The response is not JSON."),
+        (b"\xff\xfe", "The response is not JSON."),
+        (b"[" * 100_000, "The response is not JSON."),
+        (b"[]", "The response is not a session object. Check session_url."),
+        (b"[1]", "The response is not a session object."),
+        (b'"text"', "The response is not a session object."),
+        (b"5", "The response is not a session object."),
+        (b"{" + b" " * 262_144 + b"}", "The response is too large for a session."),
     ],
 )
-def test_what_is_no_session_is_told_apart(body: bytes, said: str) -> None:
-    error = error_of(200, body)
+def test_response_that_is_not_a_session_says_to_check_the_url(
+    body: bytes, message: str
+) -> None:
+    error = get_error(200, body)
 
-    assert str(error).startswith(f"The cookies did not become a key: {said}")
+    assert str(error).startswith(f"The key exchange failed: {message}")
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "retryable"),
+    ("status", "message", "is_retryable"),
     [
-        (401, "refuses the cookies (401). Sign in at", False),
-        (403, "refuses the cookies (403). Sign in at", False),
-        (429, "too many exchanges (429); try again later", True),
-        (500, "the site failed (500); try again later", True),
-        (503, "the site failed (503); try again later", True),
-        (304, "sends the cookies elsewhere; is session_url right?", False),
-        (404, "answers 404; is session_url right?", False),
-        (204, "answers 204; is session_url right?", False),
+        (401, "rejected the cookies (401). Sign in at", False),
+        (403, "rejected the cookies (403). Sign in at", False),
+        (429, "Too many key exchanges (429). Try again later", True),
+        (500, "The session endpoint failed (500). Try again later", True),
+        (503, "The session endpoint failed (503). Try again later", True),
+        (304, "redirects to another page. Sign in at", False),
+        (404, "returned status 404. Check session_url.", False),
+        (204, "returned status 204. Check session_url.", False),
     ],
 )
-def test_each_refusal_has_its_own_words(status: int, said: str, retryable: bool) -> None:
-    error = error_of(status, b"{}", {"retry-after": "7"})
+def test_status_decides_message_and_retry(
+    status: int, message: str, is_retryable: bool
+) -> None:
+    error = get_error(status, b"{}", {"retry-after": "7"})
 
-    assert said in str(error)
+    assert message in str(error)
     assert error.status == status
-    assert error.is_retryable is retryable
-    assert error.retry_after == (7.0 if retryable else None)
+    assert error.is_retryable is is_retryable
+    assert error.retry_after == (7.0 if is_retryable else None)
 
 
 @pytest.mark.parametrize(
-    ("location", "said"),
+    ("location", "target"),
     [
-        ("/signin", "to its sign-in page. Sign in at"),
-        ("https://auth.example/log-in?to=%2F", "to its sign-in page. Sign in at"),
-        ("https://login.example/", "to its sign-in page. Sign in at"),
-        ("https://chat.example/session", "to https://chat.example; is session_url right?"),
-        ("http://a.example:80?to=/login", "to http://a.example:80; is session_url right?"),
-        ("https://user:SECRET@a.example", "elsewhere; is session_url right?"),
-        ("/SECRET", "elsewhere; is session_url right?"),
+        ("https://chat.example/session", "to https://chat.example. Sign in at"),
+        ("http://a.example:80?to=/login", "to http://a.example:80. Sign in at"),
+        ("https://user:SECRET@a.example", "to another page. Sign in at"),
+        ("/SECRET", "to another page. Sign in at"),
     ],
 )
 @pytest.mark.parametrize("status", [301, 307])
-def test_a_redirect_says_where_to(status: int, location: str, said: str) -> None:
-    error = error_of(status, b"<html>", {"location": location})
+def test_redirect_error_quotes_only_the_origin(status: int, location: str, target: str) -> None:
+    error = get_error(status, b"<html>", {"location": location})
 
-    assert f"The site sends the cookies {said}" in str(error)
+    assert f"The session endpoint redirects {target}" in str(error)
     assert "SECRET" not in str(error)
     assert error.status == status
 
 
-HTML = {"content-type": "text/html; charset=utf-8"}
-
-
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "said", "retryable"),
+    ("status", "headers", "body", "message"),
     [
-        (200, HTML, b"Just a moment", "A web page came", False),
-        (200, {}, b"<!-- " + b"x" * 2000 + b"<html>", "A web page came", False),
-        (403, HTML, b"", "A web page came", False),
-        (403, {}, b"\n<!DOCTYPE html>", "A web page came", False),
-        (403, {"cf-mitigated": "challenge"}, b"", "A web page came", False),
-        (503, {"cf-mitigated": "challenge"}, b"", "A web page came", False),
-        (429, {"cf-mitigated": "challenge"}, b"", "A web page came", False),
-        (403, HTML, b"<" + b" " * 262_144, "A web page came", False),
-        (401, HTML, b"<html>", "refuses the cookies (401)", False),
-        (404, HTML, b"<html>", "is session_url right?", False),
-        (503, HTML, b"<html>", "the site failed (503)", True),
+        (200, {}, b"<!DOCTYPE html><title>Sign in</title>", "is a web page"),
+        (200, {}, b"  <HTML lang=en>", "is a web page"),
+        (200, HTML, b"Just a moment", "is a web page"),
+        (200, {}, b"<!-- " + b"x" * 2000 + b"<html>", "is a web page"),
+        (403, HTML, b"", "is a web page"),
+        (403, {}, b"\n<!DOCTYPE html>", "is a web page"),
+        (403, HTML, b"<" + b" " * 262_144, "is a web page"),
+        (403, BOT_CHECK, b"", "is a web page"),
+        (503, BOT_CHECK, b"", "is a web page"),
+        (429, BOT_CHECK, b"", "is a web page"),
+        (401, HTML, b"<html>", "rejected the cookies (401)"),
+        (404, HTML, b"<html>", "Check session_url."),
+        (503, HTML, b"<html>", "failed (503)"),
     ],
 )
-def test_a_bot_check_is_told_from_bad_cookies(
-    status: int, headers: dict[str, str], body: bytes, said: str, retryable: bool
+def test_bot_check_is_told_apart_from_rejected_cookies(
+    status: int, headers: dict[str, str], body: bytes, message: str
 ) -> None:
-    error = error_of(status, body, headers)
+    error = get_error(status, body, headers)
 
-    assert said in str(error)
-    assert error.is_retryable is retryable
-
-
-def test_a_session_may_call_itself_a_web_page() -> None:
-    assert to_bearer(200, HTML, json.dumps({"user": USER}).encode()).key == USER["demoApiKey"]
+    assert message in str(error)
+    assert error.is_retryable is (message == "failed (503)")
 
 
-def test_no_answer_is_quoted_because_it_may_hold_a_key() -> None:
-    error = error_of(200, json.dumps({"user": {"demoApiKey": "secret key"}}).encode())
+def test_error_does_not_quote_the_response() -> None:
+    error = get_error(200, json.dumps({"user": {"demoApiKey": "secret key"}}).encode())
 
     assert "secret" not in str(error)
     assert error.body is None
 
 
-def test_a_key_has_expired_when_its_time_has_come() -> None:
+# --- where cookies may be sent -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "verify"),
+    [("http://127.0.0.2/session", True), ("https://127.0.0.2/session", False)],
+)
+async def test_cookies_are_never_sent_to_another_host_without_checked_tls(
+    url: str, verify: bool
+) -> None:
+    exchange = KeyExchange(url, Route(None, verify, 1.0), timeout=1.0)
+
+    with pytest.raises(CerebrasCookieError, match="only sent over https with certificate"):
+        await exchange.get_demo_key("a=b")
+
+
+# --- demo keys in memory -------------------------------------------------------------
+
+
+def test_bearer_has_expired_once_its_time_is_reached() -> None:
     now = datetime.now(UTC)
 
     assert Bearer("k", expires=now - timedelta(seconds=1)).has_expired is True
     assert Bearer("k", expires=now + timedelta(minutes=1)).has_expired is False
     assert Bearer("k").has_expired is False
+
+
+def test_expired_demo_key_is_dropped() -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    key_exchange._store_demo_key(b"digest", Bearer("k", is_demo=True, expires=yesterday))
+
+    assert key_exchange._find_demo_key(b"digest") is None
+    assert not key_exchange._demo_keys
+
+
+def test_rejected_demo_key_is_dropped_for_all_cookies_that_gave_it() -> None:
+    rejected, other = Bearer("rejected", is_demo=True), Bearer("other", is_demo=True)
+    for digest, bearer in [(b"1", rejected), (b"2", other), (b"3", rejected)]:
+        key_exchange._store_demo_key(digest, bearer)
+
+    key_exchange.drop_demo_key(rejected)
+
+    assert list(key_exchange._demo_keys.values()) == [other]
+
+
+def test_oldest_demo_key_is_dropped_beyond_256() -> None:
+    for number in range(257):
+        key_exchange._store_demo_key(b"%d" % number, Bearer(f"k{number}", is_demo=True))
+
+    assert len(key_exchange._demo_keys) == 256
+    assert key_exchange._find_demo_key(b"0") is None
+    assert key_exchange._find_demo_key(b"256") == Bearer("k256", is_demo=True)

@@ -1,4 +1,4 @@
-"""Models: limits, abilities, aliases, retired ids."""
+"""The model catalog: aliases, profiles and listings."""
 
 import logging
 from typing import Any, get_type_hints
@@ -6,18 +6,17 @@ from typing import Any, get_type_hints
 import pytest
 from langchain_core.language_models import ModelProfile
 
-from langchain_cerebras_inference import _model_catalog
 from langchain_cerebras_inference._model_catalog import (
     ALIASES,
     DEFAULT_MODEL,
     MODELS,
-    RETIRED,
+    RETIRED_MODELS,
     ModelInfo,
-    merged,
-    profile,
-    replay_style,
-    resolve,
-    takes_developer_role,
+    find_profile,
+    get_replay_style,
+    has_developer_role,
+    merge_model_lists,
+    resolve_model_id,
 )
 
 
@@ -29,35 +28,33 @@ from langchain_cerebras_inference._model_catalog import (
         ("deepseek-r1", "deepseek-r1-distill-llama-70b"),
     ],
 )
-def test_an_alias_resolves_with_one_warning(
+def test_alias_is_resolved_with_one_warning(
     alias: str, model: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    resolve.cache_clear()
+    resolve_model_id.cache_clear()
 
     with caplog.at_level(logging.WARNING):
-        resolved = [resolve(alias) for _ in range(3)]
+        resolved = [resolve_model_id(alias) for _ in range(3)]
 
     assert resolved == [model] * 3
-    assert caplog.messages == [f"the model name {alias!r} stands for {model!r}; use that"]
+    assert caplog.messages == [f"The model name {alias!r} is an alias of {model!r}. Use that."]
 
 
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "llama3.1-8b", "my-own-endpoint", ""])
-def test_any_other_id_is_sent_as_it_is(model: str, caplog: pytest.LogCaptureFixture) -> None:
-    resolve.cache_clear()
+def test_other_model_ids_are_unchanged(model: str, caplog: pytest.LogCaptureFixture) -> None:
+    resolve_model_id.cache_clear()
 
-    resolved = resolve(model)
-
-    assert resolved == model
+    assert resolve_model_id(model) == model
     assert caplog.messages == []
 
 
-def test_what_an_alias_stands_for_is_retired_and_its_successor_is_not() -> None:
-    assert set(ALIASES.values()) <= RETIRED.keys()
-    assert {retired.successor for retired in RETIRED.values()} <= MODELS.keys()
-    assert not MODELS.keys() & RETIRED.keys()
+def test_successors_of_retired_models_are_in_the_catalog() -> None:
+    assert set(ALIASES.values()) <= RETIRED_MODELS.keys()
+    assert {retired.successor for retired in RETIRED_MODELS.values()} <= MODELS.keys()
+    assert not MODELS.keys() & RETIRED_MODELS.keys()
 
 
-def test_the_default_model_is_one_that_is_served() -> None:
+def test_default_model_is_in_the_catalog() -> None:
     assert DEFAULT_MODEL == "gpt-oss-120b"
     assert DEFAULT_MODEL in MODELS
 
@@ -71,55 +68,55 @@ def test_the_default_model_is_one_that_is_served() -> None:
         ("zai-glm-4.7", "think"),
     ],
 )
-def test_glm_alone_reads_its_reasoning_in_the_content(model: str, style: str) -> None:
-    assert replay_style(model) == style
+def test_only_glm_reads_its_reasoning_in_the_content(model: str, style: str) -> None:
+    assert get_replay_style(model) == style
 
 
 @pytest.mark.parametrize(
-    ("model", "takes"), [("gpt-oss-120b", True), ("qwen-3.8-27b", False), ("mine", False)]
+    ("model", "expected"), [("gpt-oss-120b", True), ("qwen-3.8-27b", False), ("mine", False)]
 )
-def test_gpt_oss_alone_knows_developers(model: str, takes: bool) -> None:
-    assert takes_developer_role(model) is takes
+def test_only_gpt_oss_has_the_developer_role(model: str, expected: bool) -> None:
+    assert has_developer_role(model) is expected
 
 
 # --- profiles ----------------------------------------------------------------------------
 
 
-def test_the_profile_says_what_a_model_can_do() -> None:
-    found = profile("qwen-3.8-27b")
+def test_profile_has_limits_and_capabilities() -> None:
+    profile = find_profile("qwen-3.8-27b")
 
-    assert found is not None
-    assert found["max_input_tokens"] == 131_072
-    assert found["max_output_tokens"] == 40_960
-    assert found["image_inputs"] is True
-    assert found["image_url_inputs"] is False
-    assert found["reasoning_output"] is True
-    assert found["tool_calling"] is True
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_no_profile_lets_an_agent_send_a_format_with_tools(model: str) -> None:
-    found = profile(model)
-
-    assert found is not None
-    assert found["structured_output"] is False
+    assert profile is not None
+    assert profile["max_input_tokens"] == 131_072
+    assert profile["max_output_tokens"] == 40_960
+    assert profile["image_inputs"] is True
+    assert profile["image_url_inputs"] is False
+    assert profile["reasoning_output"] is True
+    assert profile["tool_calling"] is True
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_profile_says_only_what_langchain_asks(model: str) -> None:
-    found = profile(model)
+def test_profile_keeps_agents_from_sending_response_format_with_tools(model: str) -> None:
+    profile = find_profile(model)
 
-    assert found is not None
-    assert found.keys() <= get_type_hints(ModelProfile).keys()
+    assert profile is not None
+    assert profile["structured_output"] is False
 
 
-def test_an_unknown_model_has_no_profile() -> None:
-    assert profile("my-own-endpoint") is None
+@pytest.mark.parametrize("model", MODELS)
+def test_profile_has_only_keys_of_langchain(model: str) -> None:
+    profile = find_profile(model)
+
+    assert profile is not None
+    assert profile.keys() <= get_type_hints(ModelProfile).keys()
+
+
+def test_unknown_model_has_no_profile() -> None:
+    assert find_profile("my-own-endpoint") is None
 
 
 # --- listings ----------------------------------------------------------------------------
 
-PUBLIC: dict[str, Any] = {
+PUBLIC_ENTRY: dict[str, Any] = {
     "id": "new-model",
     "owned_by": "Somebody",
     "pricing": {"prompt": "0.00000035", "completion": "0.00000075"},
@@ -129,10 +126,10 @@ PUBLIC: dict[str, Any] = {
 }
 
 
-def test_a_listed_model_has_what_the_public_catalogue_knows() -> None:
-    [found] = merged({"data": [{"id": "new-model"}]}, {"data": [PUBLIC]})
+def test_listed_model_has_the_details_of_the_public_catalog() -> None:
+    [info] = merge_model_lists({"data": [{"id": "new-model"}]}, {"data": [PUBLIC_ENTRY]})
 
-    assert found == ModelInfo(
+    assert info == ModelInfo(
         "new-model",
         owner="Somebody",
         context_tokens=65_536,
@@ -145,14 +142,14 @@ def test_a_listed_model_has_what_the_public_catalogue_knows() -> None:
     )
 
 
-def test_a_model_the_public_catalogue_lacks_is_as_it_is_known_here() -> None:
-    found = merged({"data": [{"id": "gpt-oss-120b"}, {"id": "my-own-endpoint"}]}, {})
+def test_model_that_is_not_public_has_the_details_known_here() -> None:
+    infos = merge_model_lists({"data": [{"id": "gpt-oss-120b"}, {"id": "my-own-endpoint"}]}, {})
 
-    assert found == [MODELS["gpt-oss-120b"], ModelInfo("my-own-endpoint")]
+    assert infos == [MODELS["gpt-oss-120b"], ModelInfo("my-own-endpoint")]
 
 
-def test_only_models_of_this_key_are_listed() -> None:
-    assert merged({"data": []}, {"data": [PUBLIC]}) == []
+def test_only_models_of_the_key_are_listed() -> None:
+    assert merge_model_lists({"data": []}, {"data": [PUBLIC_ENTRY]}) == []
 
 
 @pytest.mark.parametrize(
@@ -165,20 +162,20 @@ def test_only_models_of_this_key_are_listed() -> None:
         {"id": "gpt-oss-120b", "limits": "none", "pricing": [], "capabilities": 5},
     ],
 )
-def test_gaps_in_the_public_catalogue_are_filled_from_here(public: dict[str, Any]) -> None:
-    assert merged({"data": [{"id": "gpt-oss-120b"}]}, {"data": [public]}) == [
+def test_missing_public_details_are_those_known_here(public: dict[str, Any]) -> None:
+    assert merge_model_lists({"data": [{"id": "gpt-oss-120b"}]}, {"data": [public]}) == [
         MODELS["gpt-oss-120b"]
     ]
 
 
 @pytest.mark.parametrize(
-    "listing",
+    "response",
     [None, [], "models", {}, {"data": None}, {"data": ["a", None, {}, {"id": 5}]}],
 )
-def test_odd_entries_are_left_out(listing: Any) -> None:
-    assert merged(listing, listing) == []
+def test_invalid_entries_are_skipped(response: Any) -> None:
+    assert merge_model_lists(response, response) == []
 
 
-def test_a_model_says_what_it_is() -> None:
-    assert _model_catalog.MODELS["gpt-oss-120b"].reasoning_efforts == ("low", "medium", "high")
-    assert _model_catalog.MODELS["qwen-3.8-27b"].default_effort == "high"
+def test_catalog_has_reasoning_efforts() -> None:
+    assert MODELS["gpt-oss-120b"].reasoning_efforts == ("low", "medium", "high")
+    assert MODELS["qwen-3.8-27b"].default_effort == "high"

@@ -1,4 +1,4 @@
-"""The public names, and what it costs to ask for them."""
+"""The public names, and what importing them imports."""
 
 import ast
 import subprocess
@@ -36,45 +36,45 @@ NAMES = {
 }
 
 
-def modules_after(statement: str) -> set[str]:
+def list_modules_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(*sys.modules)"
     run = [sys.executable, "-W", "error", "-c", code]
     return set(subprocess.check_output(run, text=True).split())
 
 
-def test_the_public_names() -> None:
+def test_public_names_are_complete() -> None:
     assert set(package.__all__) == NAMES
     assert len(package.__all__) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_a_public_name_is_there(name: str) -> None:
+def test_public_name_can_be_imported(name: str) -> None:
     assert getattr(package, name) is not None
     assert name in dir(package)
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS))
-def test_an_error_is_the_one_of_the_errors_module(name: str) -> None:
+def test_error_is_that_of_the_errors_module(name: str) -> None:
     assert getattr(package, name) is getattr(errors, name)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="ChatCerebrasInferrence"):
         _ = package.ChatCerebrasInferrence
 
 
-def test_the_version_is_that_of_the_distribution() -> None:
+def test_version_is_that_of_the_distribution() -> None:
     assert package.__version__ == metadata.version("langchain-cerebras-inference")
 
 
-def test_importing_the_package_imports_nothing_else() -> None:
-    modules = modules_after("import langchain_cerebras_inference")
+def test_importing_the_package_imports_no_dependency() -> None:
+    modules = list_modules_after("import langchain_cerebras_inference")
 
     assert not {"langchain_core", "pydantic", "aiohttp", "tenacity"} & modules
 
 
-def test_the_transport_is_left_for_the_first_call() -> None:
-    modules = modules_after(
+def test_transport_is_imported_by_the_first_call() -> None:
+    modules = list_modules_after(
         "from langchain_cerebras_inference import ChatCerebrasInference\n"
         "ChatCerebrasInference(api_key='k').get_num_tokens('Ahoy')"
     )
@@ -92,5 +92,7 @@ def test_nothing_private_of_langchain_is_imported(path: Path) -> None:
         for alias in node.names
     ]
 
-    others = [name for name in imports if name.startswith(("langchain_core", "langchain."))]
-    assert [name for name in others if "._" in name] == []
+    of_langchain = [
+        name for name in imports if name.startswith(("langchain_core", "langchain."))
+    ]
+    assert [name for name in of_langchain if "._" in name] == []

@@ -1,62 +1,63 @@
-"""The URLs a model talks to."""
+"""Defaults and validation of the URLs."""
 
 from collections.abc import Callable
 
 import pytest
 
 from langchain_cerebras_inference._urls import (
-    default_api_base,
-    default_proxy,
-    default_session_url,
+    get_default_api_base,
+    get_default_proxy,
+    get_default_session_url,
+    get_public_api_base,
     is_loopback,
-    public_base,
-    to_api_base,
-    to_session_url,
+    normalize_api_base,
+    normalize_session_url,
 )
 
-
-def test_the_api_is_cerebras_own_unless_a_variable_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    without = default_api_base()
-    monkeypatch.setenv("CEREBRAS_BASE_URL", "https://second.example")
-    with_second = default_api_base()
-    monkeypatch.setenv("CEREBRAS_API_BASE", "https://first.example")
-    with_both = default_api_base()
-    monkeypatch.setenv("CEREBRAS_API_BASE", " ")
-    with_blank = default_api_base()
-    monkeypatch.setenv("CEREBRAS_BASE_URL", "\n")
-    with_blanks = default_api_base()
-
-    assert without == "https://api.cerebras.ai/v1"
-    assert with_second == "https://second.example"
-    assert with_both == "https://first.example"
-    assert with_blank == "https://second.example"
-    assert with_blanks == without
-
-
-def test_the_session_is_the_playgrounds_unless_the_variable_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    without = default_session_url()
-    monkeypatch.setenv("CEREBRAS_SESSION_URL", "https://session.example/me")
-    with_variable = default_session_url()
-    monkeypatch.setenv("CEREBRAS_SESSION_URL", " ")
-    with_blank = default_session_url()
-
-    assert without == with_blank == "https://inference.cerebras.ai/api/auth/session"
-    assert with_variable == "https://session.example/me"
-
-
-@pytest.mark.parametrize("blank", ["", " ", "\n"])
-def test_a_blank_proxy_is_none(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CEREBRAS_PROXY", blank)
-
-    assert default_proxy() is None
+API_BASE = "https://api.cerebras.ai/v1"
+SESSION_URL = "https://inference.cerebras.ai/api/auth/session"
+FIRST, SECOND = "https://first.example", "https://second.example"
 
 
 @pytest.mark.parametrize(
-    ("given", "base"),
+    ("variables", "expected"),
+    [
+        ({}, API_BASE),
+        ({"CEREBRAS_BASE_URL": SECOND}, SECOND),
+        ({"CEREBRAS_BASE_URL": SECOND, "CEREBRAS_API_BASE": FIRST}, FIRST),
+        ({"CEREBRAS_BASE_URL": SECOND, "CEREBRAS_API_BASE": " "}, SECOND),
+        ({"CEREBRAS_BASE_URL": "\n", "CEREBRAS_API_BASE": " "}, API_BASE),
+    ],
+)
+def test_api_base_comes_from_the_environment_or_is_the_default(
+    variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert get_default_api_base() == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"), [("", SESSION_URL), (" ", SESSION_URL), (FIRST, FIRST)]
+)
+def test_session_url_comes_from_the_environment_or_is_the_default(
+    variable: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CEREBRAS_SESSION_URL", variable)
+
+    assert get_default_session_url() == expected
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_blank_proxy_variable_is_no_proxy(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CEREBRAS_PROXY", blank)
+
+    assert get_default_proxy() is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
     [
         ("https://api.cerebras.ai", "https://api.cerebras.ai/v1"),
         ("https://api.cerebras.ai/", "https://api.cerebras.ai/v1"),
@@ -69,8 +70,8 @@ def test_a_blank_proxy_is_none(blank: str, monkeypatch: pytest.MonkeyPatch) -> N
         (" https://api.cerebras.ai/v1\n", "https://api.cerebras.ai/v1"),
     ],
 )
-def test_a_base_without_a_path_gets_v1(given: str, base: str) -> None:
-    assert to_api_base(given) == base
+def test_api_base_without_path_gets_v1(url: str, expected: str) -> None:
+    assert normalize_api_base(url) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,22 +82,22 @@ def test_a_base_without_a_path_gets_v1(given: str, base: str) -> None:
         *("https://user:SECRET@a.example:abc", "https://user:SECRET℀@a.example"),
     ],
 )
-@pytest.mark.parametrize("to_url", [to_api_base, to_session_url])
-def test_what_is_no_http_url_is_refused_and_not_quoted(
-    to_url: Callable[[str], str], url: str
+@pytest.mark.parametrize("normalize", [normalize_api_base, normalize_session_url])
+def test_url_that_is_not_http_is_rejected_and_not_quoted(
+    normalize: Callable[[str], str], url: str
 ) -> None:
     with pytest.raises(
         ValueError, match="_url must be an http or https URL with a h"
     ) as caught:
-        to_url(url)
+        normalize(url)
 
     assert "SECRET" not in str(caught.value)
 
 
-@pytest.mark.parametrize("end", ["?api-version=1", "#top"])
-def test_a_base_ends_with_its_path(end: str) -> None:
+@pytest.mark.parametrize("suffix", ["?api-version=1", "#top"])
+def test_api_base_with_query_or_fragment_is_rejected(suffix: str) -> None:
     with pytest.raises(ValueError, match="base_url must end with its path"):
-        to_api_base(f"https://gateway.example/v1{end}")
+        normalize_api_base(f"https://gateway.example/v1{suffix}")
 
 
 @pytest.mark.parametrize(
@@ -108,15 +109,15 @@ def test_a_base_ends_with_its_path(end: str) -> None:
         "http://[::1]:8080/session",
     ],
 )
-def test_cookies_go_over_https_or_to_this_machine(url: str) -> None:
-    assert to_session_url(url) == url
+def test_session_url_is_https_or_on_this_machine(url: str) -> None:
+    assert normalize_session_url(url) == url
 
 
 @pytest.mark.parametrize(
-    "given", ["HTTPS://session.example/me?a=b", " https://session.example/me?a=b#top\n"]
+    "url", ["HTTPS://session.example/me?a=b", " https://session.example/me?a=b#top\n"]
 )
-def test_a_session_url_is_tidied(given: str) -> None:
-    assert to_session_url(given) == "https://session.example/me?a=b"
+def test_session_url_loses_whitespace_and_fragment(url: str) -> None:
+    assert normalize_session_url(url) == "https://session.example/me?a=b"
 
 
 @pytest.mark.parametrize(
@@ -127,9 +128,9 @@ def test_a_session_url_is_tidied(given: str) -> None:
         "http://127.0.0.1.example/session",
     ],
 )
-def test_cookies_never_go_in_the_clear(url: str) -> None:
+def test_session_url_over_http_to_another_host_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="session_url must be https"):
-        to_session_url(url)
+        normalize_session_url(url)
 
 
 @pytest.mark.parametrize(
@@ -142,24 +143,24 @@ def test_cookies_never_go_in_the_clear(url: str) -> None:
         ("https://localhost.example", False),
     ],
 )
-def test_loopback_is_this_machine_alone(url: str, is_local: bool) -> None:
+def test_loopback_is_this_machine_only(url: str, is_local: bool) -> None:
     assert is_loopback(url) is is_local
 
 
 @pytest.mark.parametrize(
-    ("base", "public"),
+    ("base", "expected"),
     [
         ("https://api.cerebras.ai/v1", "https://api.cerebras.ai/public/v1"),
         ("https://gateway.example/cerebras", "https://gateway.example/cerebras/public/v1"),
     ],
 )
-def test_the_public_catalogue_is_beside_the_api(base: str, public: str) -> None:
-    assert public_base(base) == public
+def test_public_catalog_is_beside_the_api(base: str, expected: str) -> None:
+    assert get_public_api_base(base) == expected
 
 
-@pytest.mark.parametrize("to_url", [to_api_base, to_session_url])
-def test_a_url_holds_no_password(to_url: Callable[[str], str]) -> None:
-    with pytest.raises(ValueError, match="must hold no user or password") as caught:
-        to_url("https://user:secret@api.example/v1")
+@pytest.mark.parametrize("normalize", [normalize_api_base, normalize_session_url])
+def test_url_with_password_is_rejected_and_not_quoted(normalize: Callable[[str], str]) -> None:
+    with pytest.raises(ValueError, match="must not have a user name or password") as caught:
+        normalize("https://user:secret@api.example/v1")
 
     assert "secret" not in str(caught.value)

@@ -1,0 +1,130 @@
+"""Lower bounds: langchain-core without a network, and aiohttp without LangChain."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic_core import from_json
+
+from benchmarks import workloads
+from benchmarks.clients import REQUEST, Totals
+
+# --- langchain-core ----------------------------------------------------------------------
+
+_CHUNKS_PER_TURN = 15
+"""Chunks of one stream before another stream continues. At 3,000 events per second, the
+server's write interval of 5 ms has as many."""
+
+
+class InMemoryChatModel(BaseChatModel):
+    """A chat model that only constructs chunks. Any chat model costs at least this."""
+
+    workload: str
+
+    @property
+    def _llm_type(self) -> str:
+        return "memory"
+
+    def _generate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
+        message = AIMessage(content="The sky scatters blue light.")
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _agenerate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
+        return self._generate()
+
+    def _stream(self, *_args: Any, **_kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for index in range(workloads.EVENTS):
+            yield ChatGenerationChunk(message=self._make_message(index))
+
+    async def _astream(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        workload = workloads.get_workloads()[self.workload]
+        is_paced = workload.write_interval or workload.last_step_at
+        start = time.perf_counter()
+        for index in range(workloads.EVENTS):
+            if is_paced and index % _CHUNKS_PER_TURN == 0:
+                due = start + index / workload.steps_per_second
+                await asyncio.sleep(due - time.perf_counter())
+            yield ChatGenerationChunk(message=self._make_message(index))
+        await asyncio.sleep(workload.last_step_at)
+
+    def _make_message(self, index: int) -> AIMessageChunk:
+        metadata = {"model_provider": "cerebras"}
+        if self.workload == "reasoning":
+            return AIMessageChunk(
+                content="",
+                additional_kwargs={"reasoning_content": workloads.EVENT_TEXT},
+                response_metadata=metadata,
+            )
+        if self.workload == "tool_call":
+            return AIMessageChunk(
+                content="",
+                response_metadata=metadata,
+                tool_call_chunks=[_make_tool_call_chunk(index)],
+            )
+        return AIMessageChunk(content=workloads.EVENT_TEXT, response_metadata=metadata)
+
+
+def _make_tool_call_chunk(index: int) -> Any:
+    is_first, is_last = index == 0, index == workloads.EVENTS - 1
+    return {
+        "name": "save" if is_first else None,
+        "args": workloads.TOOL_ARGUMENTS[0 if is_first else 2 if is_last else 1],
+        "id": "call_0" if is_first else None,
+        "index": 0,
+        "type": "tool_call_chunk",
+    }
+
+
+# --- aiohttp -----------------------------------------------------------------------------
+
+
+class AiohttpClient:
+    """Counts events without decoding them. It shows what the server can deliver."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    def construct(self, url: str) -> str:
+        """Return the URL of the requests: there is nothing to construct."""
+        return f"{url}/v1/chat/completions"
+
+    async def astream(self, url: str, totals: Totals) -> None:
+        """Read one stream to its end."""
+        async with self._post(url, stream=True) as response:
+            async for data in response.content.iter_any():
+                events = data.count(b'"delta"') - data.count(b'"finish_reason"')
+                totals.chunks += events
+                totals.characters += events * len(workloads.EVENT_TEXT)
+
+    def _post(self, url: str, **fields: Any) -> Any:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), read_bufsize=2**18
+            )
+        return self._session.post(url, json={**REQUEST, **fields})
+
+
+class AiohttpJSONClient(AiohttpClient):
+    """Decodes the JSON of each event, and does nothing else."""
+
+    async def astream(self, url: str, totals: Totals) -> None:
+        """Read one stream to its end."""
+        incomplete = b""
+        async with self._post(url, stream=True) as response:
+            async for data in response.content.iter_any():
+                *events, incomplete = (incomplete + data).split(b"\n\n")
+                for event in events:
+                    if event != b"data: [DONE]":
+                        delta = from_json(event[6:])["choices"][0]["delta"]
+                        totals.chunks += 1
+                        totals.characters += len(delta.get("content") or "")
+
+    async def ainvoke(self, url: str) -> None:
+        """Request one completion."""
+        async with self._post(url) as response:
+            from_json(await response.read())

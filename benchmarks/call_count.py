@@ -1,0 +1,402 @@
+"""Count the function calls of this package: `python -m benchmarks.call_count [--verbose]`.
+
+The counts do not depend on the speed of the machine, so they show at once whether the path of a
+streamed event has become longer. Only Python functions in files of the package are counted, not
+its emulator; each resumption of a generator or coroutine is a call. For synchronous calls, both
+threads are counted: the caller's, and the one in which the package runs its event loop.
+
+A local server sends only what it is told to, so events arrive either one by one or many at
+once. The next ones are sent when the client has passed on the last ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import queue
+import re
+import socketserver
+import statistics
+import sys
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Self
+
+import langchain_cerebras_inference
+from benchmarks import workloads
+from benchmarks.clients import PROMPT
+from langchain_cerebras_inference import ChatCerebrasInference
+
+_PACKAGE = f"{Path(langchain_cerebras_inference.__file__).parent}/"
+_EMULATOR = f"{_PACKAGE}emulator/"
+
+_BATCHES = 200
+_EVENTS_PER_BATCH = 20
+_REQUESTS = 20
+
+_SETTLING_TIME = 0.005
+"""Seconds after which the client has done everything it can do until the next event."""
+
+_OPENING = workloads.STREAM_HEAD + workloads.render_http_chunk(
+    workloads.render_event({"role": "assistant"})
+)
+_TEXT = workloads.render_event({"content": workloads.EVENT_TEXT})
+_REASONING = workloads.render_event({"reasoning": workloads.EVENT_TEXT})
+_TOOL_CALL = workloads.render_event(
+    {
+        "tool_calls": [
+            {"index": 0, "id": "call_0", "function": {"name": "save", "arguments": '{"text":"'}}
+        ]
+    }
+)
+_TOOL_ARGUMENTS = workloads.render_event(
+    {"tool_calls": [{"index": 0, "function": {"arguments": workloads.EVENT_TEXT}}]}
+)
+
+
+class CallRecorder:
+    """A profile function that records the package's calls, in any number of threads."""
+
+    def __init__(self) -> None:
+        self._codes: list[CodeType] = []
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        """Record a call (see `sys.setprofile`)."""
+        if event == "call" and frame.f_code.co_filename.startswith(_PACKAGE):
+            self._codes.append(frame.f_code)
+
+    def __enter__(self) -> Self:
+        threading.setprofile(self)
+        sys.setprofile(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def take(self) -> list[CodeType]:
+        """Return the functions called since the last time, in order."""
+        codes, self._codes = self._codes, []
+        return [code for code in codes if not code.co_filename.startswith(_EMULATOR)]
+
+
+@dataclass
+class CallCount:
+    """The calls of one row.
+
+    Attributes:
+        title: What is counted.
+        call_style: Method of the model.
+        samples: For each sample, the functions that were called, in order.
+        events_per_sample: The calls are divided by this.
+        goal: What the package should reach.
+    """
+
+    title: str
+    call_style: str
+    samples: list[list[CodeType]]
+    events_per_sample: int = 1
+    goal: str = ""
+
+    def get_typical_sample(self) -> list[CodeType]:
+        """Return a sample with the median number of calls."""
+        median = statistics.median_low(map(len, self.samples))
+        return next(sample for sample in self.samples if len(sample) == median)
+
+    def render_row(self) -> str:
+        """Render the Markdown table's row."""
+        sample = self.get_typical_sample()
+        files = {code.co_filename for code in sample}
+        calls = f"{len(sample) / self.events_per_sample:.3g}"
+        cells = (self.title, f"`{self.call_style}`", calls, str(len(files)), self.goal)
+        return f"| {' | '.join(cells)} |"
+
+    def render_breakdown(self) -> str:
+        """Render how often each function was called, in the order of the first calls."""
+        counts = Counter(self.get_typical_sample())
+        lines = [f"{self.title}, {self.call_style}"]
+        for code, count in counts.items():
+            file = code.co_filename.removeprefix(_PACKAGE)
+            lines.append(f"  {count:4}  {file}:{code.co_firstlineno} {code.co_qualname}")
+        return "\n".join(lines)
+
+
+# --- the server --------------------------------------------------------------------------
+
+
+class ScriptedServer:
+    """A server in its own threads that sends the bytes it is told to, after each request."""
+
+    def __init__(self) -> None:
+        outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+        class Handler(socketserver.StreamRequestHandler):
+            disable_nagle_algorithm = True
+
+            def handle(self) -> None:
+                while _read_request(self.rfile):
+                    while (data := outbox.get()) is not None:
+                        self.wfile.write(data)
+                        if data == _OPENING:  # Cerebras sends the first token later
+                            time.sleep(_SETTLING_TIME)
+
+        self._outbox = outbox
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def send_completion(self) -> None:
+        """Send a whole response."""
+        self._outbox.put(workloads.render_completion())
+        self._outbox.put(None)
+
+    def start_stream(self, first_event: bytes) -> None:
+        """Send the head of a response with the role event, and then the first event."""
+        self._outbox.put(_OPENING)
+        self.send_events(first_event)
+
+    def send_events(self, events: bytes) -> None:
+        """Continue the stream with one HTTP chunk."""
+        self._outbox.put(workloads.render_http_chunk(events))
+
+    def end_stream(self) -> None:
+        """End the stream, so that the connection can be used again."""
+        ending = workloads.render_finish_event("stop") + workloads.DONE
+        self._outbox.put(workloads.render_http_chunk(ending) + workloads.STREAM_END)
+        self._outbox.put(None)
+
+
+def _read_request(lines: Any) -> bool:
+    """Read one request; return `False` when the client has closed the connection."""
+    length = 0
+    for line in lines:
+        if found := re.match(rb"content-length: *(\d+)", line, re.IGNORECASE):
+            length = int(found[1])
+        if line == b"\r\n":
+            lines.read(length)
+            return True
+    return False
+
+
+# --- what is counted ---------------------------------------------------------------------
+
+
+class CallCounter:
+    """Makes requests to a scripted server and records the package's calls."""
+
+    def __init__(self, server: ScriptedServer, recorder: CallRecorder) -> None:
+        self._server = server
+        self._recorder = recorder
+
+    async def count_all_async(self) -> list[CallCount]:
+        """Count the calls of the async call styles."""
+        model = self._construct_model()
+        coalescing_model = self._construct_model(coalesce=True)
+        self._server.send_completion()
+        await model.ainvoke(PROMPT)  # imports and connects
+        size = _EVENTS_PER_BATCH
+        texts, reasoning = _TEXT * size, _REASONING * size
+        tool_arguments = _TOOL_ARGUMENTS * size
+        return [
+            CallCount(
+                "text event that arrives alone",
+                "astream",
+                await self._count_batches(model.astream(PROMPT), _TEXT, _TEXT, 1),
+                goal="≤ 14 calls, ≤ 6 files",
+            ),
+            CallCount(
+                f"text event, {size} at once",
+                "astream",
+                await self._count_batches(model.astream(PROMPT), _TEXT, texts, size),
+                size,
+            ),
+            CallCount(
+                f"text event, {size} at once, `coalesce=True`",
+                "astream",
+                await self._count_batches(coalescing_model.astream(PROMPT), _TEXT, texts, 1),
+                size,
+            ),
+            CallCount(
+                f"text event, {size} at once, as v3 stream event",
+                "astream_events",
+                await self._count_batches(_stream_v3_deltas(model), _TEXT, texts, size),
+                size,
+            ),
+            CallCount(
+                f"reasoning event, {size} at once",
+                "astream",
+                await self._count_batches(model.astream(PROMPT), _REASONING, reasoning, size),
+                size,
+            ),
+            CallCount(
+                f"tool arguments event, {size} at once, which become one chunk",
+                "astream",
+                await self._count_batches(model.astream(PROMPT), _TOOL_CALL, tool_arguments, 1),
+                size,
+            ),
+            CallCount(
+                "request until the first chunk",
+                "astream",
+                await self._count_first_chunks(model),
+                goal="≤ 100 calls, ≤ 14 files",
+            ),
+            CallCount("whole request", "ainvoke", await self._count_completions(model)),
+        ]
+
+    def count_all_sync(self) -> list[CallCount]:
+        """Count the calls of the sync call styles."""
+        model = self._construct_model()
+        self._server.send_completion()
+        model.invoke(PROMPT)  # imports and connects
+        return [
+            CallCount(
+                "text event that arrives alone",
+                "stream",
+                self._count_sync_events(model.stream(PROMPT)),
+            ),
+            CallCount(
+                "request until the first chunk",
+                "stream",
+                self._count_sync_first_chunks(model),
+            ),
+            CallCount("whole request", "invoke", self._count_sync_completions(model)),
+        ]
+
+    def _construct_model(self, **settings: Any) -> ChatCerebrasInference:
+        return ChatCerebrasInference(
+            base_url=self._server.url, api_key="key", timeout=10, max_retries=0, **settings
+        )
+
+    async def _count_batches(
+        self, chunks: AsyncIterator[Any], first_event: bytes, events: bytes, chunk_count: int
+    ) -> list[list[CodeType]]:
+        """Record the calls for `events`, sent at once, which become `chunk_count` chunks."""
+        samples = []
+        self._server.start_stream(first_event)
+        await anext(chunks)
+        for _ in range(_BATCHES):
+            self._recorder.take()
+            self._server.send_events(events)
+            for _ in range(chunk_count):
+                await anext(chunks)
+            samples.append(self._recorder.take())
+        self._server.end_stream()
+        async for _ in chunks:
+            pass
+        return samples
+
+    def _count_sync_events(self, chunks: Iterator[Any]) -> list[list[CodeType]]:
+        """Record the calls for one text event, in both threads."""
+        samples = []
+        self._server.start_stream(_TEXT)
+        next(chunks)
+        for _ in range(_BATCHES):
+            self._settle()
+            self._server.send_events(_TEXT)
+            next(chunks)
+            samples.append(self._settle())
+        self._server.end_stream()
+        for _ in chunks:
+            pass
+        return samples
+
+    async def _count_first_chunks(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
+        """Record the calls of a warm request until its first chunk."""
+        samples = []
+        for _ in range(_REQUESTS):
+            self._recorder.take()
+            self._server.start_stream(_TEXT)
+            chunks = model.astream(PROMPT)
+            await anext(chunks)
+            samples.append(self._recorder.take())
+            self._server.end_stream()
+            async for _ in chunks:
+                pass
+        return samples
+
+    def _count_sync_first_chunks(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
+        """Record the calls of a warm request until its first chunk, in both threads."""
+        samples = []
+        for _ in range(_REQUESTS):
+            self._settle()
+            self._server.start_stream(_TEXT)
+            chunks = model.stream(PROMPT)
+            next(chunks)
+            samples.append(self._settle())
+            self._server.end_stream()
+            for _ in chunks:
+                pass
+        return samples
+
+    async def _count_completions(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
+        """Record the calls of a warm request that is not streamed."""
+        samples = []
+        for _ in range(_REQUESTS):
+            self._recorder.take()
+            self._server.send_completion()
+            await model.ainvoke(PROMPT)
+            samples.append(self._recorder.take())
+        return samples
+
+    def _count_sync_completions(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
+        """Record the calls of a warm request that is not streamed, in both threads."""
+        samples = []
+        for _ in range(_REQUESTS):
+            self._settle()
+            self._server.send_completion()
+            model.invoke(PROMPT)
+            samples.append(self._settle())
+        return samples
+
+    def _settle(self) -> list[CodeType]:
+        """Wait until the event loop's thread is idle; return the calls since the last time."""
+        time.sleep(_SETTLING_TIME)
+        return self._recorder.take()
+
+
+async def _stream_v3_deltas(model: ChatCerebrasInference) -> AsyncIterator[Any]:
+    """Yield the content deltas of v3 stream events."""
+    async for event in await model.astream_events(PROMPT, version="v3"):
+        if event["event"] == "content-block-delta":
+            yield event
+
+
+def main() -> None:
+    """Print a Markdown table, and with `--verbose` the functions that were called."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.call_count",
+        description="Count this package's function calls for an event and for a request.",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="list the functions behind each count"
+    )
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # v3 stream events are in beta
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    with ScriptedServer() as server, CallRecorder() as recorder:
+        counter = CallCounter(server, recorder)
+        counts = asyncio.run(counter.count_all_async()) + counter.count_all_sync()
+    lines = ["| | call style | calls | files | goal |", "|---|---|--:|--:|---|"]
+    print("\n".join([*lines, *(count.render_row() for count in counts)]))
+    if options.verbose:
+        for count in counts:
+            print(f"\n{count.render_breakdown()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""The functions that measure.
+
+Each takes a client, a workload's URL and a size, and returns one figure. CPU time is that of
+the whole process, all threads included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import math
+import os
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks.clients import Totals
+from benchmarks.workloads import EVENT_TEXT, EVENTS
+
+_MAX_STREAM_SECONDS = 4.0
+"""After this time, streams that are late are counted as far as they have come."""
+
+_TEXT_WORKLOADS = ("/burst", "/http_chunks", "/logprobs")
+
+_models: dict[tuple[int, str], Any] = {}
+
+
+def _get_model(client: Any, url: str) -> Any:
+    """Return the client's model for a workload; it is constructed once."""
+    key = id(client), url
+    if key not in _models:
+        _models[key] = client.construct(url)
+    return _models[key]
+
+
+class _CpuTimer:
+    """Measures the CPU time that this process spends in a `with` block."""
+
+    def __enter__(self) -> Self:
+        gc.collect()
+        self.seconds = math.nan
+        self._start = time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.process_time() - self._start
+
+    def get_microseconds(self, count: int) -> float:
+        """Return the microseconds for each of `count` pieces of work."""
+        return self.seconds / count * 1e6
+
+
+# --- one stream in a burst ---------------------------------------------------------------
+
+
+async def measure_astream(client: Any, url: str, _size: int) -> float:
+    """Measure the µs per event of one stream."""
+    model, totals = _get_model(client, url), Totals()
+    with _CpuTimer() as timer:
+        await client.astream(model, totals)
+    return _check_and_divide(timer, totals, url)
+
+
+def measure_stream(client: Any, url: str, _size: int) -> float:
+    """Measure the µs per event of one stream that is read synchronously."""
+    model, totals = _get_model(client, url), Totals()
+    with _CpuTimer() as timer:
+        client.stream(model, totals)
+    return _check_and_divide(timer, totals, url)
+
+
+async def measure_astream_events(client: Any, url: str, _size: int) -> float:
+    """Measure the µs per event of one stream that is read as v3 stream events."""
+    model, totals = _get_model(client, url), Totals()
+    with _CpuTimer() as timer:
+        await client.astream_events(model, totals)
+    return _check_and_divide(timer, totals, url)
+
+
+def measure_stream_events(client: Any, url: str, _size: int) -> float:
+    """Measure the µs per event of one stream of v3 stream events, read synchronously."""
+    model, totals = _get_model(client, url), Totals()
+    with _CpuTimer() as timer:
+        client.stream_events(model, totals)
+    return _check_and_divide(timer, totals, url)
+
+
+def _check_and_divide(timer: _CpuTimer, totals: Totals, url: str) -> float:
+    """Return the µs per event, after checking that the stream arrived completely."""
+    expected = EVENTS * len(EVENT_TEXT)
+    is_text = url.endswith(_TEXT_WORKLOADS) and totals.characters  # v3 events count none
+    if is_text and totals.characters != expected:
+        msg = f"{totals.characters} of {expected} characters arrived"
+        raise RuntimeError(msg)
+    if not totals.chunks:
+        raise RuntimeError("nothing arrived")
+    return timer.get_microseconds(EVENTS)
+
+
+# --- many streams ------------------------------------------------------------------------
+
+
+async def measure_paced_streams(client: Any, url: str, size: int) -> float:
+    """Measure the µs per event of `size` concurrent streams of 200 events per second."""
+    model, totals = _get_model(client, url), Totals()
+    await client.astream(model, Totals())
+    with _CpuTimer() as timer:
+        await asyncio.gather(*(client.astream(model, totals) for _ in range(size)))
+    return timer.get_microseconds(totals.characters // len(EVENT_TEXT))
+
+
+def measure_paced_sync_streams(client: Any, url: str, size: int) -> float:
+    """Measure the same as `measure_paced_streams`, with one thread for each stream."""
+    model, totals = _get_model(client, url), [Totals() for _ in range(size)]
+    client.stream(model, Totals())
+    with ThreadPoolExecutor(size) as threads, _CpuTimer() as timer:
+        list(threads.map(client.stream, [model] * size, totals))
+    characters = sum(stream.characters for stream in totals)
+    return timer.get_microseconds(characters // len(EVENT_TEXT))
+
+
+async def measure_throughput(client: Any, url: str, size: int) -> float:
+    """Measure the events per second of wall time, in all of `size` concurrent streams."""
+    await _import_client(client, url)
+    model, totals = _get_model(client, url), Totals()
+    gc.collect()
+    start = time.perf_counter()
+    tasks = [asyncio.ensure_future(client.astream(model, totals)) for _ in range(size)]
+    # Tasks that are still pending end with the process.
+    done, _pending = await asyncio.wait(tasks, timeout=_MAX_STREAM_SECONDS)
+    seconds, events = time.perf_counter() - start, totals.characters // len(EVENT_TEXT)
+    for task in done:
+        task.result()
+    return events / seconds
+
+
+async def measure_memory(client: Any, url: str, size: int) -> float:
+    """Measure the MB per stream when `size` streams have sent everything but the end."""
+    model, totals = _get_model(client, url), Totals()
+    await _import_client(client, url)
+    gc.collect()
+    before = _get_resident_bytes()
+    tasks = [asyncio.ensure_future(client.astream(model, totals)) for _ in range(size)]
+    while totals.characters < size * EVENTS * len(EVENT_TEXT):
+        await asyncio.sleep(0.05)
+        if any(task.done() for task in tasks):
+            raise RuntimeError("a stream ended too early")
+    return (_get_resident_bytes() - before) / size / 1e6
+
+
+async def _import_client(client: Any, url: str) -> None:
+    """Read one stream, so that everything is imported."""
+    burst_url = url.rpartition("/")[0] + "/burst"
+    await client.astream(_get_model(client, burst_url), Totals())
+
+
+def _get_resident_bytes() -> float:
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * float(os.sysconf("SC_PAGE_SIZE"))
+
+
+# --- whole completions -------------------------------------------------------------------
+
+
+async def measure_ainvoke(client: Any, url: str, size: int) -> float:
+    """Measure the µs per request, `size` requests one after another."""
+    model = _get_model(client, url)
+    await client.ainvoke(model)
+    with _CpuTimer() as timer:
+        for _ in range(size):
+            await client.ainvoke(model)
+    return timer.get_microseconds(size)
+
+
+def measure_invoke(client: Any, url: str, size: int) -> float:
+    """Measure the µs per synchronous request, `size` requests one after another."""
+    model = _get_model(client, url)
+    client.invoke(model)
+    with _CpuTimer() as timer:
+        for _ in range(size):
+            client.invoke(model)
+    return timer.get_microseconds(size)
+
+
+async def measure_abatch(client: Any, url: str, size: int) -> float:
+    """Measure the µs per request, `size` requests at once."""
+    model = _get_model(client, url)
+    await client.abatch(model, size)
+    with _CpuTimer() as timer:
+        await client.abatch(model, size)
+    return timer.get_microseconds(size)
+
+
+# --- before the first completion ---------------------------------------------------------
+
+
+def measure_construction(client: Any, url: str, size: int) -> float:
+    """Measure the µs to construct a model, after the first one."""
+    client.construct(url)
+    with _CpuTimer() as timer:
+        for _ in range(size):
+            client.construct(url)
+    return timer.get_microseconds(size)
+
+
+def measure_import(client: Any, _url: str, _size: int) -> float:
+    """Measure the ms to import the class, after langchain-core's chat models."""
+    import langchain_core.language_models.chat_models  # noqa: F401 # not part of the figure
+
+    with _CpuTimer() as timer:
+        client.load()
+    return timer.seconds * 1e3
+
+
+async def measure_cold_first_chunk(client: Any, url: str, _size: int) -> float:
+    """Measure the ms of wall time to the first chunk of a process's first request."""
+    return await _time_first_chunk(client, client.construct(url))
+
+
+async def measure_warm_first_chunk(client: Any, url: str, _size: int) -> float:
+    """Measure the same after `awarm_up`, or after a first request if there is no warm-up."""
+    model = client.construct(url)
+    if hasattr(client, "warm_up"):
+        await client.warm_up(model)
+    else:
+        await _time_first_chunk(client, model)
+    return await _time_first_chunk(client, model)
+
+
+async def _time_first_chunk(client: Any, model: Any) -> float:
+    totals, start = _FirstChunkTimer(), time.perf_counter()
+    await client.astream(model, totals)
+    return (totals.first_at - start) * 1e3
+
+
+class _FirstChunkTimer(Totals):
+    """Records when the first characters arrived."""
+
+    first_at = 0.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "characters" and value and not self.first_at:
+            self.first_at = time.perf_counter()
+        super().__setattr__(name, value)
+
+
+# --- upload ------------------------------------------------------------------------------
+
+_HISTORY_CHARACTERS = 200_000
+_MESSAGE_CHARACTERS = 4_000
+_WORDS = (
+    "build cache client config error events index model parse retry schema session test".split()
+)
+
+
+async def measure_upload(client: Any, url: str, _size: int) -> float:
+    """Measure the size of a compressed 200 KB history, in percent of the plain size."""
+    history = _build_history()
+    await client.upload(url, history, compression=True)
+    compressed = _fetch_last_body_size(url)
+    await client.upload(url, history, compression=False)
+    return 100 * compressed / _fetch_last_body_size(url)
+
+
+def _fetch_last_body_size(url: str) -> float:
+    """Ask the server how many bytes the body of the last request had."""
+    last_body_url = f"{url.rpartition('/')[0]}/last_body"
+    with urllib.request.urlopen(last_body_url) as response:  # noqa: S310 # our own server
+        return float(json.load(response)["bytes"])
+
+
+def _build_history() -> list[Any]:
+    """Build an agent's messages: tool results that are code and search results in turn."""
+    from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+    messages: list[Any] = [HumanMessage("Find out why the build is slow, and fix it.")]
+    for turn, text in enumerate(_build_tool_results()):
+        name, call_id = ("read_file", "search")[turn % 2], f"call_{turn:03}"
+        tool_call = {"name": name, "args": {"path": f"src/{turn}.py"}, "id": call_id}
+        messages += [
+            AIMessage("", tool_calls=[tool_call]),
+            ToolMessage(text, tool_call_id=call_id),
+        ]
+    return messages
+
+
+def _build_tool_results() -> list[str]:
+    """Build texts of 4,000 characters: modules of the standard library and JSON, in turn."""
+    import argparse
+    import dataclasses
+    import inspect
+    import random
+    import tarfile
+
+    rng = random.Random(2026)  # noqa: S311 # the same history in every run
+    code = "".join(map(inspect.getsource, (argparse, dataclasses, tarfile)))
+    starts = range(0, _HISTORY_CHARACTERS // 2, _MESSAGE_CHARACTERS)
+    return [
+        text
+        for start in starts
+        for text in (code[start : start + _MESSAGE_CHARACTERS], _build_search_result(rng))
+    ]
+
+
+def _build_search_result(rng: Any) -> str:
+    matches = [
+        {
+            "path": "/".join(rng.choices(_WORDS, k=3)) + ".py",
+            "line": rng.randrange(2_000),
+            "score": round(rng.random(), 4),
+            "digest": f"{rng.getrandbits(64):016x}",
+            "text": " ".join(rng.choices(_WORDS, k=8)),
+        }
+        for _ in range(40)
+    ]
+    return json.dumps(matches)[:_MESSAGE_CHARACTERS]

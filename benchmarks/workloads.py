@@ -1,0 +1,195 @@
+"""The responses that the benchmark server sends, rendered before the first request."""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import Any
+
+EVENTS = 2_000
+"""Content events in one stream."""
+
+EVENT_TEXT = " as much as one event"
+TOOL_ARGUMENTS = ('{"text":"', EVENT_TEXT, '"}')
+"""The first, every middle and the last delta of a tool call's arguments."""
+
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\n"
+    b"date: Sat, 22 Nov 2025 12:00:00 GMT\r\n"
+    b"content-type: %s\r\n"
+    b"%s\r\n"
+    b"server: cloudflare\r\n"
+    b"x-request-id: 0123456789abcdef-FRA\r\n"
+    b"x-ratelimit-limit-requests-day: 14400\r\n"
+    b"x-ratelimit-limit-tokens-minute: 60000\r\n"
+    b"x-ratelimit-remaining-requests-day: 14399\r\n"
+    b"x-ratelimit-remaining-tokens-minute: 59000\r\n\r\n"
+)
+STREAM_HEAD = _HEAD % (b"text/event-stream; charset=utf-8", b"transfer-encoding: chunked")
+STREAM_END = b"0\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
+
+_PROXY_BUFFER = 16_384
+"""Bytes per HTTP chunk when a proxy has buffered a stream."""
+
+_COMMON_FIELDS = {
+    "id": "chatcmpl-0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+    "created": 1_763_800_000,
+    "model": "gpt-oss-120b",
+    "system_fingerprint": "fp_0123456789abcdef0123",
+}
+_USAGE_FIELDS = {
+    "usage": {
+        "prompt_tokens": 97,
+        "completion_tokens": EVENTS,
+        "total_tokens": 97 + EVENTS,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    },
+    "time_info": {"queue_time": 0.0001, "prompt_time": 0.002, "completion_time": 0.6},
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The body of a streamed response, divided into steps, and how fast to send it.
+
+    Attributes:
+        body: All bytes after the response head.
+        step_ends: Offset in `body` at which each step ends.
+        steps_per_second: Default: as fast as the socket accepts them.
+        write_interval: Minimum seconds between two writes. Steps that have become due in
+            the meantime are written together.
+        last_step_at: Seconds after the start before which the last step is not sent.
+    """
+
+    body: bytes
+    step_ends: tuple[int, ...]
+    steps_per_second: float = math.inf
+    write_interval: float = 0.0
+    last_step_at: float = 0.0
+
+    def count_due_steps(self, elapsed: float) -> int:
+        """Return how many steps may have been sent after `elapsed` seconds."""
+        allowed = len(self.step_ends) - (elapsed < self.last_step_at)
+        return int(min(allowed, 1 + elapsed * self.steps_per_second))
+
+    def get_bytes(self, first_step: int, end_step: int) -> bytes:
+        """Return the bytes of the steps from `first_step` up to, not including, `end_step`."""
+        start = self.step_ends[first_step - 1] if first_step else 0
+        return self.body[start : self.step_ends[end_step - 1]]
+
+    def get_next_write(self, sent_steps: int, elapsed: float) -> float:
+        """Return when to write again, in seconds after the start."""
+        earliest = elapsed + self.write_interval
+        if sent_steps == len(self.step_ends) - 1:
+            return max(self.last_step_at, earliest)
+        return max(sent_steps / self.steps_per_second, earliest)
+
+
+# --- parts of a response ---------------------------------------------------------------
+
+
+def render_event(delta: dict[str, Any], **choice_fields: Any) -> bytes:
+    """Render one event of a streamed completion."""
+    return _render_event({"delta": delta, "index": 0, **choice_fields})
+
+
+def render_finish_event(reason: str) -> bytes:
+    """Render the last event: finish reason, usage and timings."""
+    choice = {"delta": {}, "finish_reason": reason, "index": 0}
+    return _render_event(choice, **_USAGE_FIELDS)
+
+
+def _render_event(choice: dict[str, Any], **fields: Any) -> bytes:
+    event = {
+        **_COMMON_FIELDS,
+        "object": "chat.completion.chunk",
+        "choices": [choice],
+        **fields,
+    }
+    return b"data: " + _to_json(event) + b"\n\n"
+
+
+def render_http_chunk(data: bytes) -> bytes:
+    """Frame data for `transfer-encoding: chunked`."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def render_json_response(body: Any) -> bytes:
+    """Render a whole HTTP response with a JSON body."""
+    raw = _to_json(body)
+    return _HEAD % (b"application/json", b"content-length: %d" % len(raw)) + raw
+
+
+@cache
+def render_completion() -> bytes:
+    """Render the response to a request that is not streamed."""
+    message = {"role": "assistant", "content": "The sky scatters blue light."}
+    choice = {"finish_reason": "stop", "index": 0, "message": message}
+    return render_json_response(
+        {**_COMMON_FIELDS, "object": "chat.completion", "choices": [choice], **_USAGE_FIELDS}
+    )
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+# --- workloads -------------------------------------------------------------------------
+
+
+@cache
+def get_workloads() -> dict[str, Workload]:
+    """Return all workloads by name; the name is the first segment of the URL's path."""
+    text = [render_event({"content": EVENT_TEXT})] * EVENTS
+    return {
+        "burst": _build_burst(text),
+        "http_chunks": _build_steps(text),
+        "reasoning": _build_burst([render_event({"reasoning": EVENT_TEXT})] * EVENTS),
+        "tool_call": _build_burst(_render_tool_call(), "tool_calls"),
+        "logprobs": _build_burst(_render_logprobs()),
+        "slow": _build_steps(text[: EVENTS // 5], steps_per_second=200.0),
+        "fast": _build_steps(text, steps_per_second=3_000.0, write_interval=0.005),
+        "short": _build_steps(text[:20], steps_per_second=200.0),
+        "unfinished": _build_steps(text, last_step_at=600.0),
+    }
+
+
+def _build_steps(events: list[bytes], **timing: float) -> Workload:
+    """Build a workload in which each event is one HTTP chunk and one step."""
+    opening = render_event({"role": "assistant"}) + events[0]
+    ending = render_finish_event("stop") + DONE
+    steps = [render_http_chunk(data) for data in (opening, *events[1:], ending)]
+    steps[-1] += STREAM_END
+    return Workload(b"".join(steps), tuple(accumulate(map(len, steps))), **timing)
+
+
+def _build_burst(events: list[bytes], finish_reason: str = "stop") -> Workload:
+    """Build a workload of one step, in HTTP chunks as large as a proxy's buffer."""
+    opening, ending = render_event({"role": "assistant"}), render_finish_event(finish_reason)
+    data = b"".join([opening, *events, ending, DONE])
+    slices = (
+        data[start : start + _PROXY_BUFFER] for start in range(0, len(data), _PROXY_BUFFER)
+    )
+    body = b"".join([*map(render_http_chunk, slices), STREAM_END])
+    return Workload(body, (len(body),))
+
+
+def _render_tool_call() -> list[bytes]:
+    function: dict[str, Any] = {"name": "save", "arguments": ""}
+    first = {"index": 0, "id": "call_0", "type": "function", "function": function}
+    opening, middle, ending = TOOL_ARGUMENTS
+    parts = [opening, *[middle] * (EVENTS - 3), ending]
+    deltas = [
+        {"function": {"arguments": part}, "type": "function", "index": 0} for part in parts
+    ]
+    return [render_event({"tool_calls": [delta]}) for delta in (first, *deltas)]
+
+
+def _render_logprobs() -> list[bytes]:
+    token = {"token": EVENT_TEXT, "logprob": -0.25, "bytes": list(EVENT_TEXT.encode())}
+    alternatives = [{**token, "logprob": -float(rank)} for rank in range(1, 6)]
+    logprobs = {"content": [{**token, "top_logprobs": alternatives}], "refusal": None}
+    return [render_event({"content": EVENT_TEXT}, logprobs=logprobs)] * EVENTS
