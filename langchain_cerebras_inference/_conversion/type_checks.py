@@ -51,13 +51,11 @@ def check_list(field: str, value: Any) -> list[Any]:
 
 
 def check_count(field: str, value: Any) -> int:
-    """Return a number of tokens; 0 for `None`.
+    """Return a number of tokens.
 
     Raises:
-        CerebrasProtocolError: If the value is neither a whole number nor `None`.
+        CerebrasProtocolError: If the value is not a whole number.
     """
-    if value is None:
-        return 0
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or value != value // 1 or abs(value) > _MAX_COUNT:
         raise create_type_error(field, value, "a whole number")
