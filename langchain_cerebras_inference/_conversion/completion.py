@@ -114,26 +114,23 @@ def convert_usage(usage: Any) -> UsageMetadata | None:
     if not usage:
         return None
     usage = type_checks.check_object("usage", usage)
-    prompt_tokens = type_checks.check_count("prompt_tokens", usage.get("prompt_tokens"))
-    completion_tokens = type_checks.check_count(
-        "completion_tokens", usage.get("completion_tokens")
-    )
-    total_tokens = type_checks.check_count("total_tokens", usage.get("total_tokens"))
+    prompt_tokens = _get_count(usage, "prompt_tokens") or 0
+    completion_tokens = _get_count(usage, "completion_tokens") or 0
+    total_tokens = _get_count(usage, "total_tokens") or prompt_tokens + completion_tokens
     converted = UsageMetadata(
-        input_tokens=prompt_tokens,
-        output_tokens=completion_tokens,
-        total_tokens=total_tokens or prompt_tokens + completion_tokens,
+        input_tokens=prompt_tokens, output_tokens=completion_tokens, total_tokens=total_tokens
     )
-    prompt_details = _get_object(usage, "prompt_tokens_details")
-    input_details = _convert_counts(
-        cache_read=prompt_details.get("cached_tokens"),
-        image=usage.get("image_tokens") or None,
+    # The server sends 0 for images and predictions that a request does not have.
+    details = _get_details(usage, "prompt_tokens_details")
+    input_details = _drop_missing(
+        cache_read=_get_count(details, "cached_tokens"),
+        image=_get_count(usage, "image_tokens") or None,
     )
-    completion_details = _get_object(usage, "completion_tokens_details")
-    output_details = _convert_counts(
-        reasoning=completion_details.get("reasoning_tokens"),
-        accepted_prediction=completion_details.get("accepted_prediction_tokens") or None,
-        rejected_prediction=completion_details.get("rejected_prediction_tokens") or None,
+    details = _get_details(usage, "completion_tokens_details")
+    output_details = _drop_missing(
+        reasoning=_get_count(details, "reasoning_tokens"),
+        accepted_prediction=_get_count(details, "accepted_prediction_tokens") or None,
+        rejected_prediction=_get_count(details, "rejected_prediction_tokens") or None,
     )
     if input_details:
         converted["input_token_details"] = cast("InputTokenDetails", input_details)
@@ -142,22 +139,25 @@ def convert_usage(usage: Any) -> UsageMetadata | None:
     return converted
 
 
-def _get_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return type_checks.check_object(name, fields.get(name))
+def _get_details(usage: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return type_checks.check_object(name, usage.get(name) or {})
 
 
-def _convert_counts(**counts: Any) -> dict[str, int]:
-    return {
-        name: type_checks.check_count(name, value)
-        for name, value in counts.items()
-        if value is not None
-    }
+def _get_count(fields: Mapping[str, Any], name: str) -> int | None:
+    value = fields.get(name)
+    return None if value is None else type_checks.check_count(name, value)
+
+
+def _drop_missing(**counts: int | None) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def _compute_speed(completion: Mapping[str, Any]) -> float | None:
     """Return the tokens per second, if the completion has both numbers."""
-    tokens = _get_object(completion, "usage").get("completion_tokens")
-    seconds = _get_object(completion, "time_info").get("completion_time")
+    usage, time_info = completion.get("usage"), completion.get("time_info")
+    if not (isinstance(usage, dict) and isinstance(time_info, dict)):
+        return None
+    tokens, seconds = usage.get("completion_tokens"), time_info.get("completion_time")
     if not (tokens and isinstance(seconds, (int, float)) and seconds > 0):
         return None
     return round(type_checks.check_count("completion_tokens", tokens) / seconds, 1)
@@ -170,7 +170,7 @@ def _convert_choice(
     metadata: Mapping[str, Any],
 ) -> ChatGeneration:
     choice = type_checks.check_object("choices", choice)
-    message = _get_object(choice, "message")
+    message = type_checks.check_object("message", choice.get("message"))
     choice_metadata = _convert_choice_metadata(choice)
     tool_calls, invalid_tool_calls = _convert_tool_calls(
         message, tool_names, choice_metadata.get("finish_reason")
@@ -211,9 +211,9 @@ def _convert_tool_calls(
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     ids: set[str] = set()
-    for item in type_checks.check_list("tool_calls", message.get("tool_calls")):
+    for item in type_checks.check_list("tool_calls", message.get("tool_calls") or []):
         call = type_checks.check_object("tool_calls", item)
-        function = _get_object(call, "function")
+        function = type_checks.check_object("function", call.get("function"))
         sent_name = type_checks.check_text("name", function.get("name") or "")
         name = tool_names.get(sent_name, sent_name)
         sent_id = type_checks.check_text("id", call.get("id") or "")

@@ -65,7 +65,7 @@ class ToolCallAccumulator:
             CerebrasProtocolError: If the fragment has values of the wrong type.
         """
         fragment = type_checks.check_object("tool_calls", fragment)
-        function = type_checks.check_object("function", fragment.get("function"))
+        function = type_checks.check_object("function", fragment.get("function") or {})
         index, sent_id = fragment.get("index"), fragment.get("id") or ""
         sent_name, arguments = function.get("name") or "", function.get("arguments")
         _check_types(index, sent_id, sent_name)

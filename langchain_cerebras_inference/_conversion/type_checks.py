@@ -29,39 +29,33 @@ def check_text(field: str, value: Any) -> str:
 
 
 def check_object(field: str, value: Any) -> dict[str, Any]:
-    """Return a JSON object; an empty one for `None`.
+    """Return a JSON object.
 
     Raises:
-        CerebrasProtocolError: If the value is neither an object nor `None`.
+        CerebrasProtocolError: If the value is not an object.
     """
-    if value is None:
-        return {}
     if not isinstance(value, dict):
         raise create_type_error(field, value, "an object")
     return value
 
 
 def check_list(field: str, value: Any) -> list[Any]:
-    """Return a list; an empty one for `None`.
+    """Return a list.
 
     Raises:
-        CerebrasProtocolError: If the value is neither a list nor `None`.
+        CerebrasProtocolError: If the value is not a list.
     """
-    if value is None:
-        return []
     if not isinstance(value, list):
         raise create_type_error(field, value, "a list")
     return value
 
 
 def check_count(field: str, value: Any) -> int:
-    """Return a number of tokens; 0 for `None`.
+    """Return a number of tokens.
 
     Raises:
-        CerebrasProtocolError: If the value is neither a whole number nor `None`.
+        CerebrasProtocolError: If the value is not a whole number.
     """
-    if value is None:
-        return 0
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or value != value // 1 or abs(value) > _MAX_COUNT:
         raise create_type_error(field, value, "a whole number")

@@ -1,151 +1,103 @@
-"""The events of one stream → chunks."""
+"""Message chunks: what a stream adds up to, tool calls, and chunks without validation."""
 
+import copy
 import json
-from collections.abc import Callable, Iterable
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
 from functools import reduce
 from operator import add
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.language_models.chat_model_stream import ChatModelStream
+from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_cerebras_inference._conversion import tool_arguments
-from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.completion import to_result
-from langchain_cerebras_inference._conversion.stream_events import EventReader
-from langchain_cerebras_inference._http.sse import SSEDecoder
+from langchain_cerebras_inference._conversion import chunks, tool_arguments
+from langchain_cerebras_inference._conversion.chunks import (
+    ChunkBuilder,
+    create_tool_call_chunk,
+    create_unvalidated_chunk,
+    create_validated_chunk,
+)
+from langchain_cerebras_inference._conversion.completion import PROVIDER
+from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
 from langchain_cerebras_inference.errors import CerebrasProtocolError
+from tests.unit.stream_helpers import (
+    COMPLETE_STREAMS,
+    LINE_ENDS,
+    build_chunks,
+    convert_to_message,
+    create_event,
+    create_tool_call_event,
+    decode_events,
+    describe_message,
+    get_chunk_message,
+    join_chunks,
+    split_into_bytes,
+)
 
-STREAMS = [
-    "reasoning",
-    "transition",
-    "tool_fragments",
-    "parallel_tools",
-    "logprobs",
-    "trailing_usage",
-    "unicode",
-]
-LINE_ENDS = [b"\n", b"\r\n", b"\r"]
+ReadFile = Callable[[str], bytes]
 
-
-def events_of(pieces: Iterable[bytes]) -> list[Any]:
-    decoder = SSEDecoder()
-    found = [data for piece in pieces for data in decoder.feed(piece)]
-    return [json.loads(data) for data in found if data != b"[DONE]"]
-
-
-def chunks_of(events: list[Any], names: dict[str, str] | None = None) -> list[AIMessageChunk]:
-    reader = ChunkReader(names or {})
-    made = [chunk for event in events for chunk in reader.to_chunks([event])]
-    return [message_of(chunk) for chunk in [*made, *reader.to_chunks([])]]
+END = create_event(finish_reason="tool_calls")
 
 
-def message_of(chunk: ChatGenerationChunk) -> AIMessageChunk:
-    assert isinstance(chunk.message, AIMessageChunk)
-    return chunk.message
+def describe_recorded_completion(recorded: ReadFile, name: str) -> dict[str, Any]:
+    return describe_message(convert_to_message(json.loads(recorded(f"{name}.json"))))
 
 
-def sum_of(events: list[Any], names: dict[str, str] | None = None) -> AIMessageChunk:
-    return reduce(add, chunks_of(events, names))
+# --- recordings ----------------------------------------------------------------------
 
 
-def said(message: AIMessage) -> dict[str, Any]:
-    """All there is to an answer, in a form that whole and streamed ones share."""
-    return {
-        "text": message.content,
-        "kwargs": message.additional_kwargs,
-        "calls": message.tool_calls,
-        "invalid": message.invalid_tool_calls,
-        "usage": message.usage_metadata,
-        "metadata": message.response_metadata,
-    }
-
-
-def whole_of(body: bytes) -> dict[str, Any]:
-    [generation] = to_result(json.loads(body), {}).generations
-    assert isinstance(generation.message, AIMessage)
-    return said(generation.message)
-
-
-def event(delta: Any = None, **choice: Any) -> Any:
-    return {"model": "m", "choices": [{"index": 0, "delta": delta or {}, **choice}]}
-
-
-def fragment(**call: Any) -> Any:
-    function = {name: call.pop(name) for name in ("name", "arguments") if name in call}
-    return event({"tool_calls": [{"type": "function", "function": function, **call}]})
-
-
-END = event(finish_reason="tool_calls")
-
-
-# --- recordings --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("end", LINE_ENDS)
-@pytest.mark.parametrize("name", STREAMS)
-def test_the_sum_of_the_chunks_is_the_whole_reply(
-    recorded: Callable[[str], bytes], name: str, end: bytes
+@pytest.mark.parametrize("line_end", LINE_ENDS)
+@pytest.mark.parametrize("name", COMPLETE_STREAMS)
+def test_chunks_of_a_stream_add_up_to_the_whole_completion(
+    recorded: ReadFile, name: str, line_end: bytes
 ) -> None:
-    stream = recorded(f"{name}.sse").replace(b"\n", end)
-    whole = whole_of(recorded(f"{name}.json"))
+    stream = recorded(f"{name}.sse").replace(b"\n", line_end)
 
-    at_once = sum_of(events_of([stream]))
-    by_bytes = sum_of(events_of(stream[n : n + 1] for n in range(len(stream))))
+    from_one_part = join_chunks(decode_events([stream]))
+    from_single_bytes = join_chunks(decode_events(split_into_bytes(stream)))
 
-    assert said(at_once) == whole
-    assert said(by_bytes) == whole
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_cut_in_two_anywhere_gives_the_same_events(
-    recorded: Callable[[str], bytes], name: str
-) -> None:
-    stream = recorded(f"{name}.sse")
-    whole = whole_of(recorded(f"{name}.json"))
-    expected = events_of([stream])
-
-    differing = [
-        cut for cut in range(len(stream)) if events_of([stream[:cut], stream[cut:]]) != expected
-    ]
-
-    assert differing == []
-    assert said(sum_of(expected)) == whole
+    expected = describe_recorded_completion(recorded, name)
+    assert describe_message(from_one_part) == expected
+    assert describe_message(from_single_bytes) == expected
 
 
 @pytest.mark.parametrize("coalesce", [False, True])
-@pytest.mark.parametrize("name", STREAMS)
-def test_events_that_come_together_have_the_same_sum(
-    recorded: Callable[[str], bytes], name: str, coalesce: bool
+@pytest.mark.parametrize("name", COMPLETE_STREAMS)
+def test_events_that_arrive_together_add_up_to_the_same_message(
+    recorded: ReadFile, name: str, coalesce: bool
 ) -> None:
-    events = events_of([recorded(f"{name}.sse")])
-    reader = ChunkReader({}, coalesce=coalesce)
+    events = decode_events([recorded(f"{name}.sse")])
 
-    together = [message_of(each) for each in reader.to_chunks(events)]
-    end = [message_of(each) for each in reader.to_chunks([])]
+    message = join_chunks(events, coalesce=coalesce, arrive_together=True)
 
-    assert said(reduce(add, together + end)) == whole_of(recorded(f"{name}.json"))
+    assert describe_message(message) == describe_recorded_completion(recorded, name)
 
 
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_chunk_is_of_one_kind(recorded: Callable[[str], bytes], name: str) -> None:
-    for chunk in chunks_of(events_of([recorded(f"{name}.sse")])):
-        kinds = [
+@pytest.mark.parametrize("name", COMPLETE_STREAMS)
+def test_chunk_has_reasoning_or_text_or_tool_calls(recorded: ReadFile, name: str) -> None:
+    for chunk in build_chunks(decode_events([recorded(f"{name}.sse")])):
+        contents = [
             bool(chunk.content),
             "reasoning_content" in chunk.additional_kwargs,
             bool(chunk.tool_call_chunks),
         ]
 
-        assert sum(kinds) <= 1
+        assert sum(contents) <= 1
 
 
-@pytest.mark.parametrize("name", STREAMS)
-def test_only_the_last_chunk_holds_what_belongs_to_the_whole(
-    recorded: Callable[[str], bytes], name: str
-) -> None:
-    *others, last = chunks_of(events_of([recorded(f"{name}.sse")]))
+@pytest.mark.parametrize("name", COMPLETE_STREAMS)
+def test_only_the_last_chunk_has_usage_and_metadata(recorded: ReadFile, name: str) -> None:
+    *others, last = build_chunks(decode_events([recorded(f"{name}.sse")]))
 
     assert last.chunk_position == "last"
     assert last.usage_metadata is not None
@@ -157,10 +109,8 @@ def test_only_the_last_chunk_holds_what_belongs_to_the_whole(
         assert chunk.id is None
 
 
-def test_reasoning_text_and_calls_are_those_that_were_sent(
-    recorded: Callable[[str], bytes],
-) -> None:
-    message = sum_of(events_of([recorded("tool_fragments.sse")]))
+def test_recorded_tool_call_gives_reasoning_arguments_and_usage(recorded: ReadFile) -> None:
+    message = join_chunks(decode_events([recorded("tool_fragments.sse")]))
 
     assert message.content == ""
     assert message.additional_kwargs == {"reasoning_content": "We need the tide tool."}
@@ -185,13 +135,12 @@ def test_reasoning_text_and_calls_are_those_that_were_sent(
     }
 
 
-def test_a_transition_delta_gives_its_reasoning_before_its_text(
-    recorded: Callable[[str], bytes],
-) -> None:
-    chunks = chunks_of(events_of([recorded("transition.sse")]))
+def test_event_with_reasoning_and_text_gives_the_reasoning_first(recorded: ReadFile) -> None:
+    recorded_chunks = build_chunks(decode_events([recorded("transition.sse")]))
 
     assert [
-        chunk.additional_kwargs.get("reasoning_content") or chunk.content for chunk in chunks
+        chunk.additional_kwargs.get("reasoning_content") or chunk.content
+        for chunk in recorded_chunks
     ] == [
         "Answer with the word",
         " harbour.",
@@ -203,71 +152,92 @@ def test_a_transition_delta_gives_its_reasoning_before_its_text(
     ]
 
 
-def test_log_probabilities_stay_with_their_text(recorded: Callable[[str], bytes]) -> None:
-    chunks = chunks_of(events_of([recorded("logprobs.sse")]))
+def test_logprobs_stay_with_their_text(recorded: ReadFile) -> None:
+    *others, _ = build_chunks(decode_events([recorded("logprobs.sse")]))
+
+    texts = [chunk.content for chunk in others]
+    logprobs = [chunk.response_metadata["logprobs"]["content"] for chunk in others]
+    assert texts == ["Yes", ".", ""]
+    assert [[entry["token"] for entry in entries] for entries in logprobs] == [
+        ["Yes"],
+        ["."],
+        ["<|return|>"],
+    ]
+
+
+# --- deltas --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        [],
+        [{"index": 0}],
+        [{"index": 0, "delta": None}],
+        [{"delta": {}}],
+        [{"delta": {"role": "assistant"}}],
+        [{"delta": {"content": ""}}],
+        [{"delta": {"reasoning": ""}}],
+        [{"delta": {"tool_calls": []}}],
+        [{"delta": {"content": None, "reasoning": None, "tool_calls": None}}],
+        [{"delta": {"unknown": "field"}}],
+    ],
+)
+def test_event_without_content_gives_no_chunk(choices: list[Any]) -> None:
+    assert ChunkBuilder({}).build_chunks([{"choices": choices}]) == []
+
+
+@pytest.mark.parametrize(
+    ("coalesce", "expected"),
+    [
+        pytest.param(
+            False,
+            [
+                ("Let me", ""),
+                (" see.", ""),
+                ("", "It"),
+                ("Really?", ""),
+                ("", " is"),
+                ("", " so."),
+            ],
+            id="a chunk for each delta",
+        ),
+        pytest.param(
+            True,
+            [("Let me see.", ""), ("", "It"), ("Really?", ""), ("", " is so.")],
+            id="a chunk for neighbors of one kind",
+        ),
+    ],
+)
+def test_coalesce_joins_neighboring_deltas_of_one_kind(
+    coalesce: bool, expected: list[tuple[str, str]]
+) -> None:
+    events = [
+        create_event({"role": "assistant"}),
+        create_event({"reasoning": "Let me"}),
+        create_event({"reasoning": " see."}),
+        create_event({"content": "It"}),
+        create_event({"reasoning": "Really?", "content": " is"}),
+        create_event({"content": " so."}),
+    ]
+
+    built = ChunkBuilder({}, coalesce=coalesce).build_chunks(events)
 
     assert [
-        (
-            chunk.content,
-            [each["token"] for each in chunk.response_metadata["logprobs"]["content"]],
-        )
-        for chunk in chunks[:-1]
-    ] == [("Yes", ["Yes"]), (".", ["."]), ("", ["<|return|>"])]
+        (chunk.message.additional_kwargs.get("reasoning_content", ""), chunk.text)
+        for chunk in built
+    ] == expected
 
 
-# --- what comes together -----------------------------------------------------------------
-
-
-TOGETHER = [
-    event({"role": "assistant"}),
-    event({"reasoning": "Let me"}),
-    event({"reasoning": " see."}),
-    event({"content": "It"}),
-    event({"reasoning": "Really?", "content": " is"}),
-    event({"content": " so."}),
-]
-
-
-def texts_of(chunks: list[ChatGenerationChunk]) -> list[tuple[str, str]]:
-    return [
-        (str(chunk.message.additional_kwargs.get("reasoning_content", "")), chunk.text)
-        for chunk in chunks
-    ]
-
-
-def test_each_delta_is_a_chunk() -> None:
-    chunks = ChunkReader({}).to_chunks(TOGETHER)
-
-    assert texts_of(chunks) == [
-        ("Let me", ""),
-        (" see.", ""),
-        ("", "It"),
-        ("Really?", ""),
-        ("", " is"),
-        ("", " so."),
-    ]
-
-
-def test_neighbours_of_one_kind_are_joined_where_that_is_asked_for() -> None:
-    chunks = ChunkReader({}, coalesce=True).to_chunks(TOGETHER)
-
-    assert texts_of(chunks) == [
-        ("Let me see.", ""),
-        ("", "It"),
-        ("Really?", ""),
-        ("", " is so."),
-    ]
-
-
-def test_joined_texts_keep_all_of_their_log_probabilities() -> None:
+def test_coalesced_chunk_has_all_logprobs() -> None:
     events = [
-        event({"content": "a"}, logprobs={"content": [{"token": "a"}]}),
-        event({"content": "b"}),
-        event({"content": "c"}, logprobs={"content": None}),
-        event({"content": "d"}, logprobs={"content": [{"token": "d"}]}),
+        create_event({"content": "a"}, logprobs={"content": [{"token": "a"}]}),
+        create_event({"content": "b"}),
+        create_event({"content": "c"}, logprobs={"content": None}),
+        create_event({"content": "d"}, logprobs={"content": [{"token": "d"}]}),
     ]
 
-    [chunk] = ChunkReader({}, coalesce=True).to_chunks(events)
+    [chunk] = ChunkBuilder({}, coalesce=True).build_chunks(events)
 
     assert chunk.text == "abcd"
     assert chunk.message.response_metadata["logprobs"] == {
@@ -276,86 +246,28 @@ def test_joined_texts_keep_all_of_their_log_probabilities() -> None:
     assert events[0]["choices"][0]["logprobs"] == {"content": [{"token": "a"}]}
 
 
-@pytest.mark.parametrize("coalesce", [False, True])
-def test_fragments_of_calls_that_come_together_are_one_for_each_call(coalesce: bool) -> None:
-    [chunk] = ChunkReader({}, coalesce=coalesce).to_chunks(
-        [
-            fragment(index=0, id="a", name="f", arguments=""),
-            fragment(index=0, arguments='{"x":'),
-            fragment(index=1, id="b", name="g", arguments='{"y":'),
-            fragment(index=0, arguments="1}"),
-            fragment(index=1, arguments="2}"),
-        ]
-    )
+def test_reasoning_logprobs_have_a_field_of_their_own() -> None:
+    logprobs = {"content": [{"token": "So"}]}
+    event = create_event({"reasoning": "So"}, reasoning_logprobs=logprobs, logprobs=None)
 
-    assert [
-        (call["name"], call["id"], call["args"], call["index"])
-        for call in message_of(chunk).tool_call_chunks
-    ] == [("f", "a", '{"x":1}', 0), ("g", "b", '{"y":2}', 1)]
-
-
-@pytest.mark.parametrize("coalesce", [False, True])
-def test_odd_log_probabilities_are_a_protocol_error_when_joined(coalesce: bool) -> None:
-    reader = ChunkReader({}, coalesce=coalesce)
-    calls = [
-        fragment(index=0, id="a", name="f", arguments=""),
-        fragment(index=0, arguments="{}"),
-    ]
-    for each in calls:
-        each["choices"][0]["logprobs"] = ["odd"]
-
-    with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
-        reader.to_chunks(calls)
-
-
-# --- deltas ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "delta",
-    [
-        {},
-        {"role": "assistant"},
-        {"content": ""},
-        {"content": None, "reasoning": None, "tool_calls": None},
-        {"reasoning": ""},
-        {"tool_calls": []},
-        {"unknown": "field"},
-    ],
-)
-def test_a_delta_that_says_nothing_gives_no_chunk(delta: dict[str, Any]) -> None:
-    assert ChunkReader({}).to_chunks([event(delta)]) == []
-
-
-@pytest.mark.parametrize("choices", [[], [{"index": 0}], [{"index": 0, "delta": None}]])
-def test_an_event_without_a_delta_gives_no_chunk(choices: list[Any]) -> None:
-    assert ChunkReader({}).to_chunks([{"choices": choices}]) == []
-
-
-def test_reasoning_log_probabilities_are_kept_beside_the_others() -> None:
-    [chunk, _] = chunks_of(
-        [
-            event(
-                {"reasoning": "So"},
-                reasoning_logprobs={"content": [{"token": "So"}]},
-                logprobs=None,
-            )
-        ]
-    )
+    [chunk, _] = build_chunks([event])
 
     assert chunk.response_metadata == {
         "model_provider": "cerebras",
-        "reasoning_logprobs": {"content": [{"token": "So"}]},
+        "reasoning_logprobs": logprobs,
     }
 
 
-def test_usage_in_the_finish_and_again_after_it_counts_once() -> None:
+# --- the last chunk ------------------------------------------------------------------
+
+
+def test_usage_that_is_sent_twice_counts_once() -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
-    message = sum_of(
+    message = join_chunks(
         [
-            event({"content": "a"}),
-            {**event(finish_reason="stop"), "usage": usage},
+            create_event({"content": "a"}),
+            {**create_event(finish_reason="stop"), "usage": usage},
             {"choices": [], "usage": usage},
         ]
     )
@@ -363,8 +275,8 @@ def test_usage_in_the_finish_and_again_after_it_counts_once() -> None:
     assert message.usage_metadata == {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 
 
-def test_a_stream_without_usage_has_none() -> None:
-    message = sum_of([event({"content": "a"}), event(finish_reason="stop")])
+def test_stream_without_usage_gives_no_usage() -> None:
+    message = join_chunks([create_event({"content": "a"}), create_event(finish_reason="stop")])
 
     assert message.usage_metadata is None
     assert message.response_metadata == {
@@ -374,158 +286,144 @@ def test_a_stream_without_usage_has_none() -> None:
     }
 
 
-def test_the_last_chunk_names_the_finish_reason_for_callbacks_too() -> None:
-    reader = ChunkReader({})
-    reader.to_chunks([event({"content": "a"}, finish_reason="length")])
+def test_last_chunk_has_the_finish_reason_and_the_response_headers() -> None:
+    builder = ChunkBuilder({}, {"cf-ray": "8f00", "set-cookie": "secret"})
+    builder.build_chunks([create_event({"content": "a"}, finish_reason="length")])
 
-    [last] = reader.to_chunks([])
+    [last] = builder.build_chunks([])
 
+    assert builder.is_complete
     assert last.generation_info == {"finish_reason": "length"}
-
-
-def test_headers_that_are_wanted_are_in_the_last_chunk() -> None:
-    reader = ChunkReader({}, {"cf-ray": "8f00", "set-cookie": "secret"})
-    reader.to_chunks([event({"content": "a"}, finish_reason="stop")])
-
-    [last] = reader.to_chunks([])
-
     assert last.message.response_metadata["headers"] == {"cf-ray": "8f00"}
 
 
+# --- values of the wrong type --------------------------------------------------------
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
 @pytest.mark.parametrize(
-    "odd",
+    ("event", "field"),
     [
-        event({"content": 5}),
-        event({"content": ["a"]}),
-        event({"reasoning": {"text": "a"}}),
-        event({"tool_calls": "a"}),
-        event({"tool_calls": 5}),
-        event({"tool_calls": [{"function": "a"}]}),
-        fragment(name=5, id="a", index=0),
-        fragment(name="a", id=5, index=0),
-        fragment(name="a", id="a", index=[]),
-        event(finish_reason=5),
-        event("text"),
-        {"choices": ["a"]},
-        {"choices": 5},
-        {},
+        (create_event({"content": 5}), "content"),
+        (create_event({"content": ["a"]}), "content"),
+        (create_event({"reasoning": {"text": "a"}}), "reasoning"),
+        (create_event({"tool_calls": "a"}), "tool_calls"),
+        (create_event({"tool_calls": 5}), "tool_calls"),
+        (create_event({"tool_calls": [None]}), "tool_calls"),
+        (create_event({"tool_calls": [{"function": "a"}]}), "function"),
+        (create_tool_call_event(name=5, id="a", index=0), "tool_calls.function.name"),
+        (create_tool_call_event(name="a", id=5, index=0), "tool_calls.id"),
+        (create_tool_call_event(name="a", id="a", index=[]), "tool_calls.index"),
+        (create_event(finish_reason=5), "finish_reason"),
+        (create_event({"content": "a"}, logprobs=["odd"]), "logprobs"),
+        (create_event({"content": "a"}, logprobs={"content": "odd"}), "logprobs"),
+        (create_event({"content": "a"}, logprobs={"content": [{"index": 0}]}), "logprobs"),
+        (create_event({}, reasoning_logprobs="odd"), "reasoning_logprobs"),
     ],
 )
-def test_values_of_other_types_than_the_wires_are_a_protocol_error(odd: Any) -> None:
-    reader = ChunkReader({})
+def test_wrong_type_raises_protocol_error_that_names_the_field(
+    event: Any, field: str, coalesce: bool
+) -> None:
+    before_text = ChunkBuilder({}, coalesce=coalesce)
+    after_text = ChunkBuilder({}, coalesce=coalesce)
+    after_text.build_chunks([create_event({"content": "Yes"})])
 
-    with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
-        reader.to_chunks([odd])
+    for builder in (before_text, after_text):
+        with pytest.raises(CerebrasProtocolError, match=rf"The field {field} .*base_url"):
+            builder.build_chunks([event])
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("fields", "field"),
     [
-        {"usage": "a"},
-        {"usage": {"prompt_tokens": "many", "completion_tokens": 1}},
-        {"usage": {"prompt_tokens_details": 5}},
-        {"usage": {"completion_tokens": 5}, "time_info": {"completion_time": "long"}},
+        ({"usage": "a"}, "usage"),
+        ({"usage": {"prompt_tokens": "many", "completion_tokens": 1}}, "prompt_tokens"),
+        ({"usage": {"prompt_tokens_details": 5}}, "prompt_tokens_details"),
     ],
 )
-def test_odd_usage_is_a_protocol_error_at_the_end(more: Any) -> None:
-    reader = ChunkReader({})
-    reader.to_chunks([event(finish_reason="stop") | more])
+def test_wrong_type_in_usage_raises_protocol_error_at_the_end(fields: Any, field: str) -> None:
+    builder = ChunkBuilder({})
+    builder.build_chunks([create_event(finish_reason="stop") | fields])
 
-    with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
-        reader.to_chunks([])
-
-
-# --- tool calls --------------------------------------------------------------------------
+    with pytest.raises(CerebrasProtocolError, match=f"The field {field} "):
+        builder.build_chunks([])
 
 
-Call = tuple[str, Any, Any]
-"""The name, the arguments and the id of a call."""
+def test_python_error_is_not_converted_to_a_protocol_error() -> None:
+    event_that_the_parser_never_returns: Any = {}
+
+    with pytest.raises(KeyError, match="choices"):
+        ChunkBuilder({}).build_chunks([event_that_the_parser_never_returns])
 
 
-def calls_of(message: AIMessage) -> list[Call]:
-    assert message.invalid_tool_calls == []
-    return [(call["name"], call["args"], call["id"]) for call in message.tool_calls]
+# --- tool calls: which call a fragment belongs to ------------------------------------
+
+Call = tuple[str, Any, str | None]
+"""The name, the arguments and the id of a tool call."""
 
 
-def one_by_one(events: list[Any], names: dict[str, str]) -> list[Call]:
-    return calls_of(sum_of(events, names))
+class Calls(NamedTuple):
+    """The tool calls that a reader found; those that are invalid are only counted."""
+
+    valid: list[Call]
+    invalid_count: int
 
 
-def in_one_event(events: list[Any], names: dict[str, str]) -> list[Call]:
-    deltas = [each["choices"][0]["delta"] for each in events]
-    fragments = [call for delta in deltas for call in delta.get("tool_calls", [])]
-    return calls_of(sum_of([event({"tool_calls": fragments}), END], names))
+def get_calls(message: AIMessage) -> Calls:
+    valid = [(call["name"], call["args"], call["id"]) for call in message.tool_calls]
+    return Calls(valid, len(message.invalid_tool_calls))
 
 
-def in_one_read(events: list[Any], names: dict[str, str]) -> list[Call]:
-    reader = ChunkReader(names)
-    chunks = [*reader.to_chunks(events), *reader.to_chunks([])]
-    return calls_of(reduce(add, map(message_of, chunks)))
+def read_one_by_one(events: list[Any], tool_names: dict[str, str]) -> Calls:
+    return get_calls(join_chunks(events, tool_names=tool_names))
 
 
-def in_version_1(events: list[Any], names: dict[str, str]) -> list[Call]:
-    """Core puts the blocks of each chunk into its content, and merges these."""
-    chunks = chunks_of(events, names)
-    for chunk in chunks:
+def read_together(events: list[Any], tool_names: dict[str, str]) -> Calls:
+    return get_calls(join_chunks(events, tool_names=tool_names, arrive_together=True))
+
+
+def read_from_one_event(events: list[Any], tool_names: dict[str, str]) -> Calls:
+    deltas = [event["choices"][0]["delta"] for event in events]
+    fragments = [fragment for delta in deltas for fragment in delta.get("tool_calls", [])]
+    event = create_event({"tool_calls": fragments})
+    return get_calls(join_chunks([event, END], tool_names=tool_names))
+
+
+def read_version_1_content(events: list[Any], tool_names: dict[str, str]) -> Calls:
+    """langchain-core puts the blocks of each chunk into its content, and merges those."""
+    built = build_chunks(events, tool_names)
+    for chunk in built:
         chunk.content = cast("list[Any]", chunk.content_blocks)
         chunk.response_metadata["output_version"] = "v1"
-    blocks = cast("list[Any]", reduce(add, chunks).content)
-    assert {block["type"] for block in blocks} == {"tool_call"}
-    return [(block["name"], block["args"], block["id"]) for block in blocks]
+    blocks = cast("list[Any]", reduce(add, built).content)
+    valid = [block for block in blocks if block["type"] == "tool_call"]
+    return Calls(
+        [(block["name"], block["args"], block["id"]) for block in valid],
+        len(blocks) - len(valid),
+    )
 
 
-def as_protocol_events(events: list[Any], names: dict[str, str]) -> list[Call]:
-    reader, stream = EventReader(names), ChatModelStream()
-    for given in [*([each] for each in events), []]:
-        for made in reader.to_events(given):
-            if made["event"] == "content-block-start":
-                assert made["content"]["name"] in {*names.values(), "f", "g", "look_up"}
-            stream.dispatch(made)
+def read_protocol_events(events: list[Any], tool_names: dict[str, str]) -> Calls:
+    builder, stream = ProtocolEventBuilder(tool_names), ChatModelStream()
+    for batch in [*([event] for event in events), []]:
+        for protocol_event in builder.build_protocol_events(batch):
+            stream.dispatch(protocol_event)
     assert stream.output_message is not None
-    return calls_of(stream.output_message)
+    return get_calls(stream.output_message)
 
 
-WAYS = [one_by_one, in_one_event, in_one_read, in_version_1, as_protocol_events]
-Way = Callable[[list[Any], dict[str, str]], list[Call]]
+Reader = Callable[[list[Any], dict[str, str]], Calls]
+READERS = [
+    read_one_by_one,
+    read_together,
+    read_from_one_event,
+    read_version_1_content,
+    read_protocol_events,
+]
+every_reader = pytest.mark.parametrize("read", READERS)
 
 
-def test_whole_calls_come_in_one_chunk() -> None:
-    [chunk, _] = chunks_of(
-        [
-            event(
-                {
-                    "tool_calls": [
-                        {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}},
-                        {"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}},
-                    ]
-                }
-            )
-        ]
-    )
-
-    assert [(call["name"], call["id"], call["index"]) for call in chunk.tool_call_chunks] == [
-        ("f", "a", 0),
-        ("g", "b", 1),
-    ]
-
-
-def test_name_and_id_are_said_once_a_call() -> None:
-    chunks = chunks_of(
-        [
-            fragment(index=0, id="a", name="f", arguments=""),
-            fragment(index=0, arguments='{"x"'),
-            fragment(index=0, id="a", name="f", arguments=":1}"),
-            END,
-        ]
-    )
-
-    assert [
-        (call["name"], call["id"], call["args"])
-        for chunk in chunks
-        for call in chunk.tool_call_chunks
-    ] == [("f", "a", '{"x"'), (None, None, ":1}")]
-
-
+@every_reader
 @pytest.mark.parametrize(
     ("fragments", "expected"),
     [
@@ -537,8 +435,23 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 1, "arguments": "2}"},
             ],
             [("f", {"x": 1}, "a"), ("g", {"y": 2}, "b")],
-            id="fragments of two calls, mixed",
+            id="fragments of two calls in turn",
         ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 1, "id": "b", "name": "g", "arguments": "{}"},
+                {"index": 0, "arguments": '{"x":1}'},
+            ],
+            [("f", {"x": 1}, "a"), ("g", {}, "b")],
+            id="arguments of the second call first",
+        ),
+        pytest.param(
+            [{"index": 3, "id": "a", "name": "f", "arguments": "{}"}],
+            [("f", {}, "a")],
+            id="first index is not 0",
+        ),
+        # no index
         pytest.param(
             [
                 {"id": "a", "name": "f", "arguments": '{"x":'},
@@ -547,7 +460,7 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"id": "b", "arguments": "2}"},
             ],
             [("f", {"x": 1}, "a"), ("f", {"x": 2}, "b")],
-            id="no index",
+            id="no index, calls one after the other",
         ),
         pytest.param(
             [
@@ -556,32 +469,41 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"id": "a", "arguments": "1}"},
             ],
             [("f", {"x": 1}, "a"), ("f", {"x": 2}, "b")],
-            id="no index, by id",
+            id="no index, back to the first id",
         ),
+        pytest.param(
+            [
+                {"name": "f", "arguments": '{"x":1}'},
+                {"id": "b", "name": "g", "arguments": "{}"},
+            ],
+            [("f", {"x": 1}, "call_0"), ("g", {}, "b")],
+            id="no index, id in the second call only",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":'},
+                {"arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "a")],
+            id="index in the first fragment only",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": ""},
+                {"index": 1, "id": "a", "arguments": '{"x":'},
+                {"index": 2, "id": "a", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "a")],
+            id="new index in each fragment",
+        ),
+        # the same index for several calls
         pytest.param(
             [
                 {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1}'},
                 {"index": 0, "id": "b", "name": "f", "arguments": '{"x":2}'},
             ],
             [("f", {"x": 1}, "a"), ("f", {"x": 2}, "b")],
-            id="one index for all",
-        ),
-        pytest.param(
-            [
-                {"index": 0, "name": "f", "arguments": '{"x":1}'},
-                {"index": 0, "name": "f", "arguments": '{"x":2}'},
-            ],
-            [("f", {"x": 1}, "call_0"), ("f", {"x": 2}, "call_1")],
-            id="one index for all and no ids",
-        ),
-        pytest.param(
-            [
-                {"index": 0, "name": "f", "arguments": '{"x":1}'},
-                {"index": 0, "name": "g", "arguments": ""},
-                {"index": 0, "arguments": '{"y":2}'},
-            ],
-            [("f", {"x": 1}, "call_0"), ("g", {"y": 2}, "call_1")],
-            id="one index for two names and no ids",
+            id="same index, two ids",
         ),
         pytest.param(
             [
@@ -592,7 +514,7 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 0, "id": "a", "arguments": "1}"},
             ],
             [("f", {"x": 1}, "a"), ("g", {"y": 2}, "b")],
-            id="one index for all, mixed",
+            id="same index, two ids in turn",
         ),
         pytest.param(
             [
@@ -602,8 +524,9 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 0, "arguments": "1}"},
             ],
             [("f", {"x": 1}, "a"), ("g", {}, "b")],
-            id="one index for all and an id now and then",
+            id="same index, id in some fragments",
         ),
+        # the same id for several calls, a late id, or no id
         pytest.param(
             [
                 {"index": 0, "id": "a", "name": "f", "arguments": ""},
@@ -612,57 +535,7 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 1, "arguments": '{"y":2}'},
             ],
             [("f", {"x": 1}, "a"), ("g", {"y": 2}, "call_1")],
-            id="one id for all",
-        ),
-        pytest.param(
-            [
-                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1}'},
-                {"index": 0, "name": "g", "arguments": '{"y":2}'},
-            ],
-            [("f", {"x": 1}, "a"), ("g", {"y": 2}, "call_1")],
-            id="an id for the first call alone",
-        ),
-        pytest.param(
-            [
-                {"index": 0, "id": "a", "name": "f", "arguments": ""},
-                {"index": 1, "id": "a", "arguments": '{"x":'},
-                {"index": 2, "id": "a", "arguments": "1}"},
-            ],
-            [("f", {"x": 1}, "a")],
-            id="an index for each fragment",
-        ),
-        pytest.param(
-            [
-                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":'},
-                {"arguments": "1}"},
-            ],
-            [("f", {"x": 1}, "a")],
-            id="an index in the first fragment alone",
-        ),
-        pytest.param(
-            [
-                {"index": 0, "name": "f", "arguments": ""},
-                {"index": 0, "id": "a", "arguments": '{"x":'},
-                {"index": 0, "id": "a", "arguments": "1}"},
-            ],
-            [("f", {"x": 1}, "call_0")],
-            id="an id that comes late",
-        ),
-        pytest.param(
-            [
-                {"name": "f", "arguments": '{"x":1}'},
-                {"id": "b", "name": "g", "arguments": "{}"},
-            ],
-            [("f", {"x": 1}, "call_0"), ("g", {}, "b")],
-            id="no index and one id",
-        ),
-        pytest.param(
-            [
-                {"index": 0, "id": "", "name": "f", "arguments": '{"x":'},
-                {"index": 0, "id": "", "arguments": "1}"},
-            ],
-            [("f", {"x": 1}, "call_0")],
-            id="an empty id",
+            id="same id",
         ),
         pytest.param(
             [
@@ -671,24 +544,33 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 0, "id": "null", "arguments": "1}"},
             ],
             [("f", {"x": 1}, "null"), ("g", {}, "call_1")],
-            id="the word null for an id",
+            id="the text null as each id",
         ),
         pytest.param(
             [
-                {"index": 0, "id": "a", "name": "f", "arguments": ""},
-                {"index": 1, "id": "b", "name": "g", "arguments": "{}"},
-                {"index": 0, "arguments": '{"x":1}'},
+                {"index": 0, "name": "f", "arguments": ""},
+                {"index": 0, "id": "a", "arguments": '{"x":'},
+                {"index": 0, "id": "a", "arguments": "1}"},
             ],
-            [("f", {"x": 1}, "a"), ("g", {}, "b")],
-            id="the arguments of the second call first",
+            [("f", {"x": 1}, "call_0")],
+            id="id after the first fragment",
         ),
+        pytest.param(
+            [
+                {"index": 0, "id": "", "name": "f", "arguments": '{"x":'},
+                {"index": 0, "id": "", "arguments": "1}"},
+            ],
+            [("f", {"x": 1}, "call_0")],
+            id="empty id",
+        ),
+        # names
         pytest.param(
             [
                 {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1'},
                 {"index": 0, "name": "f", "arguments": "}"},
             ],
             [("f", {"x": 1}, "a")],
-            id="the name again with each fragment",
+            id="name repeated in each fragment",
         ),
         pytest.param(
             [
@@ -696,7 +578,7 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 0, "name": "f", "arguments": '{"x":1}'},
             ],
             [("f", {"x": 1}, "a")],
-            id="the name again with all of the arguments",
+            id="name repeated with all arguments",
         ),
         pytest.param(
             [
@@ -704,7 +586,7 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 0, "name": "_up", "arguments": "{}"},
             ],
             [("look_up", {}, "a")],
-            id="a name in two parts",
+            id="name in two parts",
         ),
         pytest.param(
             [
@@ -712,27 +594,28 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 0, "id": "a", "name": "look_up", "arguments": "{}"},
             ],
             [("look_up", {}, "a")],
-            id="a name that grows",
+            id="name that becomes longer",
         ),
+        # arguments
         pytest.param(
-            [{"index": 3, "id": "a", "name": "f", "arguments": "{}"}],
-            [("f", {}, "a")],
-            id="an index that does not start at 0",
-        ),
-        pytest.param(
-            [{"index": 0, "id": "a", "name": "f", "arguments": ""}],
+            [{"index": 0, "id": "a", "name": "f"}],
             [("f", {}, "a")],
             id="no arguments",
         ),
         pytest.param(
+            [{"index": 0, "id": "a", "name": "f", "arguments": ""}],
+            [("f", {}, "a")],
+            id="empty arguments",
+        ),
+        pytest.param(
             [{"index": 0, "id": "a", "name": "f", "arguments": None}],
             [("f", {}, "a")],
-            id="null for arguments",
+            id="null as arguments",
         ),
         pytest.param(
             [{"index": 0, "id": "a", "name": "f", "arguments": {"x": [1]}}],
             [("f", {"x": [1]}, "a")],
-            id="arguments as an object",
+            id="object as arguments",
         ),
         pytest.param(
             [
@@ -741,140 +624,270 @@ def test_name_and_id_are_said_once_a_call() -> None:
                 {"index": 0},
             ],
             [("f", {}, "a")],
-            id="empty fragments",
+            id="empty fragments after the arguments",
         ),
     ],
 )
-@pytest.mark.parametrize("way", WAYS)
-def test_each_call_arrives_once_and_whole(
-    way: Way, fragments: list[dict[str, Any]], expected: list[Call]
+def test_fragments_give_each_tool_call_once_and_complete(
+    read: Reader, fragments: list[dict[str, Any]], expected: list[Call]
 ) -> None:
-    events = [fragment(**each) for each in fragments]
+    events = [create_tool_call_event(**fragment) for fragment in fragments]
 
-    assert way([*events, END], {}) == expected
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("index", [{}, {"index": 0}])
-@pytest.mark.parametrize(
-    ("ids", "expected"),
-    [
-        (["a", "b", "c"], ["a", "b", "c"]),
-        (["a", "a", "a"], ["a", "call_1", "call_2"]),
-        ([None, "", None], ["call_0", "call_1", "call_2"]),
-        (["call_1", None, "b"], ["call_1", "call_2", "b"]),
-        ([None, "call_0", None], ["call_0", "call_1", "call_2"]),
-    ],
-)
-def test_whole_calls_have_the_ids_of_the_whole_reply(
-    way: Way, index: dict[str, int], ids: list[str | None], expected: list[str]
-) -> None:
-    named = zip(["f", "g", "g"], ids, strict=True)
-    events = [fragment(**index, name=f, id=id_, arguments='{"x":1}') for f, id_ in named]
-    given = [call for each in events for call in each["choices"][0]["delta"]["tool_calls"]]
-    reply: Any = {"choices": [{"message": {"tool_calls": given}}]}
-    [whole] = to_result(reply, {}).generations
-    assert isinstance(whole.message, AIMessage)
-
-    found = way([*events, END], {})
-
-    assert [id_ for _, _, id_ in found] == expected
-    assert found == calls_of(whole.message)
+    assert read([*events, END], {}) == Calls(expected, invalid_count=0)
 
 
-def test_a_name_after_its_arguments_is_theirs() -> None:
-    events = [
-        fragment(index=0, id="a", arguments='{"x":'),
-        fragment(index=0, name="math_add_1b3d", arguments="1}"),
-        END,
+def create_whole_calls(index: dict[str, int], ids: list[str | None]) -> list[Any]:
+    return [
+        create_tool_call_event(**index, name=name, id=id_, arguments='{"x":1}')
+        for name, id_ in zip(["f", "g", "g"], ids, strict=True)
     ]
 
-    found = one_by_one(events, {"math_add_1b3d": "math.add"})
 
-    assert found == [("math.add", {"x": 1}, "a")]
+def convert_to_completion_message(events: list[Any]) -> AIMessage:
+    """Return the message of a completion with the tool calls of these events."""
+    deltas = [event["choices"][0]["delta"] for event in events]
+    tool_calls = [call for delta in deltas for call in delta["tool_calls"]]
+    return convert_to_message({"choices": [{"message": {"tool_calls": tool_calls}}]})
 
 
-def test_a_fragment_that_adds_nothing_gives_no_chunk() -> None:
-    reader = ChunkReader({})
-    reader.to_chunks([fragment(index=0, id="a", name="f", arguments="{}")])
+@every_reader
+@pytest.mark.parametrize(
+    ("index", "ids", "expected"),
+    [
+        ({}, ["a", "b", "c"], ["a", "b", "c"]),
+        ({}, [None, "", None], ["call_0", "call_1", "call_2"]),
+        ({}, ["call_1", None, "b"], ["call_1", "call_2", "b"]),
+        ({}, [None, "call_0", None], ["call_0", "call_1", "call_2"]),
+        ({"index": 0}, ["a", "b", "c"], ["a", "b", "c"]),
+    ],
+)
+def test_whole_tool_calls_in_a_stream_equal_those_in_a_completion(
+    read: Reader, index: dict[str, int], ids: list[str | None], expected: list[str]
+) -> None:
+    events = create_whole_calls(index, ids)
 
-    again = reader.to_chunks([fragment(index=0, id="a", name="f", arguments="")])
+    calls = read([*events, END], {})
+
+    assert [id_ for _, _, id_ in calls.valid] == expected
+    assert calls == get_calls(convert_to_completion_message(events))
+
+
+@every_reader
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        pytest.param(
+            [
+                {"index": 0, "name": "f", "arguments": '{"x":1}'},
+                {"index": 0, "name": "f", "arguments": '{"x":2}'},
+            ],
+            id="same index, no ids",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "name": "f", "arguments": '{"x":1}'},
+                {"index": 0, "name": "g", "arguments": ""},
+                {"index": 0, "arguments": '{"y":2}'},
+            ],
+            id="same index, no ids, two names",
+        ),
+        pytest.param(
+            [
+                {"index": 0, "id": "a", "name": "f", "arguments": '{"x":1}'},
+                {"index": 0, "name": "g", "arguments": '{"y":2}'},
+            ],
+            id="same index, id in the first call only",
+        ),
+    ],
+)
+def test_fragments_of_indistinguishable_calls_give_an_invalid_tool_call(
+    read: Reader, fragments: list[dict[str, Any]]
+) -> None:
+    events = [create_tool_call_event(**fragment) for fragment in fragments]
+
+    assert read([*events, END], {}) == Calls([], invalid_count=1)
+
+
+@every_reader
+@pytest.mark.parametrize(
+    ("index", "ids"),
+    [
+        ({}, ["a", "a", "a"]),
+        ({"index": 0}, ["a", "a", "a"]),
+        ({"index": 0}, [None, "", None]),
+        ({"index": 0}, ["call_1", None, "b"]),
+        ({"index": 0}, [None, "call_0", None]),
+    ],
+)
+def test_indistinguishable_whole_calls_never_give_a_wrong_valid_call(
+    read: Reader, index: dict[str, int], ids: list[str | None]
+) -> None:
+    events = create_whole_calls(index, ids)
+
+    calls = read([*events, END], {})
+
+    sent = get_calls(convert_to_completion_message(events)).valid
+    assert [call for call in calls.valid if call[:2] not in [real[:2] for real in sent]] == []
+    assert calls.invalid_count == 1
+
+
+# --- tool calls: what a chunk has ----------------------------------------------------
+
+
+def test_first_fragment_of_a_tool_call_gives_a_chunk_at_once() -> None:
+    builder = ChunkBuilder({})
+
+    [chunk] = builder.build_chunks(
+        [create_tool_call_event(index=0, id="a", name="f", arguments="")]
+    )
+
+    assert get_chunk_message(chunk).tool_call_chunks == [
+        tool_call_chunk(name="f", id="a", args="", index=0)
+    ]
+
+
+def test_name_and_id_are_in_one_chunk_only() -> None:
+    built = build_chunks(
+        [
+            create_tool_call_event(index=0, id="a", name="f", arguments=""),
+            create_tool_call_event(index=0, arguments='{"x"'),
+            create_tool_call_event(index=0, id="a", name="f", arguments=":1}"),
+            END,
+        ]
+    )
+
+    assert [
+        (call["name"], call["id"], call["args"])
+        for chunk in built
+        for call in chunk.tool_call_chunks
+    ] == [("f", "a", ""), (None, None, '{"x"'), (None, None, ":1}")]
+
+
+def test_fragment_that_adds_nothing_gives_no_chunk() -> None:
+    builder = ChunkBuilder({})
+    builder.build_chunks([create_tool_call_event(index=0, id="a", name="f", arguments="{}")])
+
+    again = builder.build_chunks(
+        [create_tool_call_event(index=0, id="a", name="f", arguments="")]
+    )
 
     assert again == []
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("coalesce", [False, True])
+def test_fragments_that_arrive_together_are_joined_for_each_call(coalesce: bool) -> None:
+    [chunk] = ChunkBuilder({}, coalesce=coalesce).build_chunks(
+        [
+            create_tool_call_event(index=0, id="a", name="f", arguments=""),
+            create_tool_call_event(index=0, arguments='{"x":'),
+            create_tool_call_event(index=1, id="b", name="g", arguments='{"y":'),
+            create_tool_call_event(index=0, arguments="1}"),
+            create_tool_call_event(index=1, arguments="2}"),
+        ]
+    )
+
+    assert get_chunk_message(chunk).tool_call_chunks == [
+        tool_call_chunk(name="f", id="a", args='{"x":1}', index=0),
+        tool_call_chunk(name="g", id="b", args='{"y":2}', index=1),
+    ]
+
+
+@every_reader
 @pytest.mark.parametrize(
-    "parts",
+    ("parts", "expected"),
     [
-        ["math_add_1b3d"],
-        ["math", "_add_1b3d"],
-        ["math_add", "math_add_1b3d"],
-        ["m", "math_", "add", "", "math_add_1b3d"],
+        pytest.param(["math_add_1b3d"], "math.add", id="whole"),
+        pytest.param(["math_add_1b3d", "math_add_1b3d"], "math.add", id="repeated"),
+        pytest.param(["math", "_add_1b3d"], "math_add_1b3d", id="in parts"),
+        pytest.param(["math_add", "math_add_1b3d"], "math_add_1b3d", id="longer"),
     ],
 )
-@pytest.mark.parametrize("text", ["", "{}"])
-def test_names_are_those_the_user_knows(way: Way, parts: list[str], text: str) -> None:
+@pytest.mark.parametrize("arguments", ["", "{}"])
+def test_whole_tool_name_is_mapped_back_to_the_users_name(
+    read: Reader, parts: list[str], expected: str, arguments: str
+) -> None:
     events = [
-        *(fragment(index=0, id="a", name=part, arguments="") for part in parts),
-        fragment(index=1, id="b", name="f", arguments="{}"),
-        fragment(index=0, arguments=text),
+        *(create_tool_call_event(index=0, id="a", name=part, arguments="") for part in parts),
+        create_tool_call_event(index=1, id="b", name="f", arguments="{}"),
+        create_tool_call_event(index=0, arguments=arguments),
         END,
     ]
 
-    found = way(events, {"math_add_1b3d": "math.add", "f_1b3d": "f.f"})
+    calls = read(events, {"math_add_1b3d": "math.add", "f_1b3d": "f.f"})
 
-    assert found == [("math.add", {}, "a"), ("f", {}, "b")]
+    assert calls == Calls([(expected, {}, "a"), ("f", {}, "b")], invalid_count=0)
 
 
-WHOLE = [
+@every_reader
+def test_tool_name_that_follows_its_arguments_is_mapped_back(read: Reader) -> None:
+    events = [
+        create_tool_call_event(index=0, id="a", arguments='{"x":'),
+        create_tool_call_event(index=0, name="math_add_1b3d", arguments="1}"),
+        END,
+    ]
+
+    calls = read(events, {"math_add_1b3d": "math.add"})
+
+    assert calls == Calls([("math.add", {"x": 1}, "a")], invalid_count=0)
+
+
+# --- tool calls: truncated arguments -------------------------------------------------
+
+COMPLETE_ARGUMENTS = [
     '{"path":"a.txt","force":false}',
     '{"a":[[1,2],[{"b":[]}]],"c":{}}',
     '{"text":"say \\"hi\\" \\\\ there\\n"}',
     '{"unicode":"\\u00e9\\ud83c\\udf0a é🌊"}',
     '{"literals":[true,false,null,-1.5e3]}',
 ]
+every_finish_reason = pytest.mark.parametrize("finish_reason", ["length", "tool_calls", "stop"])
+all_complete_arguments = pytest.mark.parametrize("arguments", COMPLETE_ARGUMENTS)
 
 
-@pytest.mark.parametrize("finish", ["length", "tool_calls", "stop"])
-@pytest.mark.parametrize("text", WHOLE)
-def test_half_of_the_arguments_is_never_a_call(text: str, finish: str) -> None:
-    for length in range(1, len(text)):
-        message = sum_of(
+@every_finish_reason
+@all_complete_arguments
+def test_truncated_arguments_give_an_invalid_tool_call(
+    arguments: str, finish_reason: str
+) -> None:
+    for length in range(1, len(arguments)):
+        message = join_chunks(
             [
-                fragment(index=0, id="a1b2c3d4e", name="remove", arguments=""),
-                fragment(index=0, arguments=text[: length // 2]),
-                fragment(index=0, arguments=text[length // 2 : length]),
-                event(finish_reason=finish),
+                create_tool_call_event(index=0, id="a1b2c3d4e", name="remove", arguments=""),
+                create_tool_call_event(index=0, arguments=arguments[: length // 2]),
+                create_tool_call_event(index=0, arguments=arguments[length // 2 : length]),
+                create_event(finish_reason=finish_reason),
             ]
         )
         [invalid] = message.invalid_tool_calls
 
         assert message.tool_calls == []
         assert (invalid["name"], invalid["id"]) == ("remove", "a1b2c3d4e")
-        assert tool_arguments.without_tail(invalid["args"] or "") == text[:length]
+        sent = tool_arguments.remove_invalid_suffix(invalid["args"] or "")
+        assert sent == arguments[:length]
 
 
-@pytest.mark.parametrize("finish", ["length", "tool_calls", "stop"])
-@pytest.mark.parametrize("text", WHOLE)
-def test_whole_arguments_get_no_tail(text: str, finish: str) -> None:
-    for cut in range(len(text)):
-        *_, last = chunks_of(
+@every_finish_reason
+@all_complete_arguments
+def test_complete_arguments_get_no_suffix(arguments: str, finish_reason: str) -> None:
+    for position in range(len(arguments)):
+        *_, last = build_chunks(
             [
-                fragment(index=0, id="a", name="remove", arguments=text[:cut]),
-                fragment(index=0, arguments=text[cut:]),
-                event(finish_reason=finish),
+                create_tool_call_event(
+                    index=0, id="a", name="remove", arguments=arguments[:position]
+                ),
+                create_tool_call_event(index=0, arguments=arguments[position:]),
+                create_event(finish_reason=finish_reason),
             ]
         )
 
         assert last.tool_call_chunks == []
 
 
-def test_no_arguments_are_cut_arguments_where_the_token_limit_ended_the_answer() -> None:
-    message = sum_of(
+def test_empty_arguments_at_the_token_limit_give_an_invalid_tool_call() -> None:
+    message = join_chunks(
         [
-            fragment(index=0, id="a1b2c3d4e", name="remove", arguments=""),
-            event(finish_reason="length"),
+            create_tool_call_event(index=0, id="a1b2c3d4e", name="remove", arguments=""),
+            create_event(finish_reason="length"),
         ]
     )
 
@@ -884,14 +897,122 @@ def test_no_arguments_are_cut_arguments_where_the_token_limit_ended_the_answer()
     ]
 
 
-def test_only_the_call_that_was_cut_is_invalid() -> None:
-    message = sum_of(
+def test_only_the_truncated_tool_call_is_invalid() -> None:
+    message = join_chunks(
         [
-            fragment(index=0, id="a", name="f", arguments='{"x":1}'),
-            fragment(index=1, id="b", name="g", arguments='{"y":"ha'),
-            event(finish_reason="length"),
+            create_tool_call_event(index=0, id="a", name="f", arguments='{"x":1}'),
+            create_tool_call_event(index=1, id="b", name="g", arguments='{"y":"ha'),
+            create_event(finish_reason="length"),
         ]
     )
 
     assert [call["id"] for call in message.tool_calls] == ["a"]
     assert [call["id"] for call in message.invalid_tool_calls] == ["b"]
+
+
+# --- chunks without validation -------------------------------------------------------
+
+OBSERVATIONS: list[Callable[[ChatGenerationChunk], Any]] = [
+    lambda chunk: chunk,
+    lambda chunk: chunk.message,
+    repr,
+    str,
+    dumps,
+    lambda chunk: chunk.model_dump(),
+    lambda chunk: chunk.model_dump_json(exclude_unset=True),
+    lambda chunk: chunk.message.model_dump(exclude_defaults=True),
+    lambda chunk: chunk.message.content_blocks,
+    lambda chunk: chunk.message.text,
+    lambda chunk: chunk.message.pretty_repr(),
+    lambda chunk: list(chunk.message.__dict__),
+    lambda chunk: chunk.message.model_fields_set,
+    lambda chunk: chunk.model_fields_set,
+    copy.copy,
+    copy.deepcopy,
+    lambda chunk: pickle.loads(pickle.dumps(chunk)),  # noqa: S301 # bytes of this test
+    lambda chunk: chunk.model_copy(deep=True),
+    lambda chunk: chunk + create_validated_chunk("more", {"reasoning_content": "x"}),
+    lambda chunk: create_validated_chunk("before", {}) + chunk,
+    lambda chunk: chunk.message + AIMessageChunk(content="", chunk_position="last"),
+    lambda chunk: AIMessageChunk.model_validate(chunk.message.model_dump()),
+]
+"""Everything that a user may do with a chunk to see how it was created."""
+
+every_observation = pytest.mark.parametrize("observe", OBSERVATIONS)
+
+
+@every_observation
+@given(
+    text=st.text(max_size=20),
+    additional_kwargs=st.sampled_from([{}, {"reasoning_content": "Hm."}]),
+)
+def test_unvalidated_chunk_is_identical_to_a_validated_one(
+    observe: Callable[[ChatGenerationChunk], Any], text: str, additional_kwargs: dict[str, Any]
+) -> None:
+    unvalidated = observe(create_unvalidated_chunk(text, dict(additional_kwargs)))
+    validated = observe(create_validated_chunk(text, dict(additional_kwargs)))
+
+    assert unvalidated == validated
+    assert type(unvalidated) is type(validated)
+
+
+def test_unvalidated_chunks_share_no_values() -> None:
+    changed, other = create_unvalidated_chunk("a", {}), create_unvalidated_chunk("a", {})
+
+    message = get_chunk_message(changed)
+    message.response_metadata["logprobs"] = {}
+    message.additional_kwargs["x"] = 1
+    message.tool_calls.append({"name": "f", "args": {}, "id": None})
+    message.id = "run-1"
+
+    assert other == create_validated_chunk("a", {})
+
+
+def test_installed_versions_allow_unvalidated_chunks() -> None:
+    assert chunks.create_chunk is create_unvalidated_chunk
+
+
+PUBLIC_NAMES_PROGRAM = """
+from langchain_cerebras_inference._conversion import chunks
+
+assert chunks.create_chunk is chunks.create_validated_chunk
+print(repr(chunks.create_chunk("Yes.", {"reasoning_content": "Hm."})))
+"""
+
+
+def test_chunk_is_validated_where_private_names_are_forbidden() -> None:
+    output = subprocess.check_output(
+        [sys.executable, "-W", "error", "-c", PUBLIC_NAMES_PROGRAM],
+        env={**os.environ, "CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY": "1"},
+        text=True,
+    )
+
+    expected = create_unvalidated_chunk("Yes.", {"reasoning_content": "Hm."})
+    assert output == f"{expected!r}\n"
+
+
+@every_observation
+@given(
+    arguments=st.lists(
+        st.text(alphabet='{}[]":, \\n\\ab1', max_size=12) | st.text(max_size=6),
+        min_size=1,
+        max_size=2,
+    ),
+    name=st.sampled_from([None, "f"]),
+)
+def test_tool_call_chunk_is_identical_to_that_of_langchain_core(
+    observe: Callable[[ChatGenerationChunk], Any], arguments: list[str], name: str | None
+) -> None:
+    fragments = [
+        tool_call_chunk(name=name, args=text, id=name, index=index)
+        for index, text in enumerate(arguments)
+    ]
+    message = AIMessageChunk(
+        content="",
+        tool_call_chunks=fragments,
+        response_metadata={"model_provider": PROVIDER},
+    )
+
+    built = create_tool_call_chunk(fragments)
+
+    assert observe(built) == observe(ChatGenerationChunk(message=message))

@@ -1,41 +1,39 @@
-"""A whole reply → message, usage, metadata."""
+"""Whole completions: message, tool calls, usage and metadata."""
 
 from typing import Any
 
 import pytest
-from langchain_cerebras_inference._conversion.usage import to_usage
 from langchain_core.messages import AIMessage
 
 from langchain_cerebras_inference._conversion.completion import (
-    to_arguments,
-    to_metadata,
-    to_result,
-    to_text,
+    convert_completion,
+    convert_metadata,
+    convert_usage,
 )
 from langchain_cerebras_inference.errors import CerebrasProtocolError
+from tests.unit.stream_helpers import convert_to_message
 
 
-def reply(message: Any, finish_reason: str | None = "stop", **more: Any) -> Any:
+def create_completion(message: Any, finish_reason: str | None = "stop", **fields: Any) -> Any:
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-    return {"id": "chatcmpl-1", "model": "gpt-oss-120b", "choices": [choice], **more}
+    return {"id": "chatcmpl-1", "model": "gpt-oss-120b", "choices": [choice], **fields}
 
 
-def message_of(message: Any, finish_reason: str | None = "stop", **more: Any) -> AIMessage:
-    [generation] = to_result(reply(message, finish_reason, **more), {}).generations
-    assert isinstance(generation.message, AIMessage)
-    return generation.message
-
-
-def call(name: str, arguments: Any, id_: str | None = "a") -> dict[str, Any]:
+def create_tool_call(name: Any, arguments: Any, id_: Any = "a") -> dict[str, Any]:
     function = {"name": name, "arguments": arguments}
     return {"type": "function", "id": id_, "function": function}
 
 
-# --- messages ----------------------------------------------------------------------------
+def convert_tool_calls(*tool_calls: Any, **tool_names: str) -> AIMessage:
+    completion = create_completion({"tool_calls": list(tool_calls)}, "tool_calls")
+    return convert_to_message(completion, tool_names)
+
+
+# --- messages ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("message", "text", "kept"),
+    ("message", "content", "additional_kwargs"),
     [
         ({"role": "assistant"}, "", {}),
         ({"content": "Yes."}, "Yes.", {}),
@@ -49,59 +47,39 @@ def call(name: str, arguments: Any, id_: str | None = "a") -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_left_out_is_empty(message: Any, text: str, kept: dict[str, Any]) -> None:
-    made = message_of(message)
+def test_missing_fields_of_a_message_are_empty(
+    message: Any, content: str, additional_kwargs: dict[str, Any]
+) -> None:
+    converted = convert_to_message(create_completion(message))
 
-    assert made.content == text
-    assert made.additional_kwargs == kept
-    assert made.tool_calls == []
-    assert made.id is None
-
-
-def test_metadata_tells_what_the_reply_tells() -> None:
-    made = message_of(
-        {"content": "Yes."},
-        system_fingerprint="fp_1",
-        service_tier="auto",
-        service_tier_used="flex",
-        time_info={"completion_time": 0.02},
-        usage={"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43},
-        created=1786000000,
-        object="chat.completion",
-    )
-
-    assert made.response_metadata == {
-        "model_provider": "cerebras",
-        "id": "chatcmpl-1",
-        "model_name": "gpt-oss-120b",
-        "system_fingerprint": "fp_1",
-        "service_tier": "auto",
-        "service_tier_used": "flex",
-        "time_info": {"completion_time": 0.02},
-        "tokens_per_second": 2000.0,
-        "finish_reason": "stop",
-    }
+    assert converted.content == content
+    assert converted.additional_kwargs == additional_kwargs
+    assert converted.tool_calls == []
+    assert converted.id is None
 
 
-def test_each_choice_is_a_generation_and_the_first_has_the_usage() -> None:
+def test_each_choice_is_a_generation_and_only_the_first_has_usage() -> None:
     choices = [
-        {"index": n, "message": {"content": text}, "finish_reason": "stop"}
-        for n, text in enumerate(["one", "two"])
+        {"index": index, "message": {"content": text}, "finish_reason": "stop"}
+        for index, text in enumerate(["one", "two"])
     ]
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    completion: Any = {"model": "m", "choices": choices, "usage": usage}
 
-    result = to_result({"model": "m", "choices": choices, "usage": usage}, {})  # type: ignore[typeddict-item]
-    messages = [each.message for each in result.generations]
+    result = convert_completion(completion, {})
 
-    assert [each.text for each in result.generations] == ["one", "two"]
-    assert [isinstance(each, AIMessage) and each.usage_metadata for each in messages] == [
+    messages = [generation.message for generation in result.generations]
+    assert [message.text for message in messages] == ["one", "two"]
+    assert [
+        isinstance(message, AIMessage) and message.usage_metadata for message in messages
+    ] == [
         {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
         None,
     ]
     assert result.llm_output == {"model_name": "m"}
 
 
-def test_the_generation_tells_the_finish_reason_and_the_log_probabilities() -> None:
+def test_generation_info_has_finish_reason_and_logprobs() -> None:
     choice: Any = {
         "message": {"content": "a"},
         "finish_reason": "length",
@@ -109,7 +87,7 @@ def test_the_generation_tells_the_finish_reason_and_the_log_probabilities() -> N
         "reasoning_logprobs": None,
     }
 
-    [generation] = to_result({"choices": [choice]}, {}).generations
+    [generation] = convert_completion({"choices": [choice]}, {}).generations
 
     assert generation.generation_info == {
         "finish_reason": "length",
@@ -119,34 +97,36 @@ def test_the_generation_tells_the_finish_reason_and_the_log_probabilities() -> N
 
 
 @pytest.mark.parametrize(
-    "odd",
+    ("completion", "field"),
     [
-        {},
-        {"choices": None},
-        {"choices": ["a"]},
-        {"choices": [{}]},
-        {"choices": [{"message": "a"}]},
-        reply({"content": 5}),
-        reply({"content": "a", "reasoning": 5}),
-        reply({"tool_calls": "a"}),
-        reply({"tool_calls": [{}]}),
-        reply({"tool_calls": [call("f", "{}", id_=5)]}),  # type: ignore[arg-type]
-        reply({"tool_calls": [call(5, "{}")]}),  # type: ignore[arg-type]
-        reply({"content": "a"}, usage="a"),
-        reply({"content": "a"}, usage={"prompt_tokens": "many"}),
-        reply({"content": "a"}, usage={"completion_tokens": 5}, time_info=[1]),
+        ({"choices": ["a"]}, "choices"),
+        ({"choices": [{}]}, "message"),
+        ({"choices": [{"message": None}]}, "message"),
+        ({"choices": [{"message": "a"}]}, "message"),
+        (create_completion({"content": 5}), "content"),
+        (create_completion({"content": "a", "reasoning": 5}), "reasoning"),
+        (create_completion({"tool_calls": "a"}), "tool_calls"),
+        (create_completion({"tool_calls": [None]}), "tool_calls"),
+        (create_completion({"tool_calls": [{}]}), "function"),
+        (create_completion({"tool_calls": [create_tool_call("f", "{}", 5)]}), "id"),
+        (create_completion({"tool_calls": [create_tool_call(5, "{}")]}), "name"),
+        (create_completion({"content": "a"}, finish_reason=["stop"]), "finish_reason"),
+        ({"choices": [{"message": {}, "logprobs": [1]}]}, "logprobs"),
+        (create_completion({"content": "a"}, usage="a"), "usage"),
     ],
 )
-def test_values_of_other_types_than_the_wires_are_a_protocol_error(odd: Any) -> None:
-    with pytest.raises(CerebrasProtocolError, match="is base_url Cerebras'"):
-        to_result(odd, {})
+def test_missing_or_wrong_value_raises_protocol_error_that_names_the_field(
+    completion: Any, field: str
+) -> None:
+    with pytest.raises(CerebrasProtocolError, match=rf"The field {field} .*base_url"):
+        convert_completion(completion, {})
 
 
-# --- tool calls --------------------------------------------------------------------------
+# --- tool calls ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("arguments", "args"),
+    ("arguments", "expected"),
     [
         ('{"x":1}', {"x": 1}),
         ("{}", {}),
@@ -156,19 +136,21 @@ def test_values_of_other_types_than_the_wires_are_a_protocol_error(odd: Any) -> 
         ({"x": 1}, {"x": 1}),
     ],
 )
-def test_whole_arguments_are_a_call(arguments: Any, args: dict[str, Any]) -> None:
-    made = message_of({"tool_calls": [call("f", arguments)]}, "tool_calls")
+def test_complete_arguments_give_a_tool_call(arguments: Any, expected: dict[str, Any]) -> None:
+    message = convert_tool_calls(create_tool_call("f", arguments))
 
-    assert made.tool_calls == [{"name": "f", "args": args, "id": "a", "type": "tool_call"}]
-    assert made.invalid_tool_calls == []
+    assert message.tool_calls == [
+        {"name": "f", "args": expected, "id": "a", "type": "tool_call"}
+    ]
+    assert message.invalid_tool_calls == []
 
 
 @pytest.mark.parametrize("arguments", ['{"x":1', "[]", "5", "{'x':1}", '{"x":NaN}', [1]])
-def test_arguments_that_are_no_whole_object_are_an_invalid_call(arguments: Any) -> None:
-    made = message_of({"tool_calls": [call("f", arguments)]}, "tool_calls")
+def test_other_arguments_give_an_invalid_tool_call(arguments: Any) -> None:
+    message = convert_tool_calls(create_tool_call("f", arguments))
 
-    assert made.tool_calls == []
-    assert made.invalid_tool_calls == [
+    assert message.tool_calls == []
+    assert message.invalid_tool_calls == [
         {
             "name": "f",
             "args": "[1]" if arguments == [1] else arguments,
@@ -179,70 +161,44 @@ def test_arguments_that_are_no_whole_object_are_an_invalid_call(arguments: Any) 
     ]
 
 
-def test_calls_without_ids_of_their_own_are_told_apart() -> None:
-    calls = [call("f", "{}", None), call("g", '{"x', None), call("h", "{}", "call_1")]
+def test_tool_calls_without_ids_get_different_ids() -> None:
+    message = convert_tool_calls(
+        create_tool_call("f", "{}", None),
+        create_tool_call("g", '{"x', None),
+        create_tool_call("h", "{}", "call_1"),
+    )
 
-    made = message_of({"tool_calls": calls}, "tool_calls")
-
-    assert [each["id"] for each in made.tool_calls] == ["call_0", "call_2"]
-    assert [each["id"] for each in made.invalid_tool_calls] == ["call_1"]
-
-
-def test_names_are_those_the_user_knows() -> None:
-    names = {"math_add_1b3d": "math.add"}
-    calls = [call("math_add_1b3d", "{}"), call("math_add_1b3d", "{"), call("plain", "{}")]
-
-    [generation] = to_result(reply({"tool_calls": calls}), names).generations
-    made = generation.message
-
-    assert isinstance(made, AIMessage)
-    assert [each["name"] for each in made.tool_calls] == ["math.add", "plain"]
-    assert [each["name"] for each in made.invalid_tool_calls] == ["math.add"]
+    assert [call["id"] for call in message.tool_calls] == ["call_0", "call_2"]
+    assert [call["id"] for call in message.invalid_tool_calls] == ["call_1"]
 
 
-@pytest.mark.parametrize(
-    ("text", "finish_reason", "args"),
-    [
-        ("", "stop", {}),
-        ("", "tool_calls", {}),
-        ("", None, {}),
-        ("", "length", None),
-        ("{}", "length", {}),
-        ('{"x":1}', "length", {"x": 1}),
-        ('{"x":', "tool_calls", None),
-    ],
-)
-def test_no_arguments_are_cut_ones_where_the_token_limit_ended_the_answer(
-    text: str, finish_reason: str | None, args: dict[str, Any] | None
-) -> None:
-    assert to_arguments(text, finish_reason) == args
+def test_tool_names_are_mapped_back_to_the_users_names() -> None:
+    message = convert_tool_calls(
+        create_tool_call("math_add_1b3d", "{}"),
+        create_tool_call("math_add_1b3d", "{"),
+        create_tool_call("plain", "{}"),
+        math_add_1b3d="math.add",
+    )
+
+    assert [call["name"] for call in message.tool_calls] == ["math.add", "plain"]
+    assert [call["name"] for call in message.invalid_tool_calls] == ["math.add"]
+
+
+# --- usage ---------------------------------------------------------------------------
+
+COUNTS = {"prompt_tokens": 3, "completion_tokens": 4}
+CONVERTED_COUNTS = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
-    [(None, ""), ("", ""), ('{"x":1}', '{"x":1}'), ({"x": ["é"]}, '{"x":["é"]}'), (5, "5")],
-)
-def test_arguments_are_text_in_whatever_form_they_came(given: Any, text: str) -> None:
-    assert to_text(given) == text
-
-
-# --- usage and metadata ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("usage", "made"),
+    ("usage", "expected"),
     [
         (None, None),
         ({}, None),
-        (
-            {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
-            {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
-        ),
-        (
-            {"prompt_tokens": 3, "completion_tokens": 4},
-            {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
-        ),
+        ({**COUNTS, "total_tokens": 7}, CONVERTED_COUNTS),
+        (COUNTS, CONVERTED_COUNTS),
         ({"total_tokens": 7}, {"input_tokens": 0, "output_tokens": 0, "total_tokens": 7}),
+        ({**COUNTS, "prompt_tokens": 3.0}, CONVERTED_COUNTS),
         (
             {
                 "prompt_tokens": 300,
@@ -262,74 +218,140 @@ def test_arguments_are_text_in_whatever_form_they_came(given: Any, text: str) ->
         ),
         (
             {
-                "prompt_tokens": 3,
-                "completion_tokens": 4,
+                **COUNTS,
                 "prompt_tokens_details": {"cached_tokens": 0},
                 "completion_tokens_details": {"reasoning_tokens": 0},
             },
             {
-                "input_tokens": 3,
-                "output_tokens": 4,
-                "total_tokens": 7,
+                **CONVERTED_COUNTS,
                 "input_token_details": {"cache_read": 0},
                 "output_token_details": {"reasoning": 0},
             },
         ),
         (
             {
-                "prompt_tokens": 3,
-                "completion_tokens": 4,
-                "prompt_tokens_details": None,
-                "completion_tokens_details": {},
+                **COUNTS,
+                "image_tokens": 2,
+                "completion_tokens_details": {
+                    "accepted_prediction_tokens": 1,
+                    "rejected_prediction_tokens": 0,
+                },
             },
-            {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
+            {
+                **CONVERTED_COUNTS,
+                "input_token_details": {"image": 2},
+                "output_token_details": {"accepted_prediction": 1},
+            },
         ),
+        (
+            {**COUNTS, "prompt_tokens_details": None, "completion_tokens_details": {}},
+            CONVERTED_COUNTS,
+        ),
+        ({**COUNTS, "prompt_tokens_details": []}, CONVERTED_COUNTS),
     ],
 )
-def test_usage_is_langchains_with_cached_and_reasoning_as_parts(usage: Any, made: Any) -> None:
-    assert to_usage(usage) == made
+def test_usage_has_cached_and_reasoning_tokens_as_details(usage: Any, expected: Any) -> None:
+    assert convert_usage(usage) == expected
 
 
 @pytest.mark.parametrize(
-    ("more", "speed"),
+    ("usage", "field"),
     [
-        ({"usage": {"completion_tokens": 30}, "time_info": {"completion_time": 0.01}}, 3000.0),
-        ({"usage": {"completion_tokens": 1}, "time_info": {"completion_time": 0.003}}, 333.3),
-        ({"usage": {"completion_tokens": 30}, "time_info": {"completion_time": 0}}, None),
-        ({"usage": {"completion_tokens": 0}, "time_info": {"completion_time": 1}}, None),
-        ({"usage": {"completion_tokens": 30}}, None),
-        ({"time_info": {"completion_time": 1}}, None),
-        ({"usage": None, "time_info": None}, None),
+        ("a", "usage"),
+        ([1], "usage"),
+        ({"prompt_tokens": "many"}, "prompt_tokens"),
+        ({"completion_tokens": 1.5}, "completion_tokens"),
+        ({"total_tokens": True}, "total_tokens"),
+        ({"total_tokens": float("nan")}, "total_tokens"),
+        ({"total_tokens": float("inf")}, "total_tokens"),
+        ({"total_tokens": 10**400}, "total_tokens"),
+        ({"prompt_tokens_details": 5}, "prompt_tokens_details"),
+        ({"prompt_tokens_details": {"cached_tokens": []}}, "cached_tokens"),
     ],
 )
-def test_speed_is_told_where_it_is_known(more: dict[str, Any], speed: float | None) -> None:
-    assert to_metadata(more).get("tokens_per_second") == speed
+def test_wrong_token_count_raises_protocol_error_that_names_the_field(
+    usage: Any, field: str
+) -> None:
+    with pytest.raises(CerebrasProtocolError, match=f"The field {field} "):
+        convert_usage(usage)
 
 
-def test_values_of_odd_types_are_left_out_of_the_metadata() -> None:
-    assert to_metadata({"id": 5, "model": None, "time_info": []}) == {
-        "model_provider": "cerebras"
+# --- metadata ------------------------------------------------------------------------
+
+
+def test_metadata_has_the_fields_of_the_completion() -> None:
+    completion = create_completion(
+        {"content": "Yes."},
+        system_fingerprint="fp_1",
+        service_tier="auto",
+        service_tier_used="flex",
+        time_info={"completion_time": 0.02},
+        usage={"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43},
+        created=1786000000,
+        object="chat.completion",
+    )
+
+    assert convert_to_message(completion).response_metadata == {
+        "model_provider": "cerebras",
+        "id": "chatcmpl-1",
+        "model_name": "gpt-oss-120b",
+        "system_fingerprint": "fp_1",
+        "service_tier": "auto",
+        "service_tier_used": "flex",
+        "time_info": {"completion_time": 0.02},
+        "tokens_per_second": 2000.0,
+        "finish_reason": "stop",
     }
 
 
-def test_only_useful_headers_are_kept_and_only_where_wanted() -> None:
-    headers = {
+def test_metadata_leaves_out_fields_of_the_wrong_type() -> None:
+    completion = {"id": 5, "model": None, "service_tier": [], "time_info": []}
+
+    assert convert_metadata(completion) == {"model_provider": "cerebras"}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "time_info", "speed"),
+    [
+        (30, {"completion_time": 0.01}, 3000.0),
+        (1, {"completion_time": 0.003}, 333.3),
+        (30, {"completion_time": 0}, None),
+        (30, {"completion_time": -1}, None),
+        (30, {"completion_time": "long"}, None),
+        (30, {"completion_time": None}, None),
+        (30, {}, None),
+        (30, [1], None),
+        (30, None, None),
+        (0, {"completion_time": 1}, None),
+        (None, {"completion_time": 1}, None),
+    ],
+)
+def test_speed_needs_a_token_count_and_a_time(
+    tokens: int | None, time_info: Any, speed: float | None
+) -> None:
+    completion = {"usage": {"completion_tokens": tokens}, "time_info": time_info}
+
+    assert convert_metadata(completion).get("tokens_per_second") == speed
+
+
+@pytest.mark.parametrize("usage", [None, {}, "a"])
+def test_speed_is_left_out_without_usage(usage: Any) -> None:
+    completion = {"usage": usage, "time_info": {"completion_time": 1}}
+
+    assert "tokens_per_second" not in convert_metadata(completion)
+
+
+def test_metadata_has_only_useful_headers_and_only_if_they_are_given() -> None:
+    useful_headers = {
         "x-ratelimit-remaining-tokens-minute": "100",
         "inference-id": "chatcmpl-1",
         "x-request-id": "req-1",
         "cf-ray": "8f00",
         "server-timing": "cfEdge;dur=24",
-        "set-cookie": "secret",
-        "content-type": "application/json",
     }
+    other_headers = {"set-cookie": "secret", "content-type": "application/json"}
 
-    wanted = to_metadata({}, headers)
+    metadata = convert_metadata({}, useful_headers | other_headers)
 
-    assert wanted["headers"] == {
-        "x-ratelimit-remaining-tokens-minute": "100",
-        "inference-id": "chatcmpl-1",
-        "x-request-id": "req-1",
-        "cf-ray": "8f00",
-        "server-timing": "cfEdge;dur=24",
-    }
-    assert "headers" not in to_metadata({})
+    assert metadata["headers"] == useful_headers
+    assert "headers" not in convert_metadata({})

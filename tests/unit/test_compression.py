@@ -1,4 +1,4 @@
-"""Requests made smaller."""
+"""Compression of request bodies."""
 
 import gzip
 from typing import Any
@@ -7,55 +7,51 @@ import pytest
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._client import Call
-from langchain_cerebras_inference._http.compression import (
-    gzipped,
-    is_refused_by,
-    remember_refusal,
-)
+from langchain_cerebras_inference._http.compression import compress, rejecting_servers
 
-HOME = "https://api.cerebras.ai/v1"
-ELSEWHERE = "https://api.cerebras.ai.example/v1"
+CEREBRAS_URL = "https://api.cerebras.ai/v1"
+SIMILAR_URL = "https://api.cerebras.ai.example/v1"
+
+
+def should_compress(compression: Any, base_url: str, size: int) -> bool:
+    model = ChatCerebrasInference(api_key="k", base_url=base_url, compression=compression)
+    call = Call({"model": "m"}, timeout=60.0, max_retries=0)
+    return model._create_client()._should_compress(call, b"x" * size)
 
 
 @pytest.mark.parametrize(
-    ("compression", "base_url", "size", "is_compressed"),
+    ("compression", "base_url", "size", "expected"),
     [
-        ("auto", HOME, 4095, False),
-        ("auto", HOME, 4096, True),
-        ("auto", ELSEWHERE, 4096, False),
-        (True, ELSEWHERE, 1, True),
-        (False, HOME, 4096, False),
+        ("auto", CEREBRAS_URL, 4095, False),
+        ("auto", CEREBRAS_URL, 4096, True),
+        ("auto", SIMILAR_URL, 4096, False),
+        (True, SIMILAR_URL, 1, True),
+        (False, CEREBRAS_URL, 4096, False),
     ],
 )
-def test_long_requests_to_cerebras_own_host_are_compressed_unless_told_otherwise(
-    compression: Any, base_url: str, size: int, is_compressed: bool
+def test_auto_compresses_long_requests_to_cerebras_only(
+    compression: Any, base_url: str, size: int, expected: bool
 ) -> None:
-    model = ChatCerebrasInference(api_key="k", base_url=base_url, compression=compression)
+    assert should_compress(compression, base_url, size) is expected
 
-    decided = model._client()._compresses(Call({"model": "m"}, 60.0, 0), b"x" * size)
 
-    assert decided is is_compressed
+def test_server_that_rejected_a_compressed_body_gets_no_other_one() -> None:
+    rejecting_servers.add("https://rejecting.example/v1")
+
+    assert not should_compress(True, "https://rejecting.example/v1", 4096)
+    assert should_compress(True, "https://other.example/v1", 4096)
 
 
 @pytest.mark.parametrize("size", [0, 10, 300_000])
-async def test_a_body_comes_out_of_gzip_as_it_went_in(size: int) -> None:
+async def test_compressed_body_can_be_decompressed(size: int) -> None:
     body = b"tide " * (size // 5)
 
-    made = await gzipped(body)
-
-    assert gzip.decompress(made) == body
+    assert gzip.decompress(await compress(body)) == body
 
 
-async def test_equal_bodies_are_equal_bytes() -> None:
-    assert await gzipped(b"tide " * 1000) == await gzipped(b"tide " * 1000)
+async def test_equal_bodies_give_equal_bytes() -> None:
+    assert await compress(b"tide " * 1000) == await compress(b"tide " * 1000)
 
 
-async def test_a_repetitive_body_becomes_small() -> None:
-    assert len(await gzipped(b"How high is the tide? " * 1000)) < 500
-
-
-def test_a_server_that_refuses_is_remembered_alone() -> None:
-    remember_refusal("https://refusing.example")
-
-    assert is_refused_by("https://refusing.example")
-    assert not is_refused_by("https://other.example")
+async def test_repetitive_body_becomes_small() -> None:
+    assert len(await compress(b"How high is the tide? " * 1000)) < 500

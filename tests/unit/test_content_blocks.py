@@ -1,4 +1,4 @@
-"""Content blocks of messages whose provider is Cerebras."""
+"""Content blocks of messages from Cerebras."""
 
 from functools import reduce
 from operator import add
@@ -9,36 +9,37 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_cerebras_inference._conversion import content_blocks
-from langchain_cerebras_inference._conversion.tool_arguments import tail_for
+from langchain_cerebras_inference._conversion.tool_arguments import create_invalid_suffix
 
-OURS = {"model_provider": "cerebras"}
-
-
-def whole(content: Any = "", reasoning: str = "", **more: Any) -> AIMessage:
-    kept = {"reasoning_content": reasoning} if reasoning else {}
-    return AIMessage(content, additional_kwargs=kept, response_metadata=OURS, **more)
+METADATA = {"model_provider": "cerebras"}
 
 
-def chunk(
-    content: Any = "", reasoning: str = "", *fragments: Any, **more: Any
-) -> AIMessageChunk:
-    kept = {"reasoning_content": reasoning} if reasoning else {}
-    return AIMessageChunk(
-        content=content,
-        additional_kwargs=kept,
-        response_metadata=OURS,
-        tool_call_chunks=list(fragments),
-        **more,
+def create_message(content: Any = "", reasoning: str = "", **fields: Any) -> AIMessage:
+    additional_kwargs = {"reasoning_content": reasoning} if reasoning else {}
+    return AIMessage(
+        content, additional_kwargs=additional_kwargs, response_metadata=METADATA, **fields
     )
 
 
-def fragment(index: int, args: str, name: str | None = None) -> Any:
+def create_chunk(
+    content: Any = "", reasoning: str = "", *fragments: Any, **fields: Any
+) -> AIMessageChunk:
+    return AIMessageChunk(
+        content=content,
+        additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
+        response_metadata=METADATA,
+        tool_call_chunks=list(fragments),
+        **fields,
+    )
+
+
+def create_fragment(index: int, arguments: str, name: str | None = None) -> Any:
     id_ = f"id_{index}" if name else None
-    return tool_call_chunk(name=name, args=args, id=id_, index=index)
+    return tool_call_chunk(name=name, args=arguments, id=id_, index=index)
 
 
-CALL = {"type": "tool_call", "name": "f", "args": {"x": 1}, "id": "a"}
-INVALID = {
+TOOL_CALL = {"type": "tool_call", "name": "f", "args": {"x": 1}, "id": "a"}
+INVALID_TOOL_CALL = {
     "type": "invalid_tool_call",
     "name": "g",
     "args": '{"x',
@@ -47,53 +48,70 @@ INVALID = {
 }
 
 
-def test_the_module_registers_what_core_asks_for() -> None:
-    message = whole("Yes.", "Is it?")
+# --- whole messages ------------------------------------------------------------------
 
-    assert message.content_blocks == content_blocks.to_blocks(message)
+
+def test_langchain_core_uses_the_translator() -> None:
+    message = create_message("Yes.", "Is it?")
+
+    assert message.content_blocks == content_blocks.translate_message(message)
 
 
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        (whole(), []),
-        (whole("Yes."), [{"type": "text", "text": "Yes."}]),
+        (create_message(), []),
+        (create_message("Yes."), [{"type": "text", "text": "Yes."}]),
         (
-            whole("Yes.", "Is it?"),
+            create_message("Yes.", "Is it?"),
             [
                 {"type": "reasoning", "reasoning": "Is it?"},
                 {"type": "text", "text": "Yes."},
             ],
         ),
         (
-            whole("Yes.", "Is it?", tool_calls=[CALL], invalid_tool_calls=[INVALID]),
+            create_message(
+                "Yes.",
+                "Is it?",
+                tool_calls=[TOOL_CALL],
+                invalid_tool_calls=[INVALID_TOOL_CALL],
+            ),
             [
                 {"type": "reasoning", "reasoning": "Is it?"},
                 {"type": "text", "text": "Yes."},
-                CALL,
-                INVALID,
+                TOOL_CALL,
+                INVALID_TOOL_CALL,
             ],
         ),
         (
-            whole([{"type": "text", "text": "Yes."}, CALL, INVALID, "odd"], tool_calls=[CALL]),
-            [{"type": "text", "text": "Yes."}, CALL],
+            create_message(
+                [{"type": "text", "text": "Yes."}, TOOL_CALL, INVALID_TOOL_CALL, "odd"],
+                tool_calls=[TOOL_CALL],
+            ),
+            [{"type": "text", "text": "Yes."}, TOOL_CALL],
         ),
     ],
 )
-def test_a_message_has_reasoning_text_and_calls_in_this_order(
+def test_blocks_are_reasoning_text_and_tool_calls_in_this_order(
     message: AIMessage, expected: list[Any]
 ) -> None:
     assert message.content_blocks == expected
 
 
+# --- chunks --------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("message", "expected"),
+    ("chunk", "expected"),
     [
-        (chunk(), []),
-        (chunk("Yes"), [{"type": "text", "text": "Yes", "index": "lc_txt_0"}]),
-        (chunk("", "Is"), [{"type": "reasoning", "reasoning": "Is", "index": "lc_rs_0"}]),
+        (create_chunk(), []),
+        (create_chunk("Yes"), [{"type": "text", "text": "Yes", "index": "lc_txt_0"}]),
         (
-            chunk("", "", fragment(1, '{"x', "f")),
+            create_chunk("", "Is"),
+            [{"type": "reasoning", "reasoning": "Is", "index": "lc_rs_0"}],
+        ),
+        (
+            create_chunk("", "", create_fragment(1, '{"x', "f")),
             [
                 {
                     "type": "tool_call_chunk",
@@ -106,41 +124,59 @@ def test_a_message_has_reasoning_text_and_calls_in_this_order(
         ),
     ],
 )
-def test_the_index_of_a_chunks_block_is_a_name(
-    message: AIMessageChunk, expected: list[Any]
+def test_index_of_a_block_of_a_chunk_is_a_text(
+    chunk: AIMessageChunk, expected: list[Any]
 ) -> None:
-    assert message.content_blocks == expected
+    assert chunk.content_blocks == expected
 
 
-ANSWER = [
-    chunk("", "Is "),
-    chunk("", "it?"),
-    chunk("Yes"),
-    chunk("."),
-    chunk("", "", fragment(0, '{"x":', "f")),
-    chunk("", "", fragment(0, "1}"), fragment(1, '{"y":"ha', "g")),
-    chunk("", "", fragment(1, tail_for('{"y":"ha')), chunk_position="last"),
+def test_translating_a_chunk_does_not_change_it() -> None:
+    chunk = create_chunk([{"type": "text", "text": "Yes"}])
+
+    blocks = chunk.content_blocks
+
+    assert blocks == [{"type": "text", "text": "Yes", "index": "lc_txt_0"}]
+    assert chunk.content == [{"type": "text", "text": "Yes"}]
+
+
+STREAM = [
+    create_chunk("", "Is "),
+    create_chunk("", "it?"),
+    create_chunk("Yes"),
+    create_chunk("."),
+    create_chunk("", "", create_fragment(0, '{"x":', "f")),
+    create_chunk("", "", create_fragment(0, "1}"), create_fragment(1, '{"y":"ha', "g")),
+    create_chunk(
+        "",
+        "",
+        create_fragment(1, create_invalid_suffix('{"y":"ha')),
+        chunk_position="last",
+    ),
 ]
-SUM = [
+"""A stream with one complete and one truncated tool call."""
+
+REASONING_TEXT_AND_TOOL_CALL = [
     {"type": "reasoning", "reasoning": "Is it?"},
     {"type": "text", "text": "Yes."},
     {"type": "tool_call", "name": "f", "args": {"x": 1}, "id": "id_0"},
-    {
-        "type": "invalid_tool_call",
-        "name": "g",
-        "args": '{"y":"ha"]]',
-        "id": "id_1",
-        "error": None,
-    },
 ]
 
 
-def test_the_sum_of_the_chunks_has_the_blocks_of_the_whole() -> None:
-    assert reduce(add, ANSWER).content_blocks == SUM
+def test_sum_of_all_chunks_has_the_blocks_of_a_message() -> None:
+    assert reduce(add, STREAM).content_blocks == [
+        *REASONING_TEXT_AND_TOOL_CALL,
+        {
+            "type": "invalid_tool_call",
+            "name": "g",
+            "args": '{"y":"ha"]]',
+            "id": "id_1",
+            "error": None,
+        },
+    ]
 
 
-def test_a_sum_that_is_not_at_its_end_has_fragments() -> None:
-    assert [block["type"] for block in reduce(add, ANSWER[:-1]).content_blocks] == [
+def test_sum_without_the_last_chunk_has_tool_call_chunks() -> None:
+    assert [block["type"] for block in reduce(add, STREAM[:-1]).content_blocks] == [
         "reasoning",
         "text",
         "tool_call_chunk",
@@ -148,8 +184,8 @@ def test_a_sum_that_is_not_at_its_end_has_fragments() -> None:
     ]
 
 
-def test_a_last_chunk_that_only_ends_a_call_is_a_fragment() -> None:
-    assert ANSWER[-1].content_blocks == [
+def test_last_chunk_that_only_ends_a_tool_call_has_a_tool_call_chunk() -> None:
+    assert STREAM[-1].content_blocks == [
         {
             "type": "tool_call_chunk",
             "id": None,
@@ -160,42 +196,32 @@ def test_a_last_chunk_that_only_ends_a_call_is_a_fragment() -> None:
     ]
 
 
-def test_a_last_chunk_without_calls_is_whole() -> None:
-    assert chunk("Yes.", chunk_position="last").content_blocks == [
+def test_last_chunk_without_tool_calls_has_the_blocks_of_a_message() -> None:
+    assert create_chunk("Yes.", chunk_position="last").content_blocks == [
         {"type": "text", "text": "Yes."}
     ]
 
 
-def test_chunks_in_version_1_add_up_to_the_same_blocks() -> None:
-    """Core puts the blocks of each chunk into its content, and merges these."""
-    end = [chunk("", "", fragment(0, "1}")), chunk(chunk_position="last")]
-    answer = [*ANSWER[:5], *end]
-    pieces = [
+def test_chunks_with_version_1_content_add_up_to_the_same_blocks() -> None:
+    """langchain-core puts the blocks of each chunk into its content, and merges those."""
+    stream = [
+        *STREAM[:5],
+        create_chunk("", "", create_fragment(0, "1}")),
+        create_chunk(chunk_position="last"),
+    ]
+    chunks = [
         AIMessageChunk(
-            content=each.content_blocks,  # type: ignore[arg-type]
-            response_metadata={**OURS, "output_version": "v1"},
-            tool_call_chunks=each.tool_call_chunks,
-            chunk_position=each.chunk_position,
+            content=chunk.content_blocks,  # type: ignore[arg-type] # typed dicts are dicts
+            response_metadata={**METADATA, "output_version": "v1"},
+            tool_call_chunks=chunk.tool_call_chunks,
+            chunk_position=chunk.chunk_position,
         )
-        for each in answer
+        for chunk in stream
     ]
 
-    message = reduce(add, pieces)
+    blocks = reduce(add, chunks).content_blocks
 
-    assert [
-        {name: value for name, value in block.items() if name != "index"}
-        for block in message.content_blocks
-    ] == [
-        {"type": "reasoning", "reasoning": "Is it?"},
-        {"type": "text", "text": "Yes."},
-        {"type": "tool_call", "name": "f", "args": {"x": 1}, "id": "id_0"},
+    without_indices = [
+        {name: value for name, value in block.items() if name != "index"} for block in blocks
     ]
-
-
-def test_blocks_are_made_without_changing_the_message() -> None:
-    message = chunk([{"type": "text", "text": "Yes"}])
-
-    found = message.content_blocks
-
-    assert found == [{"type": "text", "text": "Yes", "index": "lc_txt_0"}]
-    assert message.content == [{"type": "text", "text": "Yes"}]
+    assert without_indices == REASONING_TEXT_AND_TOOL_CALL

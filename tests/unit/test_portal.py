@@ -1,85 +1,66 @@
-"""The async core for synchronous callers."""
+"""The portal: synchronous calls of asynchronous code."""
 
 import asyncio
 import contextvars
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
 from langchain_cerebras_inference._http import portal
 
-NAME: contextvars.ContextVar[str] = contextvars.ContextVar("NAME", default="nobody")
+USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER", default="nobody")
 
 
-async def thread() -> threading.Thread:
+async def get_thread() -> threading.Thread:
     return threading.current_thread()
 
 
-async def numbers(count: int) -> AsyncGenerator[int, None]:
-    for number in range(count):
-        await asyncio.sleep(0)
-        yield number
+# --- run -----------------------------------------------------------------------------
 
 
-class Watched:
-    """An endless source that says whether it has been closed."""
-
-    def __init__(self) -> None:
-        self.is_closed = False
-
-    async def source(self) -> AsyncGenerator[int, None]:
-        try:
-            yield 1
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0)
-            self.is_closed = True
-
-
-# --- run ---------------------------------------------------------------------------------
-
-
-def test_work_runs_in_one_thread_of_its_own() -> None:
-    first, second = portal.run(thread()), portal.run(thread())
+def test_coroutines_run_in_one_daemon_thread() -> None:
+    first, second = portal.run(get_thread()), portal.run(get_thread())
 
     assert first is second
     assert first is not threading.current_thread()
     assert first.daemon
 
 
-def test_threads_share_it() -> None:
-    found: list[threading.Thread] = []
+def test_all_threads_share_one_portal() -> None:
+    portal_threads: list[threading.Thread] = []
     callers = [
-        threading.Thread(target=lambda: found.append(portal.run(thread()))) for _ in range(8)
+        threading.Thread(target=lambda: portal_threads.append(portal.run(get_thread())))
+        for _ in range(8)
     ]
 
-    for each in callers:
-        each.start()
-    for each in callers:
-        each.join()
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
 
-    assert found == [portal.run(thread())] * 8
+    assert portal_threads == [portal.run(get_thread())] * 8
 
 
-@pytest.mark.parametrize("kind", [LookupError, SystemExit, KeyboardInterrupt])
-def test_an_exception_is_the_callers_own(kind: type[BaseException]) -> None:
-    error = kind("nowhere")
-    before = portal.run(thread())
+@pytest.mark.parametrize("error_class", [LookupError, SystemExit, KeyboardInterrupt])
+def test_exception_reaches_the_caller_unchanged(error_class: type[BaseException]) -> None:
+    error = error_class("nowhere")
+    thread = portal.run(get_thread())
 
     async def fail() -> None:
         raise error
 
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error_class) as caught:
         portal.run(fail())
 
     assert caught.value is error
-    assert portal.run(thread()) is before
+    assert portal.run(get_thread()) is thread
 
 
-def test_work_that_cancels_itself_is_cancelled_for_the_caller() -> None:
+def test_cancellation_inside_the_coroutine_reaches_the_caller() -> None:
     async def cancel() -> None:
         raise asyncio.CancelledError
 
@@ -87,177 +68,271 @@ def test_work_that_cancels_itself_is_cancelled_for_the_caller() -> None:
         portal.run(cancel())
 
 
-def test_work_sees_the_callers_context() -> None:
-    async def name() -> str:
-        return NAME.get()
+def test_coroutine_sees_the_context_variables_of_the_caller() -> None:
+    async def get_user() -> str:
+        return USER.get()
 
-    token = NAME.set("Ada")
-    seen = portal.run(name())
-    NAME.reset(token)
+    token = USER.set("Ada")
+    user = portal.run(get_user())
+    USER.reset(token)
 
-    assert seen == "Ada"
-    assert portal.run(name()) == "nobody"
-
-
-async def test_it_runs_inside_a_running_loop() -> None:
-    assert portal.run(thread()) is not threading.current_thread()
+    assert user == "Ada"
+    assert portal.run(get_user()) == "nobody"
 
 
-def test_on_its_own_thread_it_refuses_to_wait_for_itself() -> None:
-    async def nested() -> None:
-        portal.run(thread())
+async def test_run_works_inside_a_running_event_loop() -> None:
+    assert portal.run(get_thread()) is not threading.current_thread()
+
+
+def test_run_on_the_thread_of_the_portal_raises_an_error() -> None:
+    async def run_nested() -> None:
+        portal.run(get_thread())
 
     with pytest.raises(RuntimeError, match="would wait for itself"):
-        portal.run(nested())
+        portal.run(run_nested())
 
 
-# --- from another loop -------------------------------------------------------------------
+# --- run_from_event_loop -------------------------------------------------------------
 
 
-async def test_work_is_awaited_from_any_loop() -> None:
-    found = await portal.run_from_loop(thread())
+async def test_coroutine_can_be_awaited_in_any_event_loop() -> None:
+    thread = await portal.run_from_event_loop(get_thread())
 
-    assert found is portal.run(thread())
-
-
-def test_on_its_own_loop_work_is_awaited_as_it_is() -> None:
-    async def nested() -> threading.Thread:
-        return await portal.run_from_loop(thread())
-
-    assert portal.run(nested()) is portal.run(thread())
+    assert thread is portal.run(get_thread())
 
 
-async def test_a_waiter_that_is_cancelled_cancels_the_work() -> None:
-    began, ended = threading.Event(), threading.Event()
+def test_coroutine_can_be_awaited_on_the_event_loop_of_the_portal() -> None:
+    async def run_nested() -> threading.Thread:
+        return await portal.run_from_event_loop(get_thread())
 
-    async def work() -> None:
-        began.set()
+    assert portal.run(run_nested()) is portal.run(get_thread())
+
+
+async def test_cancelling_the_caller_cancels_the_coroutine() -> None:
+    started, ended = threading.Event(), threading.Event()
+
+    async def wait_forever() -> None:
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
-    waiter = asyncio.create_task(portal.run_from_loop(work()))
-    await asyncio.to_thread(began.wait, 5)
-    waiter.cancel()
+    caller = asyncio.create_task(portal.run_from_event_loop(wait_forever()))
+    await asyncio.to_thread(started.wait, 5)
+    caller.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await waiter
+        await caller
 
     assert await asyncio.to_thread(ended.wait, 5)
 
 
-# --- iterate -----------------------------------------------------------------------------
+# --- iterate -------------------------------------------------------------------------
 
 
-def test_items_come_in_their_order() -> None:
-    batches = list(portal.iterate(numbers(100)))
+class Source:
+    """A source whose batches come from an asynchronous generator."""
 
-    assert [item for batch in batches for item in batch] == list(range(100))
+    def __init__(self, batches: AsyncGenerator[list[int], None]) -> None:
+        self.is_closed = False
+        self._batches = batches
+
+    async def open(self) -> "Source":
+        return self
+
+    async def read_events(self) -> list[int]:
+        return await anext(self._batches, [])
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def count_up(count: int) -> AsyncGenerator[list[int], None]:
+    for number in range(count):
+        await asyncio.sleep(0)
+        yield [number]
+
+
+async def yield_once_and_wait() -> AsyncGenerator[list[int], None]:
+    yield [1]
+    await asyncio.Event().wait()
+
+
+def open_endless_source() -> tuple[Source, Generator[list[int], None, None]]:
+    """Return a source of which the first batch has been read, and its iterator."""
+    source = Source(yield_once_and_wait())
+    batches = portal.iterate(source.open)
+    assert next(batches) == [1]
+    return source, batches
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_batches_keep_their_order_and_end_with_an_empty_one(count: int) -> None:
+    *batches, last = portal.iterate(Source(count_up(count)).open)
+
+    assert [number for batch in batches for number in batch] == list(range(count))
     assert all(batches)
+    assert last == []
 
 
-def test_a_source_of_nothing_gives_nothing() -> None:
-    assert list(portal.iterate(numbers(0))) == []
+def test_source_is_closed_before_the_empty_batch() -> None:
+    source = Source(count_up(1))
+    batches = portal.iterate(source.open)
+
+    while next(batches):
+        pass
+
+    assert source.is_closed
 
 
-@pytest.mark.parametrize("kind", [LookupError, SystemExit])
-def test_an_exception_comes_after_the_items_before_it(kind: type[BaseException]) -> None:
-    async def fail() -> AsyncGenerator[int, None]:
-        yield 1
-        raise kind("nowhere")
+@pytest.mark.parametrize("error_class", [LookupError, SystemExit])
+def test_exception_of_the_source_follows_the_batches_before_it(
+    error_class: type[BaseException],
+) -> None:
+    async def fail_after_one_batch() -> AsyncGenerator[list[int], None]:
+        yield [1]
+        raise error_class("nowhere")
 
-    items = portal.iterate(fail())
+    source = Source(fail_after_one_batch())
+    batches = portal.iterate(source.open)
 
-    assert next(items) == [1]
-    with pytest.raises(kind, match="nowhere"):
-        next(items)
+    assert next(batches) == [1]
+    with pytest.raises(error_class, match="nowhere"):
+        next(batches)
+    assert source.is_closed
 
 
-def test_a_source_is_read_ahead_and_what_has_come_comes_together() -> None:
+def test_exception_while_opening_the_source_reaches_the_caller() -> None:
+    async def fail() -> Source:
+        raise LookupError("nowhere")
+
+    with pytest.raises(LookupError, match="nowhere"):
+        next(portal.iterate(fail))
+
+
+def test_batches_that_arrive_while_the_caller_is_busy_are_joined() -> None:
     ended = threading.Event()
 
-    async def source() -> AsyncGenerator[int, None]:
-        yield 0
+    async def pause_after_the_first_batch() -> AsyncGenerator[list[int], None]:
+        yield [0]
         await asyncio.sleep(0.05)
-        for number in range(1, 10):
-            yield number
+        for number in range(1, 10, 3):
+            yield [number, number + 1, number + 2]
         ended.set()
 
-    items = portal.iterate(source())
+    batches = portal.iterate(Source(pause_after_the_first_batch()).open)
 
-    assert next(items) == [0]
+    assert next(batches) == [0]
     assert ended.wait(5)
-    assert list(items) == [[1, 2, 3, 4, 5, 6, 7, 8, 9]]
+    assert list(batches) == [[1, 2, 3, 4, 5, 6, 7, 8, 9], []]
 
 
-@pytest.mark.parametrize("way", ["close", "drop"])
-def test_a_source_is_closed_before_its_reader_goes_on(way: str) -> None:
-    watched = Watched()
-    items = portal.iterate(watched.source())
-    next(items)
+def test_closing_the_iterator_closes_the_source() -> None:
+    source, batches = open_endless_source()
 
-    if way == "close":
-        items.close()
-    else:
-        del items
+    batches.close()
 
-    assert watched.is_closed
+    assert source.is_closed
 
 
-def test_what_interrupts_the_reader_closes_the_source() -> None:
-    watched = Watched()
-    items = portal.iterate(watched.source())
-    next(items)
+def test_dropping_the_iterator_closes_the_source() -> None:
+    source, batches = open_endless_source()
+
+    del batches
+
+    assert source.is_closed
+
+
+def test_interrupting_the_caller_closes_the_source() -> None:
+    source, batches = open_endless_source()
 
     with pytest.raises(KeyboardInterrupt):
-        items.throw(KeyboardInterrupt)
+        batches.throw(KeyboardInterrupt)
 
-    assert watched.is_closed
+    assert source.is_closed
 
 
-# --- processes ---------------------------------------------------------------------------
+# --- processes -----------------------------------------------------------------------
 
-PRELUDE = """
-import asyncio, os, sys
+IMPORTS = """
+import asyncio, os, warnings
 from langchain_cerebras_inference._http import portal
+from langchain_cerebras_inference.errors import CerebrasConnectionError
 
-async def work():
+async def get_process_id():
     return os.getpid()
 
-async def forever():
-    yield 1
-    await asyncio.Event().wait()
+class EndlessSource:
+    is_first = True
+
+    async def read_events(self):
+        if not self.is_first:
+            await asyncio.Event().wait()
+        self.is_first = False
+        return [1]
+
+    def close(self):
+        pass
+
+async def open_source():
+    return EndlessSource()
+
 """
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
-def output_of(program: str) -> tuple[str, str]:
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", PRELUDE + program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    return done.stdout, done.stderr
+
+def run_program(program: str) -> tuple[str, str]:
+    """Run a program with all warnings as errors, and return its stdout and stderr."""
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", IMPORTS + program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    return result.stdout, result.stderr
 
 
 @pytest.mark.parametrize(
     "program",
     [
-        "print(portal.run(work()) == os.getpid())",
-        "items = portal.iterate(forever()); print(next(items) == [1])",
+        pytest.param("print(portal.run(get_process_id()) == os.getpid())", id="after a call"),
+        pytest.param(
+            "batches = portal.iterate(open_source); print(next(batches) == [1])",
+            id="with an open iterator",
+        ),
     ],
 )
-def test_the_interpreter_exits_at_once_and_in_silence(program: str) -> None:
-    assert output_of(program) == ("True\n", "")
+def test_program_exits_at_once_and_without_warnings(program: str) -> None:
+    assert run_program(program) == ("True\n", "")
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system cannot fork")
-def test_a_forked_child_has_a_portal_of_its_own() -> None:
+@needs_fork
+def test_forked_child_has_its_own_portal() -> None:
     program = """
-import warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside a thread
-portal.run(work())
+warnings.simplefilter("ignore", DeprecationWarning)  # about a fork of a threaded process
+portal.run(get_process_id())
 if child := os.fork():
     _, status = os.waitpid(child, 0)
-    print(status, portal.run(work()) == os.getpid())
+    print(status, portal.run(get_process_id()) == os.getpid())
 else:
-    os._exit(0 if portal.run(work()) == os.getpid() else 1)
+    os._exit(0 if portal.run(get_process_id()) == os.getpid() else 1)
 """
 
-    assert output_of(program) == ("0 True\n", "")
+    assert run_program(program) == ("0 True\n", "")
+
+
+@needs_fork
+def test_iterator_of_the_parent_raises_an_error_in_a_forked_child() -> None:
+    program = """
+warnings.simplefilter("ignore", DeprecationWarning)  # about a fork of a threaded process
+batches = portal.iterate(open_source)
+next(batches)
+if child := os.fork():
+    _, status = os.waitpid(child, 0)
+    print(status)
+else:
+    try:
+        next(batches)
+    except CerebrasConnectionError as error:
+        os._exit(0 if "before this process was forked" in str(error) else 1)
+    os._exit(2)
+"""
+
+    assert run_program(program) == ("0\n", "")

@@ -1,4 +1,4 @@
-"""Bytes of an event stream → the data of its events."""
+"""The decoder of server-sent events: any bytes, in any portions."""
 
 import json
 from collections.abc import Callable
@@ -8,131 +8,118 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_cerebras_inference._http.sse import (
-    ErrorData,
+    ErrorPayload,
     EventTooLargeError,
     SSEDecoder,
 )
+from tests.unit.stream_helpers import (
+    COMPLETE_STREAMS,
+    ERROR_STREAMS,
+    LINE_ENDS,
+    split_into_bytes,
+)
 
-STREAMS = [
-    "reasoning.sse",
-    "transition.sse",
-    "tool_fragments.sse",
-    "parallel_tools.sse",
-    "logprobs.sse",
-    "trailing_usage.sse",
-    "unicode.sse",
-    "error_envelope.sse",
-    "error_flat.sse",
-    "error_named.sse",
-]
-LINE_ENDS = [b"\n", b"\r\n", b"\r"]
-BOM = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def decode(*pieces: bytes) -> list[bytes]:
+def decode(*portions: bytes) -> list[bytes]:
+    """Return the payloads of a whole stream."""
     decoder = SSEDecoder()
-    fed = [data for piece in pieces for data in decoder.feed(piece)]
-    return fed + decoder.close()
+    payloads = [payload for portion in portions for payload in decoder.feed(portion)]
+    return payloads + decoder.close()
 
 
-def naive(stream: bytes) -> list[bytes]:
-    """What a recording holds, by a way that only works for recordings."""
-    lines = stream.split(b"\n")
-    return [line[len(b"data: ") :] for line in lines if line.startswith(b"data: ")]
+def decode_at_each_split(stream: bytes) -> list[list[bytes]]:
+    """Decode a stream whole, byte by byte, and in two portions for each place."""
+    in_two_portions = [
+        decode(stream[:position], stream[position:]) for position in range(len(stream) + 1)
+    ]
+    return [decode(stream), decode(*split_into_bytes(stream)), *in_two_portions]
 
 
-@pytest.mark.parametrize("end", LINE_ENDS)
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_recording_gives_its_events_whole_and_byte_by_byte(
-    recorded: Callable[[str], bytes], name: str, end: bytes
+# --- the payloads --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line_end", LINE_ENDS)
+@pytest.mark.parametrize("name", [*COMPLETE_STREAMS, *ERROR_STREAMS])
+def test_recorded_stream_gives_the_same_payloads_however_it_is_split(
+    recorded: Callable[[str], bytes], name: str, line_end: bytes
 ) -> None:
-    stream = recorded(name)
-    sent = stream.replace(b"\n", end)
-
-    whole = decode(sent)
-    by_bytes = decode(*(sent[place : place + 1] for place in range(len(sent))))
-
-    assert whole == naive(stream)
-    assert by_bytes == naive(stream)
-
-
-@pytest.mark.parametrize("end", LINE_ENDS)
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_recording_gives_its_events_cut_in_two_anywhere(
-    recorded: Callable[[str], bytes], name: str, end: bytes
-) -> None:
-    stream = recorded(name)
-    sent = stream.replace(b"\n", end)
-    expected = naive(stream)
-
-    differing = [
-        cut for cut in range(len(sent) + 1) if decode(sent[:cut], sent[cut:]) != expected
+    stream = recorded(f"{name}.sse")
+    expected = [
+        line.removeprefix(b"data: ")
+        for line in stream.split(b"\n")
+        if line.startswith(b"data: ")
     ]
 
-    assert differing == []
+    results = decode_at_each_split(stream.replace(b"\n", line_end))
+
+    assert [result for result in results if result != expected] == []
 
 
 @pytest.mark.parametrize(
-    ("stream", "events"),
+    ("stream", "payloads"),
     [
+        # events
         (b"", []),
         (b"data: one\n\n", [b"one"]),
+        (b"data: one\n\ndata: two\n\n", [b"one", b"two"]),
+        (b"data: one\n\n\n\ndata: two\n\n", [b"one", b"two"]),
+        (b"data: one\n\n\ndata: two\n\n", [b"one", b"two"]),
+        (b"\n\n\ndata: one\n\n", [b"one"]),
+        (b"data: one\n\ndata: no blank line", [b"one", b"no blank line"]),
+        (b"data: one\n\ndata: one line end\n", [b"one", b"one line end"]),
+        # data lines
         (b"data:one\n\n", [b"one"]),
         (b"data:  one \n\n", [b" one "]),
-        (b"data: one\n\ndata: two\n\n", [b"one", b"two"]),
         (b"data: one\ndata: two\n\n", [b"one\ntwo"]),
-        (b"data: one\n\n\n\ndata: two\n\n", [b"one", b"two"]),
-        (b"\n\n\ndata: one\n\n", [b"one"]),
-        (b"data: one\n\n\ndata: two\n\n", [b"one", b"two"]),
+        (b"data\n\n", [b""]),
+        (b"data:\n\n", [b""]),
+        (b"data: a:b\n\n", [b"a:b"]),
+        (b"data: \xff\x00\n\n", [b"\xff\x00"]),
+        # comments and other fields
         (b": comment\n\ndata: one\n\n", [b"one"]),
         (b": comment\ndata: one\n: another\n\n", [b"one"]),
         (b":\n\n:\n\n", []),
         (b"id: 7\nretry: 100\ndata: one\nunknown\n\n", [b"one"]),
         (b"event: message\ndata: one\n\n", [b"one"]),
         (b"event: error\n\n", []),
-        (b"data\n\n", [b""]),
-        (b"data:\n\n", [b""]),
         (b"database: one\n\n", []),
-        (b"data: a:b\n\n", [b"a:b"]),
-        (BOM + b"data: one\n\n", [b"one"]),
-        (BOM + b"data: one", [b"one"]),
-        (b"data: " + BOM + b"\n\n", [BOM]),
-        (BOM, []),
+        # the byte order mark
+        (BYTE_ORDER_MARK + b"data: one\n\n", [b"one"]),
+        (BYTE_ORDER_MARK + b"data: one", [b"one"]),
+        (b"data: " + BYTE_ORDER_MARK + b"\n\n", [BYTE_ORDER_MARK]),
+        (BYTE_ORDER_MARK, []),
+        # line ends
         (b"data: one\r\n\r\ndata: two\r\n\r\n", [b"one", b"two"]),
         (b"data: one\r\rdata: two\r\r", [b"one", b"two"]),
         (b"data: one\r\n\ndata: two\r\r\n", [b"one", b"two"]),
         (b"data: one\n\r\ndata: two\n\r", [b"one", b"two"]),
+        # characters that str.splitlines takes for line ends
         ("data: a\u2028b\u2029c\x85d\n\n".encode(), ["a\u2028b\u2029c\x85d".encode()]),
         (b"data: a\x0bb\x0cc\x1cd\n\n", [b"a\x0bb\x0cc\x1cd"]),
-        (b"data: \xff\x00\n\n", [b"\xff\x00"]),
-        (b"data: one\n\ndata: no blank line", [b"one", b"no blank line"]),
-        (b"data: one\n\ndata: one line end\n", [b"one", b"one line end"]),
     ],
 )
-def test_every_form_of_stream_is_read_alike_however_it_is_cut(
-    stream: bytes, events: list[bytes]
+def test_stream_gives_the_same_payloads_however_it_is_split(
+    stream: bytes, payloads: list[bytes]
 ) -> None:
-    whole = decode(stream)
-    by_bytes = decode(*(stream[place : place + 1] for place in range(len(stream))))
-    in_two = {cut: decode(stream[:cut], stream[cut:]) for cut in range(len(stream) + 1)}
+    results = decode_at_each_split(stream)
 
-    assert whole == events
-    assert by_bytes == events
-    assert in_two == dict.fromkeys(range(len(stream) + 1), events)
+    assert [result for result in results if result != payloads] == []
 
 
-def test_only_an_event_named_error_is_error_data() -> None:
-    plain, named, other = decode(
+def test_only_the_payload_of_an_error_event_is_an_error_payload() -> None:
+    plain, error, other = decode(
         b'data: {"a":1}\n\nevent: error\ndata: {"b":2}\n\nevent: ping\ndata: {}\n\n'
     )
 
     assert type(plain) is bytes
-    assert type(named) is ErrorData
-    assert named == b'{"b":2}'
+    assert type(error) is ErrorPayload
+    assert error == b'{"b":2}'
     assert type(other) is bytes
 
 
-def test_an_event_is_given_as_soon_as_its_blank_line_has_come() -> None:
+def test_payload_is_returned_as_soon_as_its_blank_line_arrives() -> None:
     decoder = SSEDecoder()
 
     assert decoder.feed(b"data: one\r") == []
@@ -141,8 +128,39 @@ def test_an_event_is_given_as_soon_as_its_blank_line_has_come() -> None:
     assert decoder.feed(b"\n") == [b"two"]
 
 
+# --- the end of the stream -----------------------------------------------------------
+
+
+def test_stream_truncated_inside_an_event_returns_the_incomplete_payload_at_close(
+    recorded: Callable[[str], bytes],
+) -> None:
+    decoder = SSEDecoder()
+
+    payloads = decoder.feed(recorded("cut.sse"))
+    is_inside_data = decoder.is_inside_data
+    [incomplete] = decoder.close()
+
+    assert [json.loads(payload)["choices"][0]["delta"] for payload in payloads] == [
+        {"role": "assistant"},
+        {"reasoning": "The"},
+        {"reasoning": " user asks how tall the lighthouse is; the"},
+        {"reasoning": " guide says 41 metres."},
+        {"content": "The lighthouse"},
+    ]
+    assert is_inside_data
+    assert incomplete.endswith(b'{"content":" is ')
+
+
+def test_second_close_returns_nothing() -> None:
+    decoder = SSEDecoder()
+    decoder.feed(b"data: one")
+
+    assert decoder.close() == [b"one"]
+    assert decoder.close() == []
+
+
 @pytest.mark.parametrize(
-    ("pieces", "inside"),
+    ("portions", "is_inside_data"),
     [
         ([b""], False),
         ([b"data: one\n\n"], False),
@@ -151,9 +169,13 @@ def test_an_event_is_given_as_soon_as_its_blank_line_has_come() -> None:
         ([b"data: " + b"o" * 100, b"n"], True),
         ([b"event: error\nda", b"ta: on"], True),
         ([b"data: one\n\ndata: tw"], True),
+        ([b"data: on", b"e\n\n"], False),
+        ([b"data: on", b"e\n\n", b"data: tw"], True),
+        ([BYTE_ORDER_MARK + b"data: on"], True),
         ([b"data:"], False),
         ([b"data: ", b" "], False),
         ([b"data: one\n"], False),
+        ([b"data: one\r", b"data: tw"], True),
         ([b"data: one\n\n\n"], False),
         ([b" ", b" "], False),
         ([b": keep-", b"alive"], False),
@@ -163,117 +185,93 @@ def test_an_event_is_given_as_soon_as_its_blank_line_has_come() -> None:
         ([b"retry: 1000\nid: 7"], False),
     ],
 )
-def test_it_is_known_whether_data_is_coming(pieces: list[bytes], inside: bool) -> None:
-    decoder = SSEDecoder()
-
-    list(map(decoder.feed, pieces))
-
-    assert decoder.is_inside_data is inside
-
-
-def test_a_stream_cut_in_mid_event_is_known_to_be(
-    recorded: Callable[[str], bytes],
+def test_decoder_knows_whether_the_last_line_is_incomplete_data(
+    portions: list[bytes], is_inside_data: bool
 ) -> None:
     decoder = SSEDecoder()
 
-    whole = decoder.feed(recorded("cut.sse"))
-    inside = decoder.is_inside_data
-    [rest] = decoder.close()
+    for portion in portions:
+        decoder.feed(portion)
 
-    assert [json.loads(data)["choices"][0]["delta"] for data in whole] == [
-        {"role": "assistant"},
-        {"reasoning": "The"},
-        {"reasoning": " user asks how tall the lighthouse is; the"},
-        {"reasoning": " guide says 41 metres."},
-        {"content": "The lighthouse"},
-    ]
-    assert inside is True
-    assert rest.endswith(b'{"content":" is ')
+    assert decoder.is_inside_data is is_inside_data
 
 
-def test_nothing_is_left_after_closing() -> None:
-    decoder = SSEDecoder()
-    decoder.feed(b"data: one")
-
-    first = decoder.close()
-    second = decoder.close()
-
-    assert first == [b"one"]
-    assert second == []
+# --- the size limit ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "pieces",
+    "portions",
     [
-        [b"data: " + b"x" * 1000],
-        [b"data: ", b"x" * 1000],
-        [b"data: "] + [b"x"] * 1000,
-        [b"data: one\n\n", b"data: " + b"x" * 1000],
-        [b": " + b"x" * 1000],
+        pytest.param([b"data: " + b"x" * 1000], id="one portion"),
+        pytest.param([b"data: ", b"x" * 1000], id="two portions"),
+        pytest.param([b"data: "] + [b"x"] * 1000, id="single bytes"),
+        pytest.param([b"data: one\n\n", b"data: " + b"x" * 1000], id="second event"),
+        pytest.param([b": " + b"x" * 1000], id="comment"),
+        pytest.param([b"data: x\n"] * 200, id="many lines"),
     ],
 )
-def test_what_outgrows_the_limit_is_refused(pieces: list[bytes]) -> None:
+def test_event_larger_than_the_limit_raises_an_error(portions: list[bytes]) -> None:
     decoder = SSEDecoder(limit=1000)
 
-    with pytest.raises(EventTooLargeError, match="more than 1000 bytes"):
-        list(map(decoder.feed, pieces))
+    with pytest.raises(EventTooLargeError, match="larger than 1000 bytes"):
+        list(map(decoder.feed, portions))
 
 
-def test_the_limit_is_of_one_event_and_not_of_the_stream() -> None:
+@pytest.mark.parametrize(
+    "portions",
+    [
+        pytest.param([b"data: 12345\n\n"] * 100, id="whole events"),
+        pytest.param(
+            [b"data: 1234", *[b"5\n\ndata: 1234"] * 99, b"5\n\n"],
+            id="portions that end inside an event",
+        ),
+    ],
+)
+def test_limit_is_for_one_event_and_not_for_the_stream(portions: list[bytes]) -> None:
     decoder = SSEDecoder(limit=20)
 
-    found = [data for _ in range(100) for data in decoder.feed(b"data: 12345\n\n")]
+    payloads = [payload for portion in portions for payload in decoder.feed(portion)]
 
-    assert found == [b"12345"] * 100
-
-
-def test_the_limit_counts_from_the_end_of_the_event_before() -> None:
-    decoder = SSEDecoder(limit=20)
-
-    fed = [
-        data
-        for place in range(50)
-        for data in decoder.feed(b"5\n\ndata: 1234" if place else b"data: 1234")
-    ]
-
-    assert fed == [b"12345"] * 49
+    assert payloads == [b"12345"] * 100
 
 
-STREAM = st.lists(
-    st.sampled_from([b"data", b":", b" ", b"\n", b"\r", b"\r\n", b"event", b"error", b"x", BOM])
+# --- arbitrary bytes -----------------------------------------------------------------
+
+streams = st.lists(
+    st.sampled_from(
+        [b"data", b":", b" ", b"\n", b"\r", b"\r\n", b"event", b"error", b"x", BYTE_ORDER_MARK]
+    )
     | st.binary(max_size=3),
     max_size=30,
 ).map(b"".join)
 
 
-@given(STREAM, st.data())
-def test_any_bytes_split_anyhow_are_the_same_events(stream: bytes, data: st.DataObject) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
-    pieces = [
-        stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
-    ]
+@given(streams, st.data())
+def test_any_bytes_give_the_same_payloads_however_they_are_split(
+    stream: bytes, data: st.DataObject
+) -> None:
+    positions = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    bounds = zip([0, *positions], [*positions, len(stream)], strict=True)
 
-    whole = decode(stream)
-    split = decode(*pieces)
+    payloads = decode(*(stream[start:end] for start, end in bounds))
 
-    assert split == whole
-    assert [type(each) for each in split] == [type(each) for each in whole]
+    expected = decode(stream)
+    assert payloads == expected
+    assert list(map(type, payloads)) == list(map(type, expected))
 
 
-@given(STREAM)
-def test_any_bytes_are_read_as_a_reader_of_lines_would(stream: bytes) -> None:
-    """The standard's own procedure, line by line; it drops what no blank line ended."""
+@given(streams)
+def test_any_bytes_give_the_payloads_that_the_standard_defines(stream: bytes) -> None:
+    """Parse line by line, as the standard says; it drops an event without a blank line."""
     expected: list[bytes] = []
-    lines = stream.removeprefix(BOM).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    buffer: list[bytes] = []
-    for line in lines.split(b"\n")[:-1]:
-        if not line and buffer:
-            expected.append(b"\n".join(buffer))
-            buffer = []
-        name, _, value = line.partition(b":")
-        if name == b"data":
-            buffer.append(value.removeprefix(b" "))
+    text = stream.removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    data_lines: list[bytes] = []
+    for line in text.split(b"\n")[:-1]:
+        if not line and data_lines:
+            expected.append(b"\n".join(data_lines))
+            data_lines = []
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data_lines.append(value.removeprefix(b" "))
 
-    found = SSEDecoder().feed(stream)
-
-    assert found == expected
+    assert SSEDecoder().feed(stream) == expected

@@ -1,163 +1,209 @@
-"""Native stream events: a valid lifecycle, and the message core's bridge would make."""
+"""Protocol events (version 3): a valid sequence that gives the same message as chunks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models._compat_bridge import chunks_to_events
 from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_cerebras_inference._conversion import tool_arguments
-from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.stream_events import EventReader
+from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
+from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from tests.unit.stream_helpers import create_event, create_tool_call_event
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
-
-texts = st.text(min_size=1, max_size=8)
-fragments = st.builds(
-    lambda index, id_, name, text: {
-        "index": index,
-        "id": id_,
-        "function": {"name": name, "arguments": text},
-    },
-    st.sampled_from([0, 1, None]),
-    st.sampled_from([None, "id_0", "id_1"]),
-    st.sampled_from([None, None, "tool_0", "tool_1", "tool_10"]),
-    st.sampled_from(["", '{"a"', ": ", "1}", '"b', "{}", "]"]),
-)
-deltas = st.one_of(
-    st.builds(lambda text: {"content": text}, texts),
-    st.builds(lambda text: {"reasoning": text}, texts),
-    st.builds(lambda one, other: {"reasoning": one, "content": other}, texts, texts),
-    st.builds(lambda fragment: {"tool_calls": [fragment]}, fragments),
-    st.just({}),
-)
+FINISH = create_event(finish_reason="stop")
 
 
-def event(delta: dict[str, Any], **more: Any) -> dict[str, Any]:
-    finish = more.pop("finish_reason", None)
-    choice = {"index": 0, "delta": delta, **({"finish_reason": finish} if finish else {})}
-    return {"id": "chatcmpl-1", "model": "gpt-oss-120b", "choices": [choice], **more}
+def begin_tool_call(index: int) -> Any:
+    return create_tool_call_event(
+        index=index, id=f"id_{index}", name=f"tool_{index}", arguments=""
+    )
 
 
-def opened(slot: int) -> dict[str, Any]:
-    function = {"name": f"tool_{slot}", "arguments": ""}
-    return {"tool_calls": [{"index": slot, "id": f"id_{slot}", "function": function}]}
+def build_protocol_events(*batches: list[Any], coalesce: bool = False) -> list[dict[str, Any]]:
+    builder = ProtocolEventBuilder({}, coalesce=coalesce)
+    return [
+        protocol_event
+        for batch in [*batches, []]
+        for protocol_event in builder.build_protocol_events(batch)
+    ]
 
 
-@st.composite
-def streams(draw: st.DrawFn) -> list[list[Any]]:
-    """Batches of events, with a finish in the last, as they come from the decoder."""
-    said = draw(st.lists(deltas, max_size=12))
-    if any("tool_calls" in delta for delta in said):
-        said = [opened(0), opened(1), *said]
-    finish = draw(st.sampled_from(["stop", "length", "tool_calls"]))
-    events = [event({"role": "assistant"}), *map(event, said)]
-    events.append(event({}, finish_reason=finish, usage=USAGE, time_info={"total_time": 1.0}))
-    cut = draw(st.integers(1, len(events)))
-    return [batch for batch in (events[:cut], events[cut:]) if batch]
-
-
-def native_events(batches: list[list[Any]], *, coalesce: bool = False) -> list[dict[str, Any]]:
-    reader = EventReader({}, coalesce=coalesce)
-    return [each for batch in [*batches, []] for each in reader.to_events(batch)]
-
-
-def bridged_events(batches: list[list[Any]]) -> Iterator[Any]:
-    reader = ChunkReader({})
-    chunks = [chunk for batch in [*batches, []] for chunk in reader.to_chunks(batch)]
+def convert_chunks_to_protocol_events(batches: list[list[Any]]) -> Iterable[Any]:
+    """Return the protocol events that langchain-core creates from our chunks."""
+    builder = ChunkBuilder({})
+    chunks = [chunk for batch in [*batches, []] for chunk in builder.build_chunks(batch)]
     return chunks_to_events(iter(chunks))
 
 
-def assembled(events: Any) -> AIMessage:
+def assemble_message(protocol_events: Iterable[Any]) -> AIMessage:
     stream = ChatModelStream()
-    for each in events:
-        stream.dispatch(each)
+    for protocol_event in protocol_events:
+        stream.dispatch(protocol_event)
     assert stream.output_message is not None
     return stream.output_message
 
 
-def dumped(message: AIMessage, *, with_tails: bool = False) -> dict[str, Any]:
-    """The bridge's has the tails that keep core from mending cut calls; ours needs none."""
+def dump_message(message: AIMessage, *, add_suffixes: bool = False) -> dict[str, Any]:
+    """Return the fields of a message without the texts of errors.
+
+    Args:
+        message: The message.
+        add_suffixes: Whether to add the suffixes of invalid arguments, which chunks have.
+    """
     fields = message.model_dump()
     blocks = [block for block in fields["content"] if isinstance(block, dict)]
     for call in [*fields["invalid_tool_calls"], *blocks]:
         if call["type"] == "invalid_tool_call":
-            args = call["args"] or ""
-            call["args"] = args + tool_arguments.tail_for(args) if with_tails else args
+            arguments = call["args"] or ""
+            suffix = tool_arguments.create_invalid_suffix(arguments) if add_suffixes else ""
+            call["args"] = arguments + suffix
             call.pop("error")
     return fields
 
 
-@given(streams())
-def test_the_lifecycle_is_valid(batches: list[list[Any]]) -> None:
-    events = native_events(batches)
+texts = st.text(min_size=1, max_size=8)
+arguments = st.sampled_from(["", '{"a"', ": ", "1}", '"b', "{}", "]"])
+# Only whole names: of a name in parts langchain-core's conversion keeps the last part.
+first_fragments = st.builds(
+    lambda name, text: create_tool_call_event(name=name, arguments=text),
+    st.sampled_from(["tool_1", "tool_2", "tool_10"]),
+    arguments,
+)
+later_fragments = st.builds(
+    lambda index, id_, text: create_tool_call_event(index=index, id=id_, arguments=text),
+    st.sampled_from([0, 1, None]),
+    st.sampled_from([None, "id_0", "id_1"]),
+    arguments,
+)
+content_events = st.one_of(
+    st.builds(lambda text: create_event({"content": text}), texts),
+    st.builds(lambda text: create_event({"reasoning": text}), texts),
+    st.builds(
+        lambda reasoning, text: create_event({"reasoning": reasoning, "content": text}),
+        texts,
+        texts,
+    ),
+    first_fragments,
+    later_fragments,
+    st.just(create_event()),
+)
 
-    assert_valid_event_stream(events)
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[list[Any]]:
+    """Draw a stream of one or two batches; the last event has the finish reason."""
+    events = draw(st.lists(content_events, max_size=12))
+    if any("tool_calls" in event["choices"][0]["delta"] for event in events):
+        events = [begin_tool_call(0), begin_tool_call(1), *events]
+    finish_reason = draw(st.sampled_from(["stop", "length", "tool_calls"]))
+    finish = create_event(finish_reason=finish_reason)
+    facts = {"id": "chatcmpl-1", "usage": USAGE, "time_info": {"total_time": 1.0}}
+    events = [create_event({"role": "assistant"}), *events, finish | facts]
+    position = draw(st.integers(1, len(events)))
+    return [batch for batch in (events[:position], events[position:]) if batch]
+
+
+@given(streams())
+def test_sequence_of_protocol_events_is_valid(batches: list[list[Any]]) -> None:
+    assert_valid_event_stream(build_protocol_events(*batches))
 
 
 @given(streams(), st.booleans())
-def test_the_message_is_the_one_the_bridge_makes(
+def test_message_is_the_one_that_langchain_core_creates_from_chunks(
     batches: list[list[Any]], coalesce: bool
 ) -> None:
-    native = assembled(native_events(batches, coalesce=coalesce))
+    message = assemble_message(build_protocol_events(*batches, coalesce=coalesce))
 
-    bridged = assembled(bridged_events(batches))
-    assert dumped(native, with_tails=True) == dumped(bridged)
-
-
-def test_each_kind_is_one_block_in_the_order_of_its_first_word() -> None:
-    said = [{"content": "a"}, {"reasoning": "b"}, {"content": "c"}]
-    events = native_events(
-        [[event(delta) for delta in said], [event({}, finish_reason="stop")]]
-    )
-
-    starts = [each for each in events if each["event"] == "content-block-start"]
-
-    assert [(each["index"], each["content"]["type"]) for each in starts] == [
-        (0, "text"),
-        (1, "reasoning"),
-    ]
+    message_from_chunks = assemble_message(convert_chunks_to_protocol_events(batches))
+    assert dump_message(message, add_suffixes=True) == dump_message(message_from_chunks)
 
 
-def test_the_start_names_provider_and_model() -> None:
-    events = native_events([[event({"content": "a"}, finish_reason="stop")]])
+def test_each_kind_of_content_is_one_block_in_the_order_of_its_first_delta() -> None:
+    deltas = [{"content": "a"}, {"reasoning": "b"}, {"content": "c"}]
 
-    assert events[0] == {
+    protocol_events = build_protocol_events([create_event(delta) for delta in deltas], [FINISH])
+
+    assert [
+        (event["index"], event["content"]["type"])
+        for event in protocol_events
+        if event["event"] == "content-block-start"
+    ] == [(0, "text"), (1, "reasoning")]
+
+
+def test_first_protocol_event_has_provider_and_model() -> None:
+    first, *_ = build_protocol_events([create_event({"content": "a"}), FINISH])
+
+    assert first == {
         "event": "message-start",
         "role": "ai",
         "id": "",
-        "metadata": {"provider": "cerebras", "model": "gpt-oss-120b"},
+        "metadata": {"provider": "cerebras", "model": "m"},
     }
 
 
-def test_cut_arguments_are_an_invalid_call_as_they_came() -> None:
-    cut = {"tool_calls": [{"index": 0, "function": {"arguments": '{"path": "/t'}}]}
-    events = native_events([[event(opened(0)), event(cut), event({}, finish_reason="length")]])
+def test_truncated_arguments_give_an_invalid_tool_call_without_suffix() -> None:
+    truncated = create_tool_call_event(index=0, arguments='{"path": "/t')
+    finish = create_event(finish_reason="length")
 
-    message = assembled(events)
+    message = assemble_message(build_protocol_events([begin_tool_call(0), truncated, finish]))
 
     assert message.tool_calls == []
-    assert message.invalid_tool_calls[0]["name"] == "tool_0"
-    assert message.invalid_tool_calls[0]["args"] == '{"path": "/t'
+    [invalid] = message.invalid_tool_calls
+    assert (invalid["name"], invalid["args"]) == ("tool_0", '{"path": "/t')
+    assert invalid["error"] == "The arguments are not a complete JSON object."
 
 
-def test_log_probabilities_are_all_in_the_finish() -> None:
-    first = {"content": [{"token": "a", "logprob": -0.1}]}
-    second = {"content": [{"token": "b", "logprob": -0.2}]}
-    one, other = event({"content": "a"}), event({"content": "b"})
-    one["choices"][0]["logprobs"], other["choices"][0]["logprobs"] = first, second
+def test_last_protocol_event_has_all_logprobs() -> None:
+    protocol_events = build_protocol_events(
+        [
+            create_event({"content": "a"}, logprobs={"content": [{"token": "a"}]}),
+            create_event({"content": "b"}, logprobs={"content": [{"token": "b"}]}),
+            FINISH,
+        ]
+    )
 
-    events = native_events([[one, other, event({}, finish_reason="stop")]])
-
-    tokens = [each["token"] for each in events[-1]["metadata"]["logprobs"]["content"]]
-    assert tokens == ["a", "b"]
+    logprobs = protocol_events[-1]["metadata"]["logprobs"]["content"]
+    assert [entry["token"] for entry in logprobs] == ["a", "b"]
 
 
-def test_an_answer_that_says_nothing_has_a_start_and_a_finish() -> None:
-    events = native_events([[event({}, finish_reason="stop")]])
+def test_empty_completion_has_only_a_start_and_a_finish() -> None:
+    protocol_events = build_protocol_events([FINISH])
 
-    assert [each["event"] for each in events] == ["message-start", "message-finish"]
+    assert [event["event"] for event in protocol_events] == ["message-start", "message-finish"]
+
+
+def test_chunk_for_callbacks_precedes_the_protocol_events_of_its_delta() -> None:
+    builder = ProtocolEventBuilder({})
+    event = create_event({"reasoning": "a", "content": "b"})
+
+    built = builder.build_protocol_events([event], with_chunks=True)
+    built += builder.build_protocol_events([], with_chunks=True)
+
+    kinds = [
+        "chunk" if isinstance(item, ChatGenerationChunk) else item["event"] for item in built
+    ]
+    assert kinds == [
+        "message-start",
+        *("chunk", "content-block-start", "content-block-delta"),
+        *("chunk", "content-block-start", "content-block-delta"),
+        *("chunk", "content-block-finish", "content-block-finish", "message-finish"),
+    ]
+
+
+@pytest.mark.parametrize("with_chunks", [False, True])
+def test_builder_is_complete_after_the_last_protocol_event(with_chunks: bool) -> None:
+    builder = ProtocolEventBuilder({})
+
+    builder.build_protocol_events([FINISH], with_chunks=with_chunks)
+    assert not builder.is_complete
+
+    builder.build_protocol_events([], with_chunks=with_chunks)
+    assert builder.is_complete

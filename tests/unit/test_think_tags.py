@@ -1,106 +1,143 @@
-"""Thoughts that older models put into the content, and answers that are nothing else."""
+"""Reasoning in think tags, and completions that have nothing but reasoning."""
 
 import logging
-from functools import reduce
 from itertools import pairwise
-from operator import add
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage
 
-from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.completion import to_result
-from langchain_cerebras_inference._conversion.stream_events import EventReader
-from langchain_cerebras_inference._conversion.think_tags import Opening, split
+from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
+from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._conversion.think_tags import ThinkTagParser, split_reasoning
+from tests.unit.stream_helpers import (
+    build_chunks,
+    convert_to_message,
+    create_event,
+    get_chunk_message,
+    join_chunks,
+)
 
-SPLITS = [
-    ("", "", ""),
-    ("Yes.", "", "Yes."),
-    ("\n\nYes.", "", "\n\nYes."),
-    ("<think>Is it?</think>Yes.", "Is it?", "Yes."),
-    ("<think>\nIs it?\n</think>\n\nYes.\n", "Is it?\n", "Yes.\n"),
-    (" \n<think>Is it?</think> Yes.", "Is it?", "Yes."),
-    ("<think>\n\n</think>\n\nYes.", "", "Yes."),
-    ("<think></think>", "", ""),
-    ("<think>Is it?", "Is it?", ""),
-    ("<think>Is it? </thi", "Is it? </thi", ""),
-    ("<think>a < b </ c</think>Yes.", "a < b </ c", "Yes."),
-    ("<think>So.</think>A </think> and a <think>.", "So.", "A </think> and a <think>."),
-    ("The tag <think>x</think>.", "", "The tag <think>x</think>."),
-    ("<thin", "", "<thin"),
-    ("<thinking>x", "", "<thinking>x"),
-    ("<table>x", "", "<table>x"),
-]
+Parts = tuple[str, str]
+"""The reasoning and the text."""
 
 
-def events_of(pieces: list[str], finish: str = "stop") -> list[Any]:
-    return [delta(content=piece) for piece in pieces] + [delta(finish_reason=finish)]
-
-
-def delta(finish_reason: str | None = None, **delta: Any) -> Any:
-    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
-
-
-def sum_of(events: list[Any], *, together: bool = False) -> tuple[str, str]:
-    reader = ChunkReader({})
-    batches = [events] if together else [[event] for event in events]
-    chunks = [chunk.message for batch in [*batches, []] for chunk in reader.to_chunks(batch)]
-    return parts_of(reduce(add, chunks))
-
-
-def whole(message: dict[str, Any], finish: str = "stop") -> tuple[str, str]:
-    choice = {"index": 0, "message": message, "finish_reason": finish}
-    [generation] = to_result({"choices": [choice]}, {}).generations  # type: ignore[list-item]
-    return parts_of(generation.message)
-
-
-def parts_of(message: Any) -> tuple[str, str]:
-    assert isinstance(message, AIMessage | AIMessageChunk)
+def get_parts(message: AIMessage) -> Parts:
     return message.additional_kwargs.get("reasoning_content", ""), message.text
 
 
-@pytest.mark.parametrize(("said", "thought", "text"), SPLITS)
-def test_thoughts_at_the_start_are_reasoning_and_the_rest_is_text(
-    said: str, thought: str, text: str
+def create_stream(*contents: str, finish_reason: str = "stop") -> list[Any]:
+    events = [create_event({"content": content}) for content in contents]
+    return [*events, create_event(finish_reason=finish_reason)]
+
+
+def create_completion(message: dict[str, Any], finish_reason: str = "stop") -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]}
+
+
+# --- where the reasoning ends --------------------------------------------------------
+
+every_content = pytest.mark.parametrize(
+    ("content", "reasoning", "text"),
+    [
+        ("", "", ""),
+        ("Yes.", "", "Yes."),
+        ("\n\nYes.", "", "\n\nYes."),
+        ("<think>Is it?</think>Yes.", "Is it?", "Yes."),
+        ("<think>\nIs it?\n</think>\n\nYes.\n", "Is it?\n", "Yes.\n"),
+        (" \n<think>Is it?</think> Yes.", "Is it?", "Yes."),
+        ("<think>\n\n</think>\n\nYes.", "", "Yes."),
+        ("<think></think>", "", ""),
+        ("<think>Is it?", "Is it?", ""),
+        ("<think>Is it? </thi", "Is it? </thi", ""),
+        ("<think>a < b </ c</think>Yes.", "a < b </ c", "Yes."),
+        ("<think>So.</think>A </think> and a <think>.", "So.", "A </think> and a <think>."),
+        ("The tag <think>x</think>.", "", "The tag <think>x</think>."),
+        ("<thin", "", "<thin"),
+        ("<thinking>x", "", "<thinking>x"),
+        ("<table>x", "", "<table>x"),
+    ],
+)
+
+
+@every_content
+def test_think_tags_at_the_start_of_a_completion_are_reasoning(
+    content: str, reasoning: str, text: str
 ) -> None:
-    assert split(said) == (thought, text)
-    assert whole({"content": said}) == (thought, text)
+    message = convert_to_message(create_completion({"content": content}))
+
+    assert split_reasoning(content) == (reasoning, text)
+    assert get_parts(message) == (reasoning, text)
 
 
-@pytest.mark.parametrize(("said", "thought", "text"), SPLITS)
-def test_a_stream_may_be_cut_anywhere(said: str, thought: str, text: str) -> None:
-    for place in range(len(said) + 1):
-        events = events_of([said[:place], said[place:]])
-        assert sum_of(events) == (thought, text)
-        assert sum_of(events, together=True) == (thought, text)
-    assert sum_of(events_of(list(said))) == (thought, text)
+@every_content
+def test_stream_split_anywhere_gives_the_same_reasoning_and_text(
+    content: str, reasoning: str, text: str
+) -> None:
+    streams = [create_stream(*content)]
+    for position in range(len(content) + 1):
+        streams.append(create_stream(content[:position], content[position:]))
+
+    for stream in streams:
+        assert get_parts(join_chunks(stream)) == (reasoning, text)
+        assert get_parts(join_chunks(stream, arrive_together=True)) == (reasoning, text)
 
 
 @given(
-    pieces=st.lists(
+    contents=st.lists(
         st.sampled_from(["<think>", "</think>", "<thi", "nk>", "</", "think>", "\n", " ", "a"])
     ),
-    places=st.sets(st.integers(0, 60)),
+    positions=st.sets(st.integers(0, 60)),
 )
-def test_what_is_streamed_is_what_comes_whole(pieces: list[str], places: set[int]) -> None:
-    said = "".join(pieces)
-    cut = [said[a:b] for a, b in pairwise([0, *sorted(places), len(said)]) if a < b]
+def test_stream_gives_the_same_reasoning_and_text_as_a_completion(
+    contents: list[str], positions: set[int]
+) -> None:
+    content = "".join(contents)
+    bounds = pairwise([0, *sorted(positions), len(content)])
+    stream = create_stream(*[content[start:end] for start, end in bounds if start < end])
 
-    assert sum_of(events_of(cut)) == whole({"content": said})
+    parts = get_parts(join_chunks(stream))
+
+    assert parts == get_parts(convert_to_message(create_completion({"content": content})))
 
 
-def test_thoughts_stream_as_they_come() -> None:
-    reader = ChunkReader({})
+def test_model_with_a_reasoning_field_can_write_about_think_tags() -> None:
+    text = "<think>Is it?</think>"
+    stream = [create_event({"reasoning": "Hm."}), *create_stream("<think>Is", " it?</think>")]
 
-    said = [
-        [parts_of(chunk.message) for chunk in reader.to_chunks([delta(content=piece)])]
-        for piece in ["<thi", "nk>Is ", "it?</", "i></think", ">\n", "Yes", "."]
+    message = convert_to_message(create_completion({"reasoning": "Hm.", "content": text}))
+
+    assert get_parts(message) == ("Hm.", text)
+    assert get_parts(join_chunks(stream)) == ("Hm.", text)
+
+
+def test_start_of_a_tag_before_reasoning_is_text() -> None:
+    stream = [
+        create_event({"content": "<th"}),
+        create_event({"reasoning": "Hm."}),
+        *create_stream("ree"),
     ]
 
-    assert said == [
+    assert get_parts(join_chunks(stream)) == ("Hm.", "<three")
+
+
+# --- streaming -----------------------------------------------------------------------
+
+
+def test_reasoning_is_streamed_as_soon_as_it_is_certain() -> None:
+    builder = ChunkBuilder({})
+
+    parts_by_event = [
+        [
+            get_parts(get_chunk_message(chunk))
+            for chunk in builder.build_chunks([create_event({"content": content})])
+        ]
+        for content in ["<thi", "nk>Is ", "it?</", "i></think", ">\n", "Yes", "."]
+    ]
+
+    assert parts_by_event == [
         [],
         [("Is ", "")],
         [("it?", "")],
@@ -111,96 +148,84 @@ def test_thoughts_stream_as_they_come() -> None:
     ]
 
 
-def test_a_thought_of_any_length_is_read_once() -> None:
-    opening = Opening()
-    opening.read("<think>")
+def test_long_reasoning_is_not_kept() -> None:
+    parser = ThinkTagParser()
+    parser.feed("<think>")
 
-    held = [len(opening.read(" so")) and len(opening._held) for _ in range(1_000)]
-
-    assert set(held) == {0}
-
-
-def test_a_model_that_has_a_field_for_thoughts_may_speak_of_the_tag() -> None:
-    text = "<think>Is it?</think>"
-
-    assert whole({"reasoning": "Hm.", "content": text}) == ("Hm.", text)
-    events = [delta(reasoning="Hm."), *events_of(["<think>Is", " it?</think>"])]
-    assert sum_of(events) == ("Hm.", text)
+    for _ in range(1_000):
+        assert parser.feed(" so")
+        assert parser._pending == ""
 
 
-def test_what_looked_like_a_tag_is_kept_when_reasoning_comes_after_it() -> None:
-    events = [delta(content="<th"), delta(reasoning="Hm."), *events_of(["ree"])]
+def test_protocol_events_have_a_block_for_reasoning_in_think_tags() -> None:
+    builder = ProtocolEventBuilder({})
+    events = create_stream("<think>Is it?</think>", "Yes.")
 
-    assert sum_of(events) == ("Hm.", "<three")
+    built = [
+        protocol_event
+        for batch in [*([event] for event in events), []]
+        for protocol_event in builder.build_protocol_events(batch)
+    ]
 
-
-def test_native_events_have_a_block_for_inline_thoughts() -> None:
-    reader = EventReader({})
-    events = events_of(["<think>Is it?</think>", "Yes."])
-
-    made = [event for batch in ([each] for each in events) for event in reader.to_events(batch)]
-    made += reader.to_events([])
-
-    blocks = [each["content"] for each in made if each["event"] == "content-block-finish"]
+    blocks = [item["content"] for item in built if item["event"] == "content-block-finish"]
     assert [(block["type"], block[block["type"]]) for block in blocks] == [
         ("reasoning", "Is it?"),
         ("text", "Yes."),
     ]
 
 
-def test_log_probabilities_survive_what_is_held_back() -> None:
-    events = events_of(["<think>So.", "</think>", "Yes."])
+def test_logprobs_of_events_without_certain_text_are_kept() -> None:
+    events = create_stream("<think>So.", "</think>", "Yes.")
     for number, event in enumerate(events):
         event["choices"][0]["logprobs"] = {"content": [{"token": str(number)}]}
-    reader = ChunkReader({})
 
-    chunks = [chunk.message for event in [*events] for chunk in reader.to_chunks([event])]
+    *chunks, _ = build_chunks(events)
 
-    tokens = [
-        each["token"]
+    assert [
+        entry["token"]
         for chunk in chunks
-        for each in chunk.response_metadata["logprobs"]["content"]
-    ]
-    assert tokens == ["0", "1", "2", "3"]
+        for entry in chunk.response_metadata["logprobs"]["content"]
+    ] == ["0", "1", "2", "3"]
 
 
-# --- silence -----------------------------------------------------------------------------
+# --- completions without text --------------------------------------------------------
 
-
-SAID_WHY = ["max_tokens", "reasoning_effort"]
-CALL = {"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}
+TOOL_CALL = {"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}
 
 
 @pytest.mark.parametrize(
-    ("said", "finish", "warns"),
+    ("message", "finish_reason", "has_warning"),
     [
         ({"reasoning": "Is it"}, "length", True),
         ({}, "length", True),
         ({"content": "<think>Is it"}, "length", True),
         ({"reasoning": "Is it", "content": "Y"}, "length", False),
         ({"content": "Y"}, "length", False),
-        ({"tool_calls": [CALL]}, "length", False),
+        ({"tool_calls": [TOOL_CALL]}, "length", False),
         ({"reasoning": "Is it?"}, "stop", False),
         ({}, "content_filter", False),
     ],
 )
-@pytest.mark.parametrize("style", ["whole", "chunks", "events"])
-def test_an_answer_that_reasoning_left_no_room_for_says_what_helps(
-    said: dict[str, Any],
-    finish: str,
-    warns: bool,
-    style: str,
+@pytest.mark.parametrize("form", ["completion", "chunks", "protocol events"])
+def test_completion_without_text_at_the_token_limit_logs_one_warning(
+    message: dict[str, Any],
+    finish_reason: str,
+    has_warning: bool,
+    form: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    if style == "whole":
-        whole(said, finish)
-    elif style == "chunks":
-        sum_of([delta(**said), delta(finish_reason=finish), delta(finish_reason=finish)])
+    finish = create_event(finish_reason=finish_reason)
+    if form == "completion":
+        convert_to_message(create_completion(message, finish_reason))
+    elif form == "chunks":
+        build_chunks([create_event(message), finish, finish])
     else:
-        reader = EventReader({})
-        list(reader.to_events([delta(finish_reason=finish, **said)]))
-        list(reader.to_events([]))
+        builder = ProtocolEventBuilder({})
+        builder.build_protocol_events([create_event(message, finish_reason=finish_reason)])
+        builder.build_protocol_events([])
 
-    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
-    assert len(warnings) == warns
-    assert all(word in each.getMessage() for each in warnings for word in SAID_WHY)
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == has_warning
+    for warning in warnings:
+        assert "max_tokens" in warning.getMessage()
+        assert "reasoning_effort" in warning.getMessage()

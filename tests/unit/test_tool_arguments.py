@@ -1,6 +1,8 @@
-"""Tool arguments: whole or not, and the tail that says that they are not."""
+"""Tool arguments: whether they are complete, and the suffix for truncated ones."""
 
 import json
+from functools import reduce
+from operator import add
 from typing import Any
 
 import pytest
@@ -10,12 +12,13 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_cerebras_inference._conversion.tool_arguments import (
-    parse,
-    tail_for,
-    without_tail,
+    create_invalid_suffix,
+    parse_arguments,
+    remove_invalid_suffix,
+    to_text,
 )
 
-WHOLE = [
+COMPLETE_ARGUMENTS = [
     "{}",
     '{"path":"a.txt","force":false}',
     '{ "a" : [ 1, [ 2.5e-3, [] ], {"b": [{}]} ] }',
@@ -25,61 +28,74 @@ WHOLE = [
     '{"brackets in text":"}]{[\\"]}","":""}',
     '{"lines":"a\\nb\\tc"}',
 ]
-JSON = st.recursive(
+all_complete_arguments = pytest.mark.parametrize("arguments", COMPLETE_ARGUMENTS)
+
+json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
     max_leaves=12,
 )
-OBJECTS = st.dictionaries(st.text(max_size=5), JSON, min_size=1, max_size=4)
+json_objects = st.dictionaries(st.text(max_size=5), json_values, min_size=1, max_size=4)
 
 
-def halves_of(text: str) -> list[str]:
-    return [text[:length] for length in range(1, len(text))]
+def truncate_everywhere(arguments: str) -> list[str]:
+    return [arguments[:length] for length in range(1, len(arguments))]
 
 
-def calls_of(*arguments: str) -> tuple[list[Any], list[Any]]:
-    """The valid and the invalid calls of a stream whose fragments are these."""
-    first, *rest = (
-        AIMessageChunk(
-            content="",
-            tool_call_chunks=[
-                tool_call_chunk(
-                    name=None if place else "remove",
-                    args=text,
-                    id=None if place else "abc123456",
-                    index=0,
-                )
-            ],
-        )
-        for place, text in enumerate(arguments)
-    )
-    message = first
-    for each in rest:
-        message += each
-    end = AIMessageChunk(content="", chunk_position="last")
-    message = message + end if rest else message
+def parse_with_langchain_core(*fragments: str) -> tuple[list[Any], list[Any]]:
+    """Return the valid and the invalid tool calls of a stream of fragments."""
+    first, *others = fragments
+    chunks = [tool_call_chunk(name="remove", args=first, id="abc123456", index=0)]
+    chunks += [tool_call_chunk(name=None, args=text, id=None, index=0) for text in others]
+    messages = [AIMessageChunk(content="", tool_call_chunks=[chunk]) for chunk in chunks]
+    if others:
+        messages.append(AIMessageChunk(content="", chunk_position="last"))
+    message = reduce(add, messages)
     return message.tool_calls, message.invalid_tool_calls
 
 
-@pytest.mark.parametrize("text", WHOLE)
-def test_a_whole_object_is_parsed(text: str) -> None:
-    assert parse(text) == json.loads(text)
+# --- parsing -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "null", " null "])
-def test_no_arguments_are_an_empty_object(text: str) -> None:
-    assert parse(text) == {}
+@all_complete_arguments
+def test_complete_object_is_parsed(arguments: str) -> None:
+    assert parse_arguments(arguments) == json.loads(arguments)
 
 
-@pytest.mark.parametrize("text", WHOLE)
-def test_half_an_object_is_no_object(text: str) -> None:
-    assert [half for half in halves_of(text) if parse(half) is not None] == []
+@pytest.mark.parametrize("arguments", ["", "null", " null "])
+def test_missing_arguments_are_an_empty_object(arguments: str) -> None:
+    assert parse_arguments(arguments) == {}
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("arguments", "finish_reason", "expected"),
+    [
+        ("", "stop", {}),
+        ("", "tool_calls", {}),
+        ("", None, {}),
+        ("", "length", None),
+        ("{}", "length", {}),
+        ('{"x":1}', "length", {"x": 1}),
+        ('{"x":', "tool_calls", None),
+    ],
+)
+def test_missing_arguments_are_incomplete_only_at_the_token_limit(
+    arguments: str, finish_reason: str | None, expected: dict[str, Any] | None
+) -> None:
+    assert parse_arguments(arguments, finish_reason) == expected
+
+
+@all_complete_arguments
+def test_truncated_object_is_incomplete(arguments: str) -> None:
+    parsed = map(parse_arguments, truncate_everywhere(arguments))
+
+    assert [value for value in parsed if value is not None] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
     [
         "[]",
         "5",
@@ -94,70 +110,84 @@ def test_half_an_object_is_no_object(text: str) -> None:
         "not JSON",
         " ",
         '{"a":"line\nfeed"}',
-        "[" * 10_000,
+        pytest.param("[" * 10_000, id="10,000 opening brackets"),
     ],
 )
-def test_what_is_no_object_in_strict_json_is_none(text: str) -> None:
-    assert parse(text) is None
+def test_anything_but_one_strict_json_object_is_incomplete(arguments: str) -> None:
+    assert parse_arguments(arguments) is None
 
 
-@pytest.mark.parametrize("text", WHOLE)
-def test_a_tail_keeps_half_an_object_from_becoming_a_call(text: str) -> None:
-    for half in halves_of(text):
-        valid, invalid = calls_of(half, tail_for(half))
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(None, ""), ("", ""), ('{"x":1}', '{"x":1}'), ({"x": ["é"]}, '{"x":["é"]}'), (5, "5")],
+)
+def test_arguments_of_any_type_become_a_text(arguments: Any, text: str) -> None:
+    assert to_text(arguments) == text
+
+
+# --- the suffix for truncated arguments ----------------------------------------------
+
+
+@all_complete_arguments
+def test_suffix_makes_truncated_arguments_invalid(arguments: str) -> None:
+    for truncated in truncate_everywhere(arguments):
+        suffix = create_invalid_suffix(truncated)
+
+        valid, invalid = parse_with_langchain_core(truncated, suffix)
 
         assert valid == []
         assert [(call["name"], call["id"]) for call in invalid] == [("remove", "abc123456")]
 
 
-def test_without_a_tail_core_makes_a_call_of_half_an_object() -> None:
-    """If this fails, core no longer parses leniently, and tails can go."""
-    valid, _ = calls_of('{"path":"a.txt","force":fal')
+def test_langchain_core_completes_truncated_arguments_without_suffix() -> None:
+    """If this fails, langchain-core has become strict, and the suffix can be removed."""
+    valid, _ = parse_with_langchain_core('{"path":"a.txt","force":fal')
 
     assert [call["args"] for call in valid] == [{"path": "a.txt"}]
 
 
-@pytest.mark.parametrize("text", ["", "5", "[1]", '{"a":1}}', '{"a":NaN}', '{"a":1]'])
-def test_a_tail_keeps_what_is_no_object_from_becoming_a_call(text: str) -> None:
-    valid, invalid = calls_of(text, tail_for(text))
+@pytest.mark.parametrize("arguments", ["", "5", "[1]", '{"a":1}}', '{"a":NaN}', '{"a":1]'])
+def test_suffix_makes_other_texts_invalid(arguments: str) -> None:
+    valid, invalid = parse_with_langchain_core(arguments, create_invalid_suffix(arguments))
 
     assert valid == []
     assert len(invalid) == 1
-
-
-@pytest.mark.parametrize("text", WHOLE)
-def test_arguments_without_their_tail_are_as_they_were_sent(text: str) -> None:
-    halves = ["", *halves_of(text)]
-
-    assert [without_tail(half + tail_for(half)) for half in halves] == halves
-
-
-@pytest.mark.parametrize("text", ["", *WHOLE])
-def test_whole_arguments_have_no_tail_to_take_off(text: str) -> None:
-    assert without_tail(text) == text
-
-
-@pytest.mark.parametrize("text", ["not JSON", '{"a":1', '{"a":"b', "5", "{'a':1}"])
-def test_invalid_arguments_that_have_no_tail_stay(text: str) -> None:
-    assert without_tail(text) == text
-
-
-@given(OBJECTS, st.booleans(), st.data())
-def test_half_of_any_object_is_never_a_call_and_can_go_back(
-    value: dict[str, Any], escaped: bool, data: st.DataObject
-) -> None:
-    text = json.dumps(value, ensure_ascii=escaped)
-    cut = text[: data.draw(st.integers(0, len(text) - 1))]
-
-    valid, invalid = calls_of(cut, tail_for(cut))
-
-    assert valid == []
-    assert len(invalid) == 1
-    assert without_tail(cut + tail_for(cut)) == cut
 
 
 @given(st.text('{}[]",:\\ 1a', max_size=12))
-def test_a_tail_makes_a_call_of_nothing(text: str) -> None:
-    valid, _ = calls_of(text, tail_for(text))
+def test_suffix_never_gives_a_valid_tool_call(arguments: str) -> None:
+    valid, _ = parse_with_langchain_core(arguments, create_invalid_suffix(arguments))
 
     assert valid == []
+
+
+@all_complete_arguments
+def test_removing_the_suffix_restores_the_sent_arguments(arguments: str) -> None:
+    sent = ["", *truncate_everywhere(arguments)]
+
+    with_suffixes = [text + create_invalid_suffix(text) for text in sent]
+
+    assert list(map(remove_invalid_suffix, with_suffixes)) == sent
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["", *COMPLETE_ARGUMENTS, "not JSON", '{"a":1', '{"a":"b', "5", "{'a':1}"],
+)
+def test_arguments_without_suffix_stay_as_they_are(arguments: str) -> None:
+    assert remove_invalid_suffix(arguments) == arguments
+
+
+@given(json_objects, st.booleans(), st.data())
+def test_any_truncated_object_is_invalid_and_can_be_restored(
+    value: dict[str, Any], is_ascii: bool, data: st.DataObject
+) -> None:
+    arguments = json.dumps(value, ensure_ascii=is_ascii)
+    truncated = arguments[: data.draw(st.integers(0, len(arguments) - 1))]
+    suffix = create_invalid_suffix(truncated)
+
+    valid, invalid = parse_with_langchain_core(truncated, suffix)
+
+    assert valid == []
+    assert len(invalid) == 1
+    assert remove_invalid_suffix(truncated + suffix) == truncated
