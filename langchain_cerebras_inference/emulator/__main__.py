@@ -25,8 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _start(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Emulator:
+    settings = vars(options)
+    log = None if settings.pop("quiet") else sys.stdout
     try:
-        return Emulator(**vars(options)).start()
+        return Emulator(**settings, log=log).start()
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
@@ -47,7 +49,57 @@ def _create_parser() -> argparse.ArgumentParser:
         help="speed of streams; default: as fast as possible",
     )
     parser.add_argument("--api-key", help="the key to accept; default: a random one")
+    parser.add_argument(
+        "--latency",
+        type=float,
+        nargs=2,
+        metavar=("MIN", "MAX"),
+        help="the least and the greatest delay of a completion, in seconds",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="do not print a line for each request"
+    )
+    _add_quotas(parser)
     return parser
+
+
+def _add_quotas(parser: argparse.ArgumentParser) -> None:
+    quotas = parser.add_argument_group(
+        "quotas", "Each API key has its own for each model; default: no quota."
+    )
+    for unit in ("requests", "tokens"):
+        for period in ("minute", "hour", "day"):
+            quotas.add_argument(f"--{unit}-per-{period}", type=int, metavar="N")
+    quotas.add_argument(
+        "--burst",
+        type=int,
+        metavar="N",
+        help="how many requests are accepted at once; default: those of a minute",
+    )
+    quotas.add_argument(
+        "--token-burst",
+        type=int,
+        metavar="N",
+        help="how many tokens are accepted at once; default: those of a minute",
+    )
+    quotas.add_argument(
+        "--requests-per-second",
+        type=float,
+        metavar="N",
+        help="a quota that no header shows",
+    )
+    quotas.add_argument(
+        "--refund-unused-tokens",
+        action="store_true",
+        help="give back the tokens that a request reserved and did not use",
+    )
+    quotas.add_argument(
+        "--used-by-others",
+        type=float,
+        default=0,
+        metavar="SHARE",
+        help="the share of every quota that others use all the time, such as 0.2",
+    )
 
 
 def _format_settings(server: Emulator) -> str:

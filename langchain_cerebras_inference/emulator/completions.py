@@ -53,32 +53,40 @@ class Completion:
     def build_response(self, reply: Reply, headers: Mapping[str, str]) -> OutgoingResponse:
         """Build the response: a scripted reply, completed with generated parts."""
         headers = {**headers, "inference-id": self.id, **reply.headers}
+        choices, counted_usage = self._complete(reply)
+        usage = counted_usage if reply.usage is None else reply.usage
+        tokens = {**counted_usage, **usage}["total_tokens"]
         if not self.request.stream:
-            body = encode_json(self._build_body(reply)) if reply.body is None else reply.body
-            return OutgoingResponse([encode_body(body)], headers=headers, delay=reply.delay)
+            body = self._build_body(choices, usage) if reply.body is None else reply.body
+            return OutgoingResponse(
+                [encode_body(body)], headers=headers, delay=reply.delay, tokens=tokens
+            )
         speed = self.tokens_per_second
         return OutgoingResponse(
-            self._build_events(reply),
+            self._build_events(reply, choices, usage),
             STREAM_TYPE,
             headers,
             delay=reply.delay,
             pace=reply.pace or (self._tokens_per_event / speed if speed else 0),
+            tokens=tokens,
         )
 
-    def _build_events(self, reply: Reply) -> list[bytes]:
+    def _build_events(
+        self, reply: Reply, choices: Sequence[Choice], usage: Mapping[str, Any]
+    ) -> list[bytes]:
         if reply.data is not None:
             return [reply.data] if isinstance(reply.data, bytes) else list(reply.data)
-        chunks = self._build_chunks(reply) if reply.events is None else reply.events
+        chunks = self._build_chunks(choices, usage) if reply.events is None else reply.events
         return [*(encode_event(encode_json(chunk)) for chunk in chunks), DONE_EVENT]
 
-    def _build_body(self, reply: Reply) -> JSON:
-        choices, usage = self._complete(reply)
+    def _build_body(self, choices: Sequence[Choice], usage: Mapping[str, Any]) -> JSON:
         bodies = [self._build_choice(index, choice) for index, choice in enumerate(choices)]
         return self._build_envelope("chat.completion", bodies) | self._build_final_fields(usage)
 
-    def _build_chunks(self, reply: Reply) -> Iterator[JSON]:
+    def _build_chunks(
+        self, choices: Sequence[Choice], usage: Mapping[str, Any]
+    ) -> Iterator[JSON]:
         """Yield the chunks of a stream, one of each choice in turn."""
-        choices, usage = self._complete(reply)
         streams = [
             self._build_choice_chunks(index, choice) for index, choice in enumerate(choices)
         ]
@@ -89,8 +97,8 @@ class Completion:
         last = self._build_envelope("chat.completion.chunk", choice_chunks[-1:])
         yield last | self._build_final_fields(usage)
 
-    def _complete(self, reply: Reply) -> tuple[list[Choice], Mapping[str, Any]]:
-        """Return the choices that are shown, and the usage."""
+    def _complete(self, reply: Reply) -> tuple[list[Choice], JSON]:
+        """Return the choices that are shown, and the usage of all that was generated."""
         if reply.says_something:
             choices = [_build_scripted_choice(reply)] * self.request.choice_count
             shown = choices
@@ -99,7 +107,7 @@ class Completion:
             shown = [apply_reasoning_format(choice, self.request) for choice in choices]
             if reply.finish_reason:
                 shown = [replace(one, finish_reason=reply.finish_reason) for one in shown]
-        return shown, self._count_usage(choices) if reply.usage is None else reply.usage
+        return shown, self._count_usage(choices)
 
     def _count_usage(self, choices: Sequence[Choice]) -> JSON:
         """Count the tokens; hidden reasoning counts too. The fields differ by model."""

@@ -75,6 +75,8 @@ class OutgoingResponse:
     """Seconds before the first byte."""
     pace: float = 0
     """Seconds before each event."""
+    tokens: int | None = None
+    """How many tokens the prompt and the completion have."""
 
     @property
     def is_stream(self) -> bool:
@@ -221,9 +223,6 @@ class Delivery:
 
     async def _send_error_event(self, event: ErrorEvent) -> None:
         response = self._build_response(event.reply)
-        if not response.is_stream:
-            await self._send_error(event.refusal)
-            return
         error: dict[str, Any] = event.refusal.error()
         if event.shape.endswith("enveloped"):
             error = {"status_code": event.status, "error": error}
@@ -235,6 +234,7 @@ class Delivery:
     async def _send_parts(self, response: OutgoingResponse, parts: Sequence[bytes]) -> None:
         """Send the headers and some parts, each at its time; aiohttp ends the body later."""
         await asyncio.sleep(response.delay)
+        self._request.status = 200
         self._http_response.headers.update(
             {"Content-Type": response.content_type, **self._headers, **response.headers}
         )
@@ -251,6 +251,7 @@ class Delivery:
         if self._should_compress(body, status):
             body = gzip.compress(body, 1)
             headers = {"Content-Encoding": "gzip", **headers}
+        self._request.status = status
         self._http_response = web.Response(body=body, status=status, headers=headers)
         await self._http_response.prepare(self._http)
         await self._http_response.write_eof()

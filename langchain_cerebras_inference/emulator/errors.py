@@ -68,7 +68,11 @@ class Refuse:
     """Answer with an error response.
 
     The error fields that are `None` are filled in as Cerebras does for this code or
-    status.
+    status. For status 429 there are three codes:
+
+    - `request_quota_exceeded`, the default: too many requests per minute.
+    - `token_quota_exceeded`: too many tokens per minute.
+    - `queue_exceeded`: the service is overloaded, whatever remains of the quotas.
 
     Raises:
         ValueError: if `status` is not an error status.

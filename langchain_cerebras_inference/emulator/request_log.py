@@ -4,14 +4,18 @@ import gzip
 import json
 import threading
 import time
+import urllib.parse
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from aiohttp import web
 
 from langchain_cerebras_inference.emulator.errors import Refuse, RequestError, bad_request
+
+MAX_LOGGED_CHARACTERS = 200
 
 
 class Moment(threading.Event):
@@ -27,9 +31,9 @@ class Moment(threading.Event):
         super().set()
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Request:
-    """One received request."""
+    """One received request, and what became of it."""
 
     method: str
     path: str
@@ -52,6 +56,13 @@ class Request:
     """Set once everything was sent: the whole response, or as much as the script says."""
     disconnected: Moment = field(default_factory=Moment)
     """Set when the client disconnected before that."""
+    status: int | None = None
+    """The status of the response; `None` if none was sent yet."""
+    tokens: int | None = None
+    """How many tokens the prompt and the completion have; `None` without a completion.
+
+    It is the `total_tokens` of the usage, even if the script replaces body or events.
+    """
 
     @property
     def streamed(self) -> bool:
@@ -59,10 +70,38 @@ class Request:
         return isinstance(self.body, dict) and self.body.get("stream") is True
 
     @property
+    def model(self) -> str | None:
+        """The model that the body names."""
+        name = self.body.get("model") if isinstance(self.body, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
     def bearer(self) -> str | None:
         """The API key in the `Authorization` header."""
         scheme, _, key = self.headers.get("Authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else None
+
+
+def format_log_line(request: Request) -> str:
+    """Describe a request in one line, without headers, query and content.
+
+    The line has the time, method and path, and then the model, the status, the tokens, and
+    the milliseconds since the request arrived; `-` is a value that the request does not have.
+    """
+    values = {
+        "model": request.model and _escape(request.model),
+        "status": request.status,
+        "tokens": request.tokens,
+        "ms": round(1000 * (time.monotonic() - request.time)),
+    }
+    fields = [f"{name}={'-' if value is None else value}" for name, value in values.items()]
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return " ".join([now, request.method, _escape(request.path), *fields])
+
+
+def _escape(text: str) -> str:
+    """Escape what would break the line or its fields, and shorten a long text."""
+    return urllib.parse.quote(text[:MAX_LOGGED_CHARACTERS], errors="replace")
 
 
 async def read_request(http: web.Request) -> Request:

@@ -1,12 +1,14 @@
 """The routes of the service: who may call them, and what they answer."""
 
 import asyncio
+import contextlib
+import random
 import secrets
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TextIO, TypeAlias
 
 from aiohttp import web
 
@@ -28,14 +30,35 @@ from langchain_cerebras_inference.emulator.models import (
     list_public_models,
 )
 from langchain_cerebras_inference.emulator.prompt_cache import PromptCache
-from langchain_cerebras_inference.emulator.rate_limits import build_rate_limit_headers
-from langchain_cerebras_inference.emulator.request_log import Request, read_request
-from langchain_cerebras_inference.emulator.script import Act, Reply, Scripted, Session
+from langchain_cerebras_inference.emulator.rate_limits import QuotaSettings, RateLimiter
+from langchain_cerebras_inference.emulator.request_log import (
+    Request,
+    format_log_line,
+    read_request,
+)
+from langchain_cerebras_inference.emulator.script import (
+    Act,
+    ErrorEvent,
+    Reply,
+    Scripted,
+    Session,
+)
+from langchain_cerebras_inference.emulator.tokens import count_reserved_tokens
 
 Route: TypeAlias = Literal["chat", "models", "session"]
 """A route that can be scripted."""
 
+CHAT_PATH = "v1/chat/completions"
 MAX_LOGGED_REQUESTS = 20_000
+LATENCY_SEED = 0
+
+
+@dataclass
+class RequestCounts:
+    """How many chat requests were accepted, and how many rejected with status 429."""
+
+    accepted: int = 0
+    rejected: int = 0
 
 
 class Service:
@@ -44,27 +67,36 @@ class Service:
     def __init__(
         self,
         browser_session: BrowserSession,
+        *,
         api_key: str | None,
         tokens_per_second: float | None,
+        latency: tuple[float, float] | None,
+        quotas: QuotaSettings,
+        log: TextIO | None,
     ) -> None:
-        """Start without requests and without a script; without an API key, make one up."""
+        """Start without requests and without a script; `Emulator` describes the settings."""
         self.browser_session = browser_session
         self.api_key = api_key or f"csk-{secrets.token_hex(24)}"
         self.connections = 0
         self.is_stopping = False
         self._tokens_per_second = tokens_per_second
+        self._latency = latency
+        self._quotas = quotas
+        self._log = log
         self._prompt_cache = PromptCache()
-        self._served_completions = 0
         self.reset()
 
     def reset(self) -> None:
-        """Clear the request log and the script."""
+        """Clear the request log, its counts and the script; fill the quotas."""
         self.requests: deque[Request] = deque(maxlen=MAX_LOGGED_REQUESTS)
         self.scripts: dict[Route, deque[Scripted]] = {
             "chat": deque(),
             "models": deque(),
             "session": deque(),
         }
+        self.counts = RequestCounts()
+        self._rate_limiter = RateLimiter(self._quotas)
+        self._random = random.Random(LATENCY_SEED)  # noqa: S311 # the latency is no secret
 
     async def handle(self, http: web.Request) -> web.StreamResponse:
         """Log and answer one request."""
@@ -78,12 +110,22 @@ class Service:
         except ConnectionError:
             self._log_disconnect(request)
             return web.Response()
+        finally:
+            self._finish(request)
         request.answered.set()
         return response
 
     def _log_disconnect(self, request: Request) -> None:
         if not self.is_stopping and not request.answered.is_set():
             request.disconnected.set()
+
+    def _finish(self, request: Request) -> None:
+        self._rate_limiter.refund(request)
+        if self._log is not None:
+            # Whoever read the log may be gone, which is no reason to stop answering.
+            with contextlib.suppress(OSError):
+                self._log.write(f"{format_log_line(request)}\n")
+                self._log.flush()
 
     async def _answer(self, http: web.Request, request: Request) -> web.StreamResponse:
         behavior: Deliverable
@@ -93,8 +135,16 @@ class Service:
             behavior = self._next_behavior(route, request)
         except RequestError as error:
             behavior, build_response = error.response, _prepare_reply(Reply())
+        self._count(request, behavior)
         headers = {"x-request-id": uuid.uuid4().hex[:16]}
         return await Delivery(http, request, headers, build_response).deliver(behavior)
+
+    def _count(self, request: Request, behavior: Deliverable) -> None:
+        if request.path.strip("/") == CHAT_PATH:
+            if not isinstance(behavior, Refuse):
+                self.counts.accepted += 1
+            elif behavior.status == 429:
+                self.counts.rejected += 1
 
     def _check_key_and_body(self, request: Request) -> None:
         """Raise `RequestError` for a wrong API key, or for a body that is not JSON."""
@@ -129,11 +179,18 @@ class Service:
 
     def _prepare_completion(self, request: Request) -> BuildResponse:
         chat_request, model = check_request(request.body)
+        self._rate_limiter.reserve(request, count_reserved_tokens(chat_request))
         cached_tokens = self._prompt_cache.add(chat_request, request.bearer)
-        self._served_completions += 1
         completion = Completion(chat_request, model, cached_tokens, self._tokens_per_second)
-        headers = build_rate_limit_headers(self._served_completions)
-        return lambda reply: completion.build_response(reply, headers)
+        headers = self._rate_limiter.build_headers(request)
+        latency = self._random.uniform(*self._latency) if self._latency else 0
+
+        def build_response(reply: Reply) -> OutgoingResponse:
+            response = completion.build_response(reply, headers)
+            request.tokens = response.tokens
+            return replace(response, delay=response.delay + latency)
+
+        return build_response
 
     def _next_behavior(self, route: Route | None, request: Request) -> Deliverable:
         """Take the next scripted behavior of a route; without one, reply."""
@@ -143,8 +200,10 @@ class Service:
             behavior = _call_scripted_function(behavior, request)
         if isinstance(behavior, Session):
             return self.browser_session.to_reply(behavior)
+        if isinstance(behavior, ErrorEvent) and not (route == "chat" and request.streamed):
+            behavior = behavior.refusal
         if isinstance(behavior, Refuse) and behavior.status == 429:
-            headers = build_rate_limit_headers(self._served_completions, behavior)
+            headers = self._rate_limiter.build_headers(request, behavior)
             return replace(behavior, headers={**headers, **behavior.headers})
         return behavior
 

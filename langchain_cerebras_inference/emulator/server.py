@@ -8,11 +8,12 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from types import MappingProxyType
-from typing import Any, Self, cast
+from typing import Any, Self, TextIO, cast
 
 from aiohttp import web
 
 from langchain_cerebras_inference.emulator.browser_session import BrowserSession
+from langchain_cerebras_inference.emulator.rate_limits import QuotaSettings
 from langchain_cerebras_inference.emulator.request_log import Request
 from langchain_cerebras_inference.emulator.routes import Route, Service
 from langchain_cerebras_inference.emulator.script import (
@@ -38,6 +39,19 @@ class Emulator:
     ```
 
     It runs on a thread of its own, so blocking and asynchronous code can both use it.
+
+    It enforces the quotas that are set, as Cerebras does. A quota is a bucket of requests or
+    tokens. Each API key has its own for each model. It starts full, and is refilled
+    continuously, at the rate of its limit. A valid chat request reserves one request, the
+    tokens of its prompt, and `max_completion_tokens`; of these 16,384 at most, which is also
+    the default. If a bucket has less than that, nothing is reserved, and the request gets an
+    error response of status 429 with the code `request_quota_exceeded` or
+    `token_quota_exceeded`. A request for more tokens than a bucket can hold is never accepted.
+    A request that a scripted behavior answers reserves as much as any other.
+
+    The headers `x-ratelimit-limit-*` and `x-ratelimit-remaining-*` show the quotas per
+    minute, hour and day. Where no quota is set, they show a recorded limit, of which nothing
+    is ever taken.
     """
 
     def __init__(
@@ -48,20 +62,60 @@ class Emulator:
         tokens_per_second: float | None = None,
         ssl_context: ssl.SSLContext | None = None,
         api_key: str | None = None,
+        latency: tuple[float, float] | None = None,
+        log: TextIO | None = None,
+        requests_per_minute: int | None = None,
+        requests_per_hour: int | None = None,
+        requests_per_day: int | None = None,
+        tokens_per_minute: int | None = None,
+        tokens_per_hour: int | None = None,
+        tokens_per_day: int | None = None,
+        burst: int | None = None,
+        token_burst: int | None = None,
+        requests_per_second: float | None = None,
+        refund_unused_tokens: bool = False,
+        used_by_others: float = 0,
     ) -> None:
         """Create an emulator; `start()`, `with` or `async with` starts it.
 
         Args:
             host: The address to listen on.
             port: The port to listen on; 0 is any free port.
-            tokens_per_second: The speed of streams; `None` is as fast as possible.
+            tokens_per_second: The speed of streams; `None` is as fast as possible. It is not
+                a quota.
             ssl_context: The TLS settings of a server, for https; `None` is http.
             api_key: The API key to accept; `None` makes one up.
+            latency: The least and the greatest delay of a completion, in seconds. The delay
+                of each is random, but the sequence of delays is the same in each run. Error
+                responses are not delayed.
+            log: A text stream, such as `sys.stdout`, that gets one line for each request.
+                The line has the time, method, path, model, status, tokens and milliseconds,
+                and never a key, a cookie or a message.
+            requests_per_minute: The quota of requests per minute; `None` is no quota.
+            requests_per_hour: The same per hour.
+            requests_per_day: The same per day.
+            tokens_per_minute: The quota of tokens per minute; `None` is no quota.
+            tokens_per_hour: The same per hour.
+            tokens_per_day: The same per day.
+            burst: How many requests the bucket of `requests_per_minute` holds, and thus how
+                many can be sent at once; `None` is a whole minute's. With
+                `requests_per_minute=600, burst=20`, 20 requests are accepted at once, and
+                then 10 per second.
+            token_burst: How many tokens the bucket of `tokens_per_minute` holds; `None` is a
+                whole minute's.
+            requests_per_second: A hidden quota of requests per second, which no header shows;
+                `None` is no quota. Its bucket holds the requests of one second, and at least
+                one.
+            refund_unused_tokens: Whether the tokens that a request reserved and did not use
+                are given back after its completion.
+            used_by_others: The share of every quota that others use all the time, from 0 to
+                less than 1. With 0.2, the buckets are refilled at 80 % of the rate that the
+                headers promise.
 
         Raises:
             TypeError: if `ssl_context` is not an `ssl.SSLContext`.
-            ValueError: if `port` or `tokens_per_second` is out of range, or `ssl_context`
-                is for clients.
+            ValueError: if a number is out of range, a burst is given without its quota, or
+                `ssl_context` is for clients.
         """
         if not 0 <= port <= MAX_PORT:
             raise ValueError(f"port must be 0 to {MAX_PORT}, not {port}.")
@@ -69,12 +123,37 @@ class Emulator:
             raise ValueError(
                 f"tokens_per_second must be positive and finite, not {tokens_per_second}."
             )
+        if latency is not None and not 0 <= latency[0] <= latency[1] < math.inf:
+            raise ValueError(
+                "latency must be two finite numbers of seconds, first the smaller one, not "
+                f"{latency}."
+            )
         _check_ssl_context(ssl_context)
         self._host = host
         self._port = port
         self._ssl_context = ssl_context
         self._browser_session = BrowserSession(is_https=ssl_context is not None)
-        self._service = Service(self._browser_session, api_key, tokens_per_second)
+        quotas = QuotaSettings(
+            requests_per_second=requests_per_second,
+            requests_per_minute=requests_per_minute,
+            requests_per_hour=requests_per_hour,
+            requests_per_day=requests_per_day,
+            tokens_per_minute=tokens_per_minute,
+            tokens_per_hour=tokens_per_hour,
+            tokens_per_day=tokens_per_day,
+            burst=burst,
+            token_burst=token_burst,
+            refund_unused_tokens=refund_unused_tokens,
+            used_by_others=used_by_others,
+        )
+        self._service = Service(
+            self._browser_session,
+            api_key=api_key,
+            tokens_per_second=tokens_per_second,
+            latency=latency,
+            quotas=quotas,
+            log=log,
+        )
         self._thread: _ServerThread | None = None
 
     @property
@@ -114,6 +193,19 @@ class Emulator:
     def requests(self) -> list[Request]:
         """The requests that arrived so far, in order; at most the last 20,000."""
         return list(self._service.requests)
+
+    @property
+    def accepted(self) -> int:
+        """How many chat requests were answered without an error response so far.
+
+        A request counts as soon as it is accepted, even if its response is delayed.
+        """
+        return self._service.counts.accepted
+
+    @property
+    def rejected(self) -> int:
+        """How many chat requests were rejected with status 429 so far, by quota or script."""
+        return self._service.counts.rejected
 
     @property
     def connections(self) -> int:
@@ -157,7 +249,10 @@ class Emulator:
         self._browser_session.rotate_demo_key()
 
     def reset(self) -> None:
-        """Clear the requests and the script; connections and keys stay."""
+        """Forget the requests, their counts and the script, and fill all quotas.
+
+        Connections and keys stay.
+        """
         self._service.reset()
 
     def start(self) -> Self:

@@ -14,6 +14,7 @@ from langchain_cerebras_inference.emulator.request_schema import (
 CHARACTERS_PER_TOKEN = 4
 TOKENS_PER_IMAGE = 400
 TOKENS_PER_MESSAGE = 4
+MAX_RESERVED_COMPLETION_TOKENS = 16_384
 
 _TOKEN = re.compile(r"\s?\S{1,5}|\s")
 
@@ -55,3 +56,13 @@ def count_prompt_tokens(request: ChatRequest) -> int:
     text_tokens = len(render_prompt(request)) // CHARACTERS_PER_TOKEN
     message_tokens = TOKENS_PER_MESSAGE * len(request.messages)
     return text_tokens + message_tokens + count_image_tokens(request)
+
+
+def count_reserved_tokens(request: ChatRequest) -> int:
+    """Count the tokens that the quotas reserve: the prompt, and the longest completion.
+
+    The longest completion has `max_completion_tokens`; this is capped, and the cap is also
+    the default. Source: https://github.com/dcdpr/jp/pull/1085
+    """
+    limit = request.completion_token_limit or MAX_RESERVED_COMPLETION_TOKENS
+    return count_prompt_tokens(request) + min(limit, MAX_RESERVED_COMPLETION_TOKENS)

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import closing
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
@@ -62,8 +65,9 @@ def send(
 ) -> Response:
     """Send one request on a connection of its own; redirects are not followed."""
     address = urlsplit(url)
+    target = address._replace(scheme="", netloc="").geturl()
     with closing(HTTPConnection(address.netloc, timeout=10)) as connection:
-        connection.request(method, address.path, content, headers or {})
+        connection.request(method, target, content, headers or {})
         response = connection.getresponse()
         return Response(response.status, response.headers, response.read())
 
@@ -82,6 +86,39 @@ def post(server: Emulator, content: bytes, **headers: str) -> Response:
 def chat(server: Emulator, **fields: Any) -> Response:
     """Send a chat request, by default with the prompt "Hello!" to gpt-oss."""
     return post(server, json.dumps(request_body(**fields)).encode())
+
+
+@contextmanager
+def run_command_line(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """Run the emulator as a program; also give the settings that it prints."""
+    python = [sys.executable, "-X", "dev", "-W", "error"]
+    module = "langchain_cerebras_inference.emulator"
+    with subprocess.Popen(
+        [*python, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        settings = dict(
+            shlex.split(line)[1].split("=", 1)
+            for line in iter(process.stdout.readline, "Ctrl-C stops it.\n")
+            if line.startswith("export ")
+        )
+        try:
+            yield process, settings
+        finally:
+            process.terminate()
+
+
+def chat_with_command_line(settings: dict[str, str]) -> Response:
+    """Send a chat request to an emulator that runs as a program."""
+    return send(
+        f"{settings['CEREBRAS_API_BASE']}/chat/completions",
+        method="POST",
+        content=json.dumps(request_body()).encode(),
+        headers=bearer(settings["CEREBRAS_API_KEY"]),
+    )
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

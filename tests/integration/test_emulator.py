@@ -3,11 +3,8 @@
 import asyncio
 import errno
 import json
-import shlex
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -24,8 +21,10 @@ from tests.integration.emulator_client import (
     Response,
     bearer,
     chat,
+    chat_with_command_line,
     post,
     request_body,
+    run_command_line,
     send,
     wait_until,
 )
@@ -297,27 +296,9 @@ def test_session_route_can_be_scripted(
 
 
 def test_command_line_serves_until_it_is_terminated() -> None:
-    command = [sys.executable, "-X", "dev", "-W", "error", "-m"]
-    module = "langchain_cerebras_inference.emulator"
-    process = subprocess.Popen(
-        [*command, module, "--tokens-per-second", "3000", "--api-key", "a b'$x"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        settings = dict(
-            shlex.split(line)[1].split("=", 1)
-            for line in iter(process.stdout.readline, "Ctrl-C stops it.\n")
-            if line.startswith("export ")
-        )
-        completion = send(
-            f"{settings['CEREBRAS_API_BASE']}/chat/completions",
-            method="POST",
-            content=json.dumps(request_body()).encode(),
-            headers=bearer(settings["CEREBRAS_API_KEY"]),
-        )
+    arguments = ["--tokens-per-second", "3000", "--api-key", "a b'$x"]
+    with run_command_line(*arguments) as (process, settings):
+        completion = chat_with_command_line(settings)
         session = send(
             settings["CEREBRAS_SESSION_URL"], headers={"Cookie": settings["CEREBRAS_COOKIES"]}
         )
@@ -340,6 +321,9 @@ def test_command_line_serves_until_it_is_terminated() -> None:
         (["--tokens-per-second", "-5"], "positive and finite, not -5.0."),
         (["--tokens-per-second", "nan"], "positive and finite, not nan."),
         (["--tokens-per-second", "inf"], "positive and finite, not inf."),
+        (["--requests-per-minute", "0"], "requests_per_minute must be a finite number of "),
+        (["--burst", "5"], "burst needs requests_per_minute: "),
+        (["--latency", "2", "1"], "latency must be two finite numbers of seconds, "),
     ],
 )
 def test_command_line_reports_an_invalid_argument_in_one_line(
