@@ -31,6 +31,12 @@ DISCONNECT_TIMEOUT = 1.0
 """The goal is 0.2 s, which a test of its own measures; a busy machine needs more."""
 
 
+async def wait_for_requests(server: Emulator, count: int) -> None:
+    """Wait until the server has received `count` requests and has begun to respond."""
+    assert await asyncio.to_thread(wait_until, lambda: len(server.requests) == count)
+    await asyncio.sleep(0.05)
+
+
 async def is_disconnected(server: Emulator, number: int = 0) -> bool:
     disconnected = server.requests[number].disconnected
     return await asyncio.to_thread(disconnected.wait, DISCONNECT_TIMEOUT)
@@ -76,9 +82,29 @@ async def leave_async_loop(stream: Any) -> None:
     del stream
 
 
+async def start_reading(stream: Any) -> asyncio.Task[None]:
+    """Start a task that reads a stream; return it when the first chunk has arrived."""
+    has_started = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in stream:
+            has_started.set()
+
+    task = asyncio.create_task(read())
+    await has_started.wait()
+    return task
+
+
 async def cancel(stream: Any) -> None:
+    task = await start_reading(stream)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def cancel_before_headers(stream: Any) -> None:
     task = asyncio.create_task(collect(stream))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -86,7 +112,7 @@ async def cancel(stream: Any) -> None:
 
 async def run_out_of_time(stream: Any) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(0.2):
             await collect(stream)
 
 
@@ -143,7 +169,7 @@ async def test_abandoned_async_stream_disconnects_at_once(
 async def test_cancelled_ainvoke_disconnects_at_once(streaming: bool, server: Emulator) -> None:
     server.script(SILENT_AFTER_TEXT if streaming else SILENT_BEFORE_HEADERS)
     task = asyncio.create_task(create_model(server, streaming=streaming).ainvoke("Hello!"))
-    await asyncio.sleep(0.2)
+    await wait_for_requests(server, 1)
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -179,8 +205,7 @@ async def test_server_sees_a_cancelled_task_within_a_fifth_of_a_second(
     server.script(*[LONG_REPLY] * ATTEMPTS)
     seconds = []
     for number in range(ATTEMPTS):
-        task = asyncio.create_task(collect(model.astream("Hello!")))
-        await asyncio.sleep(0.1)
+        task = await start_reading(model.astream("Hello!"))
         cancelled_at = time.monotonic()
         task.cancel()
         assert await is_disconnected(server, number)
@@ -213,7 +238,7 @@ EARLY_ENDS: dict[str, tuple[Callable[[Any], Awaitable[None]], Act]] = {
     "left": (leave_async_loop, LONG_REPLY),
     "closed": (aclose, LONG_REPLY),
     "cancelled": (cancel, LONG_REPLY),
-    "cancelled before the headers": (cancel, SILENT_BEFORE_HEADERS),
+    "cancelled before the headers": (cancel_before_headers, SILENT_BEFORE_HEADERS),
     "out of time": (run_out_of_time, LONG_REPLY),
     "silent": (raise_timeout_error, SILENT_AFTER_TEXT),
     "silent before the headers": (raise_timeout_error, SILENT_BEFORE_HEADERS),
@@ -260,14 +285,19 @@ def time_out(stream: Iterator[Any]) -> None:
         list(stream)
 
 
+SYNC_EARLY_ENDS: dict[str, tuple[Callable[[Any], None], Act]] = {
+    "left": (leave_loop, LONG_REPLY),
+    "closed": (close, LONG_REPLY),
+    "silent": (time_out, SILENT_AFTER_TEXT),
+}
+
+
 @needs_proc
-@pytest.mark.parametrize(
-    ("end", "behavior"),
-    [(leave_loop, LONG_REPLY), (close, LONG_REPLY), (time_out, SILENT_AFTER_TEXT)],
-)
+@pytest.mark.parametrize("name", SYNC_EARLY_ENDS)
 def test_sync_stream_that_ends_early_leaves_no_task_and_no_open_file(
-    end: Callable[[Any], None], behavior: Act, server: Emulator
+    name: str, server: Emulator
 ) -> None:
+    end, behavior = SYNC_EARLY_ENDS[name]
     loops = set()
 
     async def find_loop() -> str:  # runs on the event loop that serves sync calls
@@ -325,7 +355,7 @@ async def test_cancellation_is_never_swallowed(
     behaviors, request_count = CANCELLATION_POINTS[point]
     server.script(*behaviors)
     task = asyncio.create_task(create_model(server, streaming=streaming).ainvoke("Hello!"))
-    await asyncio.sleep(0.2)
+    await wait_for_requests(server, request_count)
 
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=1)

@@ -53,13 +53,14 @@ EMULATOR_REQUEST_ID = "[0-9a-f]{16}"
 
 WORDS = Reply(content="one two three four five six seven eight nine", headers=REQUEST_ID)
 
-INVALID_REQUEST = CerebrasInvalidRequestError, core.ModelInvalidRequestError
-OVERFLOW = CerebrasContextOverflowError, core.ContextOverflowError
-RATE_LIMIT = CerebrasRateLimitError, core.ModelRateLimitError
-SERVER = CerebrasServerError, core.ModelAPIError
-PROTOCOL = CerebrasProtocolError, core.ModelAPIError
-CONNECTION = CerebrasConnectionError, core.ModelConnectionError
-TIMEOUT = CerebrasTimeoutError, core.ModelTimeoutError
+# The error class, and langchain-core's class for the same condition.
+INVALID_REQUEST_ERROR = CerebrasInvalidRequestError, core.ModelInvalidRequestError
+OVERFLOW_ERROR = CerebrasContextOverflowError, core.ContextOverflowError
+RATE_LIMIT_ERROR = CerebrasRateLimitError, core.ModelRateLimitError
+SERVER_ERROR = CerebrasServerError, core.ModelAPIError
+PROTOCOL_ERROR = CerebrasProtocolError, core.ModelAPIError
+CONNECTION_ERROR = CerebrasConnectionError, core.ModelConnectionError
+TIMEOUT_ERROR = CerebrasTimeoutError, core.ModelTimeoutError
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ def refuse(
 
 
 ERROR_RESPONSES: Mapping[str, tuple[Refuse, ExpectedError]] = {
-    "400": refuse(*INVALID_REQUEST, 400, "wrong_api_format"),
-    "400 context overflow": refuse(*OVERFLOW, 400, OVERFLOW_CODE),
+    "400": refuse(*INVALID_REQUEST_ERROR, 400, "wrong_api_format"),
+    "400 context overflow": refuse(*OVERFLOW_ERROR, 400, OVERFLOW_CODE),
     "401": refuse(
         CerebrasAuthenticationError, core.ModelAuthenticationError, 401, "wrong_api_key"
     ),
@@ -138,21 +139,24 @@ ERROR_RESPONSES: Mapping[str, tuple[Refuse, ExpectedError]] = {
         CerebrasPermissionDeniedError, core.ModelPermissionDeniedError, 403, "forbidden"
     ),
     "404": refuse(CerebrasModelNotFoundError, core.ModelNotFoundError, 404, "model_not_found"),
-    "405 with an empty body": refuse(*INVALID_REQUEST, 405, None, body=b""),
-    "408": refuse(*TIMEOUT, 408, "request_timeout", is_retryable=True),
-    "409": refuse(*SERVER, 409, "bad_request", is_retryable=True),
-    "413": refuse(*INVALID_REQUEST, 413, "request_too_large"),
-    "413 context overflow": refuse(*OVERFLOW, 413, OVERFLOW_CODE),
-    "422": refuse(*INVALID_REQUEST, 422, "wrong_api_format"),
-    "429": refuse(*RATE_LIMIT, 429, "request_quota_exceeded", is_retryable=True),
+    "405 with an empty body": refuse(*INVALID_REQUEST_ERROR, 405, None, body=b""),
+    "408": refuse(*TIMEOUT_ERROR, 408, "request_timeout", is_retryable=True),
+    "409": refuse(*SERVER_ERROR, 409, "bad_request", is_retryable=True),
+    "413": refuse(*INVALID_REQUEST_ERROR, 413, "request_too_large"),
+    "413 context overflow": refuse(*OVERFLOW_ERROR, 413, OVERFLOW_CODE),
+    "422": refuse(*INVALID_REQUEST_ERROR, 422, "wrong_api_format"),
+    "429": refuse(*RATE_LIMIT_ERROR, 429, "request_quota_exceeded", is_retryable=True),
     "429 daily quota": refuse(
-        *RATE_LIMIT, 429, "request_quota_exceeded", message="Requests per day limit exceeded."
+        *RATE_LIMIT_ERROR,
+        429,
+        "request_quota_exceeded",
+        message="Requests per day limit exceeded.",
     ),
-    "500": refuse(*SERVER, 500, "internal_error", is_retryable=True),
-    "502 with HTML": refuse(*SERVER, 502, None, is_retryable=True, body="<html>\n<p>Bad"),
-    "503": refuse(*SERVER, 503, "internal_error", is_retryable=True),
-    "504": refuse(*SERVER, 504, "internal_error", is_retryable=True),
-    "529": refuse(*SERVER, 529, "internal_error", is_retryable=True),
+    "500": refuse(*SERVER_ERROR, 500, "internal_error", is_retryable=True),
+    "502 with HTML": refuse(*SERVER_ERROR, 502, None, is_retryable=True, body="<html>\n<p>Bad"),
+    "503": refuse(*SERVER_ERROR, 503, "internal_error", is_retryable=True),
+    "504": refuse(*SERVER_ERROR, 504, "internal_error", is_retryable=True),
+    "529": refuse(*SERVER_ERROR, 529, "internal_error", is_retryable=True),
 }
 
 
@@ -175,24 +179,28 @@ def test_error_response_raises_the_same_error_in_every_call_style(
 BROKEN_RESPONSES: Mapping[str, tuple[Act, ExpectedError]] = {
     "redirect": (
         Redirect("https://example.com/"),
-        ExpectedError(*PROTOCOL, 307, is_retryable=False, request_id=EMULATOR_REQUEST_ID),
+        ExpectedError(*PROTOCOL_ERROR, 307, is_retryable=False, request_id=EMULATOR_REQUEST_ID),
     ),
     "HTML": (
         Garble("html"),
-        ExpectedError(*PROTOCOL, 200, request_id=EMULATOR_REQUEST_ID),
+        ExpectedError(*PROTOCOL_ERROR, 200, request_id=EMULATOR_REQUEST_ID),
     ),
     "flat error": (
         Garble("flat_error"),
-        ExpectedError(*SERVER, 500, "internal_error", request_id=EMULATOR_REQUEST_ID),
+        ExpectedError(*SERVER_ERROR, 500, "internal_error", request_id=EMULATOR_REQUEST_ID),
     ),
     "enveloped error": (
         ErrorEvent(after=1, status=503),
-        ExpectedError(*SERVER, 503, "internal_error", request_id=EMULATOR_REQUEST_ID),
+        ExpectedError(*SERVER_ERROR, 503, "internal_error", request_id=EMULATOR_REQUEST_ID),
     ),
     "context overflow": (
         ErrorEvent(1, 400, OVERFLOW_CODE),
         ExpectedError(
-            *OVERFLOW, 400, OVERFLOW_CODE, is_retryable=False, request_id=EMULATOR_REQUEST_ID
+            *OVERFLOW_ERROR,
+            400,
+            OVERFLOW_CODE,
+            is_retryable=False,
+            request_id=EMULATOR_REQUEST_ID,
         ),
     ),
     "unrelated JSON": (
@@ -201,47 +209,47 @@ BROKEN_RESPONSES: Mapping[str, tuple[Act, ExpectedError]] = {
             body=b'{"hello": 1}',
             headers={**REQUEST_ID, "Content-Type": "application/json"},
         ),
-        ExpectedError(*PROTOCOL, 200, request_id="req-1"),
+        ExpectedError(*PROTOCOL_ERROR, 200, request_id="req-1"),
     ),
     "invalid JSON": (
         Garble("json", reply=WORDS),
-        ExpectedError(*PROTOCOL, 200, request_id="req-1"),
+        ExpectedError(*PROTOCOL_ERROR, 200, request_id="req-1"),
     ),
     "invalid UTF-8": (
         Garble("utf8", reply=WORDS),
-        ExpectedError(*PROTOCOL, 200, request_id="req-1"),
+        ExpectedError(*PROTOCOL_ERROR, 200, request_id="req-1"),
     ),
     "deeply nested JSON": (
         Garble("deep", reply=WORDS),
-        ExpectedError(*PROTOCOL, 200, request_id="req-1"),
+        ExpectedError(*PROTOCOL_ERROR, 200, request_id="req-1"),
     ),
     "reset before the headers": (
         Cut(after=None, how="reset"),
-        ExpectedError(*CONNECTION),
+        ExpectedError(*CONNECTION_ERROR),
     ),
     "disconnect before the headers": (
         Cut(after=None, how="drop"),
-        ExpectedError(*CONNECTION),
+        ExpectedError(*CONNECTION_ERROR),
     ),
     "reset after the headers": (
         Cut(after=2, how="reset", reply=WORDS),
-        ExpectedError(*CONNECTION, 200, request_id="req-1"),
+        ExpectedError(*CONNECTION_ERROR, 200, request_id="req-1"),
     ),
     "disconnect after the headers": (
         Cut(after=2, how="drop", reply=WORDS),
-        ExpectedError(*CONNECTION, 200, request_id="req-1"),
+        ExpectedError(*CONNECTION_ERROR, 200, request_id="req-1"),
     ),
     "silence before the headers": (
         Stall(after=None),
-        ExpectedError(*TIMEOUT),
+        ExpectedError(*TIMEOUT_ERROR),
     ),
     "silence after the headers": (
         Stall(after=2, reply=WORDS),
-        ExpectedError(*TIMEOUT, 200, request_id="req-1"),
+        ExpectedError(*TIMEOUT_ERROR, 200, request_id="req-1"),
     ),
     "comments only after the headers": (
         Stall(after=2, comments=True, reply=WORDS),
-        ExpectedError(*TIMEOUT, 200, request_id="req-1"),
+        ExpectedError(*TIMEOUT_ERROR, 200, request_id="req-1"),
     ),
 }
 
@@ -277,7 +285,7 @@ def test_truncated_stream_raises_the_same_error_in_every_call_style(
 
     error = catch_error(call, model)
 
-    ExpectedError(*CONNECTION, 200, request_id="req-1").check(error)
+    ExpectedError(*CONNECTION_ERROR, 200, request_id="req-1").check(error)
 
 
 @every_non_streaming_style
@@ -288,7 +296,7 @@ def test_truncated_completion_raises_protocol_error(
 
     error = catch_error(call, model)
 
-    ExpectedError(*PROTOCOL, 200, request_id="req-1").check(error)
+    ExpectedError(*PROTOCOL_ERROR, 200, request_id="req-1").check(error)
 
 
 @every_call_style
@@ -311,7 +319,7 @@ def test_error_for_unsupported_content_encoding_names_it(
 
     error = catch_error(call, model)
 
-    ExpectedError(*PROTOCOL).check(error)
+    ExpectedError(*PROTOCOL_ERROR).check(error)
     assert "(br)" in str(error)
     assert "base_url" in str(error)
 
@@ -329,7 +337,7 @@ def test_invalid_transfer_encoding_raises_connection_error(call: CallStyle) -> N
         model = ChatCerebrasInference(base_url=base_url, api_key="k", max_retries=0)
         error = catch_error(call, model)
 
-    ExpectedError(*CONNECTION, 200).check(error)
+    ExpectedError(*CONNECTION_ERROR, 200).check(error)
 
 
 # --- servers that cannot be reached -------------------------------------------------
@@ -383,11 +391,15 @@ def mail_server() -> Iterator[str]:
 
 
 UNREACHABLE_SERVERS: Mapping[str, tuple[ServerStarter, ExpectedError, str]] = {
-    "closed port": (closed_port, ExpectedError(*CONNECTION), "127.0.0.1"),
-    "unknown name": (unknown_name, ExpectedError(*CONNECTION), "cerebras.invalid.*base_url"),
-    "no TLS": (no_tls, ExpectedError(*CONNECTION), "TLS.*127.0.0.1.*base_url"),
-    "another protocol": (mail_server, ExpectedError(*PROTOCOL), "127.0.0.1.*HTTP"),
-    "full backlog": (full_backlog, ExpectedError(*TIMEOUT), "127.0.0.1.*0.3 s"),
+    "closed port": (closed_port, ExpectedError(*CONNECTION_ERROR), "127.0.0.1"),
+    "unknown name": (
+        unknown_name,
+        ExpectedError(*CONNECTION_ERROR),
+        "cerebras.invalid.*base_url",
+    ),
+    "no TLS": (no_tls, ExpectedError(*CONNECTION_ERROR), "TLS.*127.0.0.1.*base_url"),
+    "another protocol": (mail_server, ExpectedError(*PROTOCOL_ERROR), "127.0.0.1.*HTTP"),
+    "full backlog": (full_backlog, ExpectedError(*TIMEOUT_ERROR), "127.0.0.1.*0.3 s"),
 }
 """What starts the server, and the error, and a pattern for its message."""
 
@@ -415,5 +427,5 @@ def test_untrusted_certificate_raises_the_same_error_in_every_call_style(
 ) -> None:
     error = catch_error(call, create_model(https_server, max_retries=0))
 
-    ExpectedError(*CONNECTION, is_retryable=False).check(error)
+    ExpectedError(*CONNECTION_ERROR, is_retryable=False).check(error)
     assert https_server.requests == []

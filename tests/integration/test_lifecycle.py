@@ -279,15 +279,15 @@ async def test_failed_or_cancelled_call_keeps_no_connection_open_after_aclose(
     failure: str,
     end: Callable[[ChatCerebrasInference], Awaitable[None]],
     streaming: bool,
+    model: ChatCerebrasInference,
     server: Emulator,
 ) -> None:
-    model = create_model(server, timeout=0.3, max_retries=0, streaming=streaming)
     # Two connections are kept alive, one more than the failing call uses. The failure is
     # scripted twice: after the first one the call may recover with a fresh connection.
     server.script(*[Reply(delay=0.1)] * 2, *[FAILURES[failure]] * 2)
     await asyncio.gather(model.ainvoke("Hello!"), model.ainvoke("Hello!"))
 
-    await end(model)
+    await end(create_model(server, timeout=0.3, max_retries=0, streaming=streaming))
     await model.aclose()
 
     assert server.connections > 1

@@ -12,7 +12,6 @@ import pytest
 from langchain_cerebras_inference import (
     CerebrasConnectionError,
     CerebrasCookieError,
-    CerebrasError,
     ChatCerebrasInference,
 )
 from langchain_cerebras_inference.emulator import Emulator, Reply
@@ -57,12 +56,6 @@ def closed_address() -> str:
     """An address on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"127.0.0.1:{server.getsockname()[1]}"
-
-
-def catch_error(call: CallStyle, model: ChatCerebrasInference) -> CerebrasError:
-    with pytest.raises(CerebrasError) as caught:
-        call(model, "Hello!")
-    return caught.value
 
 
 def format_completely(error: BaseException) -> str:
@@ -350,13 +343,12 @@ def test_wrong_proxy_password_raises_connection_error_without_the_secret(
     url = password_proxy.url(credentials) if credentials else password_proxy.origin
     model = create_model(servers[scheme], proxy=url, verify=certificate_authority.bundle)
 
-    error = catch_error(call, model)
+    with pytest.raises(CerebrasConnectionError, match="check the user and password") as caught:
+        call(model, "Hello!")
 
-    assert type(error) is CerebrasConnectionError
-    assert password_proxy.address in str(error)
-    assert "check the user and password" in str(error)
-    assert error.is_retryable is False
-    assert SECRET not in format_completely(error)
+    assert password_proxy.address in str(caught.value)
+    assert caught.value.is_retryable is False
+    assert SECRET not in format_completely(caught.value)
     assert len(password_proxy.requests) == 1
     assert servers[scheme].requests == []
 
@@ -385,13 +377,12 @@ def test_unreachable_proxy_raises_connection_error_without_the_password(
 ) -> None:
     url = f"http://{CREDENTIALS}@{closed_address}"
 
-    error = catch_error(call, create_model(servers[scheme], proxy=url, max_retries=0))
+    with pytest.raises(CerebrasConnectionError, match="check proxy") as caught:
+        call(create_model(servers[scheme], proxy=url, max_retries=0), "Hello!")
 
-    assert type(error) is CerebrasConnectionError
-    assert closed_address in str(error)
-    assert "check proxy" in str(error)
-    assert error.is_retryable is True
-    assert SECRET not in format_completely(error)
+    assert closed_address in str(caught.value)
+    assert caught.value.is_retryable is True
+    assert SECRET not in format_completely(caught.value)
 
 
 def test_unknown_proxy_name_raises_connection_error_without_the_password(
