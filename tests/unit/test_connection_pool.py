@@ -1,43 +1,196 @@
-"""The sessions of loops that were closed without a word."""
+"""Connection pools: who shares one, and when it is closed."""
 
 import asyncio
+import gc
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import aiohttp
 import pytest
 
 from langchain_cerebras_inference._http import connection_pool
+from langchain_cerebras_inference._http.connection_pool import ConnectionPool, close_unshared
 
+URL = "https://api.example/v1/chat/completions"
 THREADS = 8
 
 
+class User:
+    """An object on whose behalf connections are kept open, as a model is."""
+
+
+async def begin_call(
+    user: User | None, url: str = URL
+) -> tuple[ConnectionPool, aiohttp.ClientSession]:
+    """Begin a call, and return its pool and its client session."""
+    pool = await connection_pool.acquire(url, user)
+    return pool, pool.get_client_session(fresh=False)
+
+
+async def make_call(user: User | None, url: str = URL) -> aiohttp.ClientSession:
+    """Make a whole call, and return its client session."""
+    pool, client_session = await begin_call(user, url)
+    pool.release()
+    return client_session
+
+
+def is_open(client_session: aiohttp.ClientSession) -> bool:
+    return not client_session.closed
+
+
+# --- sharing -------------------------------------------------------------------------
+
+
+async def test_users_share_the_pool_of_a_server() -> None:
+    first = await make_call(User())
+    same_server = await make_call(User(), "https://api.example/v1/models")
+    other_server = await make_call(User(), "https://other.example/v1/models")
+
+    assert same_server is first
+    assert other_server is not first
+
+
+async def test_fresh_client_session_is_another_one() -> None:
+    pool, client_session = await begin_call(User())
+
+    assert pool.get_client_session(fresh=True) is not client_session
+
+
+# --- closing the pools that no other user shares -------------------------------------
+
+
+async def test_pool_without_another_user_is_closed() -> None:
+    user = User()
+    client_session = await make_call(user)
+
+    await close_unshared(user)
+
+    assert not is_open(client_session)
+    assert await make_call(user) is not client_session
+
+
+async def test_pool_of_another_living_user_stays_open() -> None:
+    user, other = User(), User()
+    client_session = await make_call(user)
+    await make_call(other)
+
+    await close_unshared(user)
+    assert is_open(client_session)
+    assert await make_call(other) is client_session
+
+    await close_unshared(other)
+    assert not is_open(client_session)
+
+
+async def test_pool_of_a_user_that_comes_back_stays_open() -> None:
+    user, other = User(), User()
+    client_session = await make_call(user)
+    await make_call(other)
+
+    await close_unshared(user)
+    await make_call(user)
+    await close_unshared(other)
+
+    assert is_open(client_session)
+
+
+async def test_pool_of_a_dead_user_is_closed() -> None:
+    user, dead = User(), User()
+    client_session = await make_call(user)
+    await make_call(dead)
+
+    del dead
+    gc.collect()
+    await close_unshared(user)
+
+    assert not is_open(client_session)
+
+
+async def test_pool_without_any_user_is_closed() -> None:
+    client_session = await make_call(None)
+
+    await close_unshared(User())
+
+    assert not is_open(client_session)
+
+
+async def test_each_server_is_decided_on_its_own() -> None:
+    user, other = User(), User()
+    shared = await make_call(user)
+    await make_call(other)
+    unshared = await make_call(user, "https://other.example/v1/models")
+
+    await close_unshared(user)
+
+    assert is_open(shared)
+    assert not is_open(unshared)
+
+
+async def test_closing_without_a_pool_does_nothing() -> None:
+    await close_unshared(User())
+
+
+async def test_calls_in_progress_go_on_and_the_last_one_closes_the_pool() -> None:
+    user = User()
+    pool, client_session = await begin_call(user)
+    await begin_call(user)
+
+    await close_unshared(user)
+    new_client_session = await make_call(user)
+    pool.release()
+    await asyncio.sleep(0)
+    assert is_open(client_session)
+
+    pool.release()
+    assert pool._closing is not None
+    await pool._closing
+    assert not is_open(client_session)
+    assert is_open(new_client_session)
+
+
+# --- event loops that end ------------------------------------------------------------
+
+
+def test_pool_is_closed_when_its_event_loop_ends() -> None:
+    client_session = asyncio.run(make_call(User()))
+
+    assert not is_open(client_session)
+
+
+def test_pool_of_a_closed_event_loop_is_closed_by_the_next_one() -> None:
+    loop = asyncio.new_event_loop()
+    client_session = loop.run_until_complete(make_call(User()))
+    loop.close()
+    assert is_open(client_session)
+
+    asyncio.run(make_call(User()))
+
+    assert not is_open(client_session)
+
+
 @pytest.fixture
-def hasty_threads() -> Iterator[None]:
+def frequent_thread_switches() -> Iterator[None]:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 
 
-def leave_dead_loops() -> None:
-    for _ in range(30):
-        loop = asyncio.new_event_loop()
-        loop.close()
-        connection_pool._pools[loop] = connection_pool.Pool()
+def test_threads_can_close_the_same_pools_at_once(frequent_thread_switches: None) -> None:
+    barrier = threading.Barrier(THREADS)
 
-
-def test_threads_may_bury_the_same_dead_loops(hasty_threads: None) -> None:
-    together = threading.Barrier(THREADS)
-
-    def bury(_: int) -> None:
-        together.wait()
-        connection_pool._bury_dead()
+    def close_pools(_: int) -> None:
+        barrier.wait()
+        connection_pool._close_pools_of_closed_loops()
 
     with ThreadPoolExecutor(THREADS) as threads:
         for _ in range(50):
-            leave_dead_loops()
-            list(threads.map(bury, range(THREADS)))
+            for _ in range(30):
+                loop = asyncio.new_event_loop()
+                loop.close()
+                connection_pool._pools[loop] = {URL: ConnectionPool(URL)}
+            list(threads.map(close_pools, range(THREADS)))
 
     assert not any(loop.is_closed() for loop in connection_pool._pools)

@@ -1,6 +1,4 @@
-"""Quota headers → how long to wait before the next request."""
-
-from typing import Any
+"""Waits before a retry, from the headers of a response."""
 
 import pytest
 from hypothesis import given
@@ -8,14 +6,15 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from langchain_cerebras_inference._http.rate_limits import (
-    asked_wait,
-    backoff,
-    is_long_quota_spent,
-    quota_wait,
-    should_retry,
+    compute_backoff,
+    estimate_quota_wait,
+    get_retry_after,
+    get_should_retry,
+    is_long_quota_used_up,
 )
 
 NOW = 1_785_585_600.0  # Sat, 01 Aug 2026 12:00:00 GMT
+QUOTA_CODES = ["request_quota_exceeded", "token_quota_exceeded"]
 
 LIMITS = {
     "x-ratelimit-limit-requests-minute": "5",
@@ -23,69 +22,92 @@ LIMITS = {
     "x-ratelimit-remaining-requests-minute": "0",
     "x-ratelimit-remaining-tokens-minute": "0",
 }
+"""The headers of a response since 2026."""
+
+RESETS_OF_QUOTAS_WITH_ROOM = {
+    "x-ratelimit-reset-tokens-minute": "41",
+    "x-ratelimit-reset-requests-day": "33011.5",
+    "x-ratelimit-remaining-tokens-minute": "100",
+    "x-ratelimit-remaining-requests-day": "14399",
+}
+
+
+# --- the wait that the server asks for -----------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({}, None),
+        # seconds
         ({"retry-after": "7"}, 7.0),
+        ({"Retry-After": "7"}, 7.0),
         ({"retry-after": "0.5"}, 0.5),
         ({"retry-after": "0"}, 0.0),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
-        ({"retry-after": "Sat, 01 Aug 2026 12:00:30 GMT"}, 30.0),
-        ({"retry-after": "Sat, 01 Aug 2026 12:00:30"}, 30.0),
-        ({"retry-after": "Sat, 01 Aug 2026 13:00:30 +0100"}, 30.0),
-        ({"retry-after": "Sat, 01 Aug 2026 11:00:00 GMT"}, 0.0),
         ({"retry-after": "-3"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": ""}, None),
+        # milliseconds
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"Retry-After-Ms": "70"}, 0.07),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        # a date
+        ({"retry-after": "Sat, 01 Aug 2026 12:00:30 GMT"}, 30.0),
+        ({"retry-after": "Sat, 01 Aug 2026 12:00:30"}, 30.0),
+        ({"retry-after": "Sat, 01 Aug 2026 13:00:30 +0100"}, 30.0),
+        ({"retry-after": "Sat, 01 Aug 2026 11:00:00 GMT"}, 0.0),
         ({"retry-after": "tomorrow"}, None),
         ({"retry-after": "Mon, 01 Jan 99999999999999 00:00:00 GMT"}, None),
+        # other headers
         ({"x-ratelimit-reset-tokens-minute": "3.25"}, None),
         ({"x-ratelimit-reset-tokens-minute": "3.25", "retry-after": "9"}, 9.0),
         (LIMITS, None),
     ],
 )
-def test_the_server_is_asked_how_long_to_wait(
+def test_retry_after_is_read_as_seconds_milliseconds_or_date(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert asked_wait(headers, NOW) == seconds
+    assert get_retry_after(CIMultiDict(headers), NOW) == seconds
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("headers", "should_retry"),
     [
-        ({"Retry-After": "7"}, 7.0),
-        ({"Retry-After-Ms": "70"}, 0.07),
+        ({"x-should-retry": "true"}, True),
+        ({"x-should-retry": "False"}, False),
+        ({"x-should-retry": "maybe"}, None),
+        ({}, None),
     ],
 )
-def test_headers_are_found_whatever_their_case(headers: dict[str, str], seconds: float) -> None:
-    assert asked_wait(CIMultiDict(headers), NOW) == seconds
+def test_x_should_retry_requires_or_forbids_a_retry(
+    headers: dict[str, str], should_retry: bool | None
+) -> None:
+    assert get_should_retry(headers) is should_retry
 
 
-USUAL = {
-    "x-ratelimit-reset-tokens-minute": "41",
-    "x-ratelimit-reset-requests-day": "33011.5",
-    "x-ratelimit-remaining-tokens-minute": "100",
-    "x-ratelimit-remaining-requests-day": "14399",
-}
-"""What an answer may carry where nothing is used up."""
+# --- the wait until a quota has room -------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("headers", "quota", "queue"),
+    ("headers", "quota_wait", "queue_wait"),
     [
         ({}, None, None),
         ({"x-ratelimit-reset-tokens-minute": "3.25"}, 3.25, None),
         ({"X-RateLimit-Reset-Tokens-Minute": "2"}, 2.0, None),
         ({"x-ratelimit-reset-tokens-minute": "soon"}, None, None),
-        (USUAL, 41.0, None),
-        ({**USUAL, "x-ratelimit-remaining-requests-day": "0"}, 33011.5, 33011.5),
-        ({**USUAL, "x-ratelimit-remaining-tokens-minute": "0"}, 41.0, 41.0),
+        (RESETS_OF_QUOTAS_WITH_ROOM, 41.0, None),
+        (
+            {**RESETS_OF_QUOTAS_WITH_ROOM, "x-ratelimit-remaining-requests-day": "0"},
+            33011.5,
+            33011.5,
+        ),
+        (
+            {**RESETS_OF_QUOTAS_WITH_ROOM, "x-ratelimit-remaining-tokens-minute": "0"},
+            41.0,
+            41.0,
+        ),
         (
             {
                 "x-ratelimit-reset-tokens-minute": "3",
@@ -98,19 +120,19 @@ USUAL = {
         ),
     ],
 )
-def test_a_quota_waits_for_its_reset_and_a_queue_for_what_is_used_up(
-    headers: dict[str, str], quota: float | None, queue: float | None
+def test_quota_waits_for_a_reset_and_a_full_queue_only_for_that_of_an_empty_quota(
+    headers: dict[str, str], quota_wait: float | None, queue_wait: float | None
 ) -> None:
     waits = [
-        quota_wait(CIMultiDict(headers), code, int)
-        for code in ("request_quota_exceeded", "token_quota_exceeded", "queue_exceeded", None)
+        estimate_quota_wait(CIMultiDict(headers), code, int)
+        for code in (*QUOTA_CODES, "queue_exceeded", None)
     ]
 
-    assert waits == [quota, quota, queue, queue]
+    assert waits == [quota_wait, quota_wait, queue_wait, queue_wait]
 
 
 @pytest.mark.parametrize(
-    ("code", "reserved", "seconds"),
+    ("code", "reserved_tokens", "seconds"),
     [
         ("request_quota_exceeded", 1000, 12.0),
         ("token_quota_exceeded", 1000, 2.0),
@@ -119,15 +141,15 @@ def test_a_quota_waits_for_its_reset_and_a_queue_for_what_is_used_up(
         (None, 1000, None),
     ],
 )
-def test_the_limits_imply_when_there_is_room_again(
-    code: str | None, reserved: int, seconds: float | None
+def test_wait_without_a_reset_follows_from_the_limit(
+    code: str | None, reserved_tokens: int, seconds: float | None
 ) -> None:
-    assert quota_wait(LIMITS, code, lambda: reserved) == seconds
+    assert estimate_quota_wait(LIMITS, code, lambda: reserved_tokens) == seconds
 
 
-@pytest.mark.parametrize("code", ["request_quota_exceeded", "token_quota_exceeded"])
+@pytest.mark.parametrize("code", QUOTA_CODES)
 @pytest.mark.parametrize("limit", [None, "0", "many", "-5"])
-def test_limits_that_are_not_said_imply_nothing(code: str, limit: str | None) -> None:
+def test_invalid_limit_gives_no_wait(code: str, limit: str | None) -> None:
     headers = {}
     if limit is not None:
         headers = {
@@ -135,67 +157,52 @@ def test_limits_that_are_not_said_imply_nothing(code: str, limit: str | None) ->
             "x-ratelimit-limit-tokens-minute": limit,
         }
 
-    assert quota_wait(headers, code, lambda: 1000) is None
+    assert estimate_quota_wait(headers, code, lambda: 1000) is None
 
 
-@pytest.mark.parametrize("code", ["request_quota_exceeded", "token_quota_exceeded"])
+@pytest.mark.parametrize(
+    ("headers", "is_used_up"),
+    [
+        ({}, False),
+        (LIMITS, False),
+        ({"x-ratelimit-remaining-requests-hour": "0"}, True),
+        ({"x-ratelimit-remaining-tokens-hour": "0"}, True),
+        ({"x-ratelimit-remaining-requests-day": "0"}, True),
+        ({"x-ratelimit-remaining-tokens-day": "0.0"}, True),
+        ({"x-ratelimit-remaining-tokens-day": "1"}, False),
+    ],
+)
+def test_hourly_or_daily_quota_without_a_remainder_is_used_up(
+    headers: dict[str, str], is_used_up: bool
+) -> None:
+    assert is_long_quota_used_up(headers) is is_used_up
+
+
+# --- the wait without any header -----------------------------------------------------
+
+
+@pytest.mark.parametrize("code", QUOTA_CODES)
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 5.0), (2, 15.0), (3, 30.0), (9, 30.0)])
-def test_a_quota_without_headers_is_given_time(code: str, attempt: int, seconds: float) -> None:
-    assert backoff(attempt, code) == seconds
+def test_backoff_for_a_quota_is_long(code: str, attempt: int, seconds: float) -> None:
+    assert compute_backoff(attempt, code) == seconds
 
 
 @pytest.mark.parametrize("code", [None, "queue_exceeded", "server_error"])
 @pytest.mark.parametrize(
     ("attempt", "longest"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (5000, 8.0)]
 )
-def test_other_waits_double_up_to_eight_seconds_and_scatter(
+def test_other_backoff_doubles_up_to_eight_seconds_with_jitter(
     code: str | None, attempt: int, longest: float
 ) -> None:
-    waits = {backoff(attempt, code) for _ in range(50)}
+    waits = {compute_backoff(attempt, code) for _ in range(50)}
 
     assert len(waits) > 1
     assert all(longest * 0.75 <= wait <= longest for wait in waits)
 
 
-@pytest.mark.parametrize(
-    ("headers", "period"),
-    [
-        ({}, None),
-        (LIMITS, None),
-        ({"x-ratelimit-remaining-requests-hour": "0"}, "hour"),
-        ({"x-ratelimit-remaining-tokens-hour": "0"}, "hour"),
-        ({"x-ratelimit-remaining-requests-day": "0"}, "day"),
-        ({"x-ratelimit-remaining-tokens-day": "0.0"}, "day"),
-        ({"x-ratelimit-remaining-tokens-day": "1"}, None),
-        (
-            {
-                "x-ratelimit-remaining-tokens-hour": "0",
-                "x-ratelimit-remaining-tokens-day": "0",
-            },
-            "day",
-        ),
-    ],
-)
-def test_an_hourly_or_daily_quota_is_known_to_be_spent(
-    headers: dict[str, str], period: str | None
-) -> None:
-    assert is_long_quota_spent(headers) is (period is not None)
+# --- arbitrary headers ---------------------------------------------------------------
 
-
-@pytest.mark.parametrize(
-    ("headers", "order"),
-    [
-        ({"x-should-retry": "true"}, True),
-        ({"x-should-retry": "False"}, False),
-        ({"x-should-retry": "maybe"}, None),
-        ({}, None),
-    ],
-)
-def test_the_server_may_order_or_forbid_a_retry(headers: dict[str, str], order: Any) -> None:
-    assert should_retry(headers) is order
-
-
-HEADERS = st.dictionaries(
+arbitrary_headers = st.dictionaries(
     st.sampled_from(
         [
             "retry-after",
@@ -209,8 +216,11 @@ HEADERS = st.dictionaries(
 )
 
 
-@given(HEADERS)
-def test_a_wait_is_never_negative_and_no_header_raises(headers: dict[str, str]) -> None:
-    waits = [asked_wait(headers, NOW), quota_wait(headers, "token_quota_exceeded", lambda: 10)]
+@given(arbitrary_headers)
+def test_any_headers_give_a_positive_wait_or_none(headers: dict[str, str]) -> None:
+    waits = [
+        get_retry_after(headers, NOW),
+        estimate_quota_wait(headers, "token_quota_exceeded", lambda: 10),
+    ]
 
     assert all(wait is None or wait >= 0 for wait in waits)
