@@ -16,12 +16,12 @@ from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_cerebras_inference._conversion import completion
-from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.stream_events import EventReader
-from langchain_cerebras_inference._error_mapping import Request
-from langchain_cerebras_inference._http.response import Answer
+from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
+from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._error_mapping import RequestInfo
+from langchain_cerebras_inference._http.response import Response
 from langchain_cerebras_inference._http.sse import MAX_EVENT_BYTES
-from langchain_cerebras_inference._response_parser import Events, Judge
+from langchain_cerebras_inference._response_parser import EventStream, ResponseParser
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
     CerebrasError,
@@ -45,24 +45,24 @@ class Body:
         self.headers: Mapping[str, str] = {"content-type": kind}
         self._pieces = pieces
 
-    async def read_some(self) -> bytes:
+    async def read_available(self, *, restart_timeout: bool = False) -> bytes:
         return next((piece for piece in self._pieces if piece), b"")
 
-    read = Answer.read
+    read = Response.read
 
-    def progressed(self) -> None:
+    def limit_remaining_time(self, seconds: float) -> None:
         pass
 
-    def allow(self, seconds: float) -> None:
+    def close(self) -> None:
         pass
 
 
-def answer_of(pieces: Iterable[bytes] | Iterator[bytes]) -> Answer:
-    return cast("Answer", Body(iter(pieces)))
+def answer_of(pieces: Iterable[bytes] | Iterator[bytes]) -> Response:
+    return cast("Response", Body(iter(pieces)))
 
 
-def judge() -> Judge:
-    return Judge(Request("gpt-oss-120b"), [KEY])
+def judge() -> ResponseParser:
+    return ResponseParser(RequestInfo("gpt-oss-120b"), [KEY])
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -76,19 +76,19 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 # --- one stream, read to its end ----------------------------------------------------
 
 
-async def batches_of(answer: Answer) -> list[list[Any]]:
-    events = Events(answer, judge(), sys.maxsize)
+async def batches_of(answer: Response) -> list[list[Any]]:
+    events = EventStream(answer, judge(), sys.maxsize)
     batches = []
-    while batch := await events.read():
+    while batch := await events.read_events():
         batches.append(batch)
     return [*batches, []]
 
 
 def streamed(pieces: Iterable[bytes], *, coalesce: bool = False) -> AIMessage:
     """The message of a stream, as `invoke` makes it of the chunks."""
-    reader = ChunkReader({}, coalesce=coalesce)
+    reader = ChunkBuilder({}, coalesce=coalesce)
     batches = run(batches_of(answer_of(pieces)))
-    chunks = [chunk for batch in batches for chunk in reader.to_chunks(batch)]
+    chunks = [chunk for batch in batches for chunk in reader.build_chunks(batch)]
     return summed(chunks)
 
 
@@ -101,9 +101,9 @@ def summed(chunks: list[ChatGenerationChunk]) -> AIMessage:
 
 def as_events(pieces: Iterable[bytes]) -> list[Any]:
     """The protocol events of a stream."""
-    reader = EventReader({})
+    reader = ProtocolEventBuilder({})
     batches = run(batches_of(answer_of(pieces)))
-    return [event for batch in batches for event in reader.to_events(batch)]
+    return [event for batch in batches for event in reader.build_protocol_events(batch)]
 
 
 def joined(pieces: Iterable[bytes]) -> AIMessage:
@@ -112,8 +112,8 @@ def joined(pieces: Iterable[bytes]) -> AIMessage:
 
 def whole(pieces: Iterable[bytes]) -> AIMessage:
     """The message of a reply that was not streamed."""
-    reply = run(judge().reply(answer_of(pieces)))
-    generation = completion.to_result(reply, {}).generations[0]
+    reply = run(judge().parse_completion(answer_of(pieces)))
+    generation = completion.convert_completion(reply, {}).generations[0]
     assert isinstance(generation.message, AIMessage)
     return generation.message
 
@@ -440,10 +440,10 @@ def test_a_refusal_whose_body_breaks_off_is_what_its_status_says() -> None:
     class Breaking(Body):
         status = 429
 
-        async def read_some(self) -> bytes:
+        async def read_available(self, *, restart_timeout: bool = False) -> bytes:
             raise CerebrasConnectionError
 
-    error = run(judge().refusal(cast("Answer", Breaking(iter([])))))
+    error = run(judge().parse_error(cast("Response", Breaking(iter([])))))
 
     assert type(error) is CerebrasRateLimitError
     assert error.body == ""
