@@ -14,7 +14,7 @@ from langchain_cerebras_inference.errors import CerebrasProtocolError
 from tests.unit.stream_helpers import convert_to_message
 
 
-def create_completion(message: Any, finish_reason: str | None = "stop", **fields: Any) -> Any:
+def create_completion(message: Any, finish_reason: Any = "stop", **fields: Any) -> Any:
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     return {"id": "chatcmpl-1", "model": "gpt-oss-120b", "choices": [choice], **fields}
 
@@ -305,7 +305,7 @@ def test_metadata_has_the_fields_of_the_completion() -> None:
 
 
 def test_metadata_leaves_out_fields_of_the_wrong_type() -> None:
-    completion = {"id": 5, "model": None, "service_tier": [], "time_info": []}
+    completion: Any = {"id": 5, "model": None, "service_tier": [], "time_info": []}
 
     assert convert_metadata(completion) == {"model_provider": "cerebras"}
 
@@ -336,7 +336,7 @@ def test_speed_needs_a_token_count_and_a_time(
 
 @pytest.mark.parametrize("usage", [None, {}, "a"])
 def test_speed_is_left_out_without_usage(usage: Any) -> None:
-    completion = {"usage": usage, "time_info": {"completion_time": 1}}
+    completion: Any = {"usage": usage, "time_info": {"completion_time": 1}}
 
     assert "tokens_per_second" not in convert_metadata(completion)
 

@@ -36,6 +36,10 @@ async def make_call(user: User | None, url: str = URL) -> aiohttp.ClientSession:
     return client_session
 
 
+def is_open(client_session: aiohttp.ClientSession) -> bool:
+    return not client_session.closed
+
+
 # --- sharing -------------------------------------------------------------------------
 
 
@@ -63,7 +67,7 @@ async def test_pool_without_another_user_is_closed() -> None:
 
     await close_unshared(user)
 
-    assert client_session.closed
+    assert not is_open(client_session)
     assert await make_call(user) is not client_session
 
 
@@ -73,11 +77,11 @@ async def test_pool_of_another_living_user_stays_open() -> None:
     await make_call(other)
 
     await close_unshared(user)
-    assert not client_session.closed
+    assert is_open(client_session)
     assert await make_call(other) is client_session
 
     await close_unshared(other)
-    assert client_session.closed
+    assert not is_open(client_session)
 
 
 async def test_pool_of_a_user_that_comes_back_stays_open() -> None:
@@ -89,7 +93,7 @@ async def test_pool_of_a_user_that_comes_back_stays_open() -> None:
     await make_call(user)
     await close_unshared(other)
 
-    assert not client_session.closed
+    assert is_open(client_session)
 
 
 async def test_pool_of_a_dead_user_is_closed() -> None:
@@ -101,7 +105,7 @@ async def test_pool_of_a_dead_user_is_closed() -> None:
     gc.collect()
     await close_unshared(user)
 
-    assert client_session.closed
+    assert not is_open(client_session)
 
 
 async def test_pool_without_any_user_is_closed() -> None:
@@ -109,7 +113,7 @@ async def test_pool_without_any_user_is_closed() -> None:
 
     await close_unshared(User())
 
-    assert client_session.closed
+    assert not is_open(client_session)
 
 
 async def test_each_server_is_decided_on_its_own() -> None:
@@ -120,32 +124,30 @@ async def test_each_server_is_decided_on_its_own() -> None:
 
     await close_unshared(user)
 
-    assert not shared.closed
-    assert unshared.closed
+    assert is_open(shared)
+    assert not is_open(unshared)
 
 
 async def test_closing_without_a_pool_does_nothing() -> None:
     await close_unshared(User())
 
 
-async def test_calls_in_progress_go_on_after_closing() -> None:
+async def test_calls_in_progress_go_on_and_the_last_one_closes_the_pool() -> None:
     user = User()
     pool, client_session = await begin_call(user)
     await begin_call(user)
 
     await close_unshared(user)
+    new_client_session = await make_call(user)
     pool.release()
     await asyncio.sleep(0)
-    assert not client_session.closed
-
-    new_client_session = await make_call(user)
-    assert new_client_session is not client_session
+    assert is_open(client_session)
 
     pool.release()
     assert pool._closing is not None
     await pool._closing
-    assert client_session.closed
-    assert not new_client_session.closed
+    assert not is_open(client_session)
+    assert is_open(new_client_session)
 
 
 # --- event loops that end ------------------------------------------------------------
@@ -154,18 +156,18 @@ async def test_calls_in_progress_go_on_after_closing() -> None:
 def test_pool_is_closed_when_its_event_loop_ends() -> None:
     client_session = asyncio.run(make_call(User()))
 
-    assert client_session.closed
+    assert not is_open(client_session)
 
 
 def test_pool_of_a_closed_event_loop_is_closed_by_the_next_one() -> None:
     loop = asyncio.new_event_loop()
     client_session = loop.run_until_complete(make_call(User()))
     loop.close()
-    assert not client_session.closed
+    assert is_open(client_session)
 
     asyncio.run(make_call(User()))
 
-    assert client_session.closed
+    assert not is_open(client_session)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Status, headers and body of an answer that is none → the error to raise."""
+"""The error for an error response: class, facts, message and advice."""
 
 import json
 from collections.abc import Callable
@@ -8,18 +8,20 @@ import pytest
 
 from langchain_cerebras_inference import errors
 from langchain_cerebras_inference._error_mapping import (
-    Request,
-    is_error,
-    quoted,
-    request_id,
-    to_error,
+    RequestInfo,
+    create_error,
+    find_request_id,
+    is_error_body,
+    quote,
 )
-from langchain_cerebras_inference._http.sse import ErrorData, SSEDecoder
+from langchain_cerebras_inference._http.sse import ErrorPayload, SSEDecoder
 from langchain_cerebras_inference.errors import CerebrasError
+
+# --- the class -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind"),
+    ("status", "code", "error_class"),
     [
         (400, "wrong_api_format", errors.CerebrasInvalidRequestError),
         (400, "context_length_exceeded", errors.CerebrasContextOverflowError),
@@ -44,19 +46,19 @@ from langchain_cerebras_inference.errors import CerebrasError
         (204, None, errors.CerebrasProtocolError),
     ],
 )
-def test_the_status_decides_the_class(
-    status: int, code: str | None, kind: type[CerebrasError]
+def test_status_decides_the_error_class(
+    status: int, code: str | None, error_class: type[CerebrasError]
 ) -> None:
     body = {"message": "No.", "type": "some_error", "param": "", "code": code}
 
-    error = to_error(status, body)
+    error = create_error(status, body)
 
-    assert type(error) is kind
+    assert type(error) is error_class
     assert (error.status, error.code, error.body) == (status, code, body)
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "status"),
+    ("body", "error_class", "status"),
     [
         ({"code": "tool_use_failed"}, errors.CerebrasInvalidRequestError, 400),
         ({"code": "context_length_exceeded"}, errors.CerebrasContextOverflowError, 400),
@@ -77,165 +79,37 @@ def test_the_status_decides_the_class(
         ("text", errors.CerebrasServerError, 500),
     ],
 )
-def test_without_a_status_the_code_decides_and_then_the_type(
-    body: Any, kind: type[CerebrasError], status: int
+def test_code_or_type_decides_the_error_class_without_a_status(
+    body: Any, error_class: type[CerebrasError], status: int
 ) -> None:
-    error = to_error(None, body)
+    error = create_error(None, body)
 
-    assert type(error) is kind
+    assert type(error) is error_class
     assert error.status == status
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("name", "error_class", "code"),
     [
-        ({"message": "Too long."}, "Cerebras answered 400: Too long."),
-        ({"message": "Too\n  long"}, "Cerebras answered 400: Too long."),
-        ({"message": "Why?"}, "Cerebras answered 400: Why?"),
-        (
-            {"message": "No.", "code": "wrong_api_format"},
-            "Cerebras answered 400 wrong_api_format: No.",
-        ),
-        (
-            {"error": {"message": "No.", "code": "bad"}, "status_code": 400},
-            "Cerebras answered 400 bad: No.",
-        ),
-        ({"error": "No."}, "Cerebras answered 400: No."),
-        ({"error": "No.", "code": "bad"}, "Cerebras answered 400 bad: No."),
-        ({"detail": "Not Found"}, "Cerebras answered 400: Not Found."),
-        (
-            {"detail": [{"loc": ["body"]}]},
-            "Cerebras answered 400: {'detail': [{'loc': ['body']}]}.",
-        ),
-        ({"code": 5, "message": ""}, "Cerebras answered 400: {'code': 5, 'message': ''}."),
-        ("<html>\n<p>Bad</p>", "Cerebras answered 400: <html> <p>Bad</p>."),
-        (["a"], "Cerebras answered 400: ['a']."),
-        ("", "Cerebras answered 400: nothing."),
-        (None, "Cerebras answered 400: nothing."),
+        ("error_envelope", errors.CerebrasInvalidRequestError, "tool_use_failed"),
+        ("error_flat", errors.CerebrasRateLimitError, "request_quota_exceeded"),
+        ("error_named", errors.CerebrasServerError, None),
     ],
 )
-def test_the_message_says_what_the_server_said(body: Any, said: str) -> None:
-    assert str(to_error(400, body)) == said
-
-
-def test_a_long_body_is_quoted_in_part_and_kept_whole() -> None:
-    error = to_error(500, "x" * 5000)
-
-    assert str(error) == f"Cerebras answered 500: {'x' * 200}…"
-    assert error.body == "x" * 5000
-
-
-def test_what_is_quoted_is_one_short_line() -> None:
-    assert quoted("a\n b\t c") == "a b c"
-    assert quoted("x" * 201) == "x" * 200 + "…"
-    assert quoted("x" * 200) == "x" * 200
-
-
-# --- advice ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "advice"),
-    [
-        (401, "wrong_api_key", "Check it at https://cloud.cerebras.ai."),
-        (402, None, "Add credit at https://cloud.cerebras.ai."),
-        (400, "context_length_exceeded", "Shorten the messages or lower max_tokens."),
-        (302, None, "Is base_url right, or does a proxy answer for it?"),
-        (404, None, "Is base_url right?"),
-        (404, "model_not_found", "list_models() shows what this key can use."),
-        (429, "queue_exceeded", ""),
-        (
-            429,
-            "token_quota_exceeded",
-            "The server reserves max_tokens before it answers: lower it.",
-        ),
-        (500, None, ""),
-        (400, None, ""),
-    ],
-)
-def test_the_message_says_what_to_do(status: int, code: str | None, advice: str) -> None:
-    name = f"{status} {code}" if code else str(status)
-
-    error = to_error(status, {"message": "No.", "code": code})
-
-    assert str(error) == f"Cerebras answered {name}: No. {advice}".strip()
-
-
-@pytest.mark.parametrize("code", ["model_not_found", "model_archived"])
-def test_a_retired_model_is_named_with_its_successor(code: str) -> None:
-    error = to_error(
-        404, {"message": "No.", "code": code}, request=Request("qwen-3-coder-480b")
-    )
-
-    assert str(error) == (
-        f"Cerebras answered 404 {code}: No. It was retired on 2025-11-05;"
-        " use 'qwen-3.8-27b'. list_models() shows what this key can use."
-    )
-
-
-def test_a_quota_says_when_to_come_back() -> None:
-    error = to_error(429, {"message": "Busy."}, {"retry-after": "12"})
-
-    assert error.retry_after == 12.0
-    assert str(error) == "Cerebras answered 429: Busy. There is room again in 12 s."
-
-
-@pytest.mark.parametrize(
-    ("message", "headers"),
-    [
-        ("Requests per day limit exceeded", {}),
-        ("Tokens per hour limit exceeded", {}),
-        ("Your daily quota is used up", {}),
-        ("Busy", {"x-ratelimit-remaining-requests-day": "0"}),
-    ],
-)
-def test_an_hourly_or_daily_quota_is_not_tried_again(
-    message: str, headers: dict[str, str]
+def test_recorded_error_inside_a_stream_has_the_class_of_its_code(
+    recorded: Callable[[str], bytes],
+    name: str,
+    error_class: type[CerebrasError],
+    code: str | None,
 ) -> None:
-    error = to_error(429, {"message": message}, headers)
+    *payloads, last = SSEDecoder().feed(recorded(f"{name}.sse"))
+    body = json.loads(last)
 
-    assert error.is_retryable is False
-    assert str(error).endswith("Come back when the hour or the day is over.")
+    error = create_error(body.get("status_code"), body)
 
-
-@pytest.mark.parametrize(
-    ("status", "headers", "retryable"),
-    [
-        (429, {}, True),
-        (500, {}, True),
-        (408, {}, True),
-        (409, {}, True),
-        (400, {}, False),
-        (401, {}, False),
-        (302, {}, False),
-        (500, {"x-should-retry": "false"}, False),
-        (400, {"x-should-retry": "true"}, True),
-        (500, {"x-ratelimit-remaining-requests-day": "0"}, True),
-    ],
-)
-def test_whether_to_try_again_is_known(
-    status: int, headers: dict[str, str], retryable: bool
-) -> None:
-    assert to_error(status, {"message": "No."}, headers).is_retryable is retryable
-
-
-@pytest.mark.parametrize(
-    ("headers", "found"),
-    [
-        ({}, None),
-        ({"x-request-id": "a", "inference-id": "b", "cf-ray": "c"}, "a"),
-        ({"inference-id": "b", "cf-ray": "c"}, "b"),
-        ({"x-request-id": "", "cf-ray": "c"}, "c"),
-    ],
-)
-def test_there_is_an_id_for_the_support_where_one_was_sent(
-    headers: dict[str, str], found: str | None
-) -> None:
-    assert request_id(headers) == found
-    assert to_error(500, {}, headers).request_id == found
-
-
-# --- what is an error --------------------------------------------------------------------
+    assert is_error_body(body) or isinstance(last, ErrorPayload)
+    assert not any(is_error_body(json.loads(payload)) for payload in payloads)
+    assert (type(error), error.code) == (error_class, code)
 
 
 @pytest.mark.parametrize(
@@ -256,26 +130,182 @@ def test_there_is_an_id_for_the_support_where_one_was_sent(
         (None, False),
     ],
 )
-def test_an_error_is_told_from_an_answer(body: Any, expected: bool) -> None:
-    assert is_error(body) is expected
+def test_error_body_differs_from_a_completion(body: Any, expected: bool) -> None:
+    assert is_error_body(body) is expected
+
+
+# --- other facts ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "code"),
+    ("status", "headers", "is_retryable"),
     [
-        ("error_envelope.sse", errors.CerebrasInvalidRequestError, "tool_use_failed"),
-        ("error_flat.sse", errors.CerebrasRateLimitError, "request_quota_exceeded"),
-        ("error_named.sse", errors.CerebrasServerError, None),
+        (429, {}, True),
+        (500, {}, True),
+        (408, {}, True),
+        (409, {}, True),
+        (400, {}, False),
+        (401, {}, False),
+        (302, {}, False),
+        (500, {"x-should-retry": "false"}, False),
+        (400, {"x-should-retry": "true"}, True),
+        (500, {"x-ratelimit-remaining-requests-day": "0"}, True),
     ],
 )
-def test_an_error_inside_a_stream_has_the_class_of_its_words(
-    recorded: Callable[[str], bytes], name: str, kind: type[CerebrasError], code: str | None
+def test_status_and_headers_decide_whether_an_error_is_retryable(
+    status: int, headers: dict[str, str], is_retryable: bool
 ) -> None:
-    *answers, last = SSEDecoder().feed(recorded(name))
-    body = json.loads(last)
+    assert create_error(status, {"message": "No."}, headers).is_retryable is is_retryable
 
-    error = to_error(body.get("status_code"), body)
 
-    assert is_error(body) or isinstance(last, ErrorData)
-    assert not any(is_error(json.loads(each)) for each in answers)
-    assert (type(error), error.code) == (kind, code)
+@pytest.mark.parametrize(
+    ("headers", "request_id"),
+    [
+        ({}, None),
+        ({"x-request-id": "a", "inference-id": "b", "cf-ray": "c"}, "a"),
+        ({"inference-id": "b", "cf-ray": "c"}, "b"),
+        ({"x-request-id": "", "cf-ray": "c"}, "c"),
+    ],
+)
+def test_error_has_the_request_id_of_the_headers(
+    headers: dict[str, str], request_id: str | None
+) -> None:
+    assert find_request_id(headers) == request_id
+    assert create_error(500, {}, headers).request_id == request_id
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "retry_after"),
+    [
+        (429, None, {"retry-after": "12"}, 12.0),
+        (503, None, {"retry-after": "12"}, 12.0),
+        (429, "token_quota_exceeded", {"x-ratelimit-limit-tokens-minute": "6000"}, 10.0),
+        (503, "token_quota_exceeded", {"x-ratelimit-limit-tokens-minute": "6000"}, None),
+        (429, None, {}, None),
+    ],
+)
+def test_error_has_the_wait_that_the_headers_imply(
+    status: int, code: str | None, headers: dict[str, str], retry_after: float | None
+) -> None:
+    request = RequestInfo(count_reserved_tokens=lambda: 1000)
+
+    error = create_error(status, {"message": "No.", "code": code}, headers, request)
+
+    assert error.retry_after == retry_after
+
+
+# --- the message ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"message": "Too long."}, "400: Too long."),
+        ({"message": "Too\n  long"}, "400: Too long."),
+        ({"message": "Why?"}, "400: Why?"),
+        ({"message": "No.", "code": "wrong_api_format"}, "400 wrong_api_format: No."),
+        ({"error": {"message": "No.", "code": "bad"}, "status_code": 400}, "400 bad: No."),
+        ({"error": "No."}, "400: No."),
+        ({"error": "No.", "code": "bad"}, "400 bad: No."),
+        ({"detail": "Not Found"}, "400: Not Found."),
+        ({"detail": [{"loc": ["body"]}]}, "400: {'detail': [{'loc': ['body']}]}."),
+        ({"code": 5, "message": ""}, "400: {'code': 5, 'message': ''}."),
+        ("<html>\n<p>Bad</p>", "400: <html> <p>Bad</p>."),
+        (["a"], "400: ['a']."),
+        ("", "400: nothing."),
+        (None, "400: nothing."),
+    ],
+)
+def test_message_has_status_code_and_what_the_server_wrote(body: Any, expected: str) -> None:
+    assert str(create_error(400, body)) == f"Cerebras responded with {expected}"
+
+
+def test_long_body_is_quoted_in_part_and_kept_whole() -> None:
+    error = create_error(500, "x" * 5000)
+
+    assert str(error) == f"Cerebras responded with 500: {'x' * 200}…"
+    assert error.body == "x" * 5000
+
+
+def test_quote_is_one_short_line() -> None:
+    assert quote("a\n b\t c") == "a b c"
+    assert quote("x" * 201) == "x" * 200 + "…"
+    assert quote("x" * 200) == "x" * 200
+
+
+# --- the advice in the message -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (401, "wrong_api_key", "Check the key at https://cloud.cerebras.ai."),
+        (402, None, "Add credit at https://cloud.cerebras.ai."),
+        (400, "context_length_exceeded", "Shorten the messages or lower max_tokens."),
+        (302, None, "Check base_url, and whether a proxy responds in its place."),
+        (404, None, "Check base_url."),
+        (404, "model_not_found", "list_models() shows which models this key can use."),
+        (429, "queue_exceeded", ""),
+        (
+            429,
+            "token_quota_exceeded",
+            "The server reserves max_tokens before it generates a completion: lower it.",
+        ),
+        (500, None, ""),
+        (400, None, ""),
+    ],
+)
+def test_message_ends_with_advice(status: int, code: str | None, advice: str) -> None:
+    error = create_error(status, {"message": "No.", "code": code})
+
+    _, separator, found = str(error).partition(": No.")
+    assert separator
+    assert found.strip() == advice
+
+
+def test_rejected_demo_key_gives_advice_about_cookies() -> None:
+    error = create_error(401, {"message": "No."}, request=RequestInfo(has_demo_key=True))
+
+    assert "sign in again and renew" in str(error)
+    assert "cloud.cerebras.ai" not in str(error)
+
+
+@pytest.mark.parametrize("code", ["model_not_found", "model_archived"])
+def test_retired_model_gives_advice_about_its_successor(code: str) -> None:
+    request = RequestInfo("qwen-3-coder-480b")
+
+    error = create_error(404, {"message": "No.", "code": code}, request=request)
+
+    assert "The model was retired on 2025-11-05; use 'qwen-3.8-27b'." in str(error)
+    assert "list_models()" in str(error)
+
+
+def test_redirect_names_the_origin_only() -> None:
+    headers = {"location": "https://login.example/path?token=secret"}
+
+    error = create_error(302, "", headers)
+
+    assert "The server redirects to 'https://login.example'; check base_url." in str(error)
+    assert "secret" not in str(error)
+
+
+def test_rate_limit_error_says_when_the_quota_has_room() -> None:
+    error = create_error(429, {"message": "Busy."}, {"retry-after": "11.2"})
+
+    assert str(error).endswith("Busy. The quota has room again in 12 s.")
+
+
+@pytest.mark.parametrize(
+    ("message", "headers"),
+    [
+        ("Requests per day limit exceeded", {}),
+        ("Tokens per hour limit exceeded", {}),
+        ("Your daily quota is used up", {}),
+        ("Busy", {"x-ratelimit-remaining-requests-day": "0"}),
+    ],
+)
+def test_hourly_or_daily_quota_is_not_retryable(message: str, headers: dict[str, str]) -> None:
+    error = create_error(429, {"message": message}, headers)
+
+    assert error.is_retryable is False
+    assert str(error).endswith("Try again when the hour or the day is over.")

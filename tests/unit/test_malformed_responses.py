@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 
 from langchain_cerebras_inference._conversion import completion
-from langchain_cerebras_inference._conversion.chunks import ChunkReader
-from langchain_cerebras_inference._conversion.stream_events import EventReader
-from langchain_cerebras_inference._error_mapping import Request
-from langchain_cerebras_inference._http.response import Answer
+from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
+from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._error_mapping import RequestInfo
+from langchain_cerebras_inference._http.response import Response
 from langchain_cerebras_inference._http.sse import MAX_EVENT_BYTES
-from langchain_cerebras_inference._response_parser import Events, Judge
+from langchain_cerebras_inference._response_parser import EventStream, ResponseParser
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
     CerebrasError,
@@ -51,24 +51,24 @@ class FakeResponse:
         self.headers: Mapping[str, str] = {"content-type": "text/event-stream"}
         self._parts = iter(parts)
 
-    async def read_some(self) -> bytes:
+    async def read_available(self, *, restart_timeout: bool = False) -> bytes:
         return next((part for part in self._parts if part), b"")
 
-    read = Answer.read
+    read = Response.read
 
-    def progressed(self) -> None:
+    def limit_remaining_time(self, seconds: float) -> None:
         pass
 
-    def allow(self, seconds: float) -> None:
+    def close(self) -> None:
         pass
 
 
-def response_with(parts: Iterable[bytes]) -> Answer:
-    return cast("Answer", FakeResponse(parts))
+def response_with(parts: Iterable[bytes]) -> Response:
+    return cast("Response", FakeResponse(parts))
 
 
-def new_parser() -> Judge:
-    return Judge(Request("gpt-oss-120b"), [API_KEY])
+def new_parser() -> ResponseParser:
+    return ResponseParser(RequestInfo("gpt-oss-120b"), [API_KEY])
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -83,9 +83,9 @@ def read_batches(parts: Iterable[bytes]) -> list[list[Any]]:
     """Return the events of a stream in batches; the last batch is empty."""
 
     async def read() -> list[list[Any]]:
-        stream = Events(response_with(parts), new_parser(), sys.maxsize)
+        stream = EventStream(response_with(parts), new_parser(), sys.maxsize)
         batches = []
-        while batch := await stream.read():
+        while batch := await stream.read_events():
             batches.append(batch)
         return [*batches, []]
 
@@ -94,9 +94,9 @@ def read_batches(parts: Iterable[bytes]) -> list[list[Any]]:
 
 def read_chunks(parts: Iterable[bytes], *, coalesce: bool = False) -> AIMessage:
     """Return the message that the chunks of a stream add up to."""
-    reader = ChunkReader({}, coalesce=coalesce)
+    builder = ChunkBuilder({}, coalesce=coalesce)
     first, *others = [
-        chunk for batch in read_batches(parts) for chunk in reader.to_chunks(batch)
+        chunk for batch in read_batches(parts) for chunk in builder.build_chunks(batch)
     ]
     message = sum(others, first).message
     assert isinstance(message, AIMessageChunk)
@@ -109,14 +109,16 @@ def read_coalesced_chunks(parts: Iterable[bytes]) -> AIMessage:
 
 def read_v3_events(parts: Iterable[bytes]) -> list[Any]:
     """Return LangChain's v3 events for a stream."""
-    reader = EventReader({})
-    return [event for batch in read_batches(parts) for event in reader.to_events(batch)]
+    builder = ProtocolEventBuilder({})
+    return [
+        event for batch in read_batches(parts) for event in builder.build_protocol_events(batch)
+    ]
 
 
 def read_completion(parts: Iterable[bytes]) -> AIMessage:
     """Return the message of a completion that is not streamed."""
-    body = run(new_parser().reply(response_with(parts)))
-    message = completion.to_result(body, {}).generations[0].message
+    body = run(new_parser().parse_completion(response_with(parts)))
+    message = completion.convert_completion(body, {}).generations[0].message
     assert isinstance(message, AIMessage)
     return message
 
@@ -455,11 +457,11 @@ def test_truncated_error_response_has_the_class_of_its_status() -> None:
     class TruncatedErrorResponse(FakeResponse):
         status = 429
 
-        async def read_some(self) -> bytes:
+        async def read_available(self, *, restart_timeout: bool = False) -> bytes:
             raise CerebrasConnectionError
 
-    response = cast("Answer", TruncatedErrorResponse([]))
-    error = run(new_parser().refusal(response))
+    response = cast("Response", TruncatedErrorResponse([]))
+    error = run(new_parser().parse_error(response))
 
     assert type(error) is CerebrasRateLimitError
     assert error.body == ""
