@@ -95,8 +95,10 @@ class Call:
 class CerebrasClient:
     """Makes calls with the settings of one model.
 
+    A model creates a client for each call; connections are in the pools of `_http`.
+
     Args:
-        user: The model, for which connections are kept open.
+        owner: The model; connections are closed when it and their other owners are closed.
         base_url: The URL of the API.
         key: The API key, or a function that returns it.
         cookies: The cookies to exchange for a key.
@@ -113,7 +115,7 @@ class CerebrasClient:
     def __init__(
         self,
         *,
-        user: object,
+        owner: object,
         base_url: str,
         key: SecretStr | Callable[[], Any] | None,
         cookies: SecretStr | None,
@@ -126,7 +128,7 @@ class CerebrasClient:
         max_retry_wait: float,
         compression: Literal["auto"] | bool,
     ) -> None:
-        self._user = user
+        self._owner = owner
         self._base_url = base_url
         self._timeout = timeout
         self._max_retry_wait = max_retry_wait
@@ -170,7 +172,7 @@ class CerebrasClient:
 
     async def close(self) -> None:
         """Close the running event loop's connections that only this model has used."""
-        await connection_pool.close_unshared(self._user)
+        await connection_pool.close_unshared(self._owner)
 
     # --- the same for synchronous callers ---------------------------------------------------
 
@@ -181,10 +183,6 @@ class CerebrasClient:
     def stream_sync(self, call: Call) -> Generator[list[StreamEvent], None, None]:
         """Make a call and yield its events in batches; the last batch is empty."""
         return portal.iterate(partial(self.open_stream, call))
-
-    def run_sync(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run any other coroutine and return its result."""
-        return portal.run(coroutine)
 
     # --- one attempt ------------------------------------------------------------------------
 
@@ -234,7 +232,7 @@ class CerebrasClient:
             body=body,
             route=self._route,
             timeout=call.timeout,
-            user=self._user,
+            owner=self._owner,
             use_fresh_connection="fresh connection" in call.recoveries,
         )
         call.response_headers.clear()
@@ -312,16 +310,21 @@ class CerebrasClient:
     def _recover(self, call: Call, error: CerebrasError) -> bool:
         """Fix a known problem, each kind once a call; return whether that has been done."""
         recovery = _choose_recovery(call, error)
-        if recovery is None or recovery in call.recoveries:
-            return False
         if recovery == "new demo key" and call.bearer is not None:
             drop_demo_key(call.bearer)
-        elif recovery == "no prediction":
+        if recovery is None or recovery in call.recoveries:
+            return False
+        if recovery == "no prediction":
             fields = {name: call.body[name] for name in call.body if name != "prediction"}  # type: ignore[literal-required]
             call.body = cast("RequestBody", fields)
         call.recoveries.add(recovery)
         logger.debug("Sending the request again with %s after: %s", recovery, error)
         return True
+
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine for a synchronous caller and return its result."""
+    return portal.run(coroutine)
 
 
 def _choose_recovery(call: Call, error: CerebrasError) -> str | None:

@@ -171,7 +171,10 @@ def _choose_class(status: int, code: str) -> type[CerebrasError]:
 def _get_retry_after(
     status: int, code: str, headers: Mapping[str, str], request: RequestInfo
 ) -> float | None:
-    """Return the wait that the server asks for; for a quota, else until it has room."""
+    """Return the seconds that the server asks to wait.
+
+    If it asks for none and a quota is used up, return the seconds until the quota has room.
+    """
     retry_after = rate_limits.get_retry_after(headers, time.time())
     if retry_after is None and status == 429:
         return rate_limits.estimate_quota_wait(headers, code, request.count_reserved_tokens)

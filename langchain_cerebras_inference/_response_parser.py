@@ -43,7 +43,7 @@ _SECONDS_AFTER_FINISH = 1.0
 
 _TRUNCATED = "The stream was truncated: it ended before its finish reason; try again."
 _DONE = b"[DONE]"
-_CONTENT_BESIDE_DELTA = ("finish_reason", "logprobs", "reasoning_logprobs")
+_CONTENT_FIELDS = ("finish_reason", "logprobs", "reasoning_logprobs")
 
 _MIN_SECRET_LENGTH = 8
 """Shorter secrets occur in ordinary text, and replacing them there would reveal them."""
@@ -184,6 +184,8 @@ class EventStream:
     async def wait_for_content(self) -> None:
         """Wait for the first event with content; until then the request may be repeated.
 
+        Events before it have nothing but the role, and are dropped.
+
         Raises:
             CerebrasError: If the stream is truncated or contains an error before that.
         """
@@ -210,7 +212,7 @@ class EventStream:
                 events = self._decode_events()
             except CerebrasError as error:
                 self._end(error)
-        self._has_progress = True
+        self._has_progress = True  # time that the caller takes does not count
         if not events:
             self.close()
             if self._error is not None:
@@ -261,7 +263,7 @@ class EventStream:
                 except CerebrasError as error:
                     self._end(error)
                     break
-        if self._is_ended and not self._is_finished:
+        if self._is_ended and not self._is_finished and self._error is None:
             self._end(CerebrasConnectionError(_TRUNCATED))
         return events
 
@@ -279,7 +281,10 @@ class EventStream:
         return cast("StreamEvent", {**from_json(payload), "choices": []})
 
     def _end(self, error: CerebrasError) -> None:
-        """End the stream; the error is raised when all events before it have been read."""
+        """End the stream; the error is raised when all events before it have been read.
+
+        An error after the finish reason is ignored: the completion is there.
+        """
         self._is_ended = True
         if self._error is None and not self._is_finished:
             self._error = _with_response_facts(error, self._response)
@@ -291,7 +296,7 @@ def has_content(event: StreamEvent) -> bool:
         return "usage" in event
     choice = event["choices"][0]
     delta = choice.get("delta")
-    if not isinstance(delta, dict) or any(map(choice.get, _CONTENT_BESIDE_DELTA)):
+    if not isinstance(delta, dict) or any(map(choice.get, _CONTENT_FIELDS)):
         return True
     return any(value for name, value in delta.items() if name != "role")
 

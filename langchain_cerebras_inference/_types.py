@@ -1,7 +1,7 @@
 """The types of request and response bodies.
 
-Request types name every field that Cerebras accepts, because it rejects a request that
-has an unknown one. Response types name the fields that this package reads; every key may
+Request types name every field that this package sends. Cerebras rejects a request that has an
+unknown field. Response types name the fields that this package reads; every key may
 be missing, because Cerebras leaves out empty fields.
 Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
 """
@@ -37,6 +37,8 @@ class Message(TypedDict, total=False):
 
 
 class RequestBody(TypedDict, total=False):
+    # Each field is a setting or a call option; see `FIELD_SOURCES` in `request_body.py`.
+    # `min_tokens` is left out on purpose: gpt-oss goes on after its end with it.
     model: str
     messages: list[Message]
     stream: bool
@@ -67,7 +69,7 @@ class RequestBody(TypedDict, total=False):
 # --- responses ------------------------------------------------------------------------
 
 
-class Delta(TypedDict, total=False):
+class ChoiceMessage(TypedDict, total=False):
     role: str
     content: str | None
     reasoning: str | None
@@ -76,8 +78,8 @@ class Delta(TypedDict, total=False):
 
 class Choice(TypedDict, total=False):
     index: int
-    delta: Delta
-    message: Delta
+    delta: ChoiceMessage
+    message: ChoiceMessage
     finish_reason: str | None
     logprobs: dict[str, Any] | None
     reasoning_logprobs: dict[str, Any] | None

@@ -12,7 +12,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from langchain_core.callbacks import (
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._types import Completion
 
 B = TypeVar("B", bound=ChunkBuilder)
+T = TypeVar("T")
 
 _KEY = "cerebras_api_key"
 _CLIENT = "langchain_cerebras_inference._client"
@@ -209,7 +210,8 @@ class ChatCerebrasInference(BaseChatModel):
     """How often a request is sent again after an error that may be temporary."""
 
     max_retry_wait: float = Field(60.0, ge=0)
-    """Seconds; if the server asks to wait longer before a retry, the call fails at once."""
+    """Seconds; if a retry needs a longer wait, because the server asks for it or because of a
+    quota, the call fails at once."""
 
     proxy: SecretStr | None = Field(default_factory=_urls.get_default_proxy)
     """The URL of a proxy. The default is `CEREBRAS_PROXY`, or else the usual variables."""
@@ -433,7 +435,7 @@ class ChatCerebrasInference(BaseChatModel):
         from langchain_cerebras_inference._client import CerebrasClient
 
         return CerebrasClient(
-            user=self,
+            owner=self,
             base_url=self.cerebras_api_base,
             key=self.cerebras_api_key,
             cookies=self.cookies,
@@ -685,7 +687,7 @@ class ChatCerebrasInference(BaseChatModel):
         Raises:
             CerebrasError: If the list cannot be fetched.
         """
-        return self._create_client().run_sync(self.alist_models())
+        return _run_sync(self.alist_models())
 
     async def alist_models(self) -> list[ModelInfo]:
         """List the models that this key can use, with the facts of the public catalog.
@@ -714,7 +716,7 @@ class ChatCerebrasInference(BaseChatModel):
             CerebrasAuthenticationError: If there is no credential.
             CerebrasCookieError: If the key exchange fails.
         """
-        return self._create_client().run_sync(self.acredential())
+        return _run_sync(self.acredential())
 
     async def acredential(self) -> Credential:
         """Return what the model authenticates with, without the secret.
@@ -730,7 +732,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     def warm_up(self) -> None:
         """Open the connection for the next synchronous call; a failure is not an error."""
-        self._create_client().run_sync(self.awarm_up())
+        _run_sync(self.awarm_up())
 
     async def awarm_up(self) -> None:
         """Open the connection for this event loop's next call; a failure is not an error."""
@@ -744,7 +746,7 @@ class ChatCerebrasInference(BaseChatModel):
 
         Calls in progress go on, and the next call opens a new connection.
         """
-        self._create_client().run_sync(self.aclose())
+        _run_sync(self.aclose())
 
     async def aclose(self) -> None:
         """Close this event loop's connections that no other living model has used.
@@ -779,6 +781,12 @@ def _get_message_id(
 ) -> str:
     """Return the id that langchain-core gives the message of a run."""
     return f"{LC_ID_PREFIX}-{run_manager.run_id}"
+
+
+def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    from langchain_cerebras_inference._client import run_sync
+
+    return run_sync(coroutine)
 
 
 @contextlib.contextmanager

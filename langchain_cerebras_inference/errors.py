@@ -1,20 +1,21 @@
 """The errors of this package.
 
-    CerebrasError                             + ModelError
-    ├── CerebrasInvalidRequestError           + ModelInvalidRequestError     4xx
-    │   └── CerebrasContextOverflowError      + ContextOverflowError
-    ├── CerebrasAuthenticationError           + ModelAuthenticationError     401
-    ├── CerebrasBillingError                  + ModelPermissionDeniedError   402
-    ├── CerebrasPermissionDeniedError         + ModelPermissionDeniedError   403
-    ├── CerebrasModelNotFoundError            + ModelNotFoundError           404
-    ├── CerebrasRateLimitError                + ModelRateLimitError          429
-    ├── CerebrasServerError                   + ModelAPIError                409, 5xx
-    ├── CerebrasTimeoutError                  + ModelTimeoutError            408
-    ├── CerebrasConnectionError               + ModelConnectionError
-    ├── CerebrasProtocolError                 + ModelAPIError                3xx
-    └── CerebrasCookieError                   + ModelAuthenticationError
+    CerebrasError                           + ModelError
+    ├── CerebrasInvalidRequestError         + ModelInvalidRequestError   4xx
+    │   └── CerebrasContextOverflowError    + ContextOverflowError
+    ├── CerebrasAuthenticationError         + ModelAuthenticationError   401
+    ├── CerebrasBillingError                + ModelPermissionDeniedError 402
+    ├── CerebrasPermissionDeniedError       + ModelPermissionDeniedError 403
+    ├── CerebrasModelNotFoundError          + ModelNotFoundError         404
+    ├── CerebrasRateLimitError              + ModelRateLimitError        429       retryable
+    ├── CerebrasServerError                 + ModelAPIError              409, 5xx  retryable
+    ├── CerebrasTimeoutError                + ModelTimeoutError          408       retryable
+    ├── CerebrasConnectionError             + ModelConnectionError                 retryable
+    ├── CerebrasProtocolError               + ModelAPIError              3xx       retryable
+    └── CerebrasCookieError                 + ModelAuthenticationError
 
-The numbers are HTTP status codes. The base classes on the right are langchain-core's, so
+The numbers are HTTP status codes. "Retryable" is the default of the class; a single error may
+differ, as a 429 for the quota of a day does. The base classes on the right are langchain-core's, so
 code that handles errors of any provider handles these too. `is_retryable` decides about
 retries, both in this package and in LangChain's middleware.
 """

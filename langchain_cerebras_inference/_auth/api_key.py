@@ -95,8 +95,8 @@ class KeyProvider:
             hint=f"{key[:4]}…{key[-2:]}" if len(key) >= _MIN_LENGTH_FOR_HINT else "…",
         )
 
-    # A model copies the environment into its fields at construction. So a field that is
-    # equal to the environment variable counts as coming from there.
+    # At construction `_settings.read_settings` copies the environment variables into the
+    # settings. So a setting that is equal to its variable counts as coming from there.
 
     def _get_key_source(self) -> Source:
         key = self.key.get_secret_value() if isinstance(self.key, SecretStr) else self.key

@@ -66,8 +66,8 @@ class Bearer:
 _demo_keys: OrderedDict[bytes, Bearer] = OrderedDict()
 """The demo keys of this process, by a digest of session URL and cookies.
 
-A key is dropped when it has expired, when the API rejects it, and when there are
-`_MAX_DEMO_KEYS` newer ones. It is never written to disk or pickled. Any thread may read and
+A key is dropped when it has expired, and when the API rejects it. If there are more than
+`_MAX_DEMO_KEYS`, the oldest one is dropped. It is never written to disk or pickled. Any thread may read and
 drop keys; only the portal's event loop stores them.
 """
 

@@ -19,8 +19,9 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
-from langchain_cerebras_inference._conversion import deltas, tool_arguments
+from langchain_cerebras_inference._conversion import tool_arguments
 from langchain_cerebras_inference._conversion.completion import PROVIDER
+from langchain_cerebras_inference._conversion.deltas import REASONING, TEXT, Delta, DeltaReader
 from langchain_cerebras_inference._fallbacks import PRIVATE_NAMES_ALLOWED
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._types import StreamEvent
 
 
-class ChunkBuilder(deltas.DeltaReader):
+class ChunkBuilder(DeltaReader):
     """Builds the chunks of one stream from its events."""
 
     def build_chunks(self, events: list[StreamEvent]) -> list[ChatGenerationChunk]:
@@ -70,13 +71,13 @@ class ChunkBuilder(deltas.DeltaReader):
         return ChatGenerationChunk(message=message, generation_info=generation_info)
 
 
-def convert_deltas(stream_deltas: list[deltas.Delta]) -> list[ChatGenerationChunk]:
+def convert_deltas(deltas: list[Delta]) -> list[ChatGenerationChunk]:
     """Build one chunk for each delta."""
     chunks = []
-    for kind, value, logprobs in stream_deltas:
-        if kind is deltas.TEXT:
+    for kind, value, logprobs in deltas:
+        if kind is TEXT:
             chunk = create_chunk(value, {})
-        elif kind is deltas.REASONING:
+        elif kind is REASONING:
             chunk = create_chunk("", {"reasoning_content": value})
         else:
             chunk = create_tool_call_chunk(value)
@@ -115,8 +116,19 @@ def create_tool_call_chunk(fragments: list[ToolCallChunk]) -> ChatGenerationChun
 
 
 # --- chunks without validation ------------------------------------------------------------
+# The last line of this file decides which of the two functions `create_chunk` is.
 
 _new: Any = object.__new__
+
+
+def _get_slot_setter(name: str) -> Any:
+    return getattr(BaseModel.__dict__.get(name), "__set__", None)
+
+
+# Looking up these slots for each chunk would take half a microsecond.
+_set_fields_set = _get_slot_setter("__pydantic_fields_set__")
+_set_extra = _get_slot_setter("__pydantic_extra__")
+_set_private = _get_slot_setter("__pydantic_private__")
 
 
 def create_validated_chunk(text: str, additional_kwargs: dict[str, Any]) -> ChatGenerationChunk:
@@ -183,6 +195,8 @@ def _are_identical(first: Any, second: Any) -> bool:
 
 def _can_skip_validation() -> bool:
     """Return whether both ways to create a chunk give the same with the installed versions."""
+    if not (PRIVATE_NAMES_ALLOWED and _set_fields_set and _set_extra and _set_private):
+        return False
     unvalidated = create_unvalidated_chunk("text", {"name": "value"})
     validated = create_validated_chunk("text", {"name": "value"})
     return _are_identical(unvalidated, validated) and _are_identical(
@@ -190,15 +204,4 @@ def _can_skip_validation() -> bool:
     )
 
 
-create_chunk = create_validated_chunk
-if PRIVATE_NAMES_ALLOWED:
-    try:
-        # Looking up these slots for each chunk would take half a microsecond.
-        _set_fields_set: Any = BaseModel.__dict__["__pydantic_fields_set__"].__set__
-        _set_extra: Any = BaseModel.__dict__["__pydantic_extra__"].__set__
-        _set_private: Any = BaseModel.__dict__["__pydantic_private__"].__set__
-    except (KeyError, AttributeError):  # another pydantic
-        pass
-    else:
-        if _can_skip_validation():
-            create_chunk = create_unvalidated_chunk
+create_chunk = create_unvalidated_chunk if _can_skip_validation() else create_validated_chunk

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._conversion.tools import ToolNames
     from langchain_cerebras_inference._types import StreamEvent
 
+# The kinds of a delta. They are constants, so that they can be compared with `is`.
 TEXT, REASONING, TOOL_CALLS = think_tags.TEXT, think_tags.REASONING, "tool_calls"
 
 Delta: TypeAlias = tuple[str, Any, dict[str, Any] | None]

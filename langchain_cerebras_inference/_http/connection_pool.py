@@ -1,12 +1,14 @@
 """Connection pools: aiohttp client sessions, shared by all models.
 
 There is one pool for each event loop and server, because a client session belongs to the
-event loop in which it was created. A pool is closed when
+event loop in which it was created. A pool is closed
 
-- its event loop shuts down its asynchronous generators, as `asyncio.run` does at its end,
-- the last living model that used it is closed,
-- its event loop was closed without that, as soon as another event loop needs a pool, or
-- the interpreter exits.
+- when its event loop shuts down its asynchronous generators, as `asyncio.run` does at its end;
+- when a model is closed, and no other living model has used the pool;
+- when the interpreter exits.
+
+An event loop may also be closed without shutting down its generators. Then its pools are
+closed when another event loop needs its first pool.
 """
 
 from __future__ import annotations
@@ -55,17 +57,17 @@ class ConnectionPool:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self._users: WeakValueDictionary[int, object] = WeakValueDictionary()
+        self._owners: WeakValueDictionary[int, object] = WeakValueDictionary()
         self._active_calls = 0
         self._is_retired = False
         self._client_sessions: dict[bool, aiohttp.ClientSession] = {}
         self._closing: asyncio.Task[None] | None = None
 
-    def acquire(self, user: object) -> None:
-        """Count one more call, and remember the object on whose behalf it is made."""
+    def acquire(self, owner: object) -> None:
+        """Count one more call, and remember the model that makes it."""
         self._active_calls += 1
-        if user is not None:
-            self._users[id(user)] = user
+        if owner is not None:
+            self._owners[id(owner)] = owner
 
     def release(self) -> None:
         """Count one call less; the last one of a retired pool closes it."""
@@ -74,10 +76,10 @@ class ConnectionPool:
             with contextlib.suppress(RuntimeError):  # the event loop is closing
                 self._closing = asyncio.get_running_loop().create_task(self.close())
 
-    def remove_user(self, user: object) -> bool:
-        """Forget a user, and return whether no other living one is left."""
-        self._users.pop(id(user), None)
-        return not self._users
+    def remove_owner(self, owner: object) -> bool:
+        """Forget an owner, and return whether no other living one is left."""
+        self._owners.pop(id(owner), None)
+        return not self._owners
 
     async def retire(self) -> None:
         """Close the pool when its last call has ended."""
@@ -138,7 +140,8 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
         if not is_reused:
             self.protocols.add(protocol)
-            protocol.closed.add_done_callback(_ignore_exception)
+            if protocol.closed is not None:
+                protocol.closed.add_done_callback(_ignore_exception)
         on_connected.get()(is_reused=is_reused)
         return connection
 
@@ -161,8 +164,11 @@ def _create_client_session(*, force_close: bool) -> aiohttp.ClientSession:
 # --- the pools of all event loops ---------------------------------------------------------
 
 
-async def acquire(url: str, user: object) -> ConnectionPool:
-    """Return the running loop's pool for the server of a URL, and count one more call."""
+async def acquire(url: str, owner: object) -> ConnectionPool:
+    """Return the running loop's pool for the server of a URL, and count one more call.
+
+    The owner, a model, keeps the pool from being closed together with another model.
+    """
     loop = asyncio.get_running_loop()
     pools = _pools.get(loop)
     if pools is None:
@@ -174,15 +180,15 @@ async def acquire(url: str, user: object) -> ConnectionPool:
     pool = pools.get(origin)
     if pool is None:
         pool = pools[origin] = ConnectionPool(origin)
-    pool.acquire(user)
+    pool.acquire(owner)
     return pool
 
 
-async def close_unshared(user: object) -> None:
-    """Close those pools of the running loop that no other living user has used."""
+async def close_unshared(owner: object) -> None:
+    """Close those pools of the running loop that no other living owner has used."""
     pools = _pools.get(asyncio.get_running_loop(), {})
     for origin, pool in list(pools.items()):
-        if pool.remove_user(user):
+        if pool.remove_owner(owner):
             del pools[origin]
             await pool.retire()
 

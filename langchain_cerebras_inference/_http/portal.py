@@ -202,6 +202,7 @@ class _Portal:
                 " asynchronous method there"
             )
         job: _Job[T] = _Job(self)
+        # It calls `begin` in a copy of the current context.
         self.loop.call_soon_threadsafe(job.begin, coroutine)
         return job
 

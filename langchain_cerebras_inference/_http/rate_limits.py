@@ -83,7 +83,10 @@ def get_should_retry(headers: Mapping[str, str]) -> bool | None:
 
 
 def _get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
-    """Return the reset time of an empty quota; without an empty one, that of any."""
+    """Return the seconds until the latest reset of an empty quota.
+
+    If no quota is empty, but the error is about one, return those until the earliest reset.
+    """
     resets = {
         name.lower().removeprefix(_RESET_PREFIX): seconds
         for name, value in headers.items()

@@ -51,7 +51,7 @@ async def send(
     body: bytes | None = None,
     route: Route,
     timeout: float,
-    user: object = None,
+    owner: object = None,
     use_fresh_connection: bool = False,
 ) -> Response:
     """Send a request and return its response as soon as the headers are there.
@@ -64,7 +64,7 @@ async def send(
         route: How to reach the server.
         timeout: Seconds from the established connection to the first part of the response
             body, and later between such parts; `inf` is no limit.
-        user: The object on whose behalf the connection is kept open.
+        owner: The model whose connection it is, if any; see `connection_pool`.
         use_fresh_connection: Whether to open a connection for this request alone.
 
     Raises:
@@ -73,7 +73,7 @@ async def send(
         CerebrasTimeoutError: If the server did not connect or respond in time.
         CerebrasProtocolError: If the response is not HTTP.
     """
-    pool = await connection_pool.acquire(url, user)
+    pool = await connection_pool.acquire(url, owner)
     wait = _ResponseWait(timeout)
     proxy = Proxy()
     try:
