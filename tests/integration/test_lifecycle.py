@@ -287,7 +287,9 @@ async def test_failed_or_cancelled_call_keeps_no_connection_open_after_aclose(
     server.script(*[Reply(delay=0.1)] * 2, *[FAILURES[failure]] * 2)
     await asyncio.gather(model.ainvoke("Hello!"), model.ainvoke("Hello!"))
 
-    await end(create_model(server, timeout=0.3, max_retries=0, streaming=streaming))
+    failing_model = create_model(server, timeout=0.3, max_retries=0, streaming=streaming)
+    await end(failing_model)
+    await failing_model.aclose()
     await model.aclose()
 
     assert server.connections > 1
