@@ -16,6 +16,7 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo
+FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
 
 export PIP_USER := 0
 # If this were set, each process would compile again the modules that are not compiled here.
@@ -30,9 +31,11 @@ demo: .venv-demo/ready ## Show what the package does; without a key it uses the 
 	@.venv-demo/bin/python examples/demo.py
 
 # One process more than for the unit tests: integration tests often wait for a server.
+# The last run makes the package do without the private names of other libraries.
 test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
 	.venv/bin/pytest -n 2 --disable-socket --allow-unix-socket tests/unit
 	.venv/bin/pytest -n 3 tests/integration
+	CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY=1 .venv/bin/pytest -n 3 $(FALLBACK_TESTS)
 
 test-browser: .venv/ready ## Read the cookies of the real browsers that are installed
 	.venv/bin/pytest -m browser tests/integration
