@@ -226,6 +226,19 @@ async def test_aclose_does_not_break_a_stream_of_another_model(
     assert await asyncio.to_thread(has_no_connections, server)
 
 
+def test_close_keeps_connections_that_another_living_model_has_used(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    other_model = create_model(server)
+    other_model.invoke("Hello!")
+
+    with model:
+        model.invoke("Hello!")
+    other_model.invoke("Hello!")
+
+    assert server.connections == 1
+
+
 async def test_aclose_keeps_connections_that_another_living_model_has_used(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:

@@ -774,6 +774,21 @@ def test_fragment_that_adds_nothing_gives_no_chunk() -> None:
     assert again == []
 
 
+def test_tool_calls_in_one_event_give_one_chunk() -> None:
+    events = [
+        create_tool_call_event(index=0, id="a", name="f", arguments="{}"),
+        create_tool_call_event(index=1, id="b", name="g", arguments="{}"),
+    ]
+    tool_calls = [event["choices"][0]["delta"]["tool_calls"][0] for event in events]
+
+    [chunk] = ChunkBuilder({}).build_chunks([create_event({"tool_calls": tool_calls})])
+
+    assert get_chunk_message(chunk).tool_call_chunks == [
+        tool_call_chunk(name="f", id="a", args="{}", index=0),
+        tool_call_chunk(name="g", id="b", args="{}", index=1),
+    ]
+
+
 @pytest.mark.parametrize("coalesce", [False, True])
 def test_fragments_that_arrive_together_are_joined_for_each_call(coalesce: bool) -> None:
     [chunk] = ChunkBuilder({}, coalesce=coalesce).build_chunks(

@@ -71,7 +71,7 @@ def dump_message(message: AIMessage, *, add_suffixes: bool = False) -> dict[str,
 
 texts = st.text(min_size=1, max_size=8)
 arguments = st.sampled_from(["", '{"a"', ": ", "1}", '"b', "{}", "]"])
-# Only whole names: of a name in parts langchain-core's conversion keeps the last part.
+# Names are whole, because langchain-core's conversion keeps only the last part of a name.
 first_fragments = st.builds(
     lambda name, text: create_tool_call_event(name=name, arguments=text),
     st.sampled_from(["tool_1", "tool_2", "tool_10"]),

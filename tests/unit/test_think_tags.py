@@ -28,9 +28,9 @@ def get_parts(message: AIMessage) -> Parts:
     return message.additional_kwargs.get("reasoning_content", ""), message.text
 
 
-def create_stream(*contents: str, finish_reason: str = "stop") -> list[Any]:
+def create_stream(*contents: str) -> list[Any]:
     events = [create_event({"content": content}) for content in contents]
-    return [*events, create_event(finish_reason=finish_reason)]
+    return [*events, create_event(finish_reason="stop")]
 
 
 def create_completion(message: dict[str, Any], finish_reason: str = "stop") -> dict[str, Any]:
