@@ -14,10 +14,10 @@
     ├── CerebrasProtocolError               + ModelAPIError              3xx       retryable
     └── CerebrasCookieError                 + ModelAuthenticationError
 
-The numbers are HTTP status codes. "Retryable" is the default of the class; a single error may
-differ, as a 429 for the quota of a day does. The base classes on the right are langchain-core's, so
-code that handles errors of any provider handles these too. `is_retryable` decides about
-retries, both in this package and in LangChain's middleware.
+The numbers are HTTP status codes. The base classes on the right are langchain-core's, so code
+that handles errors of any provider handles these too. `is_retryable` decides about retries,
+both in this package and in LangChain's middleware. The table has the default of each class; a
+single error may differ, as a 429 for the quota of a day does.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ _demo_keys: OrderedDict[bytes, Bearer] = OrderedDict()
 """The demo keys of this process, by a digest of session URL and cookies.
 
 A key is dropped when it has expired, and when the API rejects it. If there are more than
-`_MAX_DEMO_KEYS`, the oldest one is dropped. It is never written to disk or pickled. Any thread may read and
-drop keys; only the portal's event loop stores them.
+`_MAX_DEMO_KEYS`, the oldest one is dropped. Keys are never written to disk or pickled. Any
+thread may read and drop keys; only the portal's event loop stores them.
 """
 
 

@@ -91,9 +91,9 @@ class ToolCallAccumulator:
         )
 
     def _find(self, index: int | None, sent_id: str, *, has_name: bool) -> ToolCallState | None:
-        """Find a fragment's call by its index, then by its id; without both it is the last.
+        """Find a fragment's call by its index or its id; without both it is the last call.
 
-        A call that has the index, but another id, is not meant.
+        If the call with the index has another id, the id decides. `None` is a new call.
         """
         if index is not None:
             call = self._call_by_index.get(index)
@@ -103,7 +103,9 @@ class ToolCallAccumulator:
             # A name with a new index begins another call, even if the server repeats the id.
             is_new = has_name and index is not None and index not in self._call_by_index
             return None if is_new else self._call_by_id.get(sent_id)
-        return None if index is not None or has_name else self._last_call
+        last_call = self._last_call
+        is_new = has_name and last_call is not None and bool(last_call.arguments)
+        return None if index is not None or is_new else last_call
 
     def _create(self, sent_id: str) -> ToolCallState:
         call = ToolCallState(len(self.calls), choose_id(sent_id, self._ids))
