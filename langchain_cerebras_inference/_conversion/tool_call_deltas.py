@@ -72,7 +72,7 @@ class ToolCallAccumulator:
         if type(arguments) is not str:
             arguments = tool_arguments.to_text(arguments)
 
-        call = self._find(index, sent_id, has_name=bool(sent_name))
+        call = self._find(index, sent_id, sent_name)
         is_new = call is None
         if call is None:
             call = self._create(sent_id)
@@ -90,7 +90,7 @@ class ToolCallAccumulator:
             index=call.index,
         )
 
-    def _find(self, index: int | None, sent_id: str, *, has_name: bool) -> ToolCallState | None:
+    def _find(self, index: int | None, sent_id: str, sent_name: str) -> ToolCallState | None:
         """Find a fragment's call by its index or its id; without both it is the last call.
 
         If the call with the index has another id, the id decides. `None` is a new call.
@@ -101,11 +101,13 @@ class ToolCallAccumulator:
                 return call
         if sent_id:
             # A name with a new index begins another call, even if the server repeats the id.
-            is_new = has_name and index is not None and index not in self._call_by_index
+            is_new = sent_name != "" and index is not None and index not in self._call_by_index
             return None if is_new else self._call_by_id.get(sent_id)
-        last_call = self._last_call
-        is_new = has_name and last_call is not None and bool(last_call.arguments)
-        return None if index is not None or is_new else last_call
+        call = self._last_call
+        if index is not None or call is None:
+            return None
+        is_repeated_name = sent_name == call.sent_name and not call.arguments
+        return call if is_repeated_name or not sent_name else None
 
     def _create(self, sent_id: str) -> ToolCallState:
         call = ToolCallState(len(self.calls), choose_id(sent_id, self._ids))
