@@ -15,10 +15,11 @@ MAY_IMPORT = {
     "__init__": {"_auth", "_init_chat_model", "chat_models", *GROUND},
     "cli": {"chat_models", "emulator", *GROUND},
     "chat_models": {"_client", "_conversion", "_auth", *GROUND},
-    "_client": {"_response_parser", "_error_mapping", "_auth", "_http", *GROUND},
+    "_client": {"_response_parser", "_error_mapping", "_auth", "_quota", "_http", *GROUND},
     "_response_parser": {"_error_mapping", "_http", *GROUND},
     "_error_mapping": {"_http", *GROUND},
     "_auth": {"_http", *GROUND},
+    "_quota": {"_http", *GROUND},
     "_http": GROUND,
     "_conversion": GROUND,
     "emulator": set(),
@@ -32,6 +33,7 @@ PURE = (
     "_auth/cookie_files",
     "_http/rate_limits",
     "_http/sse",
+    "_quota/state",
 )
 EFFECTS = {"aiohttp", "asyncio", "socket", "threading"}
 
