@@ -22,6 +22,24 @@ def default_proxy() -> SecretStr | None:
     return SecretStr(proxy) if proxy else None
 
 
+def default_quota_store() -> SecretStr | None:
+    """Return the URL of the quota store that the environment names."""
+    url = _variable("CEREBRAS_QUOTA_STORE")
+    return SecretStr(url) if url else None
+
+
+def check_quota_store(url: str) -> None:
+    """Check the URL of a quota store.
+
+    Raises:
+        ValueError: If it is for no kind of store; the message does not quote it.
+    """
+    scheme, separator, rest = url.partition("://")
+    is_redis = scheme in ("redis", "rediss", "unix") and rest
+    if not (separator and (is_redis or (scheme == "sqlite" and rest.strip("/")))):
+        raise ValueError("quota_store must be sqlite:///PATH or redis://HOST:PORT.")
+
+
 def default_session_url() -> str:
     return _variable("CEREBRAS_SESSION_URL") or _SESSION
 

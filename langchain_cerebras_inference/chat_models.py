@@ -183,7 +183,18 @@ class ChatCerebrasInference(BaseChatModel):
     """How often a call is sent again where the error says that this may help."""
 
     max_retry_wait: float = Field(60.0, ge=0)
-    """Seconds; where the server asks for a longer wait, the call fails at once."""
+    """Seconds; where the server asks for a longer wait, the call fails at once. Also the
+    longest time in the queue of a quota, unless `pace` is true."""
+
+    pace: Literal["auto"] | bool = "auto"
+    """Whether calls that their quota has no room for wait in a queue: `"auto"`: up to
+    `max_retry_wait` seconds; `True`: as long as it takes, for batch jobs; `False`: never."""
+
+    quota_store: SecretStr | None = Field(
+        default_factory=_urls.default_quota_store, validate_default=True
+    )
+    """URL of a store with which processes share their quotas, `sqlite:///PATH` or
+    `redis://HOST:PORT`; else `CEREBRAS_QUOTA_STORE`."""
 
     proxy: SecretStr | None = Field(default_factory=_urls.default_proxy)
     """A proxy's URL; else `CEREBRAS_PROXY`, or the usual variables."""
@@ -264,6 +275,13 @@ class ChatCerebrasInference(BaseChatModel):
     @classmethod
     def _check_api_base(cls, value: str) -> str:
         return _urls.to_api_base(value)
+
+    @field_validator("quota_store")
+    @classmethod
+    def _check_quota_store(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _urls.check_quota_store(value.get_secret_value())
+        return value
 
     @field_validator("verify", mode="before")
     @classmethod
@@ -429,17 +447,19 @@ class ChatCerebrasInference(BaseChatModel):
             timeout=self.timeout,
             max_retry_wait=self.max_retry_wait,
             compression=self.compression,
+            pace=self.pace,
+            quota_store=self.quota_store,
         )
 
     def _convert_completion(
         self, response: Completion, call: Call, names: _tools.Names
     ) -> ChatResult:
         headers = call.response_headers if self.include_response_headers else None
-        return completion.convert_completion(response, names, headers)
+        return completion.convert_completion(response, names, headers, call.metadata)
 
     def _create_builder(self, kind: type[B], call: Call, names: _tools.Names) -> B:
         headers = call.response_headers if self.include_response_headers else None
-        return kind(names, headers, coalesce=call.coalesce)
+        return kind(names, headers, coalesce=call.coalesce, call_metadata=call.metadata)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Several answers cannot be streamed, so what may choose does not stream them."""
@@ -616,7 +636,11 @@ class ChatCerebrasInference(BaseChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The fields whose values are replaced by the names of their variables."""
-        return {**_settings.CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
+        return {
+            **_settings.CREDENTIALS,
+            "proxy": "CEREBRAS_PROXY",
+            "quota_store": "CEREBRAS_QUOTA_STORE",
+        }
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False

@@ -13,6 +13,7 @@ from hypothesis import settings
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._auth import key_exchange
 from langchain_cerebras_inference._http import compression
+from langchain_cerebras_inference._quota import registry
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.nursery import Nursery
 
@@ -65,6 +66,7 @@ def clean_memory() -> None:
     """What is remembered of a server that is gone is not said of the next on its port."""
     key_exchange._keys.clear()
     compression.rejecting_servers.clear()
+    registry.forget_all()
 
 
 @pytest.fixture(scope="session")

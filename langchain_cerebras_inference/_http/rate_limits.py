@@ -71,6 +71,25 @@ def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | N
     return limits
 
 
+def get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
+    """Return the reset time of an empty quota; without an empty one, that of any."""
+    resets = {
+        name.lower().removeprefix(_RESET_PREFIX): seconds
+        for name, value in headers.items()
+        if name.lower().startswith(_RESET_PREFIX)
+        and (seconds := _parse_number(value)) is not None
+    }
+    resets_of_empty_quotas = [
+        seconds
+        for quota, seconds in resets.items()
+        if _parse_number(headers.get(f"x-ratelimit-remaining-{quota}")) == 0
+    ]
+    if resets_of_empty_quotas:
+        return max(resets_of_empty_quotas)
+    # A full queue is not a quota: it may be over long before any reset.
+    return min(resets.values(), default=None) if code in _QUOTA_CODES else None
+
+
 def estimate_quota_wait(
     headers: Mapping[str, str], code: str | None, count_reserved_tokens: Callable[[], int]
 ) -> float | None:
@@ -82,7 +101,7 @@ def estimate_quota_wait(
         count_reserved_tokens: Counts the tokens that the server reserves for the request:
             its prompt and its longest completion.
     """
-    wait = _get_reset_wait(headers, code)
+    wait = get_reset_wait(headers, code)
     if wait is not None:
         return wait
     if code == "token_quota_exceeded":
@@ -119,25 +138,6 @@ def is_long_quota_used_up(headers: Mapping[str, str]) -> bool:
 def get_should_retry(headers: Mapping[str, str]) -> bool | None:
     """Return the value of `x-should-retry`, or `None` if it is not sent."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
-
-
-def _get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
-    """Return the reset time of an empty quota; without an empty one, that of any."""
-    resets = {
-        name.lower().removeprefix(_RESET_PREFIX): seconds
-        for name, value in headers.items()
-        if name.lower().startswith(_RESET_PREFIX)
-        and (seconds := _parse_number(value)) is not None
-    }
-    resets_of_empty_quotas = [
-        seconds
-        for quota, seconds in resets.items()
-        if _parse_number(headers.get(f"x-ratelimit-remaining-{quota}")) == 0
-    ]
-    if resets_of_empty_quotas:
-        return max(resets_of_empty_quotas)
-    # A full queue is not a quota: it may be over long before any reset.
-    return min(resets.values(), default=None) if code in _QUOTA_CODES else None
 
 
 def _parse_seconds_or_date(value: str, now: float) -> float | None:

@@ -19,7 +19,7 @@ import time
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from langchain_cerebras_inference._http import rate_limits
 from langchain_cerebras_inference._quota import state
@@ -62,6 +62,7 @@ _LOGGED_WAIT = 1.0
 _DATED_WAIT = 600.0
 _MAX_REJECTIONS = 3
 _NO_AMOUNTS = Amounts(0.0, 0.0)
+_BLIND_GRANT = Grant(0.0, 0.0)
 _TOKEN_BUCKETS = frozenset(f"tokens-{period}" for period in state.PERIODS)
 
 _arrivals = itertools.count()
@@ -72,7 +73,7 @@ class QueueLimitError(CerebrasRateLimitError):
     """A call was not sent, because it would wait for its quota for too long."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Ticket:
     """One call in the queue, through all its attempts.
 
@@ -100,15 +101,15 @@ class Ticket:
     can_wait: bool = True
     max_wait: float = math.inf
     arrival: int = field(default_factory=lambda: next(_arrivals))
-    token_rejections: int = 0
-    waited: float = 0.0
-    deadline: float = math.inf
-    needs: Amounts = _NO_AMOUNTS
-    grant: Grant | None = None
-    store: Store | None = None
-    is_woken: bool = False
-    is_logged: bool = False
-    future: asyncio.Future[None] | None = None
+    token_rejections: int = field(default=0, init=False)
+    waited: float = field(default=0.0, init=False)
+    deadline: float = field(default=math.inf, init=False)
+    needs: Amounts = field(default=_NO_AMOUNTS, init=False)
+    grant: Grant | None = field(default=None, init=False)
+    store: Store | None = field(default=None, init=False)
+    is_woken: bool = field(default=False, init=False)
+    is_logged: bool = field(default=False, init=False)
+    future: asyncio.Future[None] | None = field(default=None, init=False)
 
     def wake(self) -> None:
         """Let the call look again whether it may be sent."""
@@ -240,8 +241,10 @@ class Quota:
         self._knows_limits = False
         self._token_limit = math.inf
         self._largest_tokens: dict[str, float] = {}
+        self._has_rejections = False
         self._unanswered = 0
         self._answered = 0
+        self._unseen = [0.0, 0.0]  # what blind requests need that have no response yet
         self._window: int | None = None
         self._window_start = clock()
 
@@ -262,7 +265,18 @@ class Quota:
         """
         if not ticket.can_wait:
             return await self._enter_without_waiting(ticket)
-        self._check_size(ticket)
+        if ticket.min_tokens > self._token_limit or ticket.token_rejections:
+            self._check_size(ticket)
+        is_empty = not (self._lines or self._store.is_shared)
+        if is_empty and self._compute_window_wait(ticket) <= 0:
+            if not (self._knows_limits or self._has_rejections):
+                ticket.needs = Amounts(1.0, ticket.tokens)
+                return self._create_reservation(ticket, _BLIND_GRANT, self._memory)
+            if await self._reserve(ticket) <= 0:
+                return self._take_reservation(ticket)
+        return await self._enter_line(ticket)
+
+    async def _enter_line(self, ticket: Ticket) -> Reservation:
         loop = asyncio.get_running_loop()
         line = self._lines.get(loop)
         if line is None:
@@ -278,14 +292,15 @@ class Quota:
             line.remove(ticket)
             if not line.tickets:
                 self._lines.pop(loop, None)
-            self._give_up_place(ticket)
+            if ticket.grant is not None:
+                self._give_up_place(ticket)
             self._note_waited(ticket, self._clock() - start)
 
     async def _enter_without_waiting(self, ticket: Ticket) -> Reservation:
         """Reserve for a call that is sent at once, or, if it is paced, perhaps not at all."""
         wait = await self._reserve(ticket, force=not ticket.is_paced)
         if wait <= 0 and not (ticket.is_paced and self._lines):
-            return self._create_reservation(ticket)
+            return self._take_reservation(ticket)
         self._give_up_place(ticket)
         raise QueueLimitError(
             "The quota has no room for this request now, and with max_retries=0 it does not"
@@ -302,7 +317,7 @@ class Quota:
                 if wait <= 0:
                     wait = await self._reserve(ticket)
                     if wait <= 0:
-                        return self._create_reservation(ticket)
+                        return self._take_reservation(ticket)
                     line.note_wait_of_head(ticket)
                     self._check_last(line)
             else:  # a rejected call may have come back before the one that was the head
@@ -314,7 +329,7 @@ class Quota:
     async def _reserve(self, ticket: Ticket, *, force: bool = False) -> float:
         """Ask the store whether the request may be sent; return the seconds to wait."""
         store = self._choose_store(ticket)
-        if ticket.store is not store:
+        if ticket.store is not store and ticket.grant is not None:
             self._give_up_place(ticket)
         grant = ticket.grant
         place = grant.place if grant is not None else None
@@ -345,20 +360,26 @@ class Quota:
             return self._store
         return self._memory if self._clock() < self._store_retry_time else self._store
 
-    def _create_reservation(self, ticket: Ticket) -> Reservation:
+    def _take_reservation(self, ticket: Ticket) -> Reservation:
+        """Turn the place of a call, which `_reserve` has set, into a reservation."""
         grant, ticket.grant = ticket.grant, None
-        store, ticket.store = ticket.store, None
-        assert grant is not None and store is not None  # noqa: PT018, S101 # for mypy
+        return self._create_reservation(
+            ticket, cast("Grant", grant), cast("Store", ticket.store)
+        )
+
+    def _create_reservation(self, ticket: Ticket, grant: Grant, store: Store) -> Reservation:
         with self._lock:
             self._unanswered += 1
+            if not grant.knows_limits:
+                self._unseen[REQUESTS] += 1
+                self._unseen[TOKENS] += ticket.needs[TOKENS]
         return Reservation(ticket, ticket.needs, grant, store, self._clock())
 
     def _give_up_place(self, ticket: Ticket) -> None:
         grant, ticket.grant = ticket.grant, None
-        store, ticket.store = ticket.store, None
-        if grant is not None and store is not None and grant.place is not None:
+        if grant is not None and ticket.store is not None and grant.place is not None:
             outcome = Outcome("unsent", ticket.needs, grant)
-            store.settle(self._name, outcome, self._wake_heads)
+            ticket.store.settle(self._name, outcome, self._wake_heads)
 
     def _compute_window_wait(self, ticket: Ticket) -> float:
         """Return the seconds until one more request may be without a response.
@@ -480,35 +501,41 @@ class Quota:
     ) -> None:
         is_late, reservation.is_settled = reservation.is_settled, True
         limits = rate_limits.parse_limits(headers) if headers and not is_late else {}
+        grant, needs = reservation.grant, reservation.needs
         with self._lock:
             if not is_late:
-                self._unanswered -= 1
-                self._answered += result == "answered"
+                self._count_response(reservation, is_accepted=result == "answered")
             if limits:
-                self._note_limits(limits, reservation, is_accepted=result == "answered")
+                self._note_limits(limits, needs, is_accepted=result == "answered")
             elif result == "rejected" and not self._knows_limits:
-                self._window = max(1, self._unanswered // 2)
-                self._answered = 0
-                self._window_start = self._clock()
-        outcome = Outcome(
-            result,
-            reservation.needs,
-            reservation.grant,
-            age=self._clock() - reservation.sent_at,
-            limits=limits,
-            kind=kind,
-            pause=pause,
-            is_late=is_late,
-        )
+                self._shrink_window()
+            unseen = Amounts(*self._unseen)
+        if not (grant.knows_limits or limits or result == "rejected"):
+            self._wake_heads()
+            return
+        age = self._clock() - reservation.sent_at
+        outcome = Outcome(result, needs, grant, age, limits, kind, pause, is_late, unseen)
         if result == "rejected" and kind != REQUESTS:
             _raise_estimate(reservation.ticket, outcome)
         reservation.store.settle(self._name, outcome, self._wake_heads)
 
-    def _note_limits(
-        self, limits: Limits, reservation: Reservation, *, is_accepted: bool
-    ) -> None:
+    def _count_response(self, reservation: Reservation, *, is_accepted: bool) -> None:
+        self._unanswered -= 1
+        self._answered += is_accepted
+        if not reservation.grant.knows_limits:
+            self._unseen[REQUESTS] -= 1
+            self._unseen[TOKENS] -= reservation.needs[TOKENS]
+
+    def _shrink_window(self) -> None:
+        """Send fewer requests at a time after a rejection that names no limit."""
+        self._has_rejections = True
+        self._window = max(1, self._unanswered // 2)
+        self._answered = 0
+        self._window_start = self._clock()
+
+    def _note_limits(self, limits: Limits, needs: Amounts, *, is_accepted: bool) -> None:
         self._knows_limits = True
-        needed = reservation.needs.tokens if is_accepted else 0.0
+        needed = needs[TOKENS] if is_accepted else 0.0
         self._token_limit = math.inf
         for name in limits.keys() & _TOKEN_BUCKETS:
             limit, remaining = limits[name]
@@ -517,8 +544,9 @@ class Quota:
             self._largest_tokens[name] = largest
 
     def _wake_heads(self) -> None:
-        for line in list(self._lines.values()):
-            line.wake_head()
+        if self._lines:
+            for line in list(self._lines.values()):
+                line.wake_head()
 
 
 def _raise_estimate(ticket: Ticket, outcome: Outcome) -> None:

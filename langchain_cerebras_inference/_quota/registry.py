@@ -13,7 +13,9 @@ from langchain_cerebras_inference._quota.stores import SharedStore, open_store
 _MAX_QUOTAS = 1_000
 
 _lock = threading.Lock()
-_quotas: dict[tuple[str, str | None], Quota] = {}
+_quotas: dict[int, Quota] = {}
+"""The quotas by a hash of what they belong to, so that no key is kept."""
+
 _stores: dict[str, SharedStore] = {}
 _stores_of_parent_process: list[SharedStore] = []
 
@@ -30,13 +32,17 @@ def get_quota(origin: str, authorization: str, model: str, store_url: str | None
     Raises:
         ImportError: If the store needs a package that is not installed.
     """
-    text = f"{origin}\n{authorization}\n{model}"
-    name = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    quota = _quotas.get((name, store_url))
+    key = hash((origin, authorization, model, store_url))
+    quota = _quotas.get(key)
     if quota is not None:
         return quota
+    text = f"{origin}\n{authorization}\n{model}"
+    name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     with _lock:
-        return _quotas.get((name, store_url)) or _add_quota(name, store_url)
+        if key not in _quotas:
+            _remove_idle_quotas()
+            _quotas[key] = Quota(name, _get_store(store_url))
+        return _quotas[key]
 
 
 def forget_all() -> None:
@@ -46,17 +52,19 @@ def forget_all() -> None:
     _quotas.clear()
 
 
-def _add_quota(name: str, store_url: str | None) -> Quota:
-    store = None
-    if store_url is not None:
-        store = _stores.get(store_url)
-        if store is None:
-            store = _stores[store_url] = open_store(store_url)
-    if len(_quotas) >= _MAX_QUOTAS:  # keys that expire leave theirs behind
+def _get_store(url: str | None) -> SharedStore | None:
+    if url is None:
+        return None
+    if url not in _stores:
+        _stores[url] = open_store(url)
+    return _stores[url]
+
+
+def _remove_idle_quotas() -> None:
+    """Limit the number of quotas: keys that expire leave theirs behind."""
+    if len(_quotas) >= _MAX_QUOTAS:
         for key in [key for key, quota in _quotas.items() if quota.is_idle]:
             del _quotas[key]
-    quota = _quotas[name, store_url] = Quota(name, store)
-    return quota
 
 
 def _close_stores() -> None:

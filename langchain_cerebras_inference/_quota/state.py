@@ -53,6 +53,9 @@ class Amounts(NamedTuple):
     tokens: float
 
 
+_NO_AMOUNTS = Amounts(0.0, 0.0)
+
+
 @dataclass(slots=True)
 class Bucket:
     """What is known of one bucket.
@@ -91,10 +94,10 @@ class Bucket:
         if share < 1.0:
             ramp = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
             self.share = share + _SHARE_RECOVERY * ramp
-            whole_seconds = (share + self.share) / 2 * ramp + seconds - ramp
-        else:
-            whole_seconds = seconds
-        self.granted = min(self.granted + self.rate * whole_seconds, taken + self.capacity)
+            seconds += ((share + self.share) / 2 - 1.0) * ramp
+        granted = self.granted + self.rate * seconds
+        full = taken + self.capacity
+        self.granted = granted if granted < full else full  # noqa: FURB136 # `min` is slow
 
     def compute_wait(self, missing: float) -> float:
         """Return the seconds until the bucket has been refilled by that amount."""
@@ -113,6 +116,15 @@ class Bucket:
         """Correct how far the line may advance, for requests sent from now on."""
         self.granted += amount
         self.corrected += amount
+
+    def add_blind(self, need: float, remaining: float) -> None:
+        """Count a response to a request that was sent before any limit was known.
+
+        The new bucket was reduced by all such requests: those that the server had not
+        handled yet, and those that it had, but whose responses had not arrived.
+        """
+        self.correct(need + min(remaining - self.least, 0.0))
+        self.least = min(self.least, remaining)
 
     def cut(self, now: float) -> None:
         """Use a smaller share of the rate."""
@@ -133,13 +145,14 @@ class Grant:
     Attributes:
         wait: Seconds until the request may be sent; 0 means now.
         time: The time of the store.
-        place: The place in the line; `None` if it has none yet.
+        place: The place in the line, if there is one.
         predictions: For a request that may be sent: for each bucket how much will remain
-            after it, and the sum of all corrections. Without buckets it is empty.
+            after it, and the sum of all corrections.
         missing: For a request that has to wait: for each bucket the amount that is missing
             until then, and the amount that is added each second.
         largest: For each bucket of tokens the largest remaining amount that was seen.
-        knows_limits: Whether the server has shown its limits.
+        knows_limits: Whether the server had shown its limits. If not, the request has no
+            place in the line, and is blind.
     """
 
     wait: float
@@ -179,6 +192,7 @@ class Outcome:
         pause: Seconds in which no request of this quota shall be sent.
         is_late: Whether an outcome of the request was reported before, as when an error
             occurs in a stream.
+        unseen: What other blind requests of this process need that have no response yet.
     """
 
     result: Literal["answered", "rejected", "unsent"]
@@ -189,12 +203,7 @@ class Outcome:
     kind: int | None = None
     pause: float = 0.0
     is_late: bool = False
-
-    @property
-    def is_blind(self) -> bool:
-        """Whether the request was sent before the server had shown any limit."""
-        grant = self.grant
-        return grant.place is not None and not grant.predictions and not grant.missing
+    unseen: Amounts = _NO_AMOUNTS
 
 
 @dataclass(slots=True)
@@ -204,15 +213,12 @@ class QuotaState:
     Attributes:
         time: When the buckets were last refilled.
         taken: What all requests in the line need, those of the past included.
-        unseen: What the requests need that were sent before any limit was known and that
-            have no response yet.
         pause_until: Until when no request shall be sent.
         buckets: The buckets by name.
     """
 
     time: float
     taken: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    unseen: list[float] = field(default_factory=lambda: [0.0, 0.0])
     pause_until: float = -math.inf
     buckets: dict[str, Bucket] = field(default_factory=dict)
 
@@ -227,73 +233,77 @@ class QuotaState:
             place: The place that an earlier reservation of the request took.
             force: Whether the request is sent in any case.
         """
-        self._refill(now)
         wait = self.pause_until - now
         if not self.buckets:
-            return self._reserve_blindly(needs, now, 0.0 if force else wait)
+            is_paused = wait > _TOO_SHORT_TO_WAIT and not force
+            return Grant(wait if is_paused else 0.0, now)
+        self._refill(now)
         if place is None:
             place = self._join(needs)
-        missing = {}
-        for name, bucket in self.buckets.items():
+        for bucket in self.buckets.values():
             amount = place[bucket.kind] - bucket.granted
-            missing[name] = amount, bucket.rate * bucket.share
             if amount > 0:
                 wait = max(wait, bucket.compute_wait(amount))
         if wait > _TOO_SHORT_TO_WAIT and not force:
+            missing = {
+                name: (place[bucket.kind] - bucket.granted, bucket.rate * bucket.share)
+                for name, bucket in self.buckets.items()
+            }
             return Grant(wait, now, place, missing=missing, knows_limits=True)
         predictions = {}
         for name, bucket in self.buckets.items():
-            # What was added while a late timer let the request wait is lost, as in the
-            # server's bucket, if that was full.
-            most = max(bucket.capacity - needs[bucket.kind], 0.0) + place[bucket.kind]
-            bucket.granted = min(bucket.granted, most)
-            predictions[name] = bucket.granted - place[bucket.kind], bucket.corrected
+            remaining = bucket.granted - place[bucket.kind]
+            most = bucket.capacity - needs[bucket.kind]
+            if remaining > most and remaining > 0:
+                # What was added while a late timer let the request wait is lost, as in the
+                # server's bucket, if that was full.
+                bucket.granted -= remaining - max(most, 0.0)
+                remaining = max(most, 0.0)
+            predictions[name] = remaining, bucket.corrected
         return Grant(0.0, now, place, predictions, knows_limits=True)
 
     def settle(self, outcome: Outcome, now: float) -> None:
         """Correct the state by what became of a request."""
         self._refill(now)
-        needs = outcome.needs
-        if outcome.is_blind and not outcome.is_late:
-            self.unseen[REQUESTS] -= needs.requests
-            self.unseen[TOKENS] -= needs.tokens
         if outcome.pause > 0:
             self.pause_until = max(self.pause_until, now + outcome.pause)
-        if outcome.result == "unsent" or (outcome.result == "rejected" and not outcome.is_late):
+        if outcome.result != "answered" and not outcome.is_late:
             self._give_back(outcome)
+        if outcome.limits:
+            self._update_buckets(outcome)
+        if outcome.result == "rejected":
+            self._slow_down(outcome)
+
+    def _update_buckets(self, outcome: Outcome) -> None:
+        """Correct the buckets by the amounts that remain according to the server."""
+        is_blind = not outcome.grant.knows_limits
         for name, (limit, remaining) in outcome.limits.items():
             bucket = self.buckets.get(name)
             if bucket is None:
                 self._add_bucket(name, limit, remaining, outcome)
             elif remaining is not None:
+                if is_blind:
+                    bucket.add_blind(outcome.needs[bucket.kind], remaining)
                 self._update_bucket(name, bucket, limit, remaining, outcome)
-        if outcome.result == "rejected":
-            self._slow_down(outcome)
 
     def _refill(self, now: float) -> None:
         seconds = now - self.time
         self.time = now
         if seconds > 0:  # a clock may be set back
+            taken = self.taken
             for bucket in self.buckets.values():
-                bucket.refill(seconds, self.taken[bucket.kind])
+                bucket.refill(seconds, taken[bucket.kind])
 
     def _join(self, needs: Amounts) -> Amounts:
-        self.taken[REQUESTS] += needs.requests
-        self.taken[TOKENS] += needs.tokens
-        return Amounts(self.taken[REQUESTS], self.taken[TOKENS])
-
-    def _reserve_blindly(self, needs: Amounts, now: float, wait: float) -> Grant:
-        """Let a request be sent before any limit is known, unless there is a pause."""
-        if wait > _TOO_SHORT_TO_WAIT:
-            return Grant(wait, now)
-        self.unseen[REQUESTS] += needs.requests
-        self.unseen[TOKENS] += needs.tokens
-        return Grant(0.0, now, self._join(needs))
+        taken = self.taken
+        taken[REQUESTS] += needs[REQUESTS]
+        taken[TOKENS] += needs[TOKENS]
+        return Amounts(taken[REQUESTS], taken[TOKENS])
 
     def _give_back(self, outcome: Outcome) -> None:
         """Let the line advance by what a request needed that the server did not accept."""
-        if outcome.grant.place is None or outcome.is_blind:
-            return  # `_update_bucket` does it for blind requests
+        if outcome.grant.place is None:
+            return  # `Bucket.add_blind` does it for blind requests
         for bucket in self.buckets.values():
             bucket.granted += outcome.needs[bucket.kind]
 
@@ -314,7 +324,7 @@ class QuotaState:
             limit=limit,
             rate=limit / period,
             capacity=max(largest, need),
-            granted=self.taken[kind] + remaining - self.unseen[kind],
+            granted=self.taken[kind] + remaining - outcome.unseen[kind],
             largest=largest,
             least=remaining,
         )
@@ -326,16 +336,12 @@ class QuotaState:
             bucket.rate *= limit / bucket.limit
             bucket.limit = limit
         need = outcome.needs[bucket.kind]
-        if outcome.is_blind:
-            # The new bucket was reduced by all blind requests: those that the server had
-            # not handled yet, and those whose responses had not arrived yet.
-            bucket.correct(need + min(remaining - bucket.least, 0.0))
-            bucket.least = min(bucket.least, remaining)
         if outcome.result != "answered" or self.time < bucket.distrust_until:
             bucket.largest = max(bucket.largest, remaining)
             return
-        bucket.largest = max(bucket.largest, remaining + need)
-        bucket.capacity = max(bucket.capacity, remaining + need)
+        if remaining + need > bucket.largest:
+            bucket.largest = remaining + need
+            bucket.capacity = max(bucket.capacity, remaining + need)
         prediction = outcome.grant.predictions.get(name)
         if prediction is not None:
             predicted, corrected = prediction
@@ -360,7 +366,8 @@ class QuotaState:
             is_hidden = not empty and remaining is not None
             if is_hidden and is_estimate_too_low(outcome, name):
                 continue
-            if outcome.grant.time > bucket.cut_time:  # not for requests sent before
+            is_new = outcome.grant.time > bucket.cut_time  # not sent before the last cut
+            if is_new and outcome.grant.knows_limits:
                 bucket.cut(self.time)
                 if is_hidden:
                     bucket.limit_burst(outcome.needs[bucket.kind], self.time)
@@ -387,7 +394,6 @@ def to_json_data(state: QuotaState) -> dict[str, Any]:
     return {
         "time": state.time,
         "taken": state.taken,
-        "unseen": state.unseen,
         "pause_until": _to_finite(state.pause_until),
         "buckets": {
             name: [_to_finite(getattr(bucket, field)) for field in Bucket.__slots__]

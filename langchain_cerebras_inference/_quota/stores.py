@@ -95,16 +95,20 @@ class MemoryStore:
         """See `Store`; this never waits."""
         with self._lock:
             now = self._clock()
-            quota_state = self._states.get(name)
-            if quota_state is None:
-                quota_state = self._states[name] = QuotaState(now)
-            return quota_state.reserve(needs, now, place=place, force=force)
+            return self._get_state(name, now).reserve(needs, now, place=place, force=force)
 
     def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
         """See `Store`."""
         with self._lock:
-            self._states[name].settle(outcome, self._clock())
+            now = self._clock()
+            self._get_state(name, now).settle(outcome, now)
         on_done()
+
+    def _get_state(self, name: str, now: float) -> QuotaState:
+        quota_state = self._states.get(name)
+        if quota_state is None:
+            quota_state = self._states[name] = QuotaState(now)
+        return quota_state
 
 
 class SharedStore:

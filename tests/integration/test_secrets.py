@@ -52,6 +52,7 @@ FIELDS: dict[str, Any] = {
     "cookies": {"first": COOKIE, "second": COOKIE[::-1]},
     "default_headers": {"X-Gateway": HEADER},
     "proxy": f"http://somebody:{PROXY}@127.0.0.1:9",
+    "quota_store": f"redis://:{PROXY}@127.0.0.1:9",
 }
 
 SIGNED_IN = ["key", "cookies"]

@@ -23,9 +23,10 @@ SECRETS: dict[str, Any] = {
     "api_key": "csk-" + "key" * 5,
     "cookies": {"session": "cookie" * 3},
     "proxy": "http://me:" + "proxy" * 3 + "@proxy.example:3128",
+    "quota_store": "redis://:" + "store" * 3 + "@store.example:6379",
     "default_headers": {"X-Gateway": "header" * 3},
 }
-WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "header" * 3]
+WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "store" * 3, "header" * 3]
 
 DEFAULTS = {
     "model_name": "gpt-oss-120b",
@@ -60,6 +61,8 @@ DEFAULTS = {
     "connect_timeout": 10.0,
     "max_retries": 2,
     "max_retry_wait": 60.0,
+    "pace": "auto",
+    "quota_store": None,
     "proxy": None,
     "verify": True,
     "streaming": None,
@@ -168,6 +171,10 @@ def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
         ("max_retry_wait", -1),
         ("reasoning_effort", "extreme"),
         ("compression", "always"),
+        ("pace", "slow"),
+        ("quota_store", "redis.example:6379"),
+        ("quota_store", "postgres://redis.example"),
+        ("quota_store", "sqlite://"),
         ("temperature", "hot"),
         ("cerebras_api_key", 5),
         ("cerebras_api_base", "api.cerebras.ai"),
@@ -215,6 +222,13 @@ def test_a_variable_is_the_default_of_its_field(
     assert getattr(make(**{field: "https://given.example/v1"}), field) == (
         "https://given.example/v1"
     )
+
+
+def test_quota_store_of_the_environment_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CEREBRAS_QUOTA_STORE", "redis://store.example")
+
+    assert secret_of(make().quota_store) == "redis://store.example"
+    assert secret_of(make(quota_store="sqlite:///q.db").quota_store) == "sqlite:///q.db"
 
 
 def test_the_proxy_of_the_environment_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,6 +437,7 @@ def test_what_is_stored_comes_back_with_secrets_from_elsewhere() -> None:
             "CEREBRAS_API_KEY": SECRETS["api_key"],
             "CEREBRAS_COOKIES": secret_of(model.cookies),
             "CEREBRAS_PROXY": proxy,
+            "CEREBRAS_QUOTA_STORE": secret_of(model.quota_store),
         },
     )
 
@@ -444,6 +459,7 @@ def test_what_is_stored_names_the_secrets_variables() -> None:
     assert stored["cerebras_api_key"]["id"] == ["CEREBRAS_API_KEY"]
     assert stored["cookies"]["id"] == ["CEREBRAS_COOKIES"]
     assert stored["proxy"]["id"] == ["CEREBRAS_PROXY"]
+    assert stored["quota_store"]["id"] == ["CEREBRAS_QUOTA_STORE"]
     assert "default_headers" not in stored
 
 
