@@ -61,6 +61,7 @@ _STORE_PAUSE = 30.0
 _LOGGED_WAIT = 1.0
 _DATED_WAIT = 600.0
 _MAX_REJECTIONS = 3
+_ESTIMATE_GROWTH = 1.5
 _NO_AMOUNTS = Amounts(0.0, 0.0)
 _BLIND_GRANT = Grant(0.0, 0.0)
 _TOKEN_BUCKETS = frozenset(f"tokens-{period}" for period in state.PERIODS)
@@ -516,7 +517,7 @@ class Quota:
         age = self._clock() - reservation.sent_at
         outcome = Outcome(result, needs, grant, age, limits, kind, pause, is_late, unseen)
         if result == "rejected" and kind != REQUESTS:
-            _raise_estimate(reservation.ticket, outcome)
+            self._raise_estimate(reservation.ticket, outcome)
         reservation.store.settle(self._name, outcome, self._wake_heads)
 
     def _count_response(self, reservation: Reservation, *, is_accepted: bool) -> None:
@@ -543,17 +544,19 @@ class Quota:
             largest = max(self._largest_tokens.get(name, 0.0), (remaining or 0.0) + needed)
             self._largest_tokens[name] = largest
 
+    def _raise_estimate(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Raise the estimate for a request that was rejected although it seemed to fit."""
+        for name in outcome.limits.keys() & _TOKEN_BUCKETS:
+            if state.is_estimate_too_low(outcome, name):
+                remaining = outcome.limits[name][1] or 0.0
+                tokens = max(remaining + 1, ticket.tokens * _ESTIMATE_GROWTH)
+                largest = self._largest_tokens[name]
+                ticket.tokens = largest if ticket.tokens < largest < tokens else tokens
+
     def _wake_heads(self) -> None:
         if self._lines:
             for line in list(self._lines.values()):
                 line.wake_head()
-
-
-def _raise_estimate(ticket: Ticket, outcome: Outcome) -> None:
-    """Raise the estimate for a request that was rejected although it seemed to fit."""
-    for name in outcome.limits.keys() & _TOKEN_BUCKETS:
-        if state.is_estimate_too_low(outcome, name):
-            ticket.tokens = max(ticket.tokens, (outcome.limits[name][1] or 0.0) + 1)
 
 
 def _find_kind(code: str | None) -> int | None:
