@@ -21,7 +21,7 @@ export PIP_USER := 0
 # Where this is set, every process would compile anew what was not compiled here.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-browser lint format live load bench lock clean
+.PHONY: help demo test test-browser test-scale lint format live load bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ test: .venv/ready ## Run the unit tests, without sockets, then the integration t
 
 test-browser: .venv/ready ## Read what real browsers hold, those that are installed
 	.venv/bin/pytest -m browser tests/integration
+
+test-scale: .venv/ready ## Run processes that share a quota; Redis needs redis-server
+	.venv/bin/pytest -m scale -s -rs tests/integration/test_quotas.py
 
 lint: .venv/linters ## Check format, style, types and the lock
 	$(POETRY) check --lock
@@ -52,7 +55,7 @@ live: .venv/ready ## Run the tests that talk to Cerebras; they need a credential
 	.venv/bin/pytest -m live tests
 
 load: .venv/ready ## Run much at once, and for long, and print the figures; ten minutes
-	.venv/bin/pytest -m load -s tests/integration/test_load.py
+	.venv/bin/pytest -m load -s tests/integration/test_load.py tests/integration/test_quotas.py
 
 bench: .venv-bench/ready ## Measure against others, side by side; half an hour
 	.venv-bench/bin/python -m benchmarks

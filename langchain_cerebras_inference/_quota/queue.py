@@ -438,10 +438,13 @@ class Quota:
             last.wake()
 
     def _create_limit_error(self, line: _Line, ticket: Ticket, wait: float) -> QueueLimitError:
+        left = ticket.deadline - self._clock()
+        seconds = ticket.max_wait - left
+        waited = f" after {seconds:.0f} s in the queue" if seconds >= _LOGGED_WAIT else ""
         room = f"room in {math.ceil(wait)} s" if wait > 0 else "no room in time"
         return QueueLimitError(
             f"The call would wait too long: {len(line.tickets)} calls are in the queue for"
-            f" {_describe(line.find_bottleneck())}, which has {room} for this one, and"
+            f" {_describe(line.find_bottleneck())}, which has {room} for this one{waited}, and"
             f" max_retry_wait is {ticket.max_wait:g} s. Set pace=True to wait as long as it"
             " takes, or raise max_retry_wait.",
             retry_after=wait or None,
