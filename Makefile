@@ -22,7 +22,7 @@ export PIP_USER := 0
 # If this were set, each process would compile again the modules that are not compiled here.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-browser lint format live load bench lock clean
+.PHONY: help demo test test-browser test-scale lint format live load bench lock clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ test: .venv/ready ## Run the unit tests, without sockets, then the integration t
 test-browser: .venv/ready ## Read the cookies of the real browsers that are installed
 	.venv/bin/pytest -m browser tests/integration
 
+test-scale: .venv/ready ## Run processes that share a quota; Redis needs redis-server
+	.venv/bin/pytest -m scale -s -rs tests/integration/test_quotas.py
+
 lint: .venv/linters ## Check format, style, types and the lock
 	$(POETRY) check --lock
 	.venv/bin/ruff format --check
@@ -55,7 +58,7 @@ live: .venv/ready ## Run the tests that use Cerebras itself; they need a credent
 	.venv/bin/pytest -m live tests
 
 load: .venv/ready ## Run the load tests and print their figures; takes ten minutes
-	.venv/bin/pytest -m load -s tests/integration/test_load.py
+	.venv/bin/pytest -m load -s tests/integration/test_load.py tests/integration/test_quotas.py
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks

@@ -24,6 +24,7 @@ from langchain_cerebras_inference.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from langchain_cerebras_inference._http.response import Response
@@ -156,6 +157,9 @@ class EventStream:
         response: The response whose body is the stream.
         parser: The parser for events that are not completions.
         max_events: The maximum number of events that are decoded at once.
+
+    Attributes:
+        on_error: Is called with an error before that is raised.
     """
 
     def __init__(
@@ -174,6 +178,7 @@ class EventStream:
         self._is_finished = False
         self._is_ended = False
         self._error: CerebrasError | None = None
+        self.on_error: Callable[[CerebrasError], None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -216,6 +221,8 @@ class EventStream:
         if not events:
             self.close()
             if self._error is not None:
+                if self.on_error is not None:
+                    self.on_error(self._error)
                 raise self._error
         return events
 
