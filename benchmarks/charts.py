@@ -101,45 +101,51 @@ def _render_curves(curves: dict[str, list[float]]) -> str:
 
 
 def render_quota_chart(results: Mapping[str, QuotaResult], ideal_seconds: float) -> str:
-    """Render how many requests the server accepted over time, for each client.
+    """Render how many requests the server accepted and rejected over time, for each client.
 
     Args:
         results: The results by the name of the client.
         ideal_seconds: The shortest time in which the quota allows all prompts.
     """
-    left, right, top, bottom = 48, _WIDTH - 250, 70, 350
+    left, right, top, bottom = 48, _WIDTH - 245, 70, 350
     seconds = max(ideal_seconds, *(result.seconds for result in results.values()))
-    prompts = max(len(result.accepted) for result in results.values())
+    curves = []
+    for name, result in results.items():
+        curves.append((f"{name}: {result.answered} answered", result.accepted, ""))
+        if result.rejected:
+            label = f"{name}: {len(result.rejected)} rejected"
+            curves.append((label, result.rejected, "stroke-dasharray:5 4"))
+    highest = max(len(times) for _, times, _ in curves)
 
     def get_x(second: float) -> float:
         return left + (right - left) * second / seconds
 
     def get_y(count: float) -> float:
-        return bottom - (bottom - top) * count / prompts
+        return bottom - (bottom - top) * count / highest
 
     body = []
-    for count in range(0, prompts + 1, 50):
+    for count in range(0, highest + 1, 50):
         y = get_y(count)
         body.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
         body.append(_render_note(left - 8, y + 4, "end", str(count)))
     for second in range(0, int(seconds) + 1, 5):
         body.append(_render_note(get_x(second), bottom + 20, "middle", f"{second} s"))
     label_y = float(bottom + _LABEL_HEIGHT)
-    for name, result in sorted(results.items(), key=lambda item: len(item[1].accepted)):
-        times = sorted(result.accepted)
+    for label, times, style in sorted(curves, key=lambda curve: len(curve[1])):
         points = " ".join(
-            f"{get_x(second):.1f},{get_y(count):.1f}" for count, second in enumerate(times, 1)
+            f"{get_x(second):.1f},{get_y(count):.1f}"
+            for count, second in enumerate(sorted(times), 1)
         )
         label_y = min(get_y(len(times)) + 4, label_y - _LABEL_HEIGHT)
-        css_class = "ours" if name.startswith(OURS) else "other"
-        label = f"{name}: {result.answered} answered, {len(result.rejected)} rejected"
+        css_class = "ours" if label.startswith(OURS) else "other"
         place = f'class="{css_class}" x="{right + 8}" y="{label_y:.1f}"'
         body += [
-            f'<polyline class="line {css_class}" points="{points}" style="fill:none"/>',
+            f'<polyline class="line {css_class}" points="{points}" style="fill:none;{style}"/>',
             f"<text {place}>{escape(label)}</text>",
         ]
     note = f"200 prompts, 16 at once; the quota allows them in {ideal_seconds:g} s"
-    return _render_svg("Accepted requests over time", note, body, bottom + 36)
+    title = "Requests accepted (solid) and rejected (dashed) by the server"
+    return _render_svg(title, note, body, bottom + 36)
 
 
 def _choose_grid_step(highest: float) -> int:
