@@ -32,7 +32,7 @@ _FORKED = "The stream was opened before this process was forked; open another on
 class BatchSource(Protocol[T]):
     """A source that is read in batches; an empty batch is its end."""
 
-    async def read_events(self) -> list[T]:
+    async def read_batch(self) -> list[T]:
         """Wait for the next batch."""
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ async def _read_ahead(
     try:
         source = await open_source()
         try:
-            while batch := await source.read_events():
+            while batch := await source.read_batch():
                 batches.put(batch)
         finally:
             source.close()

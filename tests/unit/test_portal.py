@@ -140,7 +140,7 @@ class Source:
     async def open(self) -> "Source":
         return self
 
-    async def read_events(self) -> list[int]:
+    async def read_batch(self) -> list[int]:
         return await anext(self._batches, [])
 
     def close(self) -> None:
@@ -265,7 +265,7 @@ async def get_process_id():
 class EndlessSource:
     is_first = True
 
-    async def read_events(self):
+    async def read_batch(self):
         if not self.is_first:
             await asyncio.Event().wait()
         self.is_first = False
