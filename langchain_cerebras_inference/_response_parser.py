@@ -210,7 +210,7 @@ class EventStream:
                 events = self._decode_events()
             except CerebrasError as error:
                 self._end_with_error(error)
-        # The next read restarts the idle timeout, so that the time of the caller does not count.
+        # Restart the idle timeout with the next read: the caller's own time does not count.
         self._has_progress = True
         if not events:
             self.close()

@@ -25,14 +25,14 @@ async def begin_call(
     user: User | None, url: str = URL
 ) -> tuple[ConnectionPool, aiohttp.ClientSession]:
     """Begin a call, and return its pool and its client session."""
-    pool = await connection_pool.acquire(url, user)
+    pool = await connection_pool.acquire_pool(url, user)
     return pool, pool.get_client_session(fresh=False)
 
 
 async def make_call(user: User | None, url: str = URL) -> aiohttp.ClientSession:
     """Make a whole call, and return its client session."""
     pool, client_session = await begin_call(user, url)
-    pool.release()
+    pool.end_call()
     return client_session
 
 
@@ -139,13 +139,13 @@ async def test_calls_in_progress_go_on_and_the_last_one_closes_the_pool() -> Non
 
     await close_unshared(user)
     new_client_session = await make_call(user)
-    pool.release()
+    pool.end_call()
     await asyncio.sleep(0)
     assert is_open(client_session)
 
-    pool.release()
-    assert pool._closing is not None
-    await pool._closing
+    pool.end_call()
+    assert pool._closing_task is not None
+    await pool._closing_task
     assert not is_open(client_session)
     assert is_open(new_client_session)
 
