@@ -216,7 +216,9 @@ def test_error_has_the_wait_that_the_headers_imply(
         (None, "400: nothing."),
     ],
 )
-def test_message_has_status_code_and_what_the_server_wrote(body: Any, expected: str) -> None:
+def test_message_contains_status_and_code_and_message_of_the_server(
+    body: Any, expected: str
+) -> None:
     assert str(create_error(400, body)) == f"The server responded with status {expected}"
 
 
@@ -283,7 +285,7 @@ def test_retired_model_gives_advice_about_its_successor(code: str) -> None:
     assert "list_models()" in str(error)
 
 
-def test_redirect_names_the_origin_only() -> None:
+def test_message_about_a_redirect_quotes_only_the_origin() -> None:
     headers = {"location": "https://login.example/path?token=secret"}
 
     error = create_error(302, "", headers)

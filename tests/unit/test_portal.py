@@ -88,7 +88,7 @@ def test_run_on_the_thread_of_the_portal_raises_an_error() -> None:
     async def run_nested() -> None:
         portal.run(get_thread())
 
-    with pytest.raises(RuntimeError, match="would wait for itself"):
+    with pytest.raises(RuntimeError, match="would deadlock"):
         portal.run(run_nested())
 
 

@@ -366,7 +366,7 @@ def test_event_has_content_if_it_has_more_than_a_role(event: Any, expected: bool
     assert has_content(event) is expected
 
 
-# --- streams: other events -----------------------------------------------------------
+# --- streams: unusual events ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ async def test_event_without_a_choice_gets_an_empty_list(event: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("delta", [{}, {"content": "a"}, None, "", 0, []])
-async def test_event_with_a_choice_stays_as_it_is(delta: Any) -> None:
+async def test_event_with_a_choice_is_returned_unchanged(delta: Any) -> None:
     event = {"choices": [{"delta": delta, "finish_reason": "stop"}]}
 
     assert await read_stream(encode(event)) == ([[event]], None)
@@ -412,7 +412,7 @@ async def test_event_with_a_choice_stays_as_it_is(delta: Any) -> None:
         None,
     ],
 )
-async def test_event_of_another_structure_raises_a_protocol_error(event: Any) -> None:
+async def test_event_with_an_unexpected_structure_raises_a_protocol_error(event: Any) -> None:
     batches, error = await read_stream(encode(text_event("0"), event, finish_event()))
 
     assert get_text(batches) == "0"
@@ -480,7 +480,7 @@ async def test_completion_is_returned_as_it_was_sent() -> None:
         b"",
     ],
 )
-async def test_other_body_raises_a_protocol_error_that_quotes_it(body: bytes) -> None:
+async def test_unexpected_body_raises_a_protocol_error_that_quotes_it(body: bytes) -> None:
     with pytest.raises(
         CerebrasProtocolError, match=r"status 200.* text/plain .*base_url"
     ) as error:
@@ -489,7 +489,7 @@ async def test_other_body_raises_a_protocol_error_that_quotes_it(body: bytes) ->
     assert (error.value.status, error.value.request_id) == (200, "req-1")
 
 
-async def test_error_body_with_status_200_raises_its_error() -> None:
+async def test_error_body_with_status_200_raises_the_error_that_it_describes() -> None:
     with pytest.raises(CerebrasRateLimitError, match="429: slow down"):
         await parse_completion(json.dumps(ERROR_BODY).encode())
 
@@ -527,7 +527,7 @@ async def test_error_has_its_body_as_json_or_text(raw: bytes, body: Any) -> None
     assert error.body == body
 
 
-async def test_status_decides_if_the_body_of_an_error_is_truncated() -> None:
+async def test_error_with_a_truncated_body_has_the_class_of_its_status() -> None:
     error = await parse_error(b'{"message"', CerebrasConnectionError("broken"))
 
     assert type(error) is CerebrasRateLimitError
@@ -545,5 +545,5 @@ async def test_secrets_are_redacted_in_errors() -> None:
 
 
 async def test_short_secrets_are_not_redacted() -> None:
-    """Where each `no` of an ordinary text became `***`, the secret would be easy to guess."""
+    """If each `no` in an ordinary text became `***`, the secret would be easy to guess."""
     assert (await parse_error(b'{"message": "no"}')).body == {"message": "no"}
