@@ -64,7 +64,7 @@ class ConnectionPool:
         self._owners: WeakValueDictionary[int, object] = WeakValueDictionary()
         self._active_calls = 0
         self._should_close_when_idle = False
-        # The key says whether each request gets a fresh connection.
+        # The key is the argument `fresh` of `get_client_session`.
         self._client_sessions: dict[bool, aiohttp.ClientSession] = {}
         self._closing_task: asyncio.Task[None] | None = None
 
@@ -93,7 +93,7 @@ class ConnectionPool:
             await self.close()
 
     def get_client_session(self, *, fresh: bool) -> aiohttp.ClientSession:
-        """Return the client session that reuses connections, or if `fresh` the other one."""
+        """Return the client session that reuses connections, or never does so if `fresh`."""
         if fresh not in self._client_sessions:
             self._client_sessions[fresh] = _create_client_session(force_close=fresh)
         return self._client_sessions[fresh]
