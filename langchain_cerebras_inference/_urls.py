@@ -86,6 +86,11 @@ def get_public_api_base(api_base: str) -> str:
     return f"{api_base.removesuffix('/v1')}/public/v1"
 
 
+def get_wrong_server_advice(setting: str = "base_url") -> str:
+    """Return the advice for a response that a different server may have sent."""
+    return f"Check {setting}, and whether a proxy responded instead of the server."
+
+
 def _parse_url(setting: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url.strip())

@@ -372,7 +372,7 @@ class ChatCerebrasInference(BaseChatModel):
         with await client.open_stream(call) as stream:
             builder = self._create_builder(ChunkBuilder, call, names)
             while not builder.is_complete:
-                for chunk in builder.build_chunks(await stream.read_events()):
+                for chunk in builder.build_chunks(await stream.read_batch()):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -411,7 +411,7 @@ class ChatCerebrasInference(BaseChatModel):
         with await client.open_stream(call) as stream, _close_with_task(stream):
             builder = self._create_builder(ProtocolEventBuilder, call, names)
             while not builder.is_complete:
-                events = await stream.read_events()
+                events = await stream.read_batch()
                 for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
                     if isinstance(item, dict):
                         yield item

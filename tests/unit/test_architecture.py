@@ -26,7 +26,15 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
     "transport": (["_http"], ["base"]),
     "conversion": (["_conversion"], ["base"]),
     "base": (
-        ["_settings", "_model_catalog", "_urls", "_version", "_types", "_fallbacks", "errors"],
+        [
+            "_settings",
+            "_model_catalog",
+            "_urls",
+            "_version",
+            "_types",
+            "_private_names",
+            "errors",
+        ],
         [],
     ),
     "emulator": (["emulator"], []),
