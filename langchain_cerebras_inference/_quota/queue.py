@@ -51,7 +51,6 @@ _WINDOW_PACED = 8
 _WINDOW_SHARED = 2
 """How many requests may have no response yet before the limits are known."""
 
-_WINDOW_DOUBLINGS = 30
 _MAX_SLEEP = 60.0
 """Seconds after which the head of a queue looks whether others have given back places."""
 
@@ -385,13 +384,13 @@ class Quota:
     def _compute_window_wait(self, ticket: Ticket) -> float:
         """Return the seconds until one more request may be without a response.
 
-        The number of such requests grows with each response and doubles each second. A
-        paced call keeps to it also when the limits are known, because there may be one, such
-        as for a second, that no header shows.
+        The number of such requests grows with each response and doubles each second. For a
+        paced call it only doubles, and applies also when the limits are known, because
+        there may be one, such as for a second, that no header shows.
         """
         if self._knows_limits and not ticket.is_paced:
             return 0.0
-        size = self._answered + self._get_first_window(ticket)
+        size = self._get_first_window(ticket) + (0 if ticket.is_paced else self._answered)
         if self._unanswered < size:
             return 0.0
         doublings = math.log2((self._unanswered + 1) / size)
