@@ -358,7 +358,7 @@ class CerebrasClient:
         if authorization is None:  # the user's header may be in lower case
             values = (headers[name] for name in headers if name.lower() == "authorization")
             authorization = next(values, "")
-        origin = "/".join(self._base_url.split("/", 3)[:3])
+        origin = _get_origin(self._base_url)
         return get_quota(origin, authorization, model, self._quota_store)
 
     def _report_error(self, call: Call, error: CerebrasError) -> None:
@@ -512,6 +512,11 @@ def _estimate_tokens(body: RequestBody, size: int) -> tuple[int, int]:
     completion = limit if isinstance(limit, int) and limit >= 0 else _MAX_RESERVED_COMPLETION
     prompt = size // _BYTES_PER_TOKEN + images * _TOKENS_PER_IMAGE
     return prompt, min(completion, _MAX_RESERVED_COMPLETION)
+
+
+@cache
+def _get_origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
 
 
 def _settle(call: Call, headers: Mapping[str, str]) -> None:

@@ -192,7 +192,10 @@ class Outcome:
         pause: Seconds in which no request of this quota shall be sent.
         is_late: Whether an outcome of the request was reported before, as when an error
             occurs in a stream.
-        unseen: What other blind requests of this process need that have no response yet.
+        in_flight: What those other requests of this process need that the server may have
+            handled after this one: they have no response yet, or got one while this request
+            waited for its own.
+        is_alone: Whether no other process uses this state.
     """
 
     result: Literal["answered", "rejected", "unsent"]
@@ -203,7 +206,8 @@ class Outcome:
     kind: int | None = None
     pause: float = 0.0
     is_late: bool = False
-    unseen: Amounts = _NO_AMOUNTS
+    in_flight: Amounts = _NO_AMOUNTS
+    is_alone: bool = False
 
 
 @dataclass(slots=True)
@@ -213,12 +217,14 @@ class QuotaState:
     Attributes:
         time: When the buckets were last refilled.
         taken: What all requests in the line need, those of the past included.
+        waiting: What those requests in the line need that were not sent yet.
         pause_until: Until when no request shall be sent.
         buckets: The buckets by name.
     """
 
     time: float
     taken: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    waiting: list[float] = field(default_factory=lambda: [0.0, 0.0])
     pause_until: float = -math.inf
     buckets: dict[str, Bucket] = field(default_factory=dict)
 
@@ -250,6 +256,7 @@ class QuotaState:
                 for name, bucket in self.buckets.items()
             }
             return Grant(wait, now, place, missing=missing, knows_limits=True)
+        self._leave(needs)
         predictions = {}
         for name, bucket in self.buckets.items():
             remaining = bucket.granted - place[bucket.kind]
@@ -298,12 +305,20 @@ class QuotaState:
         taken = self.taken
         taken[REQUESTS] += needs[REQUESTS]
         taken[TOKENS] += needs[TOKENS]
+        self.waiting[REQUESTS] += needs[REQUESTS]
+        self.waiting[TOKENS] += needs[TOKENS]
         return Amounts(taken[REQUESTS], taken[TOKENS])
+
+    def _leave(self, needs: Amounts) -> None:
+        self.waiting[REQUESTS] -= needs[REQUESTS]
+        self.waiting[TOKENS] -= needs[TOKENS]
 
     def _give_back(self, outcome: Outcome) -> None:
         """Let the line advance by what a request needed that the server did not accept."""
         if outcome.grant.place is None:
             return  # `Bucket.add_blind` does it for blind requests
+        if not outcome.grant.predictions:
+            self._leave(outcome.needs)  # it was never sent
         for bucket in self.buckets.values():
             bucket.granted += outcome.needs[bucket.kind]
 
@@ -324,7 +339,7 @@ class QuotaState:
             limit=limit,
             rate=limit / period,
             capacity=max(largest, need),
-            granted=self.taken[kind] + remaining - outcome.unseen[kind],
+            granted=self.taken[kind] + remaining - outcome.in_flight[kind],
             largest=largest,
             least=remaining,
         )
@@ -348,6 +363,13 @@ class QuotaState:
             refilled = min(outcome.age * bucket.rate, bucket.capacity / 2)
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
             bucket.correct(error if error < 0 else error * _GENTLE)
+        if outcome.is_alone:
+            # In whatever order the server handled the requests, so much is left.
+            kind = bucket.kind
+            sent = self.taken[kind] - self.waiting[kind]
+            missing = sent + remaining - outcome.in_flight[kind] - bucket.granted
+            if missing > 0:
+                bucket.correct(missing)
 
     def _slow_down(self, outcome: Outcome) -> None:
         """Learn from a rejection which bucket has less than was predicted."""
@@ -394,6 +416,7 @@ def to_json_data(state: QuotaState) -> dict[str, Any]:
     return {
         "time": state.time,
         "taken": state.taken,
+        "waiting": state.waiting,
         "pause_until": _to_finite(state.pause_until),
         "buckets": {
             name: [_to_finite(getattr(bucket, field)) for field in Bucket.__slots__]

@@ -120,6 +120,7 @@ def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
     server.capacity = capacity
     now = 0.0
     pending: list[tuple[float, int, Outcome]] = []
+    answered = 0
     needs = Amounts(1, 0)
 
     for number, latency in enumerate(latencies * 4):
@@ -128,12 +129,24 @@ def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
             moment = now + grant.wait
             if pending and pending[0][0] < moment:
                 moment, _, outcome = heapq.heappop(pending)
+                since = answered - outcome.in_flight.requests
+                outcome.in_flight = Amounts(len(pending) + since, 0)
                 quota.settle(outcome, moment)
+                answered += 1
             now = moment
             grant = quota.reserve(needs, now, place=grant.place)
         assert server.accept(1, now)
         limits = limits_of(server, "requests-minute")
-        outcome = Outcome("answered", needs, grant, age=latency, limits=limits)
+        in_flight = Amounts(answered, 0)  # until the response arrives
+        outcome = Outcome(
+            "answered",
+            needs,
+            grant,
+            age=latency,
+            limits=limits,
+            in_flight=in_flight,
+            is_alone=True,
+        )
         heapq.heappush(pending, (now + latency, number, outcome))
 
     ideal = len(latencies) * 4 / rate
@@ -209,9 +222,9 @@ def test_requests_without_response_count_when_the_first_headers_arrive() -> None
     order = sorted(range(16), key=lambda number: number * 7 % 16)
 
     for count, number in enumerate(order):
-        unseen = Amounts(15 - count, 10 * (15 - count))
+        in_flight = Amounts(15 - count, 10 * (15 - count))
         limits = {"requests-minute": (600.0, 19.0 - number)}
-        outcome = Outcome("answered", needs, grants[number], limits=limits, unseen=unseen)
+        outcome = Outcome("answered", needs, grants[number], limits=limits, in_flight=in_flight)
         quota.settle(outcome, 0.0)
         bucket = quota.buckets["requests-minute"]
         assert bucket.granted - quota.taken[REQUESTS] <= 4
