@@ -18,7 +18,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
         ["client", "auth", "conversion", "base"],
     ),
     "client": (
-        ["_client", "_response_parser", "_error_mapping"],
+        ["_client", "_pacing", "_response_parser", "_error_mapping"],
         ["auth", "quota", "transport", "base"],
     ),
     "auth": (["_auth"], ["transport", "base"]),
