@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_cerebras_inference import _error_mapping
 from langchain_cerebras_inference._auth.api_key import KeyProvider
-from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange, drop_demo_key
+from langchain_cerebras_inference._auth.key_exchange import Key, KeyExchange, drop_demo_key
 from langchain_cerebras_inference._http import (
     compression,
     connection_pool,
@@ -87,7 +87,7 @@ class Call:
     max_retries: int
     coalesce: bool = False
     response_headers: dict[str, str] = field(default_factory=dict)
-    bearer: Bearer | None = None
+    bearer: Key | None = None
     is_compressed: bool = False
     recoveries: set[str] = field(default_factory=set)
 
@@ -219,7 +219,7 @@ class CerebrasClient:
         is_signed: bool = True,
     ) -> Response:
         """Send a request and return its response if that has status 200."""
-        call.bearer = await self._keys.get_bearer() if is_signed else None
+        call.bearer = await self._keys.get_key() if is_signed else None
         headers = self._create_headers(call.bearer, has_body=body is not None)
         call.is_compressed = body is not None and self._should_compress(call, body)
         if body and call.is_compressed:
@@ -243,13 +243,13 @@ class CerebrasClient:
         with response:
             raise await self._create_parser(call).parse_error(response)
 
-    def _create_headers(self, bearer: Bearer | None, *, has_body: bool) -> dict[str, str]:
+    def _create_headers(self, bearer: Key | None, *, has_body: bool) -> dict[str, str]:
         is_demo_key = bearer is not None and bearer.is_demo
         headers = dict(_DEMO_KEY_HEADERS if is_demo_key else _get_api_key_headers())
         if has_body:
             headers["Content-Type"] = "application/json"
         if bearer is not None:
-            headers["Authorization"] = f"Bearer {bearer.key}"
+            headers["Authorization"] = f"Bearer {bearer.value}"
         if self._extra_headers:
             replaced = {name.lower() for name in self._extra_headers}
             headers = {name: headers[name] for name in headers if name.lower() not in replaced}
@@ -273,7 +273,7 @@ class CerebrasClient:
         )
         secrets = list(self._extra_headers.values())
         if bearer is not None:
-            secrets.append(bearer.key)
+            secrets.append(bearer.value)
         return ResponseParser(request_info, secrets)
 
     # --- recoveries and retries -------------------------------------------------------------
