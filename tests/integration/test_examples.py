@@ -202,7 +202,7 @@ def test_agent_shows_reasoning_tool_calls_results_and_text(keyed_server: Emulato
     ]
     assert '[call get_price] {"item": "helmet"}' in output
     assert "[result] 55.00 euros" in output
-    assert "[text] The tool get_price answered: 55.00 euros" in output
+    assert "[text] The tool get_price returned: 55.00 euros" in output
 
 
 # --- server.py ----------------------------------------------------------------------
