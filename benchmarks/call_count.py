@@ -200,7 +200,7 @@ def _read_request(lines: Any) -> bool:
 class FunctionCallCounter:
     """Makes requests to a scripted server and records the function calls of the package.
 
-    Each `_record_` method returns samples. A sample is a list of the functions that were called.
+    Each `_record_` method returns samples. A sample lists the functions that were called.
 
     Args:
         server: The server.

@@ -159,21 +159,17 @@ class Completion:
             "completion_time": completion_seconds,
             "total_time": QUEUE_SECONDS + PROMPT_SECONDS + completion_seconds,
         }
-        tier = self.request.service_tier
-        return {
-            **({"usage": usage} if usage else {}),
-            "time_info": time_info,
-            **({"service_tier": tier} if tier else {}),
-        }
+        service_tier = self.request.service_tier
+        return _omit_empty(usage=usage, time_info=time_info, service_tier=service_tier)
 
     def _build_choice(self, index: int, choice: Choice) -> JSON:
         calls = [_encode_tool_call(call) for call in choice.tool_calls]
-        message = {
-            **({"content": choice.content} if choice.content else {}),
-            **({"reasoning": choice.reasoning} if choice.reasoning else {}),
-            **({"tool_calls": calls} if calls else {}),
-            "role": "assistant",
-        }
+        message = _omit_empty(
+            content=choice.content,
+            reasoning=choice.reasoning,
+            tool_calls=calls,
+            role="assistant",
+        )
         return {
             "finish_reason": choice.finish_reason,
             "index": index,
@@ -186,10 +182,7 @@ class Completion:
     def _build_choice_deltas(self, index: int, choice: Choice) -> Iterator[JSON]:
         yield {"delta": {"role": "assistant"}, "index": index}
         for reasoning, content in self._batch_text(choice):
-            delta = {
-                **({"content": "".join(content)} if content else {}),
-                **({"reasoning": "".join(reasoning)} if reasoning else {}),
-            }
+            delta = _omit_empty(content="".join(content), reasoning="".join(reasoning))
             yield {"delta": delta, "index": index, **self._build_logprobs(reasoning, content)}
         for calls in self._build_tool_call_deltas(choice.tool_calls):
             yield {"delta": {"tool_calls": calls}, "index": index}
@@ -246,6 +239,10 @@ class Completion:
         if reasoning:
             logprobs["reasoning_logprobs"] = _build_logprob_list(reasoning, top)
         return logprobs
+
+
+def _omit_empty(**fields: Any) -> JSON:
+    return {name: value for name, value in fields.items() if value}
 
 
 def _build_scripted_choice(reply: Reply) -> Choice:

@@ -98,8 +98,7 @@ def _halve(data: bytes) -> tuple[list[bytes], list[bytes]]:
 ResponseBuilder: TypeAlias = Callable[[Reply], SuccessResponse]
 """Builds the response of an endpoint from a scripted reply, or from the default `Reply()`."""
 ResponseBehavior: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
-"""A behavior that `Delivery` performs. A `Session` is first converted to a
-`Reply`."""
+"""A behavior that `Delivery` performs. A `Session` is first converted to a `Reply`."""
 
 
 class Delivery:
@@ -261,7 +260,7 @@ class Delivery:
         await self._http_response.write_eof()
 
     def _should_compress(self, body: bytes, status: int) -> bool:
-        """Whether Cerebras would compress this body: no error, and not too small."""
+        """Whether Cerebras would compress this body: status 200, and not too short."""
         is_accepted = "gzip" in self._http.headers.get("Accept-Encoding", "")
         return is_accepted and status == 200 and len(body) >= MIN_COMPRESSED_BYTES
 

@@ -29,7 +29,7 @@ _WORD_COUNT = re.compile(r"\b(\d{1,6}) words\b")
 _QUOTED_WORD = re.compile(r"[\"'`](\w+)[\"'`]")
 _MAX_QUOTED_CHARACTERS = 200
 
-_WORD_TOOL = re.compile(r"(?i)\btools?\b")
+_TOOL_WORD = re.compile(r"(?i)\btools?\b")
 _NAME_WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|[^\W\d_a-zA-Z]+")
 _MIN_NAME_WORD_LENGTH = 4
 
@@ -178,7 +178,7 @@ def _choose_functions(request: ChatRequest) -> list[FunctionDefinition]:
         return _choose_required(mentioned, request)
     if not isinstance(request.messages[-1], UserMessage):
         return []
-    if not mentioned and _WORD_TOOL.search(prompt):
+    if not mentioned and _TOOL_WORD.search(prompt):
         return functions[:1]
     return mentioned
 
