@@ -22,7 +22,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_cerebras_inference import _error_mapping
 from langchain_cerebras_inference._auth.api_key import KeyProvider
-from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange, drop_demo_key
+from langchain_cerebras_inference._auth.key_exchange import Key, KeyExchange, drop_demo_key
 from langchain_cerebras_inference._http import (
     compression,
     connection_pool,
@@ -92,7 +92,7 @@ class Call:
         max_retries: How often the request is sent again after an error that may be temporary.
         coalesce: Whether to merge adjacent deltas of the stream.
         paced: The call in its quota; `None` if it does not wait for its quota.
-        bearer: The key of the last request.
+        key: The key of the last request.
         is_compressed: Whether the body of the last request was compressed.
         response_headers: The headers of the last response, with lower-case names.
         recoveries: The recoveries that have been tried.
@@ -105,7 +105,7 @@ class Call:
     max_retries: int
     coalesce: bool = False
     paced: PacedCall | None = field(default=None, repr=False)
-    bearer: Bearer | None = None
+    key: Key | None = None
     is_compressed: bool = False
     response_headers: dict[str, str] = field(default_factory=dict)
     recoveries: set[Recovery] = field(default_factory=set)
@@ -253,8 +253,8 @@ class CerebrasClient:
         needs_key: bool = True,
     ) -> Response:
         """Send a request and return its response if that has status 200."""
-        call.bearer = await self._keys.get_bearer() if needs_key else None
-        headers = self._create_headers(call.bearer, has_body=body is not None)
+        call.key = await self._keys.get_key() if needs_key else None
+        headers = self._create_headers(call.key, has_body=body is not None)
         if body is not None and self._pace is not False:
             headers = await self._wait_for_quota(call, self._pace, headers, len(body))
         call.response_headers.clear()
@@ -281,13 +281,13 @@ class CerebrasClient:
         with response:
             raise await self._create_parser(call).parse_error(response)
 
-    def _create_headers(self, bearer: Bearer | None, *, has_body: bool) -> dict[str, str]:
-        is_demo_key = bearer is not None and bearer.is_demo
+    def _create_headers(self, key: Key | None, *, has_body: bool) -> dict[str, str]:
+        is_demo_key = key is not None and key.is_demo
         headers = dict(_DEMO_KEY_HEADERS if is_demo_key else _get_api_key_headers())
         if has_body:
             headers["Content-Type"] = "application/json"
-        if bearer is not None:
-            headers["Authorization"] = f"Bearer {bearer.key}"
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key.value}"
         if self._extra_headers:
             replaced = {name.lower() for name in self._extra_headers}
             headers = {name: headers[name] for name in headers if name.lower() not in replaced}
@@ -306,15 +306,15 @@ class CerebrasClient:
         return self._compression
 
     def _create_parser(self, call: Call) -> ResponseParser:
-        bearer = call.bearer
+        key = call.key
         request_info = _error_mapping.RequestInfo(
             call.body["model"],
-            has_demo_key=bearer is not None and bearer.is_demo,
+            has_demo_key=key is not None and key.is_demo,
             count_reserved_tokens=partial(_count_reserved_tokens, call.body),
         )
         secrets = list(self._extra_headers.values())
-        if bearer is not None:
-            secrets.append(bearer.key)
+        if key is not None:
+            secrets.append(key.value)
         return ResponseParser(request_info, secrets)
 
     # --- the queue of the quota -------------------------------------------------------------
@@ -333,14 +333,14 @@ class CerebrasClient:
         while True:
             waited_before = call.paced.waited
             await call.paced.wait(self._base_url, headers, call.body, size)
-            if call.bearer is None or call.paced.waited - waited_before < _KEY_LIFETIME:
+            if call.key is None or call.paced.waited - waited_before < _KEY_LIFETIME:
                 return headers
-            bearer = await self._keys.get_bearer()
-            if bearer == call.bearer:
+            key = await self._keys.get_key()
+            if key == call.key:
                 return headers
             call.paced.cancel()  # another key has another quota
-            call.bearer = bearer
-            headers = self._create_headers(bearer, has_body=True)
+            call.key = key
+            headers = self._create_headers(key, has_body=True)
 
     # --- recoveries and retries -------------------------------------------------------------
 
@@ -406,8 +406,8 @@ class CerebrasClient:
             Whether to send the request again.
         """
         recovery = _choose_recovery(call, error)
-        if recovery == "a new demo key" and call.bearer is not None:
-            drop_demo_key(call.bearer)
+        if recovery == "a new demo key" and call.key is not None:
+            drop_demo_key(call.key)
         if recovery is None or recovery in call.recoveries:
             return False
         if recovery == "no prediction":
@@ -428,7 +428,7 @@ def _choose_recovery(call: Call, error: CerebrasError) -> Recovery | None:
     if isinstance(error, request.DeadConnectionError):
         return "a fresh connection"
     if isinstance(error, CerebrasAuthenticationError):
-        is_demo_key = call.bearer is not None and call.bearer.is_demo
+        is_demo_key = call.key is not None and call.key.is_demo
         return "a new demo key" if is_demo_key else None
     message = str(error).lower().replace("-", " ")
     is_unsupported = "unsupported" in message or "not currently supported" in message

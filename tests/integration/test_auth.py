@@ -293,9 +293,9 @@ def test_rejected_api_key_is_not_sent_again(
 
 # The table in unit/test_key_exchange.py has many more responses.
 UNUSABLE_RESPONSES: dict[str, tuple[Act, str, int | None, bool]] = {
-    "empty object": (Session("empty"), "No signed-in session", None, False),
-    "null": (Session("null"), "No signed-in session", None, False),
-    "null user": (Session("null_user"), "No signed-in session", None, False),
+    "empty object": (Session("empty"), "no signed-in session", None, False),
+    "null": (Session("null"), "no signed-in session", None, False),
+    "null user": (Session("null_user"), "no signed-in session", None, False),
     "no demo key": (Session("no_key"), "has no demo key", None, False),
     "key with a line break": (Session(demo_key="d\r\nX: 1"), "has no demo key", None, False),
     "list": (Reply(body="[1]"), "not a session", None, False),

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference.emulator import Emulator
+from langchain_cerebras_inference.emulator import Emulator, Reply
 from tests.integration.emulator_client import (
     MAGIC_TOOL,
     MODELS,
@@ -20,6 +20,7 @@ from tests.integration.emulator_client import (
     Json,
     assistant,
     chat,
+    tool,
     tool_call,
     tool_result,
     user,
@@ -72,6 +73,21 @@ def test_usage_adds_up(server: Emulator) -> None:
     reasoning_tokens = usage["completion_tokens_details"]["reasoning_tokens"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert 0 < reasoning_tokens < usage["completion_tokens"]
+
+
+def test_prompt_has_a_token_for_every_four_characters(server: Emulator) -> None:
+    short, long = (
+        chat(server, messages=[user("x" * length)]).json["usage"]["prompt_tokens"]
+        for length in (400, 800)
+    )
+
+    assert long - short == 100
+
+
+def test_completion_has_a_token_for_every_short_word_and_for_its_end(server: Emulator) -> None:
+    server.script(Reply("one two three"))
+
+    assert chat(server).json["usage"]["completion_tokens"] == 4
 
 
 def test_prefix_that_was_sent_before_is_cached_in_blocks_of_128_tokens(
@@ -153,7 +169,7 @@ def test_token_limit_truncates_tool_arguments(server: Emulator) -> None:
 def test_stop_sequence_ends_the_content(server: Emulator) -> None:
     message = chat(server, model=QWEN, stop=" comes").message
 
-    assert message["content"].endswith("This answer")
+    assert message["content"].endswith("This completion")
 
 
 def test_stop_sequence_in_gpt_oss_reasoning_leaves_an_empty_message(server: Emulator) -> None:
@@ -241,6 +257,29 @@ def test_content_after_a_tool_message_quotes_it(server: Emulator) -> None:
     message = chat(server, messages=messages, tools=TOOLS).message
 
     assert "Sunny, 21°C" in message["content"]
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"),
+    [
+        ([], ["magic", "get_weather"]),
+        (["magic"], ["get_weather"]),
+        (["get_weather"], ["magic"]),
+        (["magic", "get_weather"], ["other"]),
+        (["magic", "get_weather", "other"], ["magic", "get_weather"]),
+    ],
+)
+def test_required_tool_choice_calls_each_mentioned_tool_once(
+    server: Emulator, called: list[str], expected: list[str]
+) -> None:
+    calls = [tool_call(name, name) for name in called]
+    earlier = [assistant(tool_calls=calls), *map(tool_result, called)] if called else []
+    messages = [*ASK_FOR_BOTH_TOOLS["messages"], *earlier]
+    tools = [*TOOLS, tool("other", {"type": "object"})]
+
+    response = chat(server, model=QWEN, messages=messages, tools=tools, tool_choice="required")
+
+    assert [call["function"]["name"] for call in response.tool_calls] == expected
 
 
 def test_only_qwen_calls_several_tools_at_once(server: Emulator) -> None:

@@ -286,6 +286,13 @@ def test_cut_of_a_whole_body_ends_in_its_middle(server: Emulator) -> None:
         _ = chat(server).json
 
 
+@pytest.mark.parametrize("how", ["close", "half"])
+def test_cut_sends_the_first_half_of_a_whole_body(server: Emulator, how: Any) -> None:
+    server.script(Cut(how=how, reply=Reply(body="first second")))
+
+    assert chat(server).content == b"first "
+
+
 def test_dropped_connection_ends_after_the_events(server: Emulator) -> None:
     server.script(Cut(2, "drop"))
 

@@ -25,7 +25,7 @@ HEADINGS = [
     "2. An LCEL chain",
     "3. An agent that calls a tool",
     "4. Structured output",
-    "5. Sign-in with cookies",
+    "5. Authentication with cookies",
 ]
 ESCAPE = "\033["
 
@@ -88,8 +88,8 @@ def test_demo_without_key_uses_the_emulator_and_says_so() -> None:
     assert "CEREBRAS_API_KEY is not set" in output
     assert "emulator" in output
     assert "tokens per second" in output
-    assert 'call: get_weather {"city": "Paris"}' in output
-    assert "result: Sunny, 22 °C in Paris." in output
+    assert 'tool call: get_weather {"city": "Paris"}' in output
+    assert "tool result: Sunny, 22 °C in Paris." in output
     assert "users_affected  3" in output
     assert "demo key demo…" in output
     assert ESCAPE not in output
@@ -169,7 +169,7 @@ def test_demo_runs_on_a_terminal_without_color_and_unicode(
     output = run_in_terminal("demo.py")
 
     assert headings_in(output.replace("\r\n", "\n")) == HEADINGS
-    assert "result: Sunny, 22 ?C in Paris." in output
+    assert "tool result: Sunny, 22 ?C in Paris." in output
     assert ESCAPE not in output
 
 
@@ -195,14 +195,14 @@ def test_agent_shows_reasoning_tool_calls_results_and_text(keyed_server: Emulato
 
     assert re.findall(r"^\[(.*?)\]", output, re.MULTILINE) == [
         "reasoning",
-        "call get_price",
-        "result",
+        "tool call get_price",
+        "tool result",
         "reasoning",
         "text",
     ]
-    assert '[call get_price] {"item": "helmet"}' in output
-    assert "[result] 55.00 euros" in output
-    assert "[text] The tool get_price answered: 55.00 euros" in output
+    assert '[tool call get_price] {"item": "helmet"}' in output
+    assert "[tool result] 55.00 euros" in output
+    assert "[text] The tool get_price returned: 55.00 euros" in output
 
 
 # --- server.py ----------------------------------------------------------------------

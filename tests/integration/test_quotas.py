@@ -334,7 +334,9 @@ def test_retries_and_waits_are_logged(
     CALL_STYLES[style](create_model(limiter), "Hello!")
 
     retry, wait = caplog.messages
-    assert retry.startswith("Waiting for the quota again after: The server responded with status 429")
+    assert retry.startswith(
+        "Waiting for the quota again after: The server responded with status 429"
+    )
     assert wait.startswith("Waiting 2.")
     assert wait.endswith("s for the quota of requests per minute")
 

@@ -150,7 +150,7 @@ def test_later_changes_of_a_jar_have_no_effect() -> None:
 
 @pytest.mark.parametrize("value", [5, ("session", "abc"), b"session=abc"])
 def test_other_types_are_rejected(value: Any) -> None:
-    with pytest.raises(ValueError, match="must be a mapping, a CookieJar, a path or text"):
+    with pytest.raises(ValueError, match="must be a mapping, a CookieJar, a path or a string"):
         normalize_cookies(value)
 
 
@@ -185,7 +185,7 @@ def test_cookie_that_no_header_can_hold_is_rejected_without_its_value(value: Any
     "value", ['[{"name": "a", "value": ["abc"]}]', [("a", "abc")], [{"name": b"abc"}]]
 )
 def test_list_that_is_no_export_is_rejected_without_its_values(value: Any) -> None:
-    with pytest.raises(ValueError, match="cookie 1: expected") as caught:
+    with pytest.raises(ValueError, match=r"cookie 1: expected|no cookie has a name") as caught:
         normalize_cookies(value)
 
     assert "abc" not in str(caught.value)
