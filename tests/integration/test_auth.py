@@ -75,7 +75,9 @@ API_KEYS: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("style", SYNC_AND_ASYNC)
 @pytest.mark.parametrize("form", API_KEYS)
-def test_api_key_is_text_secret_or_function(form: str, style: str, server: Emulator) -> None:
+def test_api_key_can_be_a_string_a_secret_or_a_function(
+    form: str, style: str, server: Emulator
+) -> None:
     key = API_KEYS[form](server.api_key)
     model = ChatCerebrasInference(base_url=server.base_url, api_key=key)
 
@@ -105,7 +107,7 @@ def test_key_function_is_called_for_each_call(server: Emulator) -> None:
     ],
 )
 @pytest.mark.parametrize("blank", ["", "  ", None])
-def test_given_credentials_come_before_the_environment_and_keys_before_cookies(
+def test_credential_arguments_override_the_environment_and_api_keys_override_cookies(
     given: set[str],
     in_environment: set[str],
     expected: str,
@@ -135,9 +137,7 @@ def test_url_in_the_environment_is_validated(monkeypatch: pytest.MonkeyPatch) ->
         ChatCerebrasInference()
 
 
-def test_model_keeps_the_key_of_its_construction(
-    server: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_key_is_read_at_construction(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CEREBRAS_API_KEY", server.api_key)
     model = ChatCerebrasInference(base_url=server.base_url)
     monkeypatch.setenv("CEREBRAS_API_KEY", "another")
@@ -147,7 +147,7 @@ def test_model_keeps_the_key_of_its_construction(
     assert server.requests[0].bearer == server.api_key
 
 
-def test_key_that_is_set_after_construction_is_found_at_the_call(
+def test_key_that_is_missing_at_construction_is_read_at_the_call(
     server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = ChatCerebrasInference(base_url=server.base_url)
@@ -159,7 +159,7 @@ def test_key_that_is_set_after_construction_is_found_at_the_call(
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)
-def test_call_without_credential_raises_an_error_that_says_how_to_give_one(
+def test_call_without_a_credential_raises_an_error_that_says_how_to_set_one(
     style: str, server: Emulator
 ) -> None:
     model = make_model(server, cookies=None)
@@ -179,7 +179,7 @@ def test_call_without_credential_raises_an_error_that_says_how_to_give_one(
 # --- the key exchange ----------------------------------------------------------------
 
 
-async def test_hundred_first_calls_on_one_event_loop_share_one_exchange(
+async def test_a_hundred_first_calls_on_one_event_loop_share_one_exchange(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     server.script_session(Session(delay=0.1))
@@ -220,7 +220,7 @@ def test_models_with_equal_cookies_share_the_demo_key(server: Emulator) -> None:
     assert len(get_chats(server)) == 2
 
 
-def test_other_cookies_are_exchanged_separately(
+def test_different_cookies_are_exchanged_separately(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     cookie_model.invoke("Hello!")
@@ -230,7 +230,7 @@ def test_other_cookies_are_exchanged_separately(
     assert len(get_exchanges(server)) == 2
 
 
-def test_expired_demo_key_is_exchanged_again(
+def test_cookies_are_exchanged_again_when_the_demo_key_has_expired(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     server.script_session(Session(expires="2020-01-01T00:00:00.000Z"))
@@ -242,7 +242,9 @@ def test_expired_demo_key_is_exchanged_again(
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)
-def test_rejected_demo_key_is_exchanged_once_more(style: str, server: Emulator) -> None:
+def test_cookies_are_exchanged_again_when_the_demo_key_is_rejected(
+    style: str, server: Emulator
+) -> None:
     model = make_model(server, max_retries=0)
     model.invoke("Hello!")
     server.rotate_demo_key()
@@ -351,7 +353,7 @@ def test_temporary_failure_of_the_exchange_is_retried(
     assert len(get_chats(server)) == 1
 
 
-def test_error_of_the_exchange_has_the_wait_that_the_server_asks_for(server: Emulator) -> None:
+def test_error_of_the_exchange_has_the_retry_after_of_the_server(server: Emulator) -> None:
     server.script_session(Refuse(429, headers={"Retry-After": "7"}))
 
     with pytest.raises(CerebrasCookieError) as caught:
@@ -360,7 +362,7 @@ def test_error_of_the_exchange_has_the_wait_that_the_server_asks_for(server: Emu
     assert caught.value.retry_after == 7.0
 
 
-async def test_failed_exchange_is_shared_by_waiting_callers_and_not_remembered(
+async def test_failed_exchange_fails_all_waiting_callers_and_is_not_cached(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     server.script_session(lambda _: Session("empty", delay=0.2))
@@ -447,7 +449,7 @@ def test_request_with_api_key_names_this_package(
 
 
 @pytest.mark.parametrize("credential", ["api key", "cookies"])
-def test_default_headers_replace_others_whatever_their_case(
+def test_default_headers_replace_other_headers_case_insensitively(
     credential: str, server: Emulator
 ) -> None:
     settings = {"api_key": server.api_key} if credential == "api key" else {}

@@ -267,7 +267,7 @@ def test_output_version_v1_returns_content_blocks_in_every_call_style(
 
 
 @every_call_style
-def test_message_of_every_call_style_goes_back_to_the_server_as_it_came(
+def test_message_of_every_call_style_can_be_sent_back_unchanged(
     call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Reply(reasoning="So.", tool_calls=[ToolCall("magic", id="a")]))

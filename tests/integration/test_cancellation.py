@@ -383,7 +383,7 @@ async def test_cancellation_at_any_moment_of_a_call_is_never_swallowed(
         assert task.cancelled()
 
 
-async def test_timeout_of_the_caller_is_not_taken_for_one_of_the_call(
+async def test_asyncio_timeout_of_the_caller_raises_timeout_error(
     server: Emulator,
 ) -> None:
     server.script(Refuse(503, headers={"Retry-After": "30"}), Refuse(503))

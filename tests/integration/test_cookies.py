@@ -108,7 +108,7 @@ ENVIRONMENT_FORMS = {**TEXT_FORMS, **TEXT_FORMS_OF_FILES}
 
 @pytest.mark.parametrize("style", ["invoke", "astream"])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_sends_only_the_cookies_for_the_session_host(
+def test_every_form_of_cookies_sends_only_those_for_the_session_host(
     form: str, style: str, server: Emulator, home: Path
 ) -> None:
     model = make_model(server, cookies=FORMS[form](server, home))
@@ -121,7 +121,7 @@ def test_every_form_sends_only_the_cookies_for_the_session_host(
 
 
 @pytest.mark.parametrize("form", ENVIRONMENT_FORMS)
-def test_every_text_form_works_from_the_environment_alone(
+def test_every_text_form_of_cookies_works_from_the_environment(
     form: str, server: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CEREBRAS_COOKIES", ENVIRONMENT_FORMS[form](server, home))
@@ -257,7 +257,7 @@ def test_cookies_that_cannot_be_read_raise_cookie_error_before_any_request(
     assert server.requests == []
 
 
-def test_signed_out_session_names_the_cookies_that_had_expired(
+def test_error_for_a_signed_out_session_names_the_expired_cookies(
     server: Emulator, home: Path
 ) -> None:
     expired = make_netscape(server, expires=1_600_000_000)
@@ -299,7 +299,7 @@ def test_credential_names_the_environment_as_source(
 
 
 @pytest.mark.parametrize("invalid", ["=SECRET", "[", "SECRET\n\tb=c"])
-def test_invalid_cookies_in_the_environment_matter_only_if_they_are_used(
+def test_invalid_cookies_in_the_environment_raise_an_error_only_if_they_are_used(
     invalid: str, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_cookies = make_model(server, cookies=None)
@@ -334,7 +334,7 @@ def test_pickle_of_a_model_with_a_browser_holds_its_name_only(server: Emulator) 
     assert copy.cookies == SecretStr("browser:chromium")
 
 
-def test_pickle_of_a_model_holds_given_cookies(server: Emulator) -> None:
+def test_pickle_of_a_model_with_cookies_holds_them(server: Emulator) -> None:
     """As it holds a given key: a pickle is as secret as what is in it."""
     pickled = pickle.dumps(make_model(server))
 
@@ -387,7 +387,7 @@ def test_nothing_is_written_to_disk(
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
 
 
-def test_cookies_without_certificate_checks_are_sent_to_this_machine_only(
+def test_cookies_without_certificate_checks_are_sent_to_loopback_only(
     server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = "https://session.invalid/api/auth/session"

@@ -141,7 +141,7 @@ async def test_failing_route_does_not_fail_calls_with_another_route(
     assert isinstance(credential, Credential)
 
 
-def test_proxy_that_rejects_the_password_is_named_without_it(
+def test_error_for_a_rejected_proxy_password_names_only_the_proxy(
     secure_server: Emulator, ca: Path
 ) -> None:
     with Proxy(credentials="ada:right") as proxy:

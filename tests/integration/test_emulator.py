@@ -49,7 +49,7 @@ def get_session(server: Emulator, cookies: Mapping[str, str] | None = None) -> R
 # Start and stop
 
 
-async def test_emulator_can_run_beside_an_event_loop_and_start_again() -> None:
+async def test_emulator_can_be_started_twice_inside_a_running_event_loop() -> None:
     server = Emulator(api_key="csk-mine")
 
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_emulator_can_start_after_a_failed_start() -> None:
 # The request log
 
 
-def test_request_is_logged_as_it_arrived(server: Emulator) -> None:
+def test_request_log_has_the_sent_request(server: Emulator) -> None:
     chat(server)
 
     (request,) = server.requests
@@ -187,7 +187,9 @@ def test_reset_clears_requests_and_script(server: Emulator) -> None:
 # Models and other routes
 
 
-def test_models_are_listed_with_a_key_and_publicly_without(server: Emulator) -> None:
+def test_models_are_listed_with_a_key_and_the_public_list_needs_no_key(
+    server: Emulator,
+) -> None:
     models = send(f"{server.base_url}/models", headers=bearer(server.api_key)).json
     public_models = send(f"{server.origin}/public/v1/models").json
 
@@ -196,7 +198,7 @@ def test_models_are_listed_with_a_key_and_publicly_without(server: Emulator) -> 
     assert send(f"{server.base_url}/models").status == 401
 
 
-def test_one_model_is_described(server: Emulator) -> None:
+def test_model_can_be_retrieved(server: Emulator) -> None:
     key = bearer(server.api_key)
     model = send(f"{server.base_url}/models/{QWEN}", headers=key).json
     public_model = send(f"{server.origin}/public/v1/models/{QWEN}").json
@@ -238,7 +240,7 @@ def test_cookie_in_numbered_chunks_is_accepted(server: Emulator) -> None:
     assert "user" in get_session(server, chunks).json
 
 
-def test_other_cookies_are_not_signed_in(server: Emulator) -> None:
+def test_unknown_cookies_are_not_signed_in(server: Emulator) -> None:
     assert get_session(server, {"other": "cookie"}).content == b"{}"
 
 

@@ -58,7 +58,7 @@ def test_content_has_as_many_words_as_the_prompt_asks_for(server: Emulator) -> N
     assert len(message["content"].split()) == 300
 
 
-def test_prompt_with_half_a_surrogate_pair_is_answered(server: Emulator) -> None:
+def test_prompt_with_lone_surrogates_gets_a_completion(server: Emulator) -> None:
     assert chat(server, messages=[user("\ud800" * 1000)], logprobs=True).status == 200
 
 
@@ -74,7 +74,7 @@ def test_usage_adds_up(server: Emulator) -> None:
     assert 0 < reasoning_tokens < usage["completion_tokens"]
 
 
-def test_prefix_that_was_sent_before_is_cached_in_blocks_of_128_tokens(
+def test_repeated_prefix_is_cached_in_blocks_of_128_tokens(
     server: Emulator,
 ) -> None:
     messages = [user("A long story. " * 200)]
@@ -276,7 +276,7 @@ JOKE = {"name": "Joke", "schema": JOKE_SCHEMA, "strict": True}
     ],
     ids=["keys of the schema", "keys in quotes"],
 )
-def test_json_content_has_the_keys_that_are_asked_for(
+def test_json_content_has_the_keys_that_the_request_names(
     server: Emulator, response_format: Json, prompt: str, content: Json
 ) -> None:
     response = chat(server, messages=[user(prompt)], response_format=response_format)
@@ -299,7 +299,7 @@ class Booking(BaseModel):
 
 @pytest.mark.parametrize("strict", [None, False])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_keywords_in_descriptions_are_followed(
+def test_generated_object_follows_the_keywords_in_descriptions(
     model: ChatCerebrasInference, method: Any, strict: Any
 ) -> None:
     booking = model.with_structured_output(Booking, method=method, strict=strict)
@@ -360,7 +360,7 @@ def test_qwen_streams_all_tool_calls_in_one_delta(server: Emulator) -> None:
     ]
 
 
-def test_streamed_choices_take_turns(server: Emulator) -> None:
+def test_events_of_several_choices_alternate(server: Emulator) -> None:
     events = chat(server, n=2, stream=True).events
 
     assert [event["choices"][0]["index"] for event in events[:4]] == [0, 1, 0, 1]

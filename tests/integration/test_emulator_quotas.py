@@ -211,14 +211,14 @@ def test_each_key_has_quotas_of_its_own() -> None:
     assert statuses == demo_statuses == [200, 429]
 
 
-def test_only_valid_chat_requests_take_from_the_quotas() -> None:
+def test_only_valid_chat_requests_use_the_quotas() -> None:
     with Emulator(requests_per_day=1) as server:
         assert chat(server, unknown=True).status == 400
         assert send(f"{server.base_url}/models", headers=bearer(server.api_key)).status == 200
         assert chat(server).status == 200
 
 
-def test_request_beyond_the_quota_takes_no_scripted_behavior() -> None:
+def test_request_beyond_the_quota_uses_no_scripted_behavior() -> None:
     with Emulator(requests_per_day=1) as server:
         server.script(Reply("First"), Reply("Second"))
 
@@ -242,7 +242,7 @@ def test_request_beyond_the_quota_takes_no_scripted_behavior() -> None:
     ],
     ids=str,
 )
-def test_prompt_and_longest_completion_are_reserved(
+def test_tokens_of_the_prompt_and_the_longest_completion_are_reserved(
     fields: Json, completion_tokens: int
 ) -> None:
     with Emulator(tokens_per_day=TOKENS_PER_DAY) as server:
@@ -252,7 +252,7 @@ def test_prompt_and_longest_completion_are_reserved(
     assert 0 <= get_remaining(response) - (TOKENS_PER_DAY - reserved) < MAX_REFILL
 
 
-def test_request_that_does_not_fit_takes_nothing() -> None:
+def test_rejected_request_reserves_nothing() -> None:
     with Emulator(tokens_per_day=5_000, requests_per_day=10) as server:
         accepted = chat(server, max_completion_tokens=4_000)
         rejected = chat(server, max_completion_tokens=4_000)
@@ -348,7 +348,7 @@ def test_scripted_usage_decides_the_refund() -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_exceeded_quota_is_the_recorded_error(
+def test_exceeded_quota_returns_the_recorded_error(
     settings: Any, code: str, error_type: str, message: str
 ) -> None:
     with Emulator(**settings) as server:
@@ -364,7 +364,7 @@ def test_exceeded_quota_is_the_recorded_error(
     assert "Retry-After" not in rejected.headers
 
 
-def test_headers_show_the_quotas_and_recorded_limits_for_the_others() -> None:
+def test_headers_have_the_configured_quotas_and_recorded_limits_for_the_others() -> None:
     with Emulator(requests_per_minute=5, tokens_per_hour=50_000) as server:
         response = chat(server, max_completion_tokens=93)
 
@@ -419,7 +419,7 @@ def test_no_header_shows_the_quota_per_second() -> None:
     assert not [name for name in rejected.headers if name.endswith("-second")]
 
 
-def test_full_queue_can_be_scripted_and_leaves_the_quotas_as_they_are() -> None:
+def test_full_queue_can_be_scripted_and_quotas_are_counted_as_usual() -> None:
     with Emulator(requests_per_day=10) as server:
         server.script(Refuse(429, "queue_exceeded"))
         response = chat(server)
@@ -565,7 +565,7 @@ class ClosedPipe(io.StringIO):
         raise BrokenPipeError
 
 
-def test_requests_are_answered_though_nobody_reads_the_log() -> None:
+def test_closed_log_does_not_stop_the_emulator() -> None:
     with Emulator(log=ClosedPipe()) as server:
         assert [chat(server).status for _ in range(2)] == [200, 200]
 

@@ -226,7 +226,7 @@ async def test_aclose_does_not_break_a_stream_of_another_model(
     assert await asyncio.to_thread(has_no_connections, server)
 
 
-def test_close_keeps_connections_that_another_living_model_has_used(
+def test_close_keeps_connections_that_another_model_has_used(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     other_model = create_model(server)
@@ -239,7 +239,7 @@ def test_close_keeps_connections_that_another_living_model_has_used(
     assert server.connections == 1
 
 
-async def test_aclose_keeps_connections_that_another_living_model_has_used(
+async def test_aclose_keeps_connections_that_another_model_has_used(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     other_model = create_model(server)
@@ -252,7 +252,7 @@ async def test_aclose_keeps_connections_that_another_living_model_has_used(
     assert server.connections == 1
 
 
-async def test_aclose_ignores_models_that_no_longer_exist(
+async def test_aclose_ignores_garbage_collected_models(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     await create_model(server).ainvoke("Hello!")

@@ -196,7 +196,7 @@ LOOPS_ON_UVLOOP = {
 
 
 @pytest.mark.parametrize("name", LOOPS_ON_UVLOOP)
-def test_one_model_serves_every_kind_of_uvloop(
+def test_one_model_serves_every_kind_of_event_loop_on_uvloop(
     name: str, server: Emulator, run: ProgramRunner
 ) -> None:
     pytest.importorskip("uvloop")
@@ -493,7 +493,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_copies_of_every_kind_work(name: str, server: Emulator, run: ProgramRunner) -> None:
+def test_every_kind_of_copy_works(name: str, server: Emulator, run: ProgramRunner) -> None:
     run(COPIES_PRELUDE + dedent(COPIES[name]), server)
 
 

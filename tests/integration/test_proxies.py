@@ -215,7 +215,7 @@ def test_host_in_no_proxy_is_reached_directly(
     assert len(server.requests) == 1
 
 
-def test_other_hosts_in_no_proxy_change_nothing(
+def test_no_proxy_variable_with_other_hosts_has_no_effect(
     model: ChatCerebrasInference, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy.origin)
@@ -227,7 +227,7 @@ def test_other_hosts_in_no_proxy_change_nothing(
 
 
 @pytest.mark.parametrize("source", ["setting", "CEREBRAS_PROXY"])
-def test_no_proxy_does_not_apply_to_our_own_proxy_settings(
+def test_no_proxy_variable_is_ignored_for_the_proxy_setting(
     source: str, server: Emulator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
@@ -385,7 +385,7 @@ def test_unreachable_proxy_raises_connection_error_without_the_password(
     assert SECRET not in format_completely(caught.value)
 
 
-def test_unknown_proxy_name_raises_connection_error_without_the_password(
+def test_unknown_proxy_host_raises_connection_error_without_the_password(
     server: Emulator,
 ) -> None:
     url = f"http://{CREDENTIALS}@proxy.invalid:3128"

@@ -130,7 +130,7 @@ FAILURES_AFTER_THE_ROLE: dict[str, Act] = {
 
 @stream_and_astream
 @pytest.mark.parametrize("failure", FAILURES_AFTER_THE_ROLE)
-def test_failure_after_the_role_alone_is_retried(
+def test_failure_after_an_event_with_only_the_role_is_retried(
     failure: str, call: CallStyle, quick_model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(FAILURES_AFTER_THE_ROLE[failure], Reply(content="Complete."))
@@ -217,7 +217,7 @@ def test_max_retries_of_a_call_overrides_the_setting(
     assert len(server.requests) == 1
 
 
-def test_batch_retries_each_prompt_by_itself(
+def test_batch_retries_each_prompt_separately(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Refuse(503, headers=RETRY_NOW), Refuse(400), Refuse(503, headers=RETRY_NOW))
@@ -304,7 +304,7 @@ def test_token_quota_is_retried_when_max_completion_tokens_is_null(server: Emula
     assert message.text
 
 
-def test_full_queue_is_retried_soon_whatever_the_quota_resets_say(
+def test_full_queue_is_retried_soon_despite_quota_reset_headers(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     headers = {
@@ -375,7 +375,7 @@ def test_max_retry_wait_is_a_setting(wait: str, requests: int, server: Emulator)
     assert len(server.requests) == requests
 
 
-def test_max_retry_wait_limits_the_exponential_waits(server: Emulator) -> None:
+def test_max_retry_wait_limits_the_exponential_backoff(server: Emulator) -> None:
     server.script(*[Refuse(503)] * 4)
 
     create_model(server, max_retries=4, max_retry_wait=0.3).invoke("Hello!")
@@ -406,7 +406,9 @@ def test_list_models_is_retried(model: ChatCerebrasInference, server: Emulator) 
     assert model.list_models()
 
 
-def test_list_models_exchanges_a_rejected_demo_key(server: Emulator) -> None:
+def test_list_models_exchanges_the_cookies_again_when_the_demo_key_is_rejected(
+    server: Emulator,
+) -> None:
     model = create_cookie_model(server)
     model.invoke("Hello!")
     server.rotate_demo_key()
@@ -538,7 +540,7 @@ def test_call_after_a_server_restart_succeeds(
 
 @every_call_style
 @pytest.mark.parametrize("status", [400, 415])
-def test_rejected_gzip_body_is_sent_plain_from_then_on(
+def test_after_a_rejected_gzip_body_requests_are_uncompressed(
     status: int, call: CallStyle, server: Emulator
 ) -> None:
     server.script(Refuse(status, message="Unsupported content encoding."))

@@ -276,7 +276,7 @@ def test_agent_without_tools_can_have_the_server_enforce_the_schema(
     assert request.body["response_format"]["json_schema"]["strict"] is True
 
 
-def test_agent_with_tools_and_provider_strategy_is_told_what_to_use(
+def test_error_for_an_agent_with_tools_and_provider_strategy_says_what_to_use(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     agent: Any = create_agent(model, [get_joke], response_format=ProviderStrategy(Joke))

@@ -179,7 +179,7 @@ def test_error_callback_runs_in_the_callers_thread(
 
 
 @pytest.mark.parametrize("hook", ["_stream", "_stream_chat_model_events"])
-def test_stream_hooks_call_the_callbacks_they_are_given(
+def test_stream_hooks_call_the_callbacks_of_the_run_manager(
     hook: str, model: ChatCerebrasInference
 ) -> None:
     recorder = CallbackRecorder()
@@ -193,7 +193,7 @@ def test_stream_hooks_call_the_callbacks_they_are_given(
 
 
 @pytest.mark.parametrize("hook", ["_astream", "_astream_chat_model_events"])
-async def test_async_stream_hooks_call_the_callbacks_they_are_given(
+async def test_async_stream_hooks_call_the_callbacks_of_the_run_manager(
     hook: str, model: ChatCerebrasInference
 ) -> None:
     recorder = CallbackRecorder()

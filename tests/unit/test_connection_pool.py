@@ -43,7 +43,7 @@ def is_open(client_session: aiohttp.ClientSession) -> bool:
 # --- sharing -------------------------------------------------------------------------
 
 
-async def test_users_share_the_pool_of_a_server() -> None:
+async def test_owners_share_the_pool_of_a_server() -> None:
     first = await make_call(User())
     same_server = await make_call(User(), "https://api.example/v1/models")
     other_server = await make_call(User(), "https://other.example/v1/models")
@@ -52,7 +52,7 @@ async def test_users_share_the_pool_of_a_server() -> None:
     assert other_server is not first
 
 
-async def test_fresh_client_session_is_another_one() -> None:
+async def test_fresh_client_session_is_a_new_one() -> None:
     pool, client_session = await begin_call(User())
 
     assert pool.get_client_session(fresh=True) is not client_session
@@ -61,7 +61,7 @@ async def test_fresh_client_session_is_another_one() -> None:
 # --- closing the pools that no other user shares -------------------------------------
 
 
-async def test_pool_without_another_user_is_closed() -> None:
+async def test_pool_of_one_owner_is_closed() -> None:
     user = User()
     client_session = await make_call(user)
 
@@ -71,7 +71,7 @@ async def test_pool_without_another_user_is_closed() -> None:
     assert await make_call(user) is not client_session
 
 
-async def test_pool_of_another_living_user_stays_open() -> None:
+async def test_pool_of_another_owner_stays_open() -> None:
     user, other = User(), User()
     client_session = await make_call(user)
     await make_call(other)
@@ -84,7 +84,7 @@ async def test_pool_of_another_living_user_stays_open() -> None:
     assert not is_open(client_session)
 
 
-async def test_pool_of_a_user_that_comes_back_stays_open() -> None:
+async def test_pool_of_an_owner_that_calls_again_stays_open() -> None:
     user, other = User(), User()
     client_session = await make_call(user)
     await make_call(other)
@@ -96,7 +96,7 @@ async def test_pool_of_a_user_that_comes_back_stays_open() -> None:
     assert is_open(client_session)
 
 
-async def test_pool_of_a_dead_user_is_closed() -> None:
+async def test_pool_of_a_garbage_collected_owner_is_closed() -> None:
     user, dead = User(), User()
     client_session = await make_call(user)
     await make_call(dead)
@@ -108,7 +108,7 @@ async def test_pool_of_a_dead_user_is_closed() -> None:
     assert not is_open(client_session)
 
 
-async def test_pool_without_any_user_is_closed() -> None:
+async def test_pool_without_an_owner_is_closed() -> None:
     client_session = await make_call(None)
 
     await close_unshared(User())
@@ -116,7 +116,7 @@ async def test_pool_without_any_user_is_closed() -> None:
     assert not is_open(client_session)
 
 
-async def test_each_server_is_decided_on_its_own() -> None:
+async def test_pools_of_different_servers_are_closed_separately() -> None:
     user, other = User(), User()
     shared = await make_call(user)
     await make_call(other)

@@ -130,7 +130,7 @@ def test_recorded_error_inside_a_stream_has_the_class_of_its_code(
         (None, False),
     ],
 )
-def test_error_body_differs_from_a_completion(body: Any, expected: bool) -> None:
+def test_error_body_is_recognized(body: Any, expected: bool) -> None:
     assert is_error_body(body) is expected
 
 
@@ -216,7 +216,9 @@ def test_error_has_the_wait_that_the_headers_imply(
         (None, "400: nothing."),
     ],
 )
-def test_message_has_status_code_and_what_the_server_wrote(body: Any, expected: str) -> None:
+def test_message_has_the_status_the_code_and_the_text_of_the_server(
+    body: Any, expected: str
+) -> None:
     assert str(create_error(400, body)) == f"Cerebras responded with {expected}"
 
 
@@ -289,7 +291,7 @@ def test_redirect_names_the_origin_only() -> None:
     assert "secret" not in str(error)
 
 
-def test_rate_limit_error_says_when_the_quota_has_room() -> None:
+def test_rate_limit_error_says_when_to_retry() -> None:
     error = create_error(429, {"message": "Busy."}, {"retry-after": "11.2"})
 
     assert str(error).endswith("Busy. The quota has room again in 12 s.")

@@ -178,7 +178,7 @@ def test_redirect_error_quotes_only_the_origin(status: int, location: str, targe
         (503, HTML, b"<html>", "failed (503)"),
     ],
 )
-def test_bot_check_is_told_apart_from_rejected_cookies(
+def test_bot_check_is_distinguished_from_rejected_cookies(
     status: int, headers: dict[str, str], body: bytes, message: str
 ) -> None:
     error = get_error(status, body, headers)
@@ -213,7 +213,7 @@ async def test_cookies_are_never_sent_to_another_host_without_checked_tls(
 # --- demo keys in memory -------------------------------------------------------------
 
 
-def test_bearer_has_expired_once_its_time_is_reached() -> None:
+def test_bearer_has_expired_at_its_expiry_time() -> None:
     now = datetime.now(UTC)
 
     assert Bearer("k", expires=now - timedelta(seconds=1)).has_expired is True
@@ -229,7 +229,7 @@ def test_expired_demo_key_is_dropped() -> None:
     assert not key_exchange._demo_keys
 
 
-def test_rejected_demo_key_is_dropped_for_all_cookies_that_gave_it() -> None:
+def test_rejected_demo_key_is_dropped_for_all_cookies_that_share_it() -> None:
     rejected, other = Bearer("rejected", is_demo=True), Bearer("other", is_demo=True)
     for digest, bearer in [(b"1", rejected), (b"2", other), (b"3", rejected)]:
         key_exchange._store_demo_key(digest, bearer)

@@ -172,7 +172,7 @@ def test_invalid_limit_gives_no_wait(code: str, limit: str | None) -> None:
         ({"x-ratelimit-remaining-tokens-day": "1"}, False),
     ],
 )
-def test_hourly_or_daily_quota_without_a_remainder_is_used_up(
+def test_hourly_or_daily_quota_is_used_up_if_nothing_remains(
     headers: dict[str, str], is_used_up: bool
 ) -> None:
     assert is_long_quota_used_up(headers) is is_used_up
@@ -217,7 +217,7 @@ arbitrary_headers = st.dictionaries(
 
 
 @given(arbitrary_headers)
-def test_any_headers_give_a_positive_wait_or_none(headers: dict[str, str]) -> None:
+def test_no_headers_give_a_negative_wait(headers: dict[str, str]) -> None:
     waits = [
         get_retry_after(headers, NOW),
         estimate_quota_wait(headers, "token_quota_exceeded", lambda: 10),

@@ -387,7 +387,7 @@ async def test_event_without_a_choice_gets_an_empty_list(event: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("delta", [{}, {"content": "a"}, None, "", 0, []])
-async def test_event_with_a_choice_stays_as_it_is(delta: Any) -> None:
+async def test_event_with_a_choice_is_unchanged(delta: Any) -> None:
     event = {"choices": [{"delta": delta, "finish_reason": "stop"}]}
 
     assert await read_stream(encode(event)) == ([[event]], None)
@@ -412,7 +412,7 @@ async def test_event_with_a_choice_stays_as_it_is(delta: Any) -> None:
         None,
     ],
 )
-async def test_event_of_another_structure_raises_a_protocol_error(event: Any) -> None:
+async def test_event_with_the_wrong_structure_raises_a_protocol_error(event: Any) -> None:
     batches, error = await read_stream(encode(text_event("0"), event, finish_event()))
 
     assert get_text(batches) == "0"
@@ -480,7 +480,9 @@ async def test_completion_is_returned_as_it_was_sent() -> None:
         b"",
     ],
 )
-async def test_other_body_raises_a_protocol_error_that_quotes_it(body: bytes) -> None:
+async def test_body_that_is_not_a_completion_raises_a_protocol_error_that_quotes_it(
+    body: bytes,
+) -> None:
     with pytest.raises(
         CerebrasProtocolError, match=r"status 200.* text/plain .*base_url"
     ) as error:
@@ -527,7 +529,7 @@ async def test_error_has_its_body_as_json_or_text(raw: bytes, body: Any) -> None
     assert error.body == body
 
 
-async def test_status_decides_if_the_body_of_an_error_is_truncated() -> None:
+async def test_truncated_error_body_gets_the_class_of_its_status() -> None:
     error = await parse_error(b'{"message"', CerebrasConnectionError("broken"))
 
     assert type(error) is CerebrasRateLimitError

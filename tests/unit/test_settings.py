@@ -102,12 +102,12 @@ def create_model(**settings: Any) -> ChatCerebrasInference:
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_supported_setting_of_other_class_is_accepted(name: str) -> None:
+def test_supported_setting_of_another_class_is_accepted(name: str) -> None:
     assert create_model(**{name: ACCEPTED[name]}) is not None
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_unsupported_setting_of_other_class_is_rejected_with_advice(name: str) -> None:
+def test_unsupported_setting_of_another_class_is_rejected_with_advice(name: str) -> None:
     with pytest.raises(ValidationError) as caught:
         create_model(**{name: "a secret"})
 
@@ -117,7 +117,7 @@ def test_unsupported_setting_of_other_class_is_rejected_with_advice(name: str) -
     assert "a secret" not in str(caught.value)
 
 
-def test_advice_exists_exactly_for_unsupported_settings() -> None:
+def test_every_unsupported_setting_has_advice() -> None:
     assert FOREIGN_SETTINGS.keys() == UNSUPPORTED.keys()
     assert not FOREIGN_SETTINGS.keys() & {*ACCEPTED, *ChatCerebrasInference.model_fields}
 
@@ -174,7 +174,7 @@ def test_options_are_returned_by_field_name_and_none_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["stream", "stream_usage", "stream_options"])
-def test_option_without_meaning_here_is_ignored(name: str) -> None:
+def test_irrelevant_call_option_is_ignored(name: str) -> None:
     assert read(**{name: True}) == {}
 
 
