@@ -29,7 +29,12 @@ from langchain_cerebras_inference.emulator import (
     Stall,
 )
 from tests.integration.call_styles import CALL_STYLES
-from tests.integration.cookie_helpers import get_chats, get_exchanges, get_header, make_model
+from tests.integration.helpers import (
+    create_cookie_model,
+    get_chat_requests,
+    get_cookie_header,
+    get_key_exchanges,
+)
 
 SYNC_AND_ASYNC = ["invoke", "astream"]
 OWN_USER_AGENT = f"langchain-cerebras-inference/{__version__}"
@@ -39,7 +44,7 @@ INTEGRATION_HEADER = "X-Cerebras-3rd-Party-Integration"
 @pytest.fixture
 def cookie_model(server: Emulator) -> ChatCerebrasInference:
     """A model that has the cookies of the emulator's browser session."""
-    return make_model(server)
+    return create_cookie_model(server)
 
 
 # --- which credential is used --------------------------------------------------------
@@ -115,7 +120,7 @@ def test_credential_arguments_override_the_environment_and_api_keys_override_coo
     server: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    credentials = {"api_key": server.api_key, "cookies": get_header(server)}
+    credentials = {"api_key": server.api_key, "cookies": get_cookie_header(server)}
     for name, credential in credentials.items():
         variable = credential if name in in_environment else blank or ""
         monkeypatch.setenv(f"CEREBRAS_{name.upper()}", variable)
@@ -123,11 +128,12 @@ def test_credential_arguments_override_the_environment_and_api_keys_override_coo
         name: credential if name in given else blank for name, credential in credentials.items()
     }
 
-    make_model(server, **settings).invoke("Hello!")
+    create_cookie_model(server, **settings).invoke("Hello!")
 
     is_api_key = expected == "api key"
-    assert len(get_exchanges(server)) == (0 if is_api_key else 1)
-    assert get_chats(server)[0].bearer == (server.api_key if is_api_key else server.demo_key)
+    assert len(get_key_exchanges(server)) == (0 if is_api_key else 1)
+    expected_key = server.api_key if is_api_key else server.demo_key
+    assert get_chat_requests(server)[0].bearer == expected_key
 
 
 def test_url_in_the_environment_is_validated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +168,7 @@ def test_key_that_is_missing_at_construction_is_read_at_the_call(
 def test_call_without_a_credential_raises_an_error_that_says_how_to_set_one(
     style: str, server: Emulator
 ) -> None:
-    model = make_model(server, cookies=None)
+    model = create_cookie_model(server, cookies=None)
 
     with pytest.raises(CerebrasAuthenticationError) as caught:
         CALL_STYLES[style](model, "Hello!")
@@ -186,9 +192,9 @@ async def test_a_hundred_first_calls_on_one_event_loop_share_one_exchange(
 
     await asyncio.gather(*(cookie_model.ainvoke("Hello!") for _ in range(100)))
 
-    assert len(get_exchanges(server)) == 1
-    assert {request.bearer for request in get_chats(server)} == {server.demo_key}
-    assert len(get_chats(server)) == 100
+    assert len(get_key_exchanges(server)) == 1
+    assert {request.bearer for request in get_chat_requests(server)} == {server.demo_key}
+    assert len(get_chat_requests(server)) == 100
 
 
 def test_first_calls_from_all_threads_and_event_loops_share_one_exchange(
@@ -207,17 +213,17 @@ def test_first_calls_from_all_threads_and_event_loops_share_one_exchange(
         for call in calls:
             call.result()
 
-    assert len(get_exchanges(server)) == 1
-    assert {request.bearer for request in get_chats(server)} == {server.demo_key}
-    assert len(get_chats(server)) == 200
+    assert len(get_key_exchanges(server)) == 1
+    assert {request.bearer for request in get_chat_requests(server)} == {server.demo_key}
+    assert len(get_chat_requests(server)) == 200
 
 
 def test_models_with_equal_cookies_share_the_demo_key(server: Emulator) -> None:
-    make_model(server, cookies=server.cookies).invoke("Hello!")
-    make_model(server, cookies=get_header(server)).invoke("Hello!")
+    create_cookie_model(server, cookies=server.cookies).invoke("Hello!")
+    create_cookie_model(server, cookies=get_cookie_header(server)).invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 1
-    assert len(get_chats(server)) == 2
+    assert len(get_key_exchanges(server)) == 1
+    assert len(get_chat_requests(server)) == 2
 
 
 def test_different_cookies_are_exchanged_separately(
@@ -225,9 +231,9 @@ def test_different_cookies_are_exchanged_separately(
 ) -> None:
     cookie_model.invoke("Hello!")
 
-    make_model(server, cookies=f"{get_header(server)}; a=b").invoke("Hello!")
+    create_cookie_model(server, cookies=f"{get_cookie_header(server)}; a=b").invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
 
 
 def test_cookies_are_exchanged_again_when_the_demo_key_has_expired(
@@ -238,22 +244,22 @@ def test_cookies_are_exchanged_again_when_the_demo_key_has_expired(
     for _ in range(3):
         cookie_model.invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)
 def test_cookies_are_exchanged_again_when_the_demo_key_is_rejected(
     style: str, server: Emulator
 ) -> None:
-    model = make_model(server, max_retries=0)
+    model = create_cookie_model(server, max_retries=0)
     model.invoke("Hello!")
     server.rotate_demo_key()
 
     CALL_STYLES[style](model, "Hello!")
 
-    assert len(get_exchanges(server)) == 2
-    assert len(get_chats(server)) == 3
-    assert get_chats(server)[-1].bearer == server.demo_key
+    assert len(get_key_exchanges(server)) == 2
+    assert len(get_chat_requests(server)) == 3
+    assert get_chat_requests(server)[-1].bearer == server.demo_key
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)
@@ -266,8 +272,8 @@ def test_demo_key_that_is_rejected_twice_raises_authentication_error(
         CALL_STYLES[style](cookie_model, "Hello!")
 
     assert caught.value.status == 401
-    assert len(get_exchanges(server)) == 2
-    assert len(get_chats(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
+    assert len(get_chat_requests(server)) == 2
 
 
 async def test_calls_with_the_same_rejected_demo_key_share_one_new_exchange(
@@ -279,7 +285,7 @@ async def test_calls_with_the_same_rejected_demo_key_share_one_new_exchange(
 
     await asyncio.gather(*(cookie_model.ainvoke("Hello!") for _ in range(20)))
 
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
 
 
 def test_rejected_api_key_is_not_sent_again(
@@ -322,19 +328,19 @@ def test_unusable_session_response_raises_cookie_error_with_its_own_message(
     server.script_session(act, act)  # aiohttp itself repeats a GET that was reset
 
     with pytest.raises(CerebrasCookieError) as caught:
-        CALL_STYLES[style](make_model(server, max_retries=0), "Hello!")
+        CALL_STYLES[style](create_cookie_model(server, max_retries=0), "Hello!")
 
     assert message in str(caught.value)
     assert str(caught.value).startswith("The key exchange failed: ")
     assert "\n" not in str(caught.value)
     assert caught.value.status == status
     assert caught.value.is_retryable is is_retryable
-    assert get_chats(server) == []
+    assert get_chat_requests(server) == []
 
 
 def test_silent_session_endpoint_raises_retryable_cookie_error(server: Emulator) -> None:
     server.script_session(Stall(after=None))
-    model = make_model(server, max_retries=0, timeout=0.3)
+    model = create_cookie_model(server, max_retries=0, timeout=0.3)
 
     with pytest.raises(CerebrasCookieError, match=r"0\.3 s") as caught:
         model.invoke("Hello!")
@@ -349,15 +355,15 @@ def test_temporary_failure_of_the_exchange_is_retried(
 
     cookie_model.invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 2
-    assert len(get_chats(server)) == 1
+    assert len(get_key_exchanges(server)) == 2
+    assert len(get_chat_requests(server)) == 1
 
 
 def test_error_of_the_exchange_has_the_retry_after_of_the_server(server: Emulator) -> None:
     server.script_session(Refuse(429, headers={"Retry-After": "7"}))
 
     with pytest.raises(CerebrasCookieError) as caught:
-        make_model(server, max_retries=0).invoke("Hello!")
+        create_cookie_model(server, max_retries=0).invoke("Hello!")
 
     assert caught.value.retry_after == 7.0
 
@@ -372,7 +378,7 @@ async def test_failed_exchange_fails_all_waiting_callers_and_is_not_cached(
     later = await cookie_model.ainvoke("Hello!")
 
     assert {type(result) for result in results} == {CerebrasCookieError}
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
     assert later.text
 
 
@@ -389,8 +395,8 @@ async def test_cancelled_caller_does_not_cancel_the_shared_exchange(
 
     assert all(message.text for message in messages)
     assert cancelled.cancelled()
-    assert len(get_exchanges(server)) == 1
-    assert len(get_chats(server)) == 3
+    assert len(get_key_exchanges(server)) == 1
+    assert len(get_chat_requests(server)) == 3
 
 
 async def test_failed_exchange_that_nobody_waits_for_is_not_logged(
@@ -415,14 +421,14 @@ def dump_request(request: Request) -> str:
 
 
 def test_exchange_request_has_the_cookies_and_only_necessary_headers(server: Emulator) -> None:
-    make_model(server, default_headers={"X-Mine": "1"}).invoke("Hello!")
+    create_cookie_model(server, default_headers={"X-Mine": "1"}).invoke("Hello!")
 
-    request = get_exchanges(server)[0]
+    request = get_key_exchanges(server)[0]
     names = {name for name, _ in request.raw_headers}
     assert request.method == "GET"
     assert request.content == b""
     assert names == {"Host", "Connection", "Cookie", "Accept", "User-Agent"}
-    assert request.headers["Cookie"] == get_header(server)
+    assert request.headers["Cookie"] == get_cookie_header(server)
     assert request.headers["Accept"] == "application/json"
     assert request.headers["User-Agent"].startswith(OWN_USER_AGENT)
 
@@ -432,7 +438,7 @@ def test_request_with_demo_key_has_the_user_agent_of_the_playground(
 ) -> None:
     cookie_model.invoke("Hello!")
 
-    request = get_chats(server)[0]
+    request = get_chat_requests(server)[0]
     assert request.headers["User-Agent"] == "ex/JS 1.5.0"
     assert INTEGRATION_HEADER not in request.headers
 
@@ -455,9 +461,9 @@ def test_default_headers_replace_other_headers_case_insensitively(
     settings = {"api_key": server.api_key} if credential == "api key" else {}
     headers = {"uSER-aGENT": "mine", INTEGRATION_HEADER.lower(): "langgraph", "X-More": "1"}
 
-    make_model(server, default_headers=headers, **settings).invoke("Hello!")
+    create_cookie_model(server, default_headers=headers, **settings).invoke("Hello!")
 
-    sent = [(name.lower(), value) for name, value in get_chats(server)[0].raw_headers]
+    sent = [(name.lower(), value) for name, value in get_chat_requests(server)[0].raw_headers]
     for name, value in headers.items():
         assert [header for header in sent if header[0] == name.lower()] == [
             (name.lower(), value)
@@ -479,7 +485,7 @@ def test_authorization_in_default_headers_replaces_the_key(server: Emulator) -> 
 def test_cookies_are_sent_to_the_session_url_only() -> None:
     with Emulator() as playground, Emulator() as api:
         api.script(lambda _: Reply(headers={"Set-Cookie": "seen=1"}))
-        model = make_model(
+        model = create_cookie_model(
             playground,
             base_url=api.base_url,
             default_headers={"Authorization": f"Bearer {api.api_key}"},
@@ -504,8 +510,8 @@ def test_cookie_set_by_the_session_endpoint_is_ignored(
 
     cookie_model.invoke("Hello!")
 
-    assert all("Cookie" not in request.headers for request in get_chats(server))
-    assert get_exchanges(server)[1].headers["Cookie"] == get_header(server)
+    assert all("Cookie" not in request.headers for request in get_chat_requests(server))
+    assert get_key_exchanges(server)[1].headers["Cookie"] == get_cookie_header(server)
 
 
 @pytest.mark.parametrize("credential", ["api key", "cookies"])
@@ -518,7 +524,7 @@ def test_openai_variables_are_never_sent(
     monkeypatch.setenv("OPENAI_API_BASE", "http://sk-openai.invalid/v1")
     settings = {"api_key": server.api_key} if credential == "api key" else {}
 
-    make_model(server, **settings).invoke("Hello!")
+    create_cookie_model(server, **settings).invoke("Hello!")
 
     sent = "".join(dump_request(request) for request in server.requests)
     assert "sk-openai" not in sent
@@ -537,8 +543,8 @@ def test_netrc_is_ignored(
 
     cookie_model.invoke("Hello!")
 
-    assert "Authorization" not in get_exchanges(server)[0].headers
-    assert get_chats(server)[0].bearer == server.demo_key
+    assert "Authorization" not in get_key_exchanges(server)[0].headers
+    assert get_chat_requests(server)[0].bearer == server.demo_key
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)

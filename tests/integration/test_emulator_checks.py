@@ -10,8 +10,8 @@ import pytest
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.emulator_client import (
     GPT_OSS,
+    JSON,
     QWEN,
-    Json,
     assistant,
     chat,
     post,
@@ -31,19 +31,19 @@ RESULT_A = tool_result("a")
 DEVELOPER = {"role": "developer", "content": "x"}
 
 
-def messages(*items: Json) -> Json:
+def messages(*items: JSON) -> JSON:
     return {"messages": list(items)}
 
 
-def image(url: str) -> Json:
+def image(url: str) -> JSON:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def forced(name: str) -> Json:
+def forced(name: str) -> JSON:
     return {"type": "function", "function": {"name": name}}
 
 
-def shorten(fields: Json) -> str:
+def shorten(fields: JSON) -> str:
     return json.dumps(fields)[:60]
 
 
@@ -71,7 +71,7 @@ def shorten(fields: Json) -> str:
     ],
     ids=shorten,
 )
-def test_request_is_accepted(server: Emulator, fields: Json) -> None:
+def test_request_is_accepted(server: Emulator, fields: JSON) -> None:
     assert chat(server, **fields).status == 200
 
 
@@ -100,7 +100,7 @@ def test_request_is_accepted(server: Emulator, fields: Json) -> None:
     ],
 )
 def test_unknown_field_is_rejected_as_recorded(
-    server: Emulator, fields: Json, path: str
+    server: Emulator, fields: JSON, path: str
 ) -> None:
     response = chat(server, **fields)
 
@@ -171,7 +171,7 @@ def test_each_invalid_field_is_named_on_a_line_of_its_own(server: Emulator) -> N
     ],
     ids=shorten,
 )
-def test_invalid_request_is_rejected(server: Emulator, fields: Json) -> None:
+def test_invalid_request_is_rejected(server: Emulator, fields: JSON) -> None:
     response = chat(server, **fields)
 
     assert response.status == 400
@@ -225,7 +225,7 @@ def test_unavailable_model_is_not_found(server: Emulator, model_name: str, code:
     [messages(user("x" * 600_000)), {"max_completion_tokens": 131_072}],
     ids=["long prompt", "large token limit"],
 )
-def test_request_that_exceeds_the_context_is_rejected(server: Emulator, fields: Json) -> None:
+def test_request_that_exceeds_the_context_is_rejected(server: Emulator, fields: JSON) -> None:
     response = chat(server, **fields)
 
     assert response.status == 400

@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.emulator_client import (
+    JSON,
     MAGIC_TOOL,
     MODELS,
     QWEN,
     WEATHER_TOOL,
-    Json,
     assistant,
     chat,
     tool_call,
@@ -26,7 +26,7 @@ from tests.integration.emulator_client import (
 )
 
 TOOLS = [MAGIC_TOOL, WEATHER_TOOL]
-ASK_FOR_BOTH_TOOLS: Json = {
+ASK_FOR_BOTH_TOOLS: JSON = {
     "messages": [user("magic(3) and the weather in Paris")],
     "tools": TOOLS,
 }
@@ -171,7 +171,7 @@ def test_n_is_the_number_of_choices(server: Emulator) -> None:
 
 
 def test_logprobs_include_the_reasoning_unless_it_is_parsed(server: Emulator) -> None:
-    def join_tokens(choice: Json, key: str) -> str:
+    def join_tokens(choice: JSON, key: str) -> str:
         return "".join(entry["token"] for entry in choice[key]["content"])
 
     (choice,) = chat(server, logprobs=True, top_logprobs=2).json["choices"]
@@ -200,7 +200,7 @@ def test_logprobs_include_the_reasoning_unless_it_is_parsed(server: Emulator) ->
     ],
 )
 def test_mentioned_tool_is_called_with_arguments_from_the_prompt(
-    server: Emulator, prompt: str, name: str, arguments: Json
+    server: Emulator, prompt: str, name: str, arguments: JSON
 ) -> None:
     response = chat(server, messages=[user(prompt)], tools=TOOLS)
 
@@ -277,7 +277,7 @@ JOKE = {"name": "Joke", "schema": JOKE_SCHEMA, "strict": True}
     ids=["keys of the schema", "keys in quotes"],
 )
 def test_json_content_has_the_keys_that_the_request_names(
-    server: Emulator, response_format: Json, prompt: str, content: Json
+    server: Emulator, response_format: JSON, prompt: str, content: JSON
 ) -> None:
     response = chat(server, messages=[user(prompt)], response_format=response_format)
 

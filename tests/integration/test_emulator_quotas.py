@@ -26,8 +26,8 @@ from langchain_cerebras_inference.emulator.rate_limits import (
 )
 from tests.integration.emulator_client import (
     GPT_OSS,
+    JSON,
     QWEN,
-    Json,
     Response,
     bearer,
     chat,
@@ -37,8 +37,8 @@ from tests.integration.emulator_client import (
     run_command_line,
     send,
     user,
-    wait_until,
 )
+from tests.integration.helpers import wait_until
 
 REMAINING = "x-ratelimit-remaining-"
 TOKENS_PER_DAY = 100_000
@@ -243,7 +243,7 @@ def test_request_beyond_the_quota_uses_no_scripted_behavior() -> None:
     ids=str,
 )
 def test_tokens_of_the_prompt_and_the_longest_completion_are_reserved(
-    fields: Json, completion_tokens: int
+    fields: JSON, completion_tokens: int
 ) -> None:
     with Emulator(tokens_per_day=TOKENS_PER_DAY) as server:
         response = chat(server, **fields)
@@ -478,7 +478,7 @@ def test_completion_comes_after_the_latency(*, stream: bool) -> None:
 async def test_error_response_does_not_wait_for_the_latency() -> None:
     async with Emulator(latency=(30, 30), requests_per_day=1) as server:
         slow = asyncio.create_task(start_chat(server))
-        await wait_until(lambda: server.accepted == 1)
+        await asyncio.to_thread(wait_until, lambda: server.accepted == 1)
 
         rejected = await asyncio.to_thread(chat, server)
 
@@ -532,9 +532,9 @@ async def test_log_has_a_line_for_a_request_whose_client_disconnected() -> None:
     log = io.StringIO()
     async with Emulator(log=log, latency=(30, 30)) as server:
         slow = asyncio.create_task(start_chat(server))
-        await wait_until(lambda: server.accepted == 1)
+        await asyncio.to_thread(wait_until, lambda: server.accepted == 1)
         slow.cancel()
-        await wait_until(lambda: log.getvalue().endswith("\n"))
+        await asyncio.to_thread(wait_until, lambda: log.getvalue().endswith("\n"))
 
     ((method, path, model, status, _tokens),) = parse_log(log.getvalue())
     assert (method, path, model, status) == ("POST", "/v1/chat/completions", GPT_OSS, "-")

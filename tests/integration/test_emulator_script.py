@@ -33,8 +33,8 @@ from tests.integration.emulator_client import (
     request_body,
     send,
     user,
-    wait_until,
 )
+from tests.integration.helpers import wait_until
 
 
 @asynccontextmanager
@@ -351,7 +351,7 @@ async def test_endless_event_goes_on_until_the_client_disconnects(server: Emulat
             if size > 5_000_000:
                 break
 
-    await wait_until(server.requests[0].disconnected.is_set)
+    await asyncio.to_thread(wait_until, server.requests[0].disconnected.is_set)
 
 
 def test_stall_sends_the_remaining_events_after_the_pause(server: Emulator) -> None:
@@ -388,7 +388,7 @@ async def test_disconnect_is_noticed_at_once(server: Emulator, behavior: Act) ->
             await response.read()
     closed_at = time.monotonic()
     (request,) = server.requests
-    await wait_until(request.disconnected.is_set)
+    await asyncio.to_thread(wait_until, request.disconnected.is_set)
 
     assert request.disconnected.time is not None
     assert request.disconnected.time - closed_at < 0.2
@@ -404,7 +404,7 @@ async def test_stop_is_quick_while_responses_are_unfinished() -> None:
     with Emulator() as server:
         server.script(Stall(1), Stall(None), Garble("endless"))
         tasks = [asyncio.create_task(read_slowly()) for _ in range(3)]
-        await wait_until(lambda: len(server.requests) == 3)
+        await asyncio.to_thread(wait_until, lambda: len(server.requests) == 3)
         await asyncio.sleep(0.05)
         start = time.monotonic()
 

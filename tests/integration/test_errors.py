@@ -45,7 +45,12 @@ from tests.integration.call_styles import (
     every_streaming_style,
 )
 from tests.integration.helpers import create_model
-from tests.integration.raw_server import STREAM_HEAD, Connection, event, run_raw_server
+from tests.integration.raw_server import (
+    STREAM_HEAD,
+    Connection,
+    event_http_chunk,
+    run_raw_server,
+)
 
 OVERFLOW_CODE = "context_length_exceeded"
 REQUEST_ID = {"x-request-id": "req-1"}
@@ -328,7 +333,7 @@ def test_error_for_unsupported_content_encoding_names_it(
 def test_invalid_transfer_encoding_raises_connection_error(call: CallStyle) -> None:
     def send_invalid_chunk(connection: Connection) -> None:
         connection.read_request()
-        connection.send(STREAM_HEAD + event("one "))
+        connection.send(STREAM_HEAD + event_http_chunk("one "))
         time.sleep(0.05)
         connection.send(b"no length\r\n")
         connection.read_request()  # keeps the connection open: the bytes alone are the error

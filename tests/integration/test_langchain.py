@@ -16,14 +16,9 @@ from langchain_cerebras_inference import (
 from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply, ToolCall
 from tests.integration.call_styles import (
     CallStyle,
-    abatch,
-    ainvoke,
-    astream,
-    batch,
     every_call_style,
     every_non_streaming_style,
-    invoke,
-    stream,
+    parametrize_call,
 )
 from tests.integration.helpers import create_model
 
@@ -183,7 +178,7 @@ def test_configured_model_streams(server: Emulator) -> None:
 # --- fallbacks and retries ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [invoke, ainvoke, stream, astream, batch, abatch])
+@parametrize_call("invoke", "ainvoke", "stream", "astream", "batch", "abatch")
 def test_fallback_model_is_called_if_the_first_model_fails(
     call: CallStyle, server: Emulator
 ) -> None:

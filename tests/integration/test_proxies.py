@@ -20,7 +20,7 @@ from tests.integration.certificates import CertificateAuthority
 from tests.integration.helpers import (
     create_cookie_model,
     create_model,
-    has_no_connections,
+    wait_for_no_connections,
     wait_until,
 )
 from tests.integration.proxy import Proxy
@@ -149,9 +149,9 @@ def test_changed_proxy_variables_are_used_after_about_a_second(
 
     assert not uses_proxy()
     monkeypatch.setenv("HTTP_PROXY", proxy.origin)
-    assert wait_until(uses_proxy)
+    wait_until(uses_proxy)
     monkeypatch.setenv("NO_PROXY", "*")
-    assert wait_until(lambda: not uses_proxy())
+    wait_until(lambda: not uses_proxy())
 
 
 def test_key_exchange_over_http_ignores_the_proxy_that_calls_use(
@@ -477,7 +477,7 @@ def test_close_does_not_break_a_stream_in_a_tunnel(
     assert text == SLOW_WORDS.content
     assert https_server.open_connections == 1
     model.close()
-    assert has_no_connections(https_server)
+    wait_for_no_connections(https_server)
 
 
 async def test_aclose_does_not_break_an_async_stream_in_a_tunnel(
@@ -495,4 +495,4 @@ async def test_aclose_does_not_break_an_async_stream_in_a_tunnel(
     assert text == SLOW_WORDS.content
     assert https_server.open_connections == 1
     await model.aclose()
-    assert await asyncio.to_thread(has_no_connections, https_server)
+    await asyncio.to_thread(wait_for_no_connections, https_server)

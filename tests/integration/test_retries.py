@@ -41,7 +41,7 @@ from tests.integration.call_styles import (
     stream_and_astream,
 )
 from tests.integration.helpers import create_cookie_model, create_model
-from tests.integration.raw_server import Connection, completion, run_raw_server
+from tests.integration.raw_server import Connection, completion_response, run_raw_server
 
 RETRY_NOW = {"Retry-After": "0.01"}
 
@@ -487,7 +487,7 @@ def test_connection_that_breaks_within_a_response_is_not_replaced() -> None:
     def break_second_response(connection: Connection) -> None:
         connections.append(connection)
         connection.read_request()
-        connection.send(completion("Hello."))
+        connection.send(completion_response("Hello."))
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Ty")
 
@@ -506,9 +506,9 @@ async def test_unrequested_response_on_an_idle_connection_is_not_used() -> None:
 
     def send_two_responses(connection: Connection) -> None:
         while connection.read_request():
-            connection.send(completion("requested"))
+            connection.send(completion_response("requested"))
             time.sleep(0.05)
-            connection.send(completion("unrequested"))
+            connection.send(completion_response("unrequested"))
             unrequested_sent.release()
 
     texts = []

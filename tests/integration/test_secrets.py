@@ -41,7 +41,7 @@ from tests.integration.call_styles import (
     collect,
     every_call_style,
     invoke,
-    stream,
+    stream_message,
 )
 
 # No literals, because a traceback quotes the source line that contains a literal.
@@ -307,7 +307,9 @@ RESPONSES: Mapping[str, Scripted] = {
 
 
 @both_credentials
-@pytest.mark.parametrize("call", [invoke, ainvoke_in_debug_mode, stream, astream_in_debug_mode])
+@pytest.mark.parametrize(
+    "call", [invoke, ainvoke_in_debug_mode, stream_message, astream_in_debug_mode]
+)
 @pytest.mark.parametrize("response", RESPONSES)
 def test_callbacks_logs_and_errors_of_a_call_have_no_secret(
     response: str, call: CallStyle, credential: str, server: Emulator, observe: Observe

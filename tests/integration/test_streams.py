@@ -356,8 +356,9 @@ def test_content_type_of_a_stream_is_case_insensitive(
 async def test_coalesce_joins_events_that_arrive_together(
     coalesce: bool, chunk_count: int
 ) -> None:
-    events = [raw_server.event("word ")] * 100 + [raw_server.event(finish_reason="stop")]
-    burst = raw_server.STREAM_HEAD + b"".join(events) + raw_server.STREAM_END
+    words = raw_server.event_http_chunk("word ") * 100
+    finish = raw_server.event_http_chunk(finish_reason="stop")
+    burst = raw_server.STREAM_HEAD + words + finish + raw_server.STREAM_END
 
     def send_burst(connection: raw_server.Connection) -> None:
         while connection.read_request():

@@ -291,7 +291,7 @@ def test_redirect_names_the_origin_only() -> None:
     assert "secret" not in str(error)
 
 
-def test_rate_limit_error_says_when_to_retry() -> None:
+def test_rate_limit_error_says_when_to_try_again() -> None:
     error = create_error(429, {"message": "Busy."}, {"retry-after": "11.2"})
 
     assert str(error).endswith("Busy. The quota has room again in 12 s.")

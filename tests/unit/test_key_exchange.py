@@ -213,7 +213,7 @@ async def test_cookies_are_never_sent_to_another_host_without_checked_tls(
 # --- demo keys in memory -------------------------------------------------------------
 
 
-def test_bearer_has_expired_at_its_expiry_time() -> None:
+def test_key_has_expired_once_its_time_is_reached() -> None:
     now = datetime.now(UTC)
 
     assert Bearer("k", expires=now - timedelta(seconds=1)).has_expired is True

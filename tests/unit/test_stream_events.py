@@ -149,7 +149,7 @@ def test_first_v3_event_has_provider_and_model() -> None:
     }
 
 
-def test_truncated_arguments_give_an_invalid_tool_call_without_a_marker() -> None:
+def test_truncated_arguments_give_an_invalid_tool_call_without_marker() -> None:
     truncated = create_tool_call_event(index=0, arguments='{"path": "/t')
     finish = create_event(finish_reason="length")
 
