@@ -9,7 +9,7 @@ import itertools
 import json
 import sys
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -31,6 +31,7 @@ from langchain_cerebras_inference.errors import (
     CerebrasProtocolError,
     CerebrasRateLimitError,
 )
+from tests.unit.stream_helpers import FakeResponse
 
 DATA = Path(__file__).parents[1] / "data"
 API_KEY = "csk-of-mine"
@@ -42,32 +43,12 @@ T = TypeVar("T")
 # --- reading a response -------------------------------------------------------------
 
 
-class FakeResponse:
-    """A response of the transport whose body arrives in the given parts."""
-
-    status = 200
-
-    def __init__(self, parts: Iterable[bytes]) -> None:
-        self.headers: Mapping[str, str] = {"content-type": "text/event-stream"}
-        self._parts = iter(parts)
-
-    async def read_available(self, *, restart_timeout: bool = False) -> bytes:
-        return next((part for part in self._parts if part), b"")
-
-    read = Response.read
-
-    def limit_remaining_time(self, seconds: float) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+def create_response(parts: Iterable[bytes]) -> Response:
+    headers = {"content-type": "text/event-stream"}
+    return cast("Response", FakeResponse(parts, headers=headers))
 
 
-def response_with(parts: Iterable[bytes]) -> Response:
-    return cast("Response", FakeResponse(parts))
-
-
-def new_parser() -> ResponseParser:
+def create_parser() -> ResponseParser:
     return ResponseParser(RequestInfo("gpt-oss-120b"), [API_KEY])
 
 
@@ -83,7 +64,7 @@ def read_batches(parts: Iterable[bytes]) -> list[list[Any]]:
     """Return the events of a stream in batches; the last batch is empty."""
 
     async def read() -> list[list[Any]]:
-        stream = EventStream(response_with(parts), new_parser(), sys.maxsize)
+        stream = EventStream(create_response(parts), create_parser(), sys.maxsize)
         batches = []
         while batch := await stream.read_events():
             batches.append(batch)
@@ -117,7 +98,7 @@ def read_v3_events(parts: Iterable[bytes]) -> list[Any]:
 
 def read_completion(parts: Iterable[bytes]) -> AIMessage:
     """Return the message of a completion that is not streamed."""
-    body = run(new_parser().parse_completion(response_with(parts)))
+    body = run(create_parser().parse_completion(create_response(parts)))
     message = completion.convert_completion(body, {}).generations[0].message
     assert isinstance(message, AIMessage)
     return message
@@ -453,15 +434,9 @@ def test_broken_stream_raises_the_same_error_in_every_reader(
     assert issubclass(error, CerebrasError)
 
 
-def test_truncated_error_response_has_the_class_of_its_status() -> None:
-    class TruncatedErrorResponse(FakeResponse):
-        status = 429
-
-        async def read_available(self, *, restart_timeout: bool = False) -> bytes:
-            raise CerebrasConnectionError
-
-    response = cast("Response", TruncatedErrorResponse([]))
-    error = run(new_parser().parse_error(response))
+def test_error_response_without_a_body_has_the_class_of_its_status() -> None:
+    response = FakeResponse([CerebrasConnectionError()], status=429)
+    error = run(create_parser().parse_error(cast("Response", response)))
 
     assert type(error) is CerebrasRateLimitError
     assert error.body == ""
