@@ -112,7 +112,7 @@ def read_stream(model: Model) -> StreamResult:
 
 
 def read_astream(model: Model) -> StreamResult:
-    """Do the same with `astream`."""
+    """Read a stream with `astream`, like `read_stream`."""
 
     async def read() -> StreamResult:
         text = ""

@@ -69,14 +69,14 @@ def send(
         return Response(response.status, response.headers, response.read())
 
 
-def bearer(key: str) -> dict[str, str]:
+def auth_header(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
 def post(server: Emulator, content: bytes, **headers: str) -> Response:
     """Send bytes as a chat request."""
     url = f"{server.base_url}/chat/completions"
-    headers = bearer(server.api_key) | headers
+    headers = auth_header(server.api_key) | headers
     return send(url, method="POST", content=content, headers=headers)
 
 
@@ -114,19 +114,19 @@ def chat_with_command_line(settings: dict[str, str]) -> Response:
         f"{settings['CEREBRAS_API_BASE']}/chat/completions",
         method="POST",
         content=json.dumps(request_body()).encode(),
-        headers=bearer(settings["CEREBRAS_API_KEY"]),
+        headers=auth_header(settings["CEREBRAS_API_KEY"]),
     )
 
 
 def request_body(**fields: Any) -> JSON:
-    return {"model": GPT_OSS, "messages": [user()], **fields}
+    return {"model": GPT_OSS, "messages": [user_message()], **fields}
 
 
-def user(content: Any = "Hello!") -> JSON:
+def user_message(content: Any = "Hello!") -> JSON:
     return {"role": "user", "content": content}
 
 
-def assistant(**fields: Any) -> JSON:
+def assistant_message(**fields: Any) -> JSON:
     return {"role": "assistant", **fields}
 
 
@@ -135,7 +135,7 @@ def tool_call(call_id: str, name: str = "f") -> JSON:
     return {"id": call_id, "type": "function", "function": function}
 
 
-def tool_result(call_id: str, content: str = "done") -> JSON:
+def tool_message(call_id: str, content: str = "done") -> JSON:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 

@@ -20,7 +20,7 @@ PERMANENT_FAULT_INTERVAL = FAULT_INTERVAL * 49
 FAULTS: dict[str, Act] = {
     "429": Refuse(429),
     "503": Refuse(503),
-    "cut": Cut(how="drop"),
+    "truncated": Cut(how="drop"),
     "reset": Cut(after=None, how="reset"),
 }
 

@@ -103,7 +103,7 @@ def test_key_function_is_called_for_each_call(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "in_environment", "expected"),
+    ("arguments", "in_environment", "expected"),
     [
         ({"api_key", "cookies"}, {}, "api key"),
         ({"cookies"}, {"api_key"}, "demo key"),
@@ -113,7 +113,7 @@ def test_key_function_is_called_for_each_call(server: Emulator) -> None:
 )
 @pytest.mark.parametrize("blank", ["", "  ", None])
 def test_credential_arguments_override_the_environment_and_api_keys_override_cookies(
-    given: set[str],
+    arguments: set[str],
     in_environment: set[str],
     expected: str,
     blank: str | None,
@@ -125,7 +125,8 @@ def test_credential_arguments_override_the_environment_and_api_keys_override_coo
         variable = credential if name in in_environment else blank or ""
         monkeypatch.setenv(f"CEREBRAS_{name.upper()}", variable)
     settings = {
-        name: credential if name in given else blank for name, credential in credentials.items()
+        name: credential if name in arguments else blank
+        for name, credential in credentials.items()
     }
 
     create_cookie_model(server, **settings).invoke("Hello!")

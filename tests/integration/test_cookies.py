@@ -1,4 +1,4 @@
-"""Cookies in each of their forms, from the constructor to the request; and their secrecy."""
+"""Cookies in every form: how they are read and sent, and that they stay secret."""
 
 import asyncio
 import json
@@ -337,7 +337,7 @@ def test_pickle_of_a_model_with_a_browser_holds_its_name_only(server: Emulator) 
 
 
 def test_pickle_of_a_model_with_cookies_holds_them(server: Emulator) -> None:
-    """As it holds a given key: a pickle is as secret as what is in it."""
+    """A pickle holds an API key, too: whoever can read a pickle knows its secrets."""
     pickled = pickle.dumps(create_cookie_model(server))
 
     assert get_cookie(server)[1].encode() in pickled

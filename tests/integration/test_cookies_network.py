@@ -1,4 +1,4 @@
-"""The route of cookies to the session endpoint: TLS and proxies."""
+"""How cookies reach the session endpoint: TLS and proxies."""
 
 import asyncio
 from collections.abc import Iterator

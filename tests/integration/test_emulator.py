@@ -19,7 +19,7 @@ from tests.integration.emulator_client import (
     MODELS,
     QWEN,
     Response,
-    bearer,
+    auth_header,
     chat,
     chat_with_command_line,
     post,
@@ -190,7 +190,7 @@ def test_reset_clears_requests_and_script(server: Emulator) -> None:
 def test_models_are_listed_with_a_key_and_the_public_list_needs_no_key(
     server: Emulator,
 ) -> None:
-    models = send(f"{server.base_url}/models", headers=bearer(server.api_key)).json
+    models = send(f"{server.base_url}/models", headers=auth_header(server.api_key)).json
     public_models = send(f"{server.origin}/public/v1/models").json
 
     assert [model["id"] for model in models["data"]] == list(MODELS)
@@ -199,7 +199,7 @@ def test_models_are_listed_with_a_key_and_the_public_list_needs_no_key(
 
 
 def test_model_can_be_retrieved(server: Emulator) -> None:
-    key = bearer(server.api_key)
+    key = auth_header(server.api_key)
     model = send(f"{server.base_url}/models/{QWEN}", headers=key).json
     public_model = send(f"{server.origin}/public/v1/models/{QWEN}").json
 
@@ -210,13 +210,15 @@ def test_model_can_be_retrieved(server: Emulator) -> None:
 def test_unknown_model_is_not_found(server: Emulator) -> None:
     public_model = send(f"{server.origin}/public/v1/models/x")
 
-    assert send(f"{server.base_url}/models/x", headers=bearer(server.api_key)).status == 404
+    assert (
+        send(f"{server.base_url}/models/x", headers=auth_header(server.api_key)).status == 404
+    )
     assert public_model.status == 404
     assert public_model.json == {"detail": "Model 'x' not found or not publicly available"}
 
 
 def test_warm_up_is_answered_and_an_unknown_route_is_not_found(server: Emulator) -> None:
-    warm_up = send(f"{server.base_url}/tcp_warming", headers=bearer(server.api_key))
+    warm_up = send(f"{server.base_url}/tcp_warming", headers=auth_header(server.api_key))
 
     assert warm_up.status == 200
     assert send(f"{server.origin}/chat/completions", method="POST", content=b"{}").status == 404
@@ -230,7 +232,7 @@ def test_session_has_a_demo_key_that_is_accepted(server: Emulator) -> None:
 
     content = json.dumps(request_body()).encode()
     assert key == server.demo_key
-    assert post(server, content, **bearer(key)).status == 200
+    assert post(server, content, **auth_header(key)).status == 200
 
 
 def test_cookie_in_numbered_chunks_is_accepted(server: Emulator) -> None:
@@ -245,7 +247,7 @@ def test_unknown_cookies_are_not_signed_in(server: Emulator) -> None:
 
 
 def test_session_route_rejects_an_api_key(server: Emulator) -> None:
-    assert send(server.session_url, headers=bearer(server.api_key)).status == 400
+    assert send(server.session_url, headers=auth_header(server.api_key)).status == 400
 
 
 def test_sign_in_page_sets_the_cookie(server: Emulator) -> None:
@@ -260,7 +262,7 @@ def test_old_demo_key_is_rejected_after_a_rotation(server: Emulator) -> None:
 
     server.rotate_demo_key()
 
-    assert post(server, b"{}", **bearer(old_key)).status == 401
+    assert post(server, b"{}", **auth_header(old_key)).status == 401
     assert get_session(server).json["user"]["demoApiKey"] == server.demo_key != old_key
 
 

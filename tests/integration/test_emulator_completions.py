@@ -18,16 +18,16 @@ from tests.integration.emulator_client import (
     MODELS,
     QWEN,
     WEATHER_TOOL,
-    assistant,
+    assistant_message,
     chat,
     tool_call,
-    tool_result,
-    user,
+    tool_message,
+    user_message,
 )
 
 TOOLS = [MAGIC_TOOL, WEATHER_TOOL]
 ASK_FOR_BOTH_TOOLS: JSON = {
-    "messages": [user("magic(3) and the weather in Paris")],
+    "messages": [user_message("magic(3) and the weather in Paris")],
     "tools": TOOLS,
 }
 
@@ -49,17 +49,17 @@ def test_same_request_gets_the_same_message(server: Emulator) -> None:
 
 
 def test_content_quotes_the_last_user_message(server: Emulator) -> None:
-    assert "Ahoy" in chat(server, messages=[user("Ahoy")]).message["content"]
+    assert "Ahoy" in chat(server, messages=[user_message("Ahoy")]).message["content"]
 
 
 def test_content_has_as_many_words_as_the_prompt_asks_for(server: Emulator) -> None:
-    message = chat(server, messages=[user("Write 300 words.")]).message
+    message = chat(server, messages=[user_message("Write 300 words.")]).message
 
     assert len(message["content"].split()) == 300
 
 
 def test_prompt_with_lone_surrogates_gets_a_completion(server: Emulator) -> None:
-    assert chat(server, messages=[user("\ud800" * 1000)], logprobs=True).status == 200
+    assert chat(server, messages=[user_message("\ud800" * 1000)], logprobs=True).status == 200
 
 
 def test_service_tier_is_echoed(server: Emulator) -> None:
@@ -77,10 +77,10 @@ def test_usage_adds_up(server: Emulator) -> None:
 def test_repeated_prefix_is_cached_in_blocks_of_128_tokens(
     server: Emulator,
 ) -> None:
-    messages = [user("A long story. " * 200)]
+    messages = [user_message("A long story. " * 200)]
 
     first = chat(server, messages=messages).json["usage"]
-    second = chat(server, messages=[*messages, user("More")]).json["usage"]
+    second = chat(server, messages=[*messages, user_message("More")]).json["usage"]
 
     assert first["prompt_tokens_details"]["cached_tokens"] == 0
     assert second["prompt_tokens_details"]["cached_tokens"] == 640
@@ -202,7 +202,7 @@ def test_logprobs_include_the_reasoning_unless_it_is_parsed(server: Emulator) ->
 def test_mentioned_tool_is_called_with_arguments_from_the_prompt(
     server: Emulator, prompt: str, name: str, arguments: JSON
 ) -> None:
-    response = chat(server, messages=[user(prompt)], tools=TOOLS)
+    response = chat(server, messages=[user_message(prompt)], tools=TOOLS)
 
     (call,) = response.tool_calls
     assert call["function"]["name"] == name
@@ -233,9 +233,9 @@ def test_tool_choice_decides_which_unmentioned_tool_is_called(
 def test_content_after_a_tool_message_quotes_it(server: Emulator) -> None:
     calls = [tool_call("a", "get_weather")]
     messages = [
-        user("The weather?"),
-        assistant(tool_calls=calls),
-        tool_result("a", "Sunny, 21°C"),
+        user_message("The weather?"),
+        assistant_message(tool_calls=calls),
+        tool_message("a", "Sunny, 21°C"),
     ]
 
     message = chat(server, messages=messages, tools=TOOLS).message
@@ -279,7 +279,7 @@ JOKE = {"name": "Joke", "schema": JOKE_SCHEMA, "strict": True}
 def test_json_content_has_the_keys_that_the_request_names(
     server: Emulator, response_format: JSON, prompt: str, content: JSON
 ) -> None:
-    response = chat(server, messages=[user(prompt)], response_format=response_format)
+    response = chat(server, messages=[user_message(prompt)], response_format=response_format)
 
     assert json.loads(response.message["content"]) == content
 
@@ -369,7 +369,7 @@ def test_events_of_several_choices_alternate(server: Emulator) -> None:
 def test_tokens_per_second_sets_the_pace_at_about_200_events_per_second() -> None:
     with Emulator(tokens_per_second=2000) as server:
         start = time.monotonic()
-        response = chat(server, messages=[user("Write 300 words.")], stream=True)
+        response = chat(server, messages=[user_message("Write 300 words.")], stream=True)
         seconds = time.monotonic() - start
 
     assert 120 < len(response.events) / seconds < 230

@@ -29,14 +29,14 @@ from tests.integration.emulator_client import (
     JSON,
     QWEN,
     Response,
-    bearer,
+    auth_header,
     chat,
     chat_with_command_line,
     post,
     request_body,
     run_command_line,
     send,
-    user,
+    user_message,
 )
 from tests.integration.helpers import wait_until
 
@@ -61,7 +61,7 @@ def get_total_tokens(response: Response) -> int:
 
 
 def wait_until_answered(server: Emulator) -> None:
-    """Wait until the emulator is done with all requests: a client is done a bit earlier."""
+    """Wait until the emulator has finished all requests; its clients finish a bit earlier."""
     for request in server.requests:
         assert request.answered.wait(10)
 
@@ -205,7 +205,7 @@ def test_each_key_has_quotas_of_its_own() -> None:
     content = json.dumps(request_body()).encode()
     with Emulator(requests_per_day=1) as server:
         statuses = [post(server, content).status for _ in range(2)]
-        demo_key = bearer(server.demo_key)
+        demo_key = auth_header(server.demo_key)
         demo_statuses = [post(server, content, **demo_key).status for _ in range(2)]
 
     assert statuses == demo_statuses == [200, 429]
@@ -214,7 +214,9 @@ def test_each_key_has_quotas_of_its_own() -> None:
 def test_only_valid_chat_requests_use_the_quotas() -> None:
     with Emulator(requests_per_day=1) as server:
         assert chat(server, unknown=True).status == 400
-        assert send(f"{server.base_url}/models", headers=bearer(server.api_key)).status == 200
+        assert (
+            send(f"{server.base_url}/models", headers=auth_header(server.api_key)).status == 200
+        )
         assert chat(server).status == 200
 
 
@@ -438,7 +440,7 @@ def test_requests_are_counted_and_have_a_status(server: Emulator) -> None:
     for _ in range(4):
         chat(server)
     chat(server, unknown=True)
-    send(f"{server.base_url}/models", headers=bearer(server.api_key))
+    send(f"{server.base_url}/models", headers=auth_header(server.api_key))
 
     assert (server.accepted, server.rejected) == (1, 2)
     statuses = [request.status for request in server.requests]
@@ -489,7 +491,7 @@ async def test_error_response_does_not_wait_for_the_latency() -> None:
 
 async def start_chat(server: Emulator) -> None:
     async with (
-        aiohttp.ClientSession(headers=bearer(server.api_key)) as session,
+        aiohttp.ClientSession(headers=auth_header(server.api_key)) as session,
         session.post(f"{server.base_url}/chat/completions", json=request_body()),
     ):
         pass
@@ -543,8 +545,11 @@ async def test_log_has_a_line_for_a_request_whose_client_disconnected() -> None:
 def test_log_has_neither_secrets_nor_line_breaks_from_requests() -> None:
     log = io.StringIO()
     with Emulator(log=log) as server:
-        chat(server, messages=[user("a private prompt")], model="two words\nand a line")
-        send(f"{server.origin}/two%20words?key=secret", headers=bearer("csk-secret"))
+        chat(server, messages=[user_message("a private prompt")], model="two words\nand a line")
+        send(
+            f"{server.origin}/two%20words?key=secret",
+            headers=auth_header("csk-secret"),
+        )
         cookies = "; ".join(f"{name}={value}" for name, value in server.cookies.items())
         send(server.session_url, headers={"Cookie": cookies})
         wait_until_answered(server)
@@ -559,7 +564,7 @@ def test_log_has_neither_secrets_nor_line_breaks_from_requests() -> None:
 
 
 class ClosedPipe(io.StringIO):
-    """Standard output that nobody reads any more."""
+    """A standard output whose reader has exited."""
 
     def flush(self) -> None:
         raise BrokenPipeError

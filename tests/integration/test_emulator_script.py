@@ -28,11 +28,11 @@ from langchain_cerebras_inference.emulator import (
 )
 from tests.integration.emulator_client import (
     QWEN,
-    bearer,
+    auth_header,
     chat,
     request_body,
     send,
-    user,
+    user_message,
 )
 from tests.integration.helpers import wait_until
 
@@ -41,7 +41,7 @@ from tests.integration.helpers import wait_until
 async def open_stream(server: Emulator) -> AsyncIterator[aiohttp.ClientResponse]:
     url = f"{server.base_url}/chat/completions"
     async with (
-        aiohttp.ClientSession(headers=bearer(server.api_key)) as session,
+        aiohttp.ClientSession(headers=auth_header(server.api_key)) as session,
         session.post(url, json=request_body(stream=True)) as response,
     ):
         yield response
@@ -69,7 +69,7 @@ def test_function_chooses_a_behavior_for_the_request(server: Emulator) -> None:
 
     server.script(reverse_prompt)
 
-    assert chat(server, messages=[user("abc")]).message["content"] == "cba"
+    assert chat(server, messages=[user_message("abc")]).message["content"] == "cba"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_routes_have_scripts_of_their_own(server: Emulator) -> None:
     server.script_models(Refuse(503))
 
     assert chat(server).status == 200
-    assert send(f"{server.base_url}/models", headers=bearer(server.api_key)).status == 503
+    assert send(f"{server.base_url}/models", headers=auth_header(server.api_key)).status == 503
 
 
 @pytest.mark.parametrize("item", ["x", None, 5, [Reply("a")], Reply, {"content": "a"}])

@@ -50,7 +50,7 @@ MAX_OPEN_FILES = 4096
 ERRORS: dict[str, type[CerebrasError]] = {
     "429": CerebrasRateLimitError,
     "503": CerebrasServerError,
-    "cut": CerebrasConnectionError,
+    "truncated": CerebrasConnectionError,
     "reset": CerebrasConnectionError,
 }
 

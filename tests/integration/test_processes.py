@@ -157,7 +157,7 @@ def test_one_model_serves_every_kind_of_event_loop(
     run(LOOPS[name], server)
 
 
-# Those that close a connection in another way over TLS.
+# The event loops that close a connection differently over TLS.
 LOOPS_OVER_TLS = [
     "loops closed without shutdown",
     "loops in threads",
@@ -175,7 +175,7 @@ def test_one_model_serves_every_kind_of_event_loop_over_tls(
     run(LOOPS[name], https_server)
 
 
-# None that is closed without shutdown: uvloop's own `close` then warns of each open
+# No loop that is closed without shutdown: uvloop's own `close` then warns of each open
 # socket and, where a warning is an error, never returns.
 LOOPS_ON_UVLOOP = {
     "uvloop.run": """

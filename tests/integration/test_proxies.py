@@ -168,7 +168,7 @@ def test_key_exchange_over_http_ignores_the_proxy_that_calls_use(
     assert proxy.methods == ["POST", "POST"]
 
 
-# A later one is used only if the earlier ones are not set.
+# A variable is used only if those before it are not set.
 PRECEDENCE = ["setting", "CEREBRAS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
 
 

@@ -30,7 +30,7 @@ STREAMS = [
     "unicode",
 ]
 BROKEN_STREAMS: dict[str, type[CerebrasError]] = {
-    "cut": CerebrasConnectionError,
+    "truncated": CerebrasConnectionError,
     "error_envelope": CerebrasInvalidRequestError,
     "error_flat": CerebrasRateLimitError,
     "error_named": CerebrasServerError,

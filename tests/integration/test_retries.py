@@ -1,4 +1,4 @@
-"""What is retried, how often, after which wait; and recoveries, which are not retries.
+"""Which errors are retried, how often, and after which wait; and recoveries.
 
 `retry-after: 0.01` in a scripted response makes the retry follow at once.
 """

@@ -1,4 +1,4 @@
-"""A stream arrives complete, or raises after the text that came."""
+"""A stream arrives complete, or raises an error after the text that arrived."""
 
 import asyncio
 import time

@@ -83,7 +83,7 @@ NO_PROGRESS = {
     "id fields": b"id: 7\n\n",
     "empty events": b"data:\n\n",
     "spaces": b" ",
-    "line ends": b"\n",
+    "line endings": b"\n",
 }
 
 

@@ -1,4 +1,4 @@
-"""Which key a request gets, as far as no network is needed."""
+"""Which key a request gets, in the cases that need no network."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Connection pools: who shares one, and when it is closed."""
+"""Connection pools: which calls share one, and when it is closed."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Cookies in every form that users give them, as one text."""
+"""Cookies in every form that users pass, normalized to one string."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Reading cookies from where a text says, and selecting those for one URL."""
+"""Reading cookies from the source that a string names, and selecting those for one URL."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The response of the session endpoint, and the demo keys that are kept."""
+"""The response of the session endpoint, and the demo keys that are cached."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -309,7 +309,7 @@ WHOLE_STREAMS = [
     "trailing_usage",
     "unicode",
 ]
-BROKEN_STREAMS = ["cut", "error_envelope", "error_flat", "error_named"]
+BROKEN_STREAMS = ["truncated", "error_envelope", "error_flat", "error_named"]
 LINE_ENDINGS = [b"\n", b"\r\n", b"\r"]
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

@@ -87,7 +87,7 @@ def test_x_should_retry_requires_or_forbids_a_retry(
     assert get_should_retry(headers) is should_retry
 
 
-# --- the wait until a quota has room -------------------------------------------------
+# --- the wait until a quota is refilled -------------------------------------------------
 
 
 waits_by_headers = pytest.mark.parametrize(

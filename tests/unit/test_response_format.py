@@ -77,12 +77,12 @@ SCHEMAS: dict[str, Any] = {
     "format": {"type": "json_schema", "json_schema": FORMAT},
 }
 
-each_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
+every_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
 
 # --- schemas -----------------------------------------------------------------------------
 
 
-@each_schema
+@every_schema
 def test_schema_of_any_kind_becomes_a_strict_format(schema: Any) -> None:
     built = build_schema_format(schema)
 
@@ -95,7 +95,7 @@ def test_schema_of_any_kind_becomes_a_strict_format(schema: Any) -> None:
     assert built["json_schema"]["schema"]["additionalProperties"] is False
 
 
-@each_schema
+@every_schema
 def test_schema_of_any_kind_becomes_a_function(schema: Any) -> None:
     function = to_function(schema)
 

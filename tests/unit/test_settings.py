@@ -16,7 +16,7 @@ from langchain_cerebras_inference._settings import (
     read_options,
 )
 
-# --- settings of the classes that people come from ---------------------------------------
+# --- settings of other LangChain classes ---------------------------------------
 
 # The fields and aliases of ChatCerebras 0.8.2 (langchain-cerebras) and of ChatOpenAI 1.7.4
 # (langchain-openai), which the former inherits, with values that people pass.
@@ -240,7 +240,7 @@ VALID_OPTIONS: list[tuple[str, Any, Any]] = [
     ("coalesce", "yes", True),
 ]
 
-# Option, values that are rejected, and what the error says of them.
+# Option, values that are rejected, and what the error says about them.
 INVALID_OPTIONS: list[tuple[str, list[Any], str]] = [
     ("model", [5, ["m"]], "Input should be a valid string"),
     ("temperature", ["hot", [0.5]], "Input should be a valid number"),

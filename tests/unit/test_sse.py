@@ -136,7 +136,7 @@ def test_stream_truncated_inside_an_event_returns_the_incomplete_payload_at_clos
 ) -> None:
     decoder = SSEDecoder()
 
-    payloads = decoder.feed(recorded("cut.sse"))
+    payloads = decoder.feed(recorded("truncated.sse"))
     is_inside_data = decoder.is_inside_data
     [incomplete] = decoder.close()
 

@@ -1,4 +1,4 @@
-"""Conversion of JSON schemas to Cerebras' strict subset."""
+"""Conversion of JSON schemas to the strict schemas of Cerebras."""
 
 import json
 import logging
@@ -343,7 +343,7 @@ def nest(levels: int) -> Schema:
             create_object(**{f"p{n}": STRING for n in range(500)}),
         ),
     ],
-    ids=["levels", "enum values", "names", "enum texts", "const texts", "properties"],
+    ids=["levels", "enum values", "names", "enum strings", "const strings", "properties"],
 )
 def test_schema_beyond_a_limit_is_not_strict(schema: Any, too_much: Any) -> None:
     assert can_be_strict(schema)
