@@ -30,7 +30,7 @@ from tests.integration.emulator_client import (
 from tests.integration.helpers import wait_until
 
 
-def port_of(server: Emulator) -> int:
+def get_port(server: Emulator) -> int:
     port = urlsplit(server.origin).port
     assert port is not None
     return port
@@ -102,7 +102,7 @@ async def test_failed_start_raises_and_leaves_no_thread(
 ) -> None:
     emulator = Emulator()
     if failure == "port in use":
-        emulator = Emulator(port=port_of(server))
+        emulator = Emulator(port=get_port(server))
     elif failure == "unknown host":
         emulator = Emulator(host="nope.invalid")
     else:
@@ -124,7 +124,7 @@ async def test_failed_start_raises_and_leaves_no_thread(
 
 def test_emulator_can_start_after_a_failed_start() -> None:
     with Emulator() as server:
-        emulator = Emulator(port=port_of(server))
+        emulator = Emulator(port=get_port(server))
         with pytest.raises(OSError, match="in use"):
             emulator.start()
 
@@ -149,7 +149,7 @@ def test_request_log_has_the_sent_request(server: Emulator) -> None:
 
 
 def test_repeated_header_is_logged_twice(server: Emulator) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(server))) as connection:
+    with socket.create_connection(("127.0.0.1", get_port(server))) as connection:
         connection.sendall(
             b"GET /public/v1/models HTTP/1.1\r\nHost: x\r\n"
             b"X-Twice: a\r\nx-twice: b\r\nConnection: close\r\n\r\n"
@@ -346,6 +346,6 @@ def test_command_line_reports_a_port_in_use(
     server: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main(["--port", str(port_of(server))])
+        main(["--port", str(get_port(server))])
 
     assert "cannot listen on 127.0.0.1: Address already in use" in capsys.readouterr().err

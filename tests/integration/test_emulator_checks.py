@@ -39,7 +39,7 @@ def image(url: str) -> JSON:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def forced(name: str) -> JSON:
+def forced_tool_choice(name: str) -> JSON:
     return {"type": "function", "function": {"name": name}}
 
 
@@ -147,7 +147,7 @@ def test_each_invalid_field_is_named_on_a_line_of_its_own(server: Emulator) -> N
         {"tools": [tool("f", {"type": "object"}, strict=True)]},
         {"tool_choice": "auto"},
         {"tools": [tool("f", {})], "tool_choice": "any"},
-        {"tools": [tool("f", {})], "tool_choice": forced("g")},
+        {"tools": [tool("f", {})], "tool_choice": forced_tool_choice("g")},
         {"tools": [tool("f", {})], "response_format": JSON_OBJECT},
         {"response_format": {"type": "yaml"}},
         {"response_format": JSON_OBJECT, "reasoning_format": "raw"},

@@ -62,7 +62,7 @@ def no_retry_model(server: Emulator) -> ChatCerebrasInference:
     return create_model(server, timeout=0.3, max_retries=0)
 
 
-def waits_between_requests(server: Emulator) -> list[float]:
+def get_waits_between_requests(server: Emulator) -> list[float]:
     times = [request.time for request in server.requests]
     return [later - earlier for earlier, later in itertools.pairwise(times)]
 
@@ -254,7 +254,7 @@ def test_retry_waits_as_long_as_the_server_asks(
 
     call(model, "Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert 0.2 <= wait < 0.7
 
 
@@ -267,7 +267,7 @@ def test_retry_waits_until_the_date_in_retry_after(
 
     model.invoke("Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert 0.9 < wait < 2.5
 
 
@@ -282,7 +282,7 @@ def test_minute_quota_without_wait_headers_is_retried_after_a_short_wait(
 
     assert message.text
     assert len(server.requests) == 3
-    assert all(0.06 <= wait < 0.5 for wait in waits_between_requests(server))
+    assert all(0.06 <= wait < 0.5 for wait in get_waits_between_requests(server))
 
 
 def test_wait_for_a_token_quota_grows_with_the_reserved_tokens(server: Emulator) -> None:
@@ -290,7 +290,7 @@ def test_wait_for_a_token_quota_grows_with_the_reserved_tokens(server: Emulator)
 
     create_model(server, max_tokens=10_000).invoke("Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert 0.6 <= wait < 1.1
 
 
@@ -316,7 +316,7 @@ def test_full_queue_is_retried_soon_despite_quota_reset_headers(
 
     model.invoke("Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert wait < 5
 
 
@@ -380,7 +380,7 @@ def test_max_retry_wait_limits_the_exponential_backoff(server: Emulator) -> None
 
     create_model(server, max_retries=4, max_retry_wait=0.3).invoke("Hello!")
 
-    assert all(0.25 < wait < 0.6 for wait in waits_between_requests(server))
+    assert all(0.25 < wait < 0.6 for wait in get_waits_between_requests(server))
 
 
 @invoke_and_astream

@@ -769,7 +769,7 @@ def test_profile_follows_the_model_name(old_name: str, new_name: str) -> None:
 # --- tools and structured output ---------------------------------------------------------
 
 
-def bound_options(runnable: Any) -> Options:
+def get_bound_options(runnable: Any) -> Options:
     """Return the call options that a runnable binds to its model."""
     assert isinstance(runnable, RunnableBinding)
     return dict(runnable.kwargs)
@@ -778,7 +778,7 @@ def bound_options(runnable: Any) -> Options:
 def test_bind_tools_keeps_the_names_of_the_tools() -> None:
     tool = {"name": "math.add", "description": "", "parameters": {}}
 
-    options = bound_options(
+    options = get_bound_options(
         make_model().bind_tools([Tide, tool], tool_choice="math.add", strict=True)
     )
 
@@ -805,7 +805,7 @@ def test_bind_tools_keeps_the_names_of_the_tools() -> None:
 def test_bind_tools_binds_only_the_options_that_are_passed(
     tools: list[Any], options: Options, expected: Options
 ) -> None:
-    bound = bound_options(make_model().bind_tools(tools, **options))
+    bound = get_bound_options(make_model().bind_tools(tools, **options))
 
     assert bool(bound.pop("tools", [])) is bool(tools)
     assert bound == expected
@@ -824,7 +824,7 @@ def test_bind_tools_rejects_the_choice_of_an_unknown_tool() -> None:
 def test_structured_output_sends_a_strict_schema_by_default() -> None:
     chain: Any = make_model().with_structured_output(Tide)
 
-    options = bound_options(chain.first)
+    options = get_bound_options(chain.first)
 
     assert options["response_format"]["type"] == "json_schema"
     assert options["response_format"]["json_schema"]["strict"] is True
@@ -837,7 +837,7 @@ def test_structured_output_sends_a_strict_schema_by_default() -> None:
 def test_structured_output_by_function_calling_forces_one_tool() -> None:
     chain: Any = make_model().with_structured_output(Tide, method="function_calling", seed=5)
 
-    options = bound_options(chain.first)
+    options = get_bound_options(chain.first)
 
     assert [tool["function"]["name"] for tool in options["tools"]] == ["Tide"]
     assert options["tool_choice"] == {"type": "function", "function": {"name": "Tide"}}
@@ -849,14 +849,14 @@ def test_structured_output_tool_can_be_named_none() -> None:
     schema = {"title": "none", "type": "object", "properties": {}}
     chain: Any = make_model().with_structured_output(schema, method="function_calling")
 
-    assert bound_options(chain.first)["tool_choice"]["function"] == {"name": "none"}
+    assert get_bound_options(chain.first)["tool_choice"]["function"] == {"name": "none"}
 
 
 @pytest.mark.parametrize("schema", [None, Tide])
 def test_structured_output_by_json_mode_sends_no_schema(schema: Any) -> None:
     chain: Any = make_model().with_structured_output(schema, method="json_mode")
 
-    assert bound_options(chain.first)["response_format"] == {"type": "json_object"}
+    assert get_bound_options(chain.first)["response_format"] == {"type": "json_object"}
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
