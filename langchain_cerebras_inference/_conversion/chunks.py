@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from langchain_cerebras_inference._conversion import tool_arguments
 from langchain_cerebras_inference._conversion.completion import PROVIDER
 from langchain_cerebras_inference._conversion.deltas import REASONING, TEXT, Delta, DeltaReader
-from langchain_cerebras_inference._fallbacks import PRIVATE_NAMES_ALLOWED
+from langchain_cerebras_inference._private_names import PRIVATE_NAMES_ALLOWED
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolCallChunk

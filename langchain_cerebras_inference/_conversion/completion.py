@@ -56,6 +56,7 @@ def convert_completion(
     completion: Completion,
     tool_names: ToolNames,
     headers: Mapping[str, str] | None = None,
+    call_metadata: Mapping[str, Any] | None = None,
 ) -> ChatResult:
     """Convert a completion into a result with one generation for each choice.
 
@@ -63,12 +64,13 @@ def convert_completion(
         completion: The decoded response body, with a list of choices.
         tool_names: The user's names of tools by the names that were sent to the server.
         headers: The response headers, if the metadata shall contain them.
+        call_metadata: Facts about the call that the metadata shall contain.
 
     Raises:
         CerebrasProtocolError: If the completion has a value of the wrong type.
     """
     usage = convert_usage(completion.get("usage"))
-    metadata = convert_metadata(completion, headers)
+    metadata = convert_metadata(completion, headers, call_metadata)
     generations = []
     for choice in completion["choices"]:
         generations.append(_convert_choice(choice, tool_names, usage, metadata))
@@ -88,10 +90,12 @@ def warn_if_cut_by_token_limit(finish_reason: str | None) -> None:
 
 
 def convert_metadata(
-    completion: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    completion: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+    call_metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the response metadata that belongs to the whole completion."""
-    metadata: dict[str, Any] = {"model_provider": PROVIDER}
+    metadata: dict[str, Any] = {"model_provider": PROVIDER, **(call_metadata or {})}
     for name, metadata_name, expected_type in _METADATA_FIELDS:
         value = completion.get(name)
         if isinstance(value, expected_type):

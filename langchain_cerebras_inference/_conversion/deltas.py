@@ -49,6 +49,7 @@ class DeltaReader:
         tool_names: The user's names of tools by the names that were sent to the server.
         headers: The response headers, if the metadata shall contain them.
         coalesce: Whether to join neighbouring deltas of the same kind.
+        call_metadata: Facts about the call that the metadata shall contain.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class DeltaReader:
         headers: Mapping[str, str] | None = None,
         *,
         coalesce: bool = False,
+        call_metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.is_complete = False
         self._tool_names = tool_names
         self._tool_calls: ToolCallAccumulator | None = None
         self._headers = headers
         self._coalesce = coalesce
+        self._call_metadata = call_metadata
         self._completion_fields: dict[str, Any] = {}
         self._finish_reason: str | None = None
         self._has_reasoning = False
@@ -96,7 +99,9 @@ class DeltaReader:
 
     def get_metadata(self) -> dict[str, Any]:
         """Return the metadata of the completion."""
-        metadata = completion.convert_metadata(self._completion_fields, self._headers)
+        metadata = completion.convert_metadata(
+            self._completion_fields, self._headers, self._call_metadata
+        )
         return {**metadata, "finish_reason": self._finish_reason}
 
     def parse_arguments(self, call: ToolCallState) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from langchain_cerebras_inference._urls import get_wrong_server_advice
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 _MAX_COUNT = 2**53
@@ -12,8 +13,8 @@ _MAX_COUNT = 2**53
 def create_type_error(field: str, value: Any, expected: str) -> CerebrasProtocolError:
     """Create the error for a field that has a value of the wrong type."""
     return CerebrasProtocolError(
-        f"The field {field} of the response is {type(value).__name__}, not {expected};"
-        " check base_url, and whether a proxy responds in its place."
+        f"The field {field} of the response is {type(value).__name__}, not {expected}."
+        f" {get_wrong_server_advice()}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Connection pools: which calls share one, and when it is closed."""
+"""Connection pools: which models share one, and when it is closed."""
 
 import asyncio
 import gc
@@ -25,14 +25,14 @@ async def begin_call(
     owner: Owner | None, url: str = URL
 ) -> tuple[ConnectionPool, aiohttp.ClientSession]:
     """Begin a call, and return its pool and its client session."""
-    pool = await connection_pool.acquire(url, owner)
+    pool = await connection_pool.acquire_pool(url, owner)
     return pool, pool.get_client_session(fresh=False)
 
 
 async def make_call(owner: Owner | None, url: str = URL) -> aiohttp.ClientSession:
     """Make a whole call, and return its client session."""
     pool, client_session = await begin_call(owner, url)
-    pool.release()
+    pool.end_call()
     return client_session
 
 
@@ -52,7 +52,7 @@ async def test_owners_share_the_pool_of_a_server() -> None:
     assert other_server is not first
 
 
-async def test_fresh_client_session_is_a_new_one() -> None:
+async def test_fresh_client_session_is_not_the_shared_one() -> None:
     pool, client_session = await begin_call(Owner())
 
     assert pool.get_client_session(fresh=True) is not client_session
@@ -116,7 +116,7 @@ async def test_pool_without_an_owner_is_closed() -> None:
     assert not is_open(client_session)
 
 
-async def test_pools_of_different_servers_are_closed_separately() -> None:
+async def test_pools_of_different_servers_are_closed_independently() -> None:
     owner, other = Owner(), Owner()
     shared = await make_call(owner)
     await make_call(other)
@@ -132,20 +132,20 @@ async def test_closing_without_a_pool_does_nothing() -> None:
     await close_unshared(Owner())
 
 
-async def test_calls_in_progress_go_on_and_the_last_one_closes_the_pool() -> None:
+async def test_pool_with_calls_in_progress_is_closed_after_the_last_call() -> None:
     owner = Owner()
     pool, client_session = await begin_call(owner)
     await begin_call(owner)
 
     await close_unshared(owner)
     new_client_session = await make_call(owner)
-    pool.release()
+    pool.end_call()
     await asyncio.sleep(0)
     assert is_open(client_session)
 
-    pool.release()
-    assert pool._closing is not None
-    await pool._closing
+    pool.end_call()
+    assert pool._closing_task is not None
+    await pool._closing_task
     assert not is_open(client_session)
     assert is_open(new_client_session)
 
@@ -159,7 +159,7 @@ def test_pool_is_closed_when_its_event_loop_ends() -> None:
     assert not is_open(client_session)
 
 
-def test_pool_of_a_closed_event_loop_is_closed_by_the_next_one() -> None:
+def test_pool_of_a_closed_event_loop_is_closed_by_the_next_event_loop() -> None:
     loop = asyncio.new_event_loop()
     client_session = loop.run_until_complete(make_call(Owner()))
     loop.close()

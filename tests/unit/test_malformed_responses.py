@@ -66,7 +66,7 @@ def read_batches(parts: Iterable[bytes]) -> list[list[Any]]:
     async def read() -> list[list[Any]]:
         stream = EventStream(create_response(parts), create_parser(), sys.maxsize)
         batches = []
-        while batch := await stream.read_events():
+        while batch := await stream.read_batch():
             batches.append(batch)
         return [*batches, []]
 
