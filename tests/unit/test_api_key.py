@@ -1,4 +1,4 @@
-"""Which key a request gets, as far as no network is needed."""
+"""Which key a request gets, in the cases that need no network."""
 
 import asyncio
 import threading
@@ -43,7 +43,7 @@ def fetch_awaitable() -> Coroutine[Any, Any, str]:
         (fetch_awaitable, "fetched"),
     ],
 )
-async def test_key_is_given_or_returned_by_a_function(key: Any, expected: str) -> None:
+async def test_key_is_a_value_or_is_returned_by_a_function(key: Any, expected: str) -> None:
     assert await make_provider(key).get_key() == Key(expected)
     assert await make_provider(key, cookies="a=b").get_key() == Key(expected)
 

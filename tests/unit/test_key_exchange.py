@@ -1,4 +1,4 @@
-"""The response of the session endpoint, and the demo keys that are kept."""
+"""The response of the session endpoint, and the demo keys that are cached."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -178,7 +178,7 @@ def test_redirect_error_quotes_only_the_origin(status: int, location: str, targe
         (503, HTML, b"<html>", "failed (503)"),
     ],
 )
-def test_bot_check_is_told_apart_from_rejected_cookies(
+def test_bot_check_is_distinguished_from_rejected_cookies(
     status: int, headers: dict[str, str], body: bytes, message: str
 ) -> None:
     error = get_error(status, body, headers)
@@ -229,7 +229,7 @@ def test_expired_demo_key_is_dropped() -> None:
     assert not key_exchange._demo_keys
 
 
-def test_rejected_demo_key_is_dropped_for_all_cookies_that_gave_it() -> None:
+def test_rejected_demo_key_is_dropped_for_all_cookies_that_share_it() -> None:
     rejected, other = Key("rejected", is_demo=True), Key("other", is_demo=True)
     for digest, key in [(b"1", rejected), (b"2", other), (b"3", rejected)]:
         key_exchange._store_demo_key(digest, key)

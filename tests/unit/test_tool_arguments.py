@@ -81,14 +81,14 @@ def test_missing_arguments_are_an_empty_object(arguments: str) -> None:
         ('{"x":', "tool_calls", None),
     ],
 )
-def test_missing_arguments_are_incomplete_only_at_the_token_limit(
+def test_missing_arguments_are_rejected_only_at_the_token_limit(
     arguments: str, finish_reason: str | None, expected: dict[str, Any] | None
 ) -> None:
     assert parse_arguments(arguments, finish_reason) == expected
 
 
 @all_complete_arguments
-def test_truncated_object_is_incomplete(arguments: str) -> None:
+def test_truncated_object_is_rejected(arguments: str) -> None:
     parsed = map(parse_arguments, truncate_everywhere(arguments))
 
     assert [value for value in parsed if value is not None] == []
@@ -113,7 +113,7 @@ def test_truncated_object_is_incomplete(arguments: str) -> None:
         pytest.param("[" * 10_000, id="10,000 opening brackets"),
     ],
 )
-def test_anything_but_one_strict_json_object_is_incomplete(arguments: str) -> None:
+def test_anything_but_one_strict_json_object_is_rejected(arguments: str) -> None:
     assert parse_arguments(arguments) is None
 
 
@@ -121,7 +121,7 @@ def test_anything_but_one_strict_json_object_is_incomplete(arguments: str) -> No
     ("arguments", "text"),
     [(None, ""), ("", ""), ('{"x":1}', '{"x":1}'), ({"x": ["é"]}, '{"x":["é"]}'), (5, "5")],
 )
-def test_arguments_of_any_type_become_a_text(arguments: Any, text: str) -> None:
+def test_arguments_of_any_type_become_a_string(arguments: Any, text: str) -> None:
     assert to_text(arguments) == text
 
 
@@ -129,7 +129,7 @@ def test_arguments_of_any_type_become_a_text(arguments: Any, text: str) -> None:
 
 
 @all_complete_arguments
-def test_suffix_makes_truncated_arguments_invalid(arguments: str) -> None:
+def test_marker_makes_truncated_arguments_invalid(arguments: str) -> None:
     for truncated in truncate_everywhere(arguments):
         suffix = create_invalid_suffix(truncated)
 
@@ -139,7 +139,7 @@ def test_suffix_makes_truncated_arguments_invalid(arguments: str) -> None:
         assert [(call["name"], call["id"]) for call in invalid] == [("remove", "abc123456")]
 
 
-def test_langchain_core_completes_truncated_arguments_without_suffix() -> None:
+def test_langchain_core_completes_truncated_arguments_without_marker() -> None:
     """If this fails, langchain-core has become strict, and the suffix can be removed."""
     valid, _ = parse_with_langchain_core('{"path":"a.txt","force":fal')
 
@@ -147,7 +147,7 @@ def test_langchain_core_completes_truncated_arguments_without_suffix() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["", "5", "[1]", '{"a":1}}', '{"a":NaN}', '{"a":1]'])
-def test_suffix_makes_other_texts_invalid(arguments: str) -> None:
+def test_marker_makes_other_strings_invalid(arguments: str) -> None:
     valid, invalid = parse_with_langchain_core(arguments, create_invalid_suffix(arguments))
 
     assert valid == []
@@ -155,14 +155,14 @@ def test_suffix_makes_other_texts_invalid(arguments: str) -> None:
 
 
 @given(st.text('{}[]",:\\ 1a', max_size=12))
-def test_suffix_never_gives_a_valid_tool_call(arguments: str) -> None:
+def test_marker_never_gives_a_valid_tool_call(arguments: str) -> None:
     valid, _ = parse_with_langchain_core(arguments, create_invalid_suffix(arguments))
 
     assert valid == []
 
 
 @all_complete_arguments
-def test_removing_the_suffix_restores_the_sent_arguments(arguments: str) -> None:
+def test_removing_the_marker_restores_the_sent_arguments(arguments: str) -> None:
     sent = ["", *truncate_everywhere(arguments)]
 
     with_suffixes = [text + create_invalid_suffix(text) for text in sent]
@@ -174,7 +174,7 @@ def test_removing_the_suffix_restores_the_sent_arguments(arguments: str) -> None
     "arguments",
     ["", *COMPLETE_ARGUMENTS, "not JSON", '{"a":1', '{"a":"b', "5", "{'a':1}"],
 )
-def test_arguments_without_suffix_stay_as_they_are(arguments: str) -> None:
+def test_arguments_without_marker_stay_as_they_are(arguments: str) -> None:
     assert remove_invalid_suffix(arguments) == arguments
 
 
