@@ -19,7 +19,7 @@ response has corrected already.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -150,7 +150,6 @@ class Grant:
             after it, and the sum of all corrections.
         missing: For a request that has to wait: for each bucket the amount that is missing
             until then, and the amount that is added each second.
-        largest: For each bucket of tokens the largest remaining amount that was seen.
         knows_limits: Whether the server had shown its limits. If not, the request has no
             place in the line, and is blind.
     """
@@ -376,12 +375,8 @@ class QuotaState:
         names = [
             name for name, bucket in self.buckets.items() if outcome.kind in (None, bucket.kind)
         ]
-        empty = [
-            name
-            for name in names
-            if (remaining := _get_remaining(outcome, name)) is not None
-            and remaining < outcome.needs[self.buckets[name].kind]
-        ]
+        # If no bucket of the named kind is empty, the error may have named the wrong kind.
+        empty = self._find_empty(names, outcome) or self._find_empty(self.buckets, outcome)
         for name in empty or names[:1]:  # the first bucket is that of a minute
             bucket = self.buckets[name]
             remaining = _get_remaining(outcome, name)
@@ -396,6 +391,15 @@ class QuotaState:
             left = remaining if empty and remaining is not None else 0.0
             excess = bucket.granted - self.taken[bucket.kind] - left
             bucket.correct(-max(excess, 0.0))
+
+    def _find_empty(self, names: Iterable[str], outcome: Outcome) -> list[str]:
+        """Return those buckets that have too little for a request, as the server says."""
+        return [
+            name
+            for name in names
+            if (remaining := _get_remaining(outcome, name)) is not None
+            and remaining < outcome.needs[self.buckets[name].kind]
+        ]
 
 
 def is_estimate_too_low(outcome: Outcome, name: str) -> bool:

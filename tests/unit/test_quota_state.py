@@ -371,3 +371,17 @@ def test_state_survives_json() -> None:
 
     assert copy.reserve(needs, 4.0) == quota.reserve(needs, 4.0)
     assert copy.buckets["requests-minute"].granted == quota.buckets["requests-minute"].granted
+
+
+@pytest.mark.parametrize("period", ["hour", "day"])
+def test_empty_bucket_is_found_whatever_kind_the_error_names(period: str) -> None:
+    quota = create_state_with_room(50)
+    needs = Amounts(1, 100)
+    grant = quota.reserve(needs, 1.0)
+    limits = {"requests-minute": (600.0, 50.0), f"requests-{period}": (3_600.0, 0.0)}
+
+    quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=TOKENS), 1.0)
+
+    grant = quota.reserve(needs, 1.0)
+    assert grant.find_bottleneck() == f"requests-{period}"
+    assert quota.buckets["requests-minute"].share == 1
