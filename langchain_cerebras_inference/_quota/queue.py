@@ -115,7 +115,8 @@ class Ticket:
         """Let the call look again whether it may be sent."""
         self.is_woken = True
         if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
+                self.future.set_result(None)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until `wake` is called, but not longer than this."""
@@ -239,7 +240,8 @@ class Quota:
         self._store: Store = store or self._memory
         self._store_retry_time = -math.inf
         self._lines: dict[asyncio.AbstractEventLoop, _Line] = {}
-        self._lock = threading.Lock()
+        # Reentrant, because the garbage collector may end a call at any moment.
+        self._lock = threading.RLock()
         self._knows_limits = False
         self._token_limit = math.inf
         self._largest_tokens: dict[str, float] = {}

@@ -262,11 +262,11 @@ def test_share_of_the_rate_recovers() -> None:
     bucket.share = 0.02
 
     wait = bucket.compute_wait(100.0)
-    bucket.refill(wait, 1e9)
+    bucket.refill(wait)
 
     assert bucket.share < 1
     assert bucket.granted - quota.taken[REQUESTS] == pytest.approx(100)
-    bucket.refill(60.0, 1e9)
+    bucket.refill(60.0)
     assert bucket.share == pytest.approx(1)
 
 
@@ -275,7 +275,7 @@ def test_wait_is_exactly_the_time_of_the_refill(share: float, amount: float) -> 
     bucket = create_state_with_room(0).buckets["requests-minute"]
     bucket.share, bucket.granted = share, 0.0
 
-    bucket.refill(bucket.compute_wait(amount), 1e9)
+    bucket.refill(bucket.compute_wait(amount))
 
     assert bucket.granted == pytest.approx(amount)
 
@@ -371,3 +371,17 @@ def test_state_survives_json() -> None:
 
     assert copy.reserve(needs, 4.0) == quota.reserve(needs, 4.0)
     assert copy.buckets["requests-minute"].granted == quota.buckets["requests-minute"].granted
+
+
+@pytest.mark.parametrize("period", ["hour", "day"])
+def test_empty_bucket_is_found_whatever_kind_the_error_names(period: str) -> None:
+    quota = create_state_with_room(50)
+    needs = Amounts(1, 100)
+    grant = quota.reserve(needs, 1.0)
+    limits = {"requests-minute": (600.0, 50.0), f"requests-{period}": (3_600.0, 0.0)}
+
+    quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=TOKENS), 1.0)
+
+    grant = quota.reserve(needs, 1.0)
+    assert grant.find_bottleneck() == f"requests-{period}"
+    assert quota.buckets["requests-minute"].share == 1
