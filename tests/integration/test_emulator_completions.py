@@ -77,7 +77,7 @@ def test_usage_adds_up(server: Emulator) -> None:
 
 def test_prompt_has_a_token_for_every_four_characters(server: Emulator) -> None:
     short, long = (
-        chat(server, messages=[user("x" * length)]).json["usage"]["prompt_tokens"]
+        chat(server, messages=[user_message("x" * length)]).json["usage"]["prompt_tokens"]
         for length in (400, 800)
     )
 
@@ -273,8 +273,9 @@ def test_required_tool_choice_calls_each_mentioned_tool_once(
     server: Emulator, called: list[str], expected: list[str]
 ) -> None:
     calls = [tool_call(name, name) for name in called]
-    earlier = [assistant(tool_calls=calls), *map(tool_result, called)] if called else []
-    messages = [*ASK_FOR_BOTH_TOOLS["messages"], *earlier]
+    messages = [*ASK_FOR_BOTH_TOOLS["messages"]]
+    if called:
+        messages += [assistant_message(tool_calls=calls), *map(tool_message, called)]
     tools = [*TOOLS, tool("other", {"type": "object"})]
 
     response = chat(server, model=QWEN, messages=messages, tools=tools, tool_choice="required")
