@@ -51,7 +51,7 @@ from langchain_cerebras_inference._conversion import (
 from langchain_cerebras_inference._conversion import messages as _messages
 from langchain_cerebras_inference._conversion import tools as _tools
 from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
-from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from langchain_cerebras_inference._version import get_version
 from langchain_cerebras_inference.errors import CerebrasError
 

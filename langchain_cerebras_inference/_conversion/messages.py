@@ -166,7 +166,7 @@ def _convert_tool_calls(message: AIMessage) -> list[_types.ToolCall]:
         converted.append(_convert_tool_call(call, arguments))
     for invalid_call in message.invalid_tool_calls:
         if invalid_call.get("name"):
-            arguments = tool_arguments.remove_invalid_suffix(invalid_call.get("args") or "")
+            arguments = tool_arguments.remove_truncation_marker(invalid_call.get("args") or "")
             converted.append(_convert_tool_call(invalid_call, arguments))
     return converted
 

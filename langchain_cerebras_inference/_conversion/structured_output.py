@@ -155,7 +155,7 @@ def _get_tool_arguments(message: AIMessage, tool_name: str) -> dict[str, Any]:
         if call["name"] == tool_name:
             return call["args"]
     if message.invalid_tool_calls:
-        arguments = tool_arguments.remove_invalid_suffix(
+        arguments = tool_arguments.remove_truncation_marker(
             message.invalid_tool_calls[0]["args"] or ""
         )
         reason = f"the arguments are incomplete: {arguments!r}"

@@ -19,7 +19,7 @@ from langchain_cerebras_inference._conversion.messages import (
     convert_messages,
     extract_reasoning,
 )
-from langchain_cerebras_inference._conversion.tool_arguments import create_invalid_suffix
+from langchain_cerebras_inference._conversion.tool_arguments import create_truncation_marker
 
 GPT, QWEN, GLM = "gpt-oss-120b", "qwen-3.8-27b", "zai-glm-4.7"
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -330,7 +330,7 @@ def create_invalid_call(**keys: Any) -> Any:
 
 @pytest.mark.parametrize("text", ['{"x":"ha', '{"x":[1', '{"x":"\\', '{"x":"a"', '{"x":', ""])
 def test_truncated_tool_arguments_are_sent_as_they_came(text: str) -> None:
-    call = create_invalid_call(args=text + create_invalid_suffix(text))
+    call = create_invalid_call(args=text + create_truncation_marker(text))
 
     assert convert(AIMessage("", invalid_tool_calls=[call]))["tool_calls"] == [
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": text or "{}"}}

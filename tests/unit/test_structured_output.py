@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._conversion.structured_output import StructuredOutputParser
-from langchain_cerebras_inference._conversion.tool_arguments import create_invalid_suffix
+from langchain_cerebras_inference._conversion.tool_arguments import create_truncation_marker
 
 Chain: TypeAlias = Runnable[Any, Any]
 
@@ -359,7 +359,7 @@ async def test_incomplete_stream_raises_an_error_after_the_last_object() -> None
 def test_error_of_a_cut_tool_call_quotes_what_the_server_sent() -> None:
     arguments = '{"place":'
     chain = create_chain(
-        create_call_chunk(arguments + create_invalid_suffix(arguments)), tool_name="Tide"
+        create_call_chunk(arguments + create_truncation_marker(arguments)), tool_name="Tide"
     )
 
     with pytest.raises(OutputParserException, match=f"are incomplete: '{arguments}'"):
