@@ -135,7 +135,7 @@ def get_replay_style(model: str) -> ReplayStyle:
     return "think" if model.startswith("zai-glm") else "reasoning"
 
 
-def has_developer_role(model: str) -> bool:
+def accepts_developer_role(model: str) -> bool:
     """Whether `model` accepts messages with the role `developer`."""
     return model.startswith("gpt-oss")
 

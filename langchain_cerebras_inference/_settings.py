@@ -146,7 +146,7 @@ FOREIGN_SETTINGS = {
 what to do instead."""
 
 
-def read_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
+def convert_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
     """Return the fields that the arguments of a constructor set.
 
     An argument that is `None` stands for the default and is left out. Credentials that
@@ -173,7 +173,7 @@ def read_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[st
     return _add_credentials(fields)
 
 
-def read_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
+def validate_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
     """Return the call options by field name, validated like the fields.
 
     An option that is `None` leaves the setting as it is and is left out.

@@ -95,7 +95,7 @@ class KeyProvider:
             hint=f"{key[:4]}…{key[-2:]}" if len(key) >= _MIN_LENGTH_FOR_HINT else "…",
         )
 
-    # At construction `_settings.read_settings` copies the environment variables into the
+    # At construction `_settings.convert_settings` copies the environment variables into the
     # settings. So a setting that is equal to its variable counts as coming from there.
 
     def _get_key_source(self) -> Source:

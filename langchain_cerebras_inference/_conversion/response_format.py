@@ -58,7 +58,7 @@ def build_schema_format(schema: Any, *, strict: bool | None = None) -> dict[str,
     json_schema = to_json_schema(schema)
     name = getattr(schema, "__name__", None) or json_schema.get("title") or _DEFAULT_NAME
     sent, is_strict = strict_schema.to_strict_schema(json_schema, strict=strict, name=name)
-    described = {"name": tools.map_name(name), "schema": sent, "strict": is_strict}
+    described = {"name": tools.to_accepted_name(name), "schema": sent, "strict": is_strict}
     return {"type": "json_schema", "json_schema": described}
 
 
@@ -156,7 +156,7 @@ def _copy_schema_format(value: Mapping[str, Any]) -> dict[str, Any]:
     schema, is_strict = strict_schema.to_strict_schema(
         described["schema"], strict=described.get("strict")
     )
-    name = tools.map_name(described.get("name") or _DEFAULT_NAME)
+    name = tools.to_accepted_name(described.get("name") or _DEFAULT_NAME)
     copied = {"name": name, "schema": schema, "strict": is_strict}
     if described.get("description") is not None:
         copied["description"] = described["description"]

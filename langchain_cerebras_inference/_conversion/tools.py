@@ -104,7 +104,7 @@ def build_request_tools(
     original_names: dict[str, str] = {}
     request_tools = []
     for function in functions:
-        name = map_name(function["name"])
+        name = to_accepted_name(function["name"])
         if name != function["name"]:
             original_names[name] = function["name"]
         request_tools.append({"type": "function", "function": {**function, "name": name}})
@@ -115,11 +115,14 @@ def build_request_tool_choice(choice: Any) -> Any:
     """Build the `tool_choice` of a request from one in OpenAI's form."""
     if not isinstance(choice, Mapping):
         return choice
-    return {"type": "function", "function": {"name": map_name(choice["function"]["name"])}}
+    return {
+        "type": "function",
+        "function": {"name": to_accepted_name(choice["function"]["name"])},
+    }
 
 
 @lru_cache(maxsize=1024)
-def map_name(name: str) -> str:
+def to_accepted_name(name: str) -> str:
     """Return a name that Cerebras accepts: the same one if possible, else a unique one."""
     if _ACCEPTED_NAME.fullmatch(name):
         return name

@@ -12,9 +12,9 @@ from langchain_cerebras_inference._model_catalog import (
     MODELS,
     RETIRED_MODELS,
     ModelInfo,
+    accepts_developer_role,
     find_profile,
     get_replay_style,
-    has_developer_role,
     merge_model_lists,
     resolve_model_id,
 )
@@ -76,7 +76,7 @@ def test_only_glm_reads_its_reasoning_in_the_content(model: str, style: str) -> 
     ("model", "expected"), [("gpt-oss-120b", True), ("qwen-3.8-27b", False), ("mine", False)]
 )
 def test_only_gpt_oss_has_the_developer_role(model: str, expected: bool) -> None:
-    assert has_developer_role(model) is expected
+    assert accepts_developer_role(model) is expected
 
 
 # --- profiles ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from langchain_cerebras_inference import ChatCerebrasInference, _types
 from langchain_cerebras_inference._settings import (
     CALL_OPTIONS,
     FOREIGN_SETTINGS,
-    read_options,
+    validate_options,
 )
 
 # --- settings of the classes that people come from ---------------------------------------
@@ -137,7 +137,7 @@ def test_logit_bias_that_is_not_a_mapping_is_rejected() -> None:
 
 
 def read(**options: Any) -> dict[str, Any]:
-    return read_options(options, ChatCerebrasInference)
+    return validate_options(options, ChatCerebrasInference)
 
 
 def test_every_request_field_is_a_setting_and_a_call_option() -> None:
@@ -295,7 +295,7 @@ def test_options_are_validated_by_the_fields_of_a_subclass() -> None:
         temperature: float | None = Field(None, le=1)
 
     with pytest.raises(ValueError, match="Input should be less than or equal to 1"):
-        read_options({"temperature": 1.5}, CautiousModel)
+        validate_options({"temperature": 1.5}, CautiousModel)
     assert read(temperature=1.5) == {"temperature": 1.5}
 
 

@@ -16,7 +16,7 @@ from langchain_cerebras_inference._conversion.tools import (
     build_request_tools,
     convert_tool_choice,
     convert_tools,
-    map_name,
+    to_accepted_name,
 )
 
 
@@ -231,7 +231,7 @@ def test_chosen_tool_has_the_name_in_the_request(choice: Any, sent: Any) -> None
 
 @pytest.mark.parametrize("name", ["tide", "Tide_2-b", "a" * 64, "_"])
 def test_accepted_name_is_kept(name: str) -> None:
-    assert map_name(name) == name
+    assert to_accepted_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_accepted_name_is_kept(name: str) -> None:
     ],
 )
 def test_unaccepted_name_is_mapped_to_a_unique_one(name: str, sent: str) -> None:
-    assert map_name(name) == sent
+    assert to_accepted_name(name) == sent
 
 
 @given(st.lists(st.text(max_size=80), unique=True, max_size=6))
