@@ -143,7 +143,7 @@ def test_arguments_of_the_tool_are_parsed() -> None:
     assert create_chain(message, tool_name="Tide").invoke("?") == TIDE
 
 
-CUT_CALL = AIMessage(
+TRUNCATED_CALL = AIMessage(
     "",
     invalid_tool_calls=[
         {
@@ -167,9 +167,10 @@ CUT_CALL = AIMessage(
         (AIMessage(f"{TEXT} {TEXT}"), None, "not a complete JSON object"),
         (AIMessage("[1]"), None, "not a complete JSON object"),
         (AIMessage("null"), None, "not a complete JSON object"),
-        (AIMessage("Four."), "Tide", "no valid call of the tool 'Tide'; the text is 'Four.'"),
+        (AIMessage("Four."), "Tide", "no valid call of the tool 'Tide'. The text is 'Four.'"),
         (call_tool(place="x"), "Other", "no valid call of the tool 'Other'"),
-        (CUT_CALL, "Tide", "the arguments are incomplete: '{\"pl'"),
+        (TRUNCATED_CALL, "Other", "The text is ''"),
+        (TRUNCATED_CALL, "Tide", "The arguments are truncated or invalid: '{\"pl'"),
     ],
 )
 def test_message_without_an_object_raises_an_error_with_the_reason(
@@ -200,12 +201,12 @@ def test_object_that_does_not_match_the_class_raises_an_error(
 
 
 @pytest.mark.parametrize("tool_name", [None, "Tide"])
-def test_error_of_a_message_cut_by_the_token_limit_says_what_to_do(
+def test_error_of_a_message_stopped_at_the_token_limit_says_what_to_do(
     tool_name: str | None,
 ) -> None:
     message = AIMessage(TEXT[:-5], response_metadata={"finish_reason": "length"})
 
-    with pytest.raises(OutputParserException, match="the token limit: raise max_tokens or"):
+    with pytest.raises(OutputParserException, match=r"the token limit\. Raise max_tokens or"):
         create_chain(message, tool_name=tool_name).invoke("?")
 
 
@@ -356,13 +357,13 @@ async def test_incomplete_stream_raises_an_error_after_the_last_object() -> None
         await anext(async_outputs)
 
 
-def test_error_of_a_cut_tool_call_quotes_what_the_server_sent() -> None:
+def test_error_of_a_truncated_tool_call_quotes_the_arguments_from_the_server() -> None:
     arguments = '{"place":'
     chain = create_chain(
         create_call_chunk(arguments + create_truncation_marker(arguments)), tool_name="Tide"
     )
 
-    with pytest.raises(OutputParserException, match=f"are incomplete: '{arguments}'"):
+    with pytest.raises(OutputParserException, match=f"truncated or invalid: '{arguments}'"):
         list(chain.stream("?"))
 
 

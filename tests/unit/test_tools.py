@@ -137,9 +137,6 @@ def test_strict_of_a_tool_is_kept_by_default() -> None:
         {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "mcp", "server_label": "harbour", "server_url": "https://example.com"},
         {"type": "custom", "name": "wave"},
-        {"type": "function"},
-        {"type": "function", "function": {}},
-        {"type": "function", "function": None},
     ],
 )
 def test_tool_of_another_provider_is_rejected(foreign_tool: dict[str, Any]) -> None:
@@ -147,6 +144,19 @@ def test_tool_of_another_provider_is_rejected(foreign_tool: dict[str, Any]) -> N
         ValueError, match=f"^A tool of type '{foreign_tool['type']}' is not a function, and"
     ):
         convert_tools([TOOL_DICT, foreign_tool])
+
+
+@pytest.mark.parametrize(
+    "unnamed_tool",
+    [
+        {"type": "function"},
+        {"type": "function", "function": {}},
+        {"type": "function", "function": None},
+    ],
+)
+def test_tool_without_a_name_is_rejected(unnamed_tool: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^A tool has no name"):
+        convert_tools([TOOL_DICT, unnamed_tool])
 
 
 # --- choice ------------------------------------------------------------------------------
@@ -192,7 +202,7 @@ def test_tool_choice_in_any_form_is_converted(choice: Any, converted: Any) -> No
 def test_choice_of_an_unbound_tool_is_rejected(choice: Any, quoted: str) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^tool_choice {quoted} is not the name of a bound tool; .* \['tide', 'wind'\]",
+        match=rf"^tool_choice {quoted} is not the name of a bound tool\. .* \['tide', 'wind'\]",
     ):
         convert_tool_choice(choice, TOOLS)
 
@@ -202,7 +212,7 @@ def test_choice_of_an_unbound_tool_is_rejected(choice: Any, quoted: str) -> None
     [{}, {"type": "function"}, {"type": "tool", "name": ""}, {"function": "wind"}],
 )
 def test_choice_without_a_name_is_rejected(choice: Any) -> None:
-    with pytest.raises(ValueError, match=r"^tool_choice \{.*\} names no tool; pass the name"):
+    with pytest.raises(ValueError, match=r"^tool_choice \{.*\} names no tool\. Pass the name"):
         convert_tool_choice(choice, TOOLS)
 
 
