@@ -657,7 +657,7 @@ class ChatCerebrasInference(BaseChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The secret fields, with the environment variables that replace their values."""
-        return {**_settings.CREDENTIALS, "proxy": "CEREBRAS_PROXY"}
+        return {**_settings.CREDENTIAL_VARIABLES, "proxy": "CEREBRAS_PROXY"}
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False

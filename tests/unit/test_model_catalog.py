@@ -37,7 +37,9 @@ def test_alias_is_resolved_with_one_warning(
         resolved = [resolve_model_id(alias) for _ in range(3)]
 
     assert resolved == [model] * 3
-    assert caplog.messages == [f"The model name {alias!r} is an alias of {model!r}. Use that."]
+    assert caplog.messages == [
+        f"{alias!r} is an alias of the model id {model!r}. Use {model!r}."
+    ]
 
 
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "llama3.1-8b", "my-own-endpoint", ""])

@@ -67,16 +67,16 @@ ACCEPTED: dict[str, Any] = {
 }
 UNSUPPORTED = {
     "model_kwargs": "extra_body",
-    "cerebras_proxy": "use proxy",
-    "openai_api_key": "use api_key",
-    "openai_api_base": "use base_url",
-    "openai_proxy": "use proxy",
+    "cerebras_proxy": "Use proxy",
+    "openai_api_key": "Use api_key",
+    "openai_api_base": "Use base_url",
+    "openai_proxy": "Use proxy",
     "openai_organization": "Cerebras has no organizations",
     "organization": "Cerebras has no organizations",
-    "request_timeout": "use timeout",
-    "stream_chunk_timeout": "use timeout",
-    "reasoning": "use reasoning_effort",
-    "verbosity": "ask for it in the prompt",
+    "request_timeout": "Use timeout",
+    "stream_chunk_timeout": "Use timeout",
+    "reasoning": "Use reasoning_effort",
+    "verbosity": "in the prompt",
     "tiktoken_model_name": "needs no tokenizer",
     "default_query": "accepts no query",
     "http_client": "aiohttp",
@@ -86,7 +86,7 @@ UNSUPPORTED = {
     "async_client": "aiohttp",
     "root_client": "aiohttp",
     "root_async_client": "aiohttp",
-    "disabled_params": "a setting that is None is not sent",
+    "disabled_params": "A setting that is None is not sent",
     "context_management": "Responses API",
     "include": "Responses API",
     "store": "Responses API",
@@ -112,7 +112,7 @@ def test_unsupported_setting_of_other_class_is_rejected_with_advice(name: str) -
         create_model(**{name: "a secret"})
 
     [error] = caught.value.errors()
-    assert error["msg"].startswith(f"Value error, Unknown setting {name!r}: ")
+    assert error["msg"].startswith(f"Value error, Unknown setting {name!r}. ")
     assert UNSUPPORTED[name] in error["msg"]
     assert "a secret" not in str(caught.value)
 
@@ -192,7 +192,7 @@ def test_both_names_of_an_option_work_but_not_together(
     assert read(**{name: value}) == read(**{alias: value}) == {name: value}
     assert read(**{alias: value, name: None}) == {name: value}
     with pytest.raises(
-        ValueError, match=f"^'{name}' and '{alias}' are two names of one setting; pass only one"
+        ValueError, match=f"^'{name}' and '{alias}' are two names of one setting"
     ):
         read(**{name: value, alias: value})
 
@@ -212,6 +212,15 @@ def test_unknown_option_is_rejected_with_the_nearest_name(name: str, hint: str) 
 
     assert str(caught.value).startswith(f"Unknown call option {name!r}.{hint}")
     assert "extra_body" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["request_timeout", "store"])
+def test_unknown_option_of_other_class_is_rejected_with_advice(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^Unknown call option '{name}'") as caught:
+        read(**{name: "value"})
+
+    assert UNSUPPORTED[name] in str(caught.value)
+    assert "extra_body" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["default_headers", "api_key", "connect_timeout", "proxy"])
