@@ -1,37 +1,37 @@
 # Environments: .venv for development and tests, .venv-demo for the demo, .venv-bench for the
 # benchmarks (with the other clients that they measure). Poetry has its own environment, .tools,
-# because its dependencies are not those of the package.
+# so that its dependencies cannot conflict with those of the package.
 
 PIP_VERSION := 26.3
 POETRY_VERSION := 2.5.1
-EXPORT_VERSION := 1.10.1
+POETRY_EXPORT_VERSION := 1.10.1
 
 PYTHON = $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
-TOOLS := .tools/$(PIP_VERSION)-$(POETRY_VERSION)-$(EXPORT_VERSION)
+TOOLS := .tools/$(PIP_VERSION)-$(POETRY_VERSION)-$(POETRY_EXPORT_VERSION)
 POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
-# The pip in .tools installs into all environments: older versions take twice as long. Compiling
-# all modules while installing is a waste, because most are never imported.
+# The pip in .tools installs into all environments, because older versions of pip take twice as
+# long. Modules are not compiled during installation, because most are never imported.
 PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
 
 export PIP_USER := 0
-# If this were set, each process would compile again the modules that are not compiled here.
+# Must be unset: otherwise every process compiles the modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-browser lint format live load bench lock clean
+.PHONY: help demo test test-browser test-scale lint format live load bench lock clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv-demo/ready ## Show what the package does; without a key it uses the emulator
+demo: .venv-demo/ready ## Run a demo of the package; without a key it uses the emulator
 	@.venv-demo/bin/python examples/demo.py
 
-# One process more than for the unit tests: integration tests often wait for a server.
-# The last run makes the package do without the private names of other libraries.
+# The integration tests run in one process more, because they often wait for a server. The last
+# command runs some of them with the public fallbacks for the private names of other libraries.
 test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
 	.venv/bin/pytest -n 2 --disable-socket --allow-unix-socket tests/unit
 	.venv/bin/pytest -n 3 tests/integration
@@ -40,7 +40,10 @@ test: .venv/ready ## Run the unit tests, without sockets, then the integration t
 test-browser: .venv/ready ## Read the cookies of the real browsers that are installed
 	.venv/bin/pytest -m browser tests/integration
 
-lint: .venv/linters ## Check format, style, types and the lock
+test-scale: .venv/ready ## Run processes that share a quota; Redis needs redis-server
+	.venv/bin/pytest -m scale -s -rs tests/integration/test_quotas.py
+
+lint: .venv/linters ## Check format, style, types and poetry.lock
 	$(POETRY) check --lock
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
@@ -51,11 +54,11 @@ format: .venv/linters ## Format the code and fix what the linter can fix
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
 
-live: .venv/ready ## Run the tests that use Cerebras itself; they need a credential
+live: .venv/ready ## Run the tests that use the real service; they need a key or cookies
 	.venv/bin/pytest -m live tests
 
 load: .venv/ready ## Run the load tests and print their figures; takes ten minutes
-	.venv/bin/pytest -m load -s tests/integration/test_load.py
+	.venv/bin/pytest -m load -s tests/integration/test_load.py tests/integration/test_quotas.py
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks
@@ -68,8 +71,9 @@ clean: ## Remove everything that was generated
 	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# %/locked: the packages of poetry.lock are installed. %/ready: the project is, too. The linters
-# are separate: they are as large as all other packages together, and no test needs them.
+# %/locked: the packages of poetry.lock are installed. %/ready: the project is installed, too.
+# %/linters: the linters are installed. They are separate, because they are as large as all other
+# packages together, and no test needs them.
 
 .venv/locked: GROUPS := main,build,test
 .venv/linters: GROUPS := lint
@@ -89,7 +93,7 @@ $(VENVS:%=%/locked): %/locked: poetry.lock | $(TOOLS)
 	$(call install_groups,$*)
 	@touch $@
 
-# Debian's Python may have no ensurepip; then its pip installs a pip into the environment.
+# Debian's Python may have no ensurepip. Then the system's pip installs pip into the environment.
 $(TOOLS):
 	@test "$(PYTHON)" || { echo "No Python found; 3.11 or newer is needed." >&2; exit 1; }
 	@echo "Installing Poetry $(POETRY_VERSION) into .tools; this takes some time, but only once"
@@ -97,7 +101,7 @@ $(TOOLS):
 		$(PYTHON) -m venv --clear --without-pip .tools && \
 		$(PYTHON) -m pip --python .tools install -qq pip; }
 	@$(PIP) $(INSTALL) pip==$(PIP_VERSION)
-	@$(PIP) $(INSTALL) poetry==$(POETRY_VERSION) poetry-plugin-export==$(EXPORT_VERSION)
+	@$(PIP) $(INSTALL) poetry==$(POETRY_VERSION) poetry-plugin-export==$(POETRY_EXPORT_VERSION)
 	@touch $@
 
 define install_groups

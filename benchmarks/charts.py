@@ -5,10 +5,15 @@ The charts have no background, and colors for light and for dark pages.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
+from typing import TYPE_CHECKING
 
 from benchmarks.clients import AIOHTTP, AIOHTTP_JSON, CLIENTS, COALESCED, CORE, OURS
 from benchmarks.runner import Results
+
+if TYPE_CHECKING:
+    from benchmarks.quota import QuotaResult
 
 _WIDTH = 720
 _STYLE = """\
@@ -93,6 +98,54 @@ def _render_curves(curves: dict[str, list[float]]) -> str:
         ]
     note = "one process, each stream has 3,000 events/s; higher is better; gray: upper bounds"
     return _render_svg("Events per second, many streams at once", note, body, bottom + 36)
+
+
+def render_quota_chart(results: Mapping[str, QuotaResult], ideal_seconds: float) -> str:
+    """Render how many requests the server accepted and rejected over time, for each client.
+
+    Args:
+        results: The results by the name of the client.
+        ideal_seconds: The shortest time in which the quota allows all prompts.
+    """
+    left, right, top, bottom = 48, _WIDTH - 245, 70, 350
+    seconds = max(ideal_seconds, *(result.seconds for result in results.values()))
+    curves = []
+    for name, result in results.items():
+        curves.append((f"{name}: {result.answered} answered", result.accepted, ""))
+        if result.rejected:
+            label = f"{name}: {len(result.rejected)} rejected"
+            curves.append((label, result.rejected, "stroke-dasharray:5 4"))
+    highest = max(len(times) for _, times, _ in curves)
+
+    def get_x(second: float) -> float:
+        return left + (right - left) * second / seconds
+
+    def get_y(count: float) -> float:
+        return bottom - (bottom - top) * count / highest
+
+    body = []
+    for count in range(0, highest + 1, 50):
+        y = get_y(count)
+        body.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
+        body.append(_render_note(left - 8, y + 4, "end", str(count)))
+    for second in range(0, int(seconds) + 1, 5):
+        body.append(_render_note(get_x(second), bottom + 20, "middle", f"{second} s"))
+    label_y = float(bottom + _LABEL_HEIGHT)
+    for label, times, style in sorted(curves, key=lambda curve: len(curve[1])):
+        points = " ".join(
+            f"{get_x(second):.1f},{get_y(count):.1f}"
+            for count, second in enumerate(sorted(times), 1)
+        )
+        label_y = min(get_y(len(times)) + 4, label_y - _LABEL_HEIGHT)
+        css_class = "ours" if label.startswith(OURS) else "other"
+        place = f'class="{css_class}" x="{right + 8}" y="{label_y:.1f}"'
+        body += [
+            f'<polyline class="line {css_class}" points="{points}" style="fill:none;{style}"/>',
+            f"<text {place}>{escape(label)}</text>",
+        ]
+    note = f"200 prompts, 16 at once; the quota allows them in {ideal_seconds:g} s"
+    title = "Requests accepted (solid) and rejected (dashed) by the server"
+    return _render_svg(title, note, body, bottom + 36)
 
 
 def _choose_grid_step(highest: float) -> int:

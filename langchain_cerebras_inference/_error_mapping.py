@@ -1,7 +1,8 @@
-"""The error class and message for an error response of the server.
+"""Create the error, with its class and message, for an error response of the server.
 
-The body is flat (`message`, `type`, `param`, `code`), or the same inside `error`, or not from
-Cerebras at all. An error inside a stream has its status in the body, or has none.
+The error fields (`message`, `type`, `param`, `code`) are at the top level of the body or inside
+`error`; the body may also come from another server. An error inside a stream has its status in
+the body, or has no status.
 Source: https://inference-docs.cerebras.ai/support/error
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_cerebras_inference import _model_catalog, errors
+from langchain_cerebras_inference import _model_catalog, _urls, errors
 from langchain_cerebras_inference._http import rate_limits
 from langchain_cerebras_inference.errors import CerebrasError
 
@@ -47,15 +48,13 @@ _STATUS_BY_CODE_OR_TYPE: Mapping[str, int] = {
     "too_many_requests_error": 429,
     "too_many_tokens_error": 429,
 }
-"""The status of an error that has a code or a type, but no status."""
+"""The status for an error that has a code or a type, but no status."""
 
 _ADVICE: Mapping[type[CerebrasError], str] = {
     errors.CerebrasAuthenticationError: "Check the key at https://cloud.cerebras.ai.",
     errors.CerebrasBillingError: "Add credit at https://cloud.cerebras.ai.",
     errors.CerebrasContextOverflowError: "Shorten the messages or lower max_tokens.",
-    errors.CerebrasProtocolError: (
-        "Check base_url, and whether a proxy responds in its place."
-    ),
+    errors.CerebrasProtocolError: _urls.get_wrong_server_advice(),
 }
 
 _MODEL_CODES = frozenset({"model_not_found", "model_archived"})
@@ -65,12 +64,13 @@ _MAX_QUOTE_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """Facts about a request that its error message mentions.
+    """Data of the request for error messages and waits.
 
     Attributes:
         model: The requested model.
         has_demo_key: Whether the key came from cookies.
-        count_reserved_tokens: Counts the tokens that the server reserves for the request.
+        count_reserved_tokens: Returns how many tokens of the quota the server reserves for
+            the request.
     """
 
     model: str = ""
@@ -88,9 +88,9 @@ def create_error(
 
     Args:
         status: The HTTP status; `None` for an error inside a stream without a status.
-        body: The body, as decoded JSON or as text.
+        body: The body, as decoded JSON or as text, with secrets redacted.
         headers: The response headers.
-        request: Facts about the request.
+        request: Data of the request for the message and the wait.
     """
     fields, headers = _get_error_fields(body), headers or {}
     code, error_type = _get_text(fields, "code"), _get_text(fields, "type")
@@ -102,18 +102,20 @@ def create_error(
         or 500
     )
     message = _get_text(fields, "message") or quote(body)
-    error = _choose_class(status, code)(
+    error_class = _choose_class(status, code)
+    retry_after = _get_retry_after(status, code, headers, request)
+    sentence = message if message.endswith((".", "!", "?", "…")) else f"{message}."
+    text = f"The server responded with status {f'{status} {code}'.strip()}: {sentence}"
+    advice = _get_advice(error_class, code, retry_after, message, headers, request)
+    return error_class(
+        f"{text} {advice}".strip(),
         status=status,
         code=code or None,
         request_id=find_request_id(headers),
-        retry_after=_get_retry_after(status, code, headers, request),
+        retry_after=retry_after,
         body=body,
         is_retryable=_is_retryable(status, message, headers),
     )
-    sentence = message if message.endswith((".", "!", "?", "…")) else f"{message}."
-    text = f"Cerebras responded with {f'{status} {code}'.strip()}: {sentence}"
-    error.args = (f"{text} {_give_advice(error, message, headers, request)}".strip(),)
-    return error
 
 
 def is_error_body(body: Any) -> bool:
@@ -125,7 +127,7 @@ def is_error_body(body: Any) -> bool:
 
 
 def find_request_id(headers: Mapping[str, str]) -> str | None:
-    """Return the id by which Cerebras' support finds the request."""
+    """Return the id that Cerebras' support needs to find the request."""
     for name in ("x-request-id", "inference-id", "cf-ray"):
         if headers.get(name):
             return headers[name]
@@ -153,7 +155,7 @@ def _get_text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _get_status_in_code(fields: Mapping[str, Any]) -> int | None:
-    """Return a status that is given as the code, as in `"code": 429`."""
+    """Return the status if the code is one, as in `"code": 429`."""
     code = fields.get("code")
     return code if isinstance(code, int) and 400 <= code <= 599 else None
 
@@ -171,9 +173,9 @@ def _choose_class(status: int, code: str) -> type[CerebrasError]:
 def _get_retry_after(
     status: int, code: str, headers: Mapping[str, str], request: RequestInfo
 ) -> float | None:
-    """Return the seconds that the server asks to wait.
+    """Return the server's Retry-After in seconds.
 
-    If it asks for none and a quota is used up, return the seconds until the quota has room.
+    For an exhausted quota without Retry-After, estimate when the quota is available again.
     """
     retry_after = rate_limits.get_retry_after(headers, time.time())
     if retry_after is None and status == 429:
@@ -182,7 +184,7 @@ def _get_retry_after(
 
 
 def _is_retryable(status: int, message: str, headers: Mapping[str, str]) -> bool | None:
-    """Return whether a retry may help, or `None` to leave it to the error class."""
+    """Return whether a retry may help, or `None` for the default of the error class."""
     should_retry = rate_limits.get_should_retry(headers)
     if should_retry is not None:
         return should_retry
@@ -192,44 +194,50 @@ def _is_retryable(status: int, message: str, headers: Mapping[str, str]) -> bool
 
 
 def _is_long_quota(message: str, headers: Mapping[str, str]) -> bool:
-    """Return whether it is a quota of an hour or a day that is used up."""
-    is_named = any(period in message.lower() for period in _LONG_PERIODS)
-    return is_named or rate_limits.is_long_quota_used_up(headers)
+    """Return whether the exhausted quota is that of an hour or a day."""
+    is_in_message = any(period in message.lower() for period in _LONG_PERIODS)
+    return is_in_message or rate_limits.is_long_quota_used_up(headers)
 
 
-def _give_advice(
-    error: CerebrasError, message: str, headers: Mapping[str, str], request: RequestInfo
+def _get_advice(
+    error_class: type[CerebrasError],
+    code: str,
+    retry_after: float | None,
+    message: str,
+    headers: Mapping[str, str],
+    request: RequestInfo,
 ) -> str:
-    if isinstance(error, errors.CerebrasModelNotFoundError):
-        return _give_model_advice(error.code, request.model)
-    if isinstance(error, errors.CerebrasRateLimitError):
-        return _give_quota_advice(error, is_long=_is_long_quota(message, headers))
-    if isinstance(error, errors.CerebrasAuthenticationError) and request.has_demo_key:
-        return "The key came from the cookies: sign in again and renew them, or use an API key."
-    if "location" in headers and isinstance(error, errors.CerebrasProtocolError):
+    if error_class is errors.CerebrasModelNotFoundError:
+        return _get_model_advice(code, request.model)
+    if error_class is errors.CerebrasRateLimitError:
+        is_long = _is_long_quota(message, headers)
+        return _get_quota_advice(code, retry_after, is_long=is_long)
+    if error_class is errors.CerebrasAuthenticationError and request.has_demo_key:
+        return "The key came from the cookies. Sign in again and renew them, or use an API key."
+    if error_class is errors.CerebrasProtocolError and "location" in headers:
         origin = "/".join(headers["location"].split("/", 3)[:3])
-        return f"The server redirects to {quote(origin)!r}; check base_url."
-    return _ADVICE.get(type(error), "")
+        return f"The server redirects to {quote(origin)!r}. Check base_url."
+    return _ADVICE.get(error_class, "")
 
 
-def _give_model_advice(code: str | None, model: str) -> str:
+def _get_model_advice(code: str, model: str) -> str:
     if code not in _MODEL_CODES:
         return "Check base_url."
-    advice = "list_models() shows which models this key can use."
+    advice = "list_models() returns the models that this key can use."
     retired = _model_catalog.RETIRED_MODELS.get(model)
     if retired is None:
         return advice
-    return f"The model was retired on {retired.date}; use {retired.successor!r}. {advice}"
+    return f"The model was retired on {retired.date}. Use {retired.successor!r}. {advice}"
 
 
-def _give_quota_advice(error: CerebrasError, *, is_long: bool) -> str:
+def _get_quota_advice(code: str, retry_after: float | None, *, is_long: bool) -> str:
     advice = []
-    if error.retry_after:
-        advice.append(f"The quota has room again in {math.ceil(error.retry_after)} s.")
+    if retry_after:
+        advice.append(f"Try again in {math.ceil(retry_after)} s.")
     elif is_long:
         advice.append("Try again when the hour or the day is over.")
-    if error.code == "token_quota_exceeded":
+    if code == "token_quota_exceeded":
         advice.append(
-            "The server reserves max_tokens before it generates a completion: lower it."
+            "The server reserves max_tokens before it generates a completion. Lower max_tokens."
         )
     return " ".join(advice)

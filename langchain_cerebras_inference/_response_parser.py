@@ -1,8 +1,8 @@
-"""Parsing a response: a whole completion, the events of a stream, or an error.
+"""Parse a response: a whole completion, the events of a stream, or an error.
 
-A stream is complete once an event has a finish reason. A stream that ends before is
-truncated, and an error, however the server ended it. What happens after the finish reason
-does no harm.
+A stream is complete once an event has a finish reason. A stream that ends without a finish
+reason is truncated, which is an error even if the connection was closed properly. Errors after
+the finish reason are ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json
 
-from langchain_cerebras_inference import _error_mapping
+from langchain_cerebras_inference import _error_mapping, _urls
 from langchain_cerebras_inference._http.sse import (
     ErrorPayload,
     EventTooLargeError,
@@ -24,37 +24,41 @@ from langchain_cerebras_inference.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from langchain_cerebras_inference._http.response import Response
     from langchain_cerebras_inference._types import Completion, StreamEvent
 
 _MAX_COMPLETION_BYTES = 256 * 1024 * 1024
-"""More than the longest completion has with 20 log probabilities a token."""
+"""More than the longest completion needs, even with 20 log probabilities for each token."""
 
 _MAX_ERROR_BYTES = 64 * 1024
 
 _MAX_EVENTS_PER_BATCH = 32
-"""More decoded events than this do not fit into the processor's cache, where joining them
-costs half as much. Later events wait as bytes, which take a tenth of the memory."""
+"""How many events are decoded at once.
+
+Merging them is twice as fast while they fit into the CPU cache. The other events that have
+arrived stay undecoded, which takes a tenth of the memory.
+"""
 
 _SECONDS_AFTER_FINISH = 1.0
-"""How long to wait for a usage event, `[DONE]` and the end of the body."""
+"""How long to wait for the usage event, `[DONE]` and the end of the body."""
 
-_TRUNCATED = "The stream was truncated: it ended before its finish reason; try again."
+_TRUNCATED = "The stream was truncated: it ended without a finish reason. Try again."
 _DONE = b"[DONE]"
 _CONTENT_FIELDS = ("finish_reason", "logprobs", "reasoning_logprobs")
 
 _MIN_SECRET_LENGTH = 8
-"""Shorter secrets occur in ordinary text, and replacing them there would reveal them."""
+"""Shorter secrets occur in ordinary text, where each `***` would reveal them."""
 
 
 class ResponseParser:
     """Parses the responses to one request.
 
     Args:
-        request: Facts about the request, for the advice in errors.
-        secrets: Texts to redact in errors, because a server may quote them.
+        request: Data of the request for error messages and waits.
+        secrets: Strings to redact in errors, because a server may quote them.
     """
 
     def __init__(self, request: _error_mapping.RequestInfo, secrets: list[str]) -> None:
@@ -62,15 +66,12 @@ class ResponseParser:
         self._secrets = [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH]
 
     async def parse_error(self, response: Response) -> CerebrasError:
-        """Return the error for a response with another status than 200."""
+        """Return the error for a response with a status other than 200."""
         try:
             raw = await response.read(_MAX_ERROR_BYTES)
         except CerebrasError:  # the body is truncated, but the status says enough
             raw = b""
-        body = self.decode_redacted(raw)
-        return _error_mapping.create_error(
-            response.status, body, response.headers, self._request
-        )
+        return self._create_error(response, response.status, _decode_body(raw))
 
     async def parse_json(self, response: Response) -> Any:
         """Return the decoded JSON of a response with status 200.
@@ -82,22 +83,23 @@ class ResponseParser:
             raw = await response.read(_MAX_COMPLETION_BYTES)
             if len(raw) > _MAX_COMPLETION_BYTES:
                 raise CerebrasProtocolError(
-                    f"The response has more than {_MAX_COMPLETION_BYTES} bytes; check base_url."
+                    f"The response is larger than {_MAX_COMPLETION_BYTES} bytes."
+                    f" {_urls.get_wrong_server_advice()}"
                 )
             body = from_json(raw)
         except CerebrasError as error:
-            raise _with_response_facts(error, response) from None
+            raise _add_response_data(error, response) from None
         except ValueError:
-            raise self.create_unexpected_error(response, self.decode_redacted(raw)) from None
+            raise self.create_unexpected_error(response, _decode_body(raw)) from None
         if _error_mapping.is_error_body(body):
-            raise self.create_error_from_body(response, self._redact(body))
+            raise self.create_error_from_body(response, body)
         return body
 
     async def parse_completion(self, response: Response) -> Completion:
         """Return the whole completion in a response.
 
         Raises:
-            CerebrasError: If the response is something else.
+            CerebrasError: If the body describes an error or is not a completion.
         """
         body = await self.parse_json(response)
         choices = body.get("choices") if isinstance(body, dict) else None
@@ -106,36 +108,31 @@ class ResponseParser:
         return cast("Completion", body)
 
     def create_error_from_body(self, response: Response, body: Any) -> CerebrasError:
-        """Return the error for an error body that came with status 200."""
+        """Return the error for an error body that arrived with status 200."""
         status = body.get("status_code") if isinstance(body, dict) else None
         is_number = isinstance(status, int) and not isinstance(status, bool)
-        return _error_mapping.create_error(
-            status if is_number else None, body, response.headers, self._request
-        )
+        return self._create_error(response, status if is_number else None, body)
 
     def create_unexpected_error(self, response: Response, body: Any) -> CerebrasError:
         """Return the error for a body that this API does not send."""
         body = self._redact(body)
-        content_type = self._redact(response.headers.get("content-type", "no content type"))
+        content_type = self._redact(response.headers.get("content-type", "unknown"))
         return CerebrasProtocolError(
-            f"Expected a completion, but status {response.status} came with"
-            f" {_error_mapping.quote(content_type)} and {_error_mapping.quote(body)!r};"
-            " check base_url, and whether a proxy responds in its place.",
+            f"Unexpected response with status {response.status}, content type"
+            f" {_error_mapping.quote(content_type)} and body {_error_mapping.quote(body)!r}."
+            f" {_urls.get_wrong_server_advice()}",
             status=response.status,
             body=body,
             request_id=_error_mapping.find_request_id(response.headers),
         )
 
-    def decode_redacted(self, raw: bytes) -> Any:
-        """Decode a body for an error, as JSON or else as text, and redact its secrets."""
-        text = raw.decode("utf-8", "replace")
-        try:
-            return self._redact(from_json(text))
-        except ValueError:
-            return self._redact(text)
+    def _create_error(self, response: Response, status: int | None, body: Any) -> CerebrasError:
+        return _error_mapping.create_error(
+            status, self._redact(body), response.headers, self._request
+        )
 
     def _redact(self, body: Any) -> Any:
-        # Decoded JSON, because a secret may be escaped in its text.
+        """Redact the secrets in decoded JSON; undecoded, it may contain them escaped."""
         if isinstance(body, dict):
             return {self._redact(name): self._redact(body[name]) for name in body}
         if isinstance(body, list):
@@ -149,13 +146,16 @@ class ResponseParser:
 class EventStream:
     """The events of one streamed response.
 
-    Each event has `choices`: an empty list, or a list whose first item is a dict. If that has
-    a `delta`, it is a dict, too.
+    Each event has `choices`: an empty list, or a list whose first item is a dict. If that dict
+    has a `delta`, the delta is a dict or a value that counts as false.
 
     Args:
         response: The response whose body is the stream.
-        parser: The parser for events that are not completions.
+        parser: The parser that creates the errors.
         max_events: The maximum number of events that are decoded at once.
+
+    Attributes:
+        on_error: Is called with an error before that is raised.
     """
 
     def __init__(
@@ -171,9 +171,10 @@ class EventStream:
         self._payloads: list[bytes] = []
         self._first_events: list[StreamEvent] = []
         self._has_progress = False
-        self._is_finished = False
-        self._is_ended = False
+        self._has_finish_reason = False
+        self._is_exhausted = False
         self._error: CerebrasError | None = None
+        self.on_error: Callable[[CerebrasError], None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -182,19 +183,20 @@ class EventStream:
         self.close()
 
     async def wait_for_content(self) -> None:
-        """Wait for the first event with content; until then the request may be repeated.
+        """Wait for the first event with content; until then a retry is possible.
 
-        Events before it have nothing but the role, and are dropped.
+        Earlier events contain only the role, and are dropped.
 
         Raises:
-            CerebrasError: If the stream is truncated or contains an error before that.
+            CerebrasError: If the stream is truncated or contains an error before the first
+                content.
         """
-        while events := await self.read_events():
+        while events := await self.read_batch():
             if any(map(has_content, events)):
                 self._first_events = events
                 return
 
-    async def read_events(self) -> list[StreamEvent]:
+    async def read_batch(self) -> list[StreamEvent]:
         """Wait for the next events; an empty list is the end of a complete stream.
 
         Raises:
@@ -202,44 +204,47 @@ class EventStream:
                 before that have been returned.
         """
         events, self._first_events = self._first_events, []
-        while not (events or self._is_ended):
+        while not (events or self._is_exhausted):
             try:
                 if not self._payloads:
                     data = await self._response.read_available(
                         restart_timeout=self._has_progress
                     )
-                    self._payloads = self._split(data)
+                    self._is_exhausted = not data
+                    self._payloads = self._split(data) if data else self._split_end()
                 events = self._decode_events()
             except CerebrasError as error:
-                self._end(error)
-        self._has_progress = True  # time that the caller takes does not count
+                self._end_with_error(error)
+        # Restart the idle timeout with the next read: the caller's own time does not count.
+        self._has_progress = True
         if not events:
             self.close()
             if self._error is not None:
+                if self.on_error is not None:
+                    self.on_error(self._error)
                 raise self._error
         return events
 
     def close(self) -> None:
-        """Close the response; leaving a stream early closes its connection."""
+        """Close the response; before the end of the stream this closes the connection."""
         self._response.close()
 
     def _split(self, data: bytes) -> list[bytes]:
-        """Split new data into the payloads of the events that it completes."""
-        if not data:
-            self._is_ended = True
-            # Without its blank line the last event may be truncated.
-            return [payload for payload in self._decoder.close() if _is_json(payload)]
+        """Return the payloads of the events that new data completes."""
         try:
             payloads = self._decoder.feed(data)
         except EventTooLargeError as error:
-            raise CerebrasProtocolError(
-                f"The response is not an event stream ({error}); check base_url."
-            ) from None
+            raise CerebrasProtocolError(f"{error} {_urls.get_wrong_server_advice()}") from None
         # Comments keep the connection alive, but are no progress.
         self._has_progress = any(payloads) or self._decoder.is_inside_data
         return payloads
 
+    def _split_end(self) -> list[bytes]:
+        """Return the payload of a last event without a blank line, unless it is truncated."""
+        return [payload for payload in self._decoder.close() if _is_json(payload)]
+
     def _decode_events(self) -> list[StreamEvent]:
+        """Decode the next payloads, up to the first one that describes an error."""
         payloads = self._payloads[: self._max_events]
         self._payloads = self._payloads[self._max_events :]
         events: list[StreamEvent] = []
@@ -248,50 +253,53 @@ class EventStream:
                 event = from_json(payload)
                 choice = event["choices"][0]
                 finish_reason = choice.get("finish_reason")
-                is_error = type(payload) is not bytes or event.get("error")
-                is_completion = not is_error and type(choice.get("delta") or {}) is dict
+                is_error = isinstance(payload, ErrorPayload) or event.get("error")
+                has_choice = not is_error and type(choice.get("delta") or {}) is dict
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-                is_completion = False
-            if is_completion:
+                has_choice = False
+            if has_choice:
                 events.append(event)
-                if finish_reason and not self._is_finished:
-                    self._is_finished = True
+                if finish_reason and not self._has_finish_reason:
+                    self._has_finish_reason = True
                     self._response.limit_remaining_time(_SECONDS_AFTER_FINISH)
             elif payload and payload != _DONE:
                 try:
-                    events.append(self._parse_other_event(payload))
+                    events.append(self._decode_event_without_choice(payload))
                 except CerebrasError as error:
-                    self._end(error)
+                    self._end_with_error(error)
                     break
-        if self._is_ended and not self._is_finished and self._error is None:
-            self._end(CerebrasConnectionError(_TRUNCATED))
+        if self._is_exhausted and not self._has_finish_reason and self._error is None:
+            self._end_with_error(CerebrasConnectionError(_TRUNCATED))
         return events
 
-    def _parse_other_event(self, payload: bytes) -> StreamEvent:
-        """Return an event without a choice, such as one with the usage.
+    def _decode_event_without_choice(self, payload: bytes) -> StreamEvent:
+        """Return an event without a choice, such as the usage event.
 
         Raises:
-            CerebrasError: If it describes an error or is nothing that this API sends.
+            CerebrasError: If the payload describes an error, or this API does not send it.
         """
-        body = self._parser.decode_redacted(payload)
-        if _error_mapping.is_error_body(body) or isinstance(payload, ErrorPayload):
-            raise self._parser.create_error_from_body(self._response, body)
-        if not (isinstance(body, dict) and _is_json(payload)) or body.get("choices"):
-            raise self._parser.create_unexpected_error(self._response, body)
-        return cast("StreamEvent", {**from_json(payload), "choices": []})
+        try:
+            event = from_json(payload)
+        except ValueError:
+            event = payload.decode("utf-8", "replace")
+        if isinstance(payload, ErrorPayload) or _error_mapping.is_error_body(event):
+            raise self._parser.create_error_from_body(self._response, event)
+        if not isinstance(event, dict) or event.get("choices"):
+            raise self._parser.create_unexpected_error(self._response, event)
+        return cast("StreamEvent", {**event, "choices": []})
 
-    def _end(self, error: CerebrasError) -> None:
-        """End the stream; the error is raised when all events before it have been read.
+    def _end_with_error(self, error: CerebrasError) -> None:
+        """End the stream; the error is raised once all events before it have been read.
 
-        An error after the finish reason is ignored: the completion is there.
+        An error after the finish reason is ignored, because the completion is whole.
         """
-        self._is_ended = True
-        if self._error is None and not self._is_finished:
-            self._error = _with_response_facts(error, self._response)
+        self._is_exhausted = True
+        if self._error is None and not self._has_finish_reason:
+            self._error = _add_response_data(error, self._response)
 
 
 def has_content(event: StreamEvent) -> bool:
-    """Return whether an event contains more than the role that opens a stream."""
+    """Return whether an event contains more than the role that the first event has."""
     if not event["choices"]:
         return "usage" in event
     choice = event["choices"][0]
@@ -299,6 +307,15 @@ def has_content(event: StreamEvent) -> bool:
     if not isinstance(delta, dict) or any(map(choice.get, _CONTENT_FIELDS)):
         return True
     return any(value for name, value in delta.items() if name != "role")
+
+
+def _decode_body(raw: bytes) -> Any:
+    """Decode a body for an error: as JSON, or as text if it is not JSON."""
+    text = raw.decode("utf-8", "replace")
+    try:
+        return from_json(text)
+    except ValueError:
+        return text
 
 
 def _is_json(payload: bytes) -> bool:
@@ -309,8 +326,8 @@ def _is_json(payload: bytes) -> bool:
     return True
 
 
-def _with_response_facts(error: CerebrasError, response: Response) -> CerebrasError:
-    """Add the status and the request id to an error that came after the headers."""
+def _add_response_data(error: CerebrasError, response: Response) -> CerebrasError:
+    """Add the status and the request id to an error that happened after the headers."""
     error.status = error.status or response.status
     error.request_id = error.request_id or _error_mapping.find_request_id(response.headers)
     return error

@@ -74,6 +74,8 @@ class Settings(TypedDict, total=False):
     connect_timeout: float | None
     max_retries: int | None
     max_retry_wait: float | None
+    pace: Literal["auto"] | bool | None
+    quota_store: str | SecretStr | None
     proxy: str | SecretStr | None
     verify: bool | str | PathLike[str] | None
     streaming: bool | None

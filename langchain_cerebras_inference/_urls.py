@@ -24,6 +24,25 @@ def get_default_proxy() -> SecretStr | None:
     return SecretStr(proxy) if proxy else None
 
 
+def get_default_quota_store() -> SecretStr | None:
+    """Return the URL of the quota store in the environment, if there is one."""
+    url = _read_variable("CEREBRAS_QUOTA_STORE")
+    return SecretStr(url) if url else None
+
+
+def check_quota_store(url: str) -> None:
+    """Check the URL of a quota store.
+
+    Raises:
+        ValueError: If no kind of store has such a URL. The message does not quote the URL,
+            which may contain a password.
+    """
+    scheme, separator, rest = url.partition("://")
+    is_redis = scheme in ("redis", "rediss", "unix") and rest
+    if not (separator and (is_redis or (scheme == "sqlite" and rest.strip("/")))):
+        raise ValueError("quota_store must be sqlite:///PATH or redis://HOST:PORT.")
+
+
 def get_default_session_url() -> str:
     return _read_variable("CEREBRAS_SESSION_URL") or _SESSION_URL
 
@@ -69,6 +88,11 @@ def is_loopback(url: str) -> bool:
 def get_public_api_base(api_base: str) -> str:
     """Return the URL of the endpoints that need no key, which is beside the API's `/v1`."""
     return f"{api_base.removesuffix('/v1')}/public/v1"
+
+
+def get_wrong_server_advice(setting: str = "base_url") -> str:
+    """Return the advice for a response that a different server may have sent."""
+    return f"Check {setting}, and whether a proxy responded instead of the server."
 
 
 def _parse_url(setting: str, url: str) -> SplitResult:

@@ -211,7 +211,18 @@ class ChatCerebrasInference(BaseChatModel):
 
     max_retry_wait: float = Field(60.0, ge=0)
     """Seconds; if a retry needs a longer wait, because the server asks for it or because of a
-    quota, the call fails at once."""
+    quota, the call fails at once. It is also the longest time in the queue of a quota, unless
+    `pace` is `True`."""
+
+    pace: Literal["auto"] | bool = "auto"
+    """Whether calls wait in a queue while their quota is exhausted: `"auto"`: up to
+    `max_retry_wait` seconds; `True`: as long as it takes, for batch jobs; `False`: never."""
+
+    quota_store: SecretStr | None = Field(
+        default_factory=_urls.get_default_quota_store, validate_default=True
+    )
+    """The URL of a store through which processes share their quotas, `sqlite:///PATH` or
+    `redis://HOST:PORT`. The default is the environment variable `CEREBRAS_QUOTA_STORE`."""
 
     proxy: SecretStr | None = Field(default_factory=_urls.get_default_proxy)
     """The URL of a proxy. The default is `CEREBRAS_PROXY`, or else the usual variables."""
@@ -282,6 +293,13 @@ class ChatCerebrasInference(BaseChatModel):
     @classmethod
     def _check_api_base(cls, value: str) -> str:
         return _urls.normalize_api_base(value)
+
+    @field_validator("quota_store")
+    @classmethod
+    def _check_quota_store(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _urls.check_quota_store(value.get_secret_value())
+        return value
 
     @field_validator("verify", mode="before")
     @classmethod
@@ -354,7 +372,7 @@ class ChatCerebrasInference(BaseChatModel):
         with await client.open_stream(call) as stream:
             builder = self._create_builder(ChunkBuilder, call, names)
             while not builder.is_complete:
-                for chunk in builder.build_chunks(await stream.read_events()):
+                for chunk in builder.build_chunks(await stream.read_batch()):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -393,7 +411,7 @@ class ChatCerebrasInference(BaseChatModel):
         with await client.open_stream(call) as stream, _close_with_task(stream):
             builder = self._create_builder(ProtocolEventBuilder, call, names)
             while not builder.is_complete:
-                events = await stream.read_events()
+                events = await stream.read_batch()
                 for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
                     if isinstance(item, dict):
                         yield item
@@ -447,17 +465,19 @@ class ChatCerebrasInference(BaseChatModel):
             timeout=self.timeout,
             max_retry_wait=self.max_retry_wait,
             compression=self.compression,
+            pace=self.pace,
+            quota_store=self.quota_store,
         )
 
     def _convert_completion(
         self, response: Completion, call: Call, names: _tools.ToolNames
     ) -> ChatResult:
         headers = call.response_headers if self.include_response_headers else None
-        return completion.convert_completion(response, names, headers)
+        return completion.convert_completion(response, names, headers, call.metadata)
 
     def _create_builder(self, kind: type[B], call: Call, names: _tools.ToolNames) -> B:
         headers = call.response_headers if self.include_response_headers else None
-        return kind(names, headers, coalesce=call.coalesce)
+        return kind(names, headers, coalesce=call.coalesce, call_metadata=call.metadata)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Return whether `invoke` must not stream: several completions cannot be streamed."""
@@ -657,7 +677,11 @@ class ChatCerebrasInference(BaseChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The secret fields, with the environment variables that replace their values."""
-        return {**_settings.CREDENTIAL_VARIABLES, "proxy": "CEREBRAS_PROXY"}
+        return {
+            **_settings.CREDENTIAL_VARIABLES,
+            "proxy": "CEREBRAS_PROXY",
+            "quota_store": "CEREBRAS_QUOTA_STORE",
+        }
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False

@@ -12,6 +12,7 @@ from hypothesis import settings
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._auth import key_exchange
 from langchain_cerebras_inference._http import compression
+from langchain_cerebras_inference._quota import registry
 
 DATA = Path(__file__).parent / "data"
 
@@ -62,6 +63,7 @@ def forget_servers() -> None:
     """Clear what the process remembers of a server: another one may get its port."""
     key_exchange._demo_keys.clear()
     compression.rejecting_servers.clear()
+    registry.forget_all()
 
 
 @pytest.fixture

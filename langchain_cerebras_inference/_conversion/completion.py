@@ -53,6 +53,7 @@ def convert_completion(
     completion: Completion,
     tool_names: ToolNames,
     headers: Mapping[str, str] | None = None,
+    call_metadata: Mapping[str, Any] | None = None,
 ) -> ChatResult:
     """Convert a completion to a result with one generation for each choice.
 
@@ -60,12 +61,13 @@ def convert_completion(
         completion: The decoded response body, with a list of choices.
         tool_names: Maps tool names in the request to the original names.
         headers: The response headers, if the metadata should contain them.
+        call_metadata: Additional metadata about the call.
 
     Raises:
         CerebrasProtocolError: If the completion has a value of the wrong type.
     """
     usage = convert_usage(completion.get("usage"))
-    metadata = convert_metadata(completion, headers)
+    metadata = convert_metadata(completion, headers, call_metadata)
     generations = []
     for choice in completion["choices"]:
         generations.append(_convert_choice(choice, tool_names, usage, metadata))
@@ -108,10 +110,12 @@ def choose_tool_call_id(server_id: str, used_ids: Collection[str]) -> str:
 
 
 def convert_metadata(
-    completion: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    completion: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+    call_metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Convert the fields of a completion that become response metadata of every choice."""
-    metadata: dict[str, Any] = {"model_provider": PROVIDER}
+    metadata: dict[str, Any] = {"model_provider": PROVIDER, **(call_metadata or {})}
     for name, metadata_name, expected_type in _METADATA_FIELDS:
         value = completion.get(name)
         if isinstance(value, expected_type):

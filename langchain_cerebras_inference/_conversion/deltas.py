@@ -49,6 +49,7 @@ class DeltaParser:
         tool_names: Maps tool names in the request to the original names.
         headers: The response headers, if the metadata should contain them.
         coalesce: Whether to merge adjacent deltas of the same kind.
+        call_metadata: Additional metadata about the call.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class DeltaParser:
         headers: Mapping[str, str] | None = None,
         *,
         coalesce: bool = False,
+        call_metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self._tool_names = tool_names
         self._tool_calls: ToolCallAccumulator | None = None
         self._headers = headers
         self._coalesce = coalesce
+        self._call_metadata = call_metadata
         self._completion_fields: dict[str, Any] = {}
         self._finish_reason: str | None = None
         self._has_reasoning = False
@@ -102,7 +105,9 @@ class DeltaParser:
 
     def get_metadata(self) -> dict[str, Any]:
         """Return the metadata of the completion."""
-        metadata = completion.convert_metadata(self._completion_fields, self._headers)
+        metadata = completion.convert_metadata(
+            self._completion_fields, self._headers, self._call_metadata
+        )
         return {**metadata, "finish_reason": self._finish_reason}
 
     def parse_arguments(self, call: ToolCallState) -> dict[str, Any] | None:

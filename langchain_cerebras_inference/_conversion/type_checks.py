@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from langchain_cerebras_inference._urls import get_wrong_server_advice
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 _MAX_COUNT = 2**53
@@ -25,7 +26,7 @@ def create_type_error(field: str, value: Any, expected: str) -> CerebrasProtocol
     actual = _JSON_TYPES[type(value)]
     return CerebrasProtocolError(
         f"The field {field} of the response must be {expected}, but it is {actual}."
-        " Check base_url, and whether a proxy responds in its place."
+        f" {get_wrong_server_advice()}"
     )
 
 

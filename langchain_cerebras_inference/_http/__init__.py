@@ -1,1 +1,1 @@
-"""Bytes in and out: HTTP, event streams, the loop for synchronous callers."""
+"""The transport: HTTP, event streams, and the event loop for synchronous calls."""

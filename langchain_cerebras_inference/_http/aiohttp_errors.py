@@ -1,7 +1,7 @@
-"""The errors of this package for those of aiohttp: what happened, and what to do.
+"""Convert exceptions of aiohttp into errors of this package.
 
-An error of aiohttp may hold the request, and with it the key. The functions here therefore
-copy facts from it and never chain it.
+An exception of aiohttp may refer to the request, and so to the key. The functions here
+therefore copy data from it, and never chain it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from langchain_cerebras_inference._urls import get_wrong_server_advice
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
     CerebrasError,
@@ -19,26 +20,26 @@ from langchain_cerebras_inference.errors import (
 )
 
 _ENCODING_PREFIX = "content-encoding: "
-"""aiohttp's text before the name of a content encoding that it cannot decode."""
+"""What precedes the name of an unknown content encoding in aiohttp's message."""
 
 
-def convert_body_error(error: BaseException, status: int) -> CerebrasError:
+def create_body_error(error: BaseException, status: int) -> CerebrasError:
     """Return the error for a connection that broke within a response body."""
     return CerebrasConnectionError(
-        f"The connection broke before the end of the response ({_describe(error)}); try again.",
+        f"The connection broke before the end of the response ({_describe(error)}). Try again.",
         status=status,
     )
 
 
 def create_idle_timeout_error(url: str, seconds: float) -> CerebrasTimeoutError:
-    """Return the error for a server that sent nothing for too long."""
+    """Return the error for a server that was idle for too long."""
     return CerebrasTimeoutError(
-        f"No data arrived from {urlsplit(url).netloc} for {seconds:g} s; if the model needs"
-        " longer, raise timeout."
+        f"No data arrived from {urlsplit(url).netloc} for {seconds:g} s. If the model needs"
+        " more time, raise timeout."
     )
 
 
-def convert_request_error(
+def create_request_error(
     error: BaseException,
     url: str,
     proxy: str | None,
@@ -49,63 +50,70 @@ def convert_request_error(
     """Return the error for a request that got no response.
 
     Args:
-        error: The error that aiohttp raised.
+        error: The exception that aiohttp raised.
         url: The URL of the request.
-        proxy: The URL of the proxy, if there is one.
-        setting: The setting that names the server.
+        proxy: The URL of the proxy, without user and password; `None` without a proxy.
+        setting: The setting that contains the server's URL.
         connect_timeout: The time limit for the connection, in seconds.
     """
-    host, setting = _find_culprit(error, url, proxy, setting)
+    host, setting = _find_failed_host(error, url, proxy, setting)
     if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
-        return _convert_tls_error(error, host, setting)
+        return _create_tls_error(error, host, setting)
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return create_proxy_error(error.status, proxy)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return CerebrasConnectionError(f"The proxy {host} cannot be reached; check proxy.")
+        return CerebrasConnectionError(
+            f"The proxy {host} cannot be reached. Check proxy and the network."
+        )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return CerebrasConnectionError(
-            f"The host name of {host} cannot be resolved; check {setting} and the network."
+            f"The host name of {host} cannot be resolved. Check {setting} and the network."
         )
     if isinstance(error, TimeoutError):
         return CerebrasTimeoutError(
-            f"No connection to {host} within {connect_timeout:g} s; check {setting} and the"
+            f"No connection to {host} within {connect_timeout:g} s. Check {setting} and the"
             " network, or raise connect_timeout."
         )
     if isinstance(error, aiohttp.ClientResponseError) and _ENCODING_PREFIX in error.message:
         encoding = error.message.partition(_ENCODING_PREFIX)[2].partition(".")[0]
         return CerebrasProtocolError(
             f"The response of {host} has the content encoding {encoding}, which was not"
-            f" requested; check {setting}, and whether a proxy responds in its place."
+            f" requested. {get_wrong_server_advice(setting)}"
         )
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
         return CerebrasProtocolError(
-            f"The response of {host} is not valid HTTP; check {setting}, and whether a proxy"
-            " responds in its place."
+            f"The response of {host} is not valid HTTP. {get_wrong_server_advice(setting)}"
         )
     return CerebrasConnectionError(
-        f"No connection to {host} ({_describe(error)}); check {setting} and the network."
+        f"No connection to {host} ({_describe(error)}). Check {setting} and the network."
     )
 
 
 def create_proxy_error(status: int, proxy: str | None) -> CerebrasError:
-    """Return the error for a proxy that did not forward the request."""
-    where = urlsplit(proxy).netloc if proxy else "a proxy on the way"
+    """Return the error for a proxy that did not forward the request.
+
+    Args:
+        status: The status of the proxy's response.
+        proxy: The URL of the proxy, without user and password; `None` for a proxy that this
+            package does not know, but that is on the route to the server.
+    """
+    name = f"proxy {urlsplit(proxy).netloc}" if proxy else "proxy on the route to the server"
     advice = (
-        f"check the user and password for {where}"
+        "Set proxy to its URL with the right user and password."
         if status == 407
-        else f"check proxy, which is {where}"
+        else "Check proxy and the network."
     )
     return CerebrasConnectionError(
-        f"The proxy did not forward the request (status {status}); {advice}.",
+        f"The {name} did not forward the request (status {status}). {advice}",
         status=status,
         is_retryable=status >= 500,
     )
 
 
-def _find_culprit(
+def _find_failed_host(
     error: BaseException, url: str, proxy: str | None, setting: str
 ) -> tuple[str, str]:
-    """Return the host at which the request failed, and the setting that names it."""
+    """Return the host at which the request failed, and the setting with its URL."""
     proxy_parts = urlsplit(proxy or "")
     proxy_port = proxy_parts.port or (443 if proxy_parts.scheme == "https" else 80)
     address = getattr(error, "host", None), getattr(error, "port", None)
@@ -114,14 +122,14 @@ def _find_culprit(
     return urlsplit(url).netloc, setting
 
 
-def _convert_tls_error(error: BaseException, host: str, setting: str) -> CerebrasError:
+def _create_tls_error(error: BaseException, host: str, setting: str) -> CerebrasError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CerebrasConnectionError(
-            f"The certificate of {host} cannot be verified; if a CA of your own signed it, set"
-            " verify or SSL_CERT_FILE to the path of its certificates.",
+            f"The certificate of {host} cannot be verified. If your own CA issued it, set"
+            " verify or SSL_CERT_FILE to the path of the CA's certificate.",
             is_retryable=False,
         )
-    return CerebrasConnectionError(f"The TLS handshake with {host} failed; check {setting}.")
+    return CerebrasConnectionError(f"The TLS handshake with {host} failed. Check {setting}.")
 
 
 def _describe(error: BaseException) -> str:

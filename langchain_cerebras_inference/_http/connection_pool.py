@@ -4,7 +4,7 @@ There is one pool for each event loop and server, because a client session belon
 event loop in which it was created. A pool is closed
 
 - when its event loop shuts down its asynchronous generators, as `asyncio.run` does at its end;
-- when a model is closed, and no other living model has used the pool;
+- when a model is closed, unless another living model has used the pool;
 - when the interpreter exits.
 
 An event loop may also be closed without shutting down its generators. Then its pools are
@@ -29,22 +29,26 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 _KEEP_ALIVE = 120.0
-"""Seconds: longer than the pause between two turns of a chat."""
+"""Seconds that an idle connection is kept, as between two turns of a chat."""
 
 _READ_BUFFER_SIZE = 2**18
 _EXIT_TIMEOUT = 1.0
 
 
 class ConnectionCallback(Protocol):
-    """A function to call when a request has got its connection."""
+    """A function that is called when a request has got its connection."""
 
     def __call__(self, *, is_reused: bool) -> None: ...
 
 
 on_connected: ContextVar[ConnectionCallback] = ContextVar("on_connected")
+"""The callback of the current request; aiohttp's connector has no argument for one."""
 
 _pools: dict[asyncio.AbstractEventLoop, dict[str, ConnectionPool]] = {}
+
 _pools_of_parent_process: list[ConnectionPool] = []
+"""Kept only to protect the pools from garbage collection, which would close their sockets."""
+
 _shutdown_hooks: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
 
 
@@ -59,36 +63,37 @@ class ConnectionPool:
         self.origin = origin
         self._owners: WeakValueDictionary[int, object] = WeakValueDictionary()
         self._active_calls = 0
-        self._is_retired = False
+        self._should_close_when_idle = False
+        # The key is the argument `fresh` of `get_client_session`.
         self._client_sessions: dict[bool, aiohttp.ClientSession] = {}
-        self._closing: asyncio.Task[None] | None = None
+        self._closing_task: asyncio.Task[None] | None = None
 
-    def acquire(self, owner: object) -> None:
-        """Count one more call, and remember the model that makes it."""
+    def begin_call(self, owner: object) -> None:
+        """Count a call, and remember its owner: the model that makes it, or `None`."""
         self._active_calls += 1
         if owner is not None:
             self._owners[id(owner)] = owner
 
-    def release(self) -> None:
-        """Count one call less; the last one of a retired pool closes it."""
+    def end_call(self) -> None:
+        """End a call; close the pool after the last one if `close_when_idle` was called."""
         self._active_calls -= 1
-        if self._is_retired and not self._active_calls:
+        if self._should_close_when_idle and not self._active_calls:
             with contextlib.suppress(RuntimeError):  # the event loop is closing
-                self._closing = asyncio.get_running_loop().create_task(self.close())
+                self._closing_task = asyncio.get_running_loop().create_task(self.close())
 
     def remove_owner(self, owner: object) -> bool:
-        """Forget an owner, and return whether no other living one is left."""
+        """Remove an owner, and return whether no other living owner remains."""
         self._owners.pop(id(owner), None)
         return not self._owners
 
-    async def retire(self) -> None:
-        """Close the pool when its last call has ended."""
-        self._is_retired = True
+    async def close_when_idle(self) -> None:
+        """Close the pool now, or when its last call ends."""
+        self._should_close_when_idle = True
         if not self._active_calls:
             await self.close()
 
     def get_client_session(self, *, fresh: bool) -> aiohttp.ClientSession:
-        """Return the client session; if `fresh`, the one that reuses no connection."""
+        """Return the client session that reuses connections, or never does so if `fresh`."""
         if fresh not in self._client_sessions:
             self._client_sessions[fresh] = _create_client_session(force_close=fresh)
         return self._client_sessions[fresh]
@@ -100,11 +105,12 @@ class ConnectionPool:
             await client_session.close()
 
     def close_without_loop(self) -> None:
-        """Close all connections of an event loop that was closed before them."""
+        """Close all connections after their event loop has been closed."""
         for connector in self._detach_connectors():
             for protocol in connector.protocols:
                 private_names.close_transport(protocol.transport)
-            # This closes nothing, as the loop is closed. It only keeps aiohttp from warning.
+            # This only marks the connector as closed; otherwise aiohttp warns. On a closed
+            # event loop it never waits, so it can be run here without an event loop.
             for _ in connector.close().__await__():
                 pass
 
@@ -114,22 +120,25 @@ class ConnectionPool:
             private_names.abandon_connections(connector)
 
     def _detach_connectors(self) -> list[_Connector]:
+        """Remove the client sessions without closing them, and return their connectors."""
         client_sessions, self._client_sessions = self._client_sessions, {}
-        connectors = [each.connector for each in client_sessions.values()]
+        connectors = []
         for client_session in client_sessions.values():
+            if isinstance(client_session.connector, _Connector):
+                connectors.append(client_session.connector)
             client_session.detach()
-        return [connector for connector in connectors if isinstance(connector, _Connector)]
+        return connectors
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A connector that knows its connections and reports which one a request gets."""
+    """A connector that knows its connections, and calls `on_connected` for each request."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.protocols: WeakSet[Any] = WeakSet()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
-        """Get a connection that has received nothing since its last response."""
+        """Return a connection on which no data arrived while it was idle."""
         while True:
             connection: Any = await super().connect(*args, **kwargs)
             protocol = connection.protocol
@@ -141,13 +150,13 @@ class _Connector(aiohttp.TCPConnector):
         if not is_reused:
             self.protocols.add(protocol)
             if protocol.closed is not None:
-                protocol.closed.add_done_callback(_ignore_exception)
+                protocol.closed.add_done_callback(_retrieve_exception)
         on_connected.get()(is_reused=is_reused)
         return connection
 
 
-def _ignore_exception(closed: asyncio.Future[None]) -> None:
-    """Look at an exception, because asyncio logs one that nobody has looked at."""
+def _retrieve_exception(closed: asyncio.Future[None]) -> None:
+    """Retrieve the exception of a connection; otherwise asyncio logs it."""
     if not closed.cancelled():
         closed.exception()
 
@@ -164,10 +173,15 @@ def _create_client_session(*, force_close: bool) -> aiohttp.ClientSession:
 # --- the pools of all event loops ---------------------------------------------------------
 
 
-async def acquire(url: str, owner: object) -> ConnectionPool:
-    """Return the running loop's pool for the server of a URL, and count one more call.
+async def acquire_pool(url: str, owner: object) -> ConnectionPool:
+    """Return the running event loop's pool for the server of a URL, and begin a call.
 
-    The owner, a model, keeps the pool from being closed together with another model.
+    The caller must end the call with `ConnectionPool.end_call`.
+
+    Args:
+        url: The URL of the request.
+        owner: The model that makes the call, or `None`. As long as it lives, the pool is not
+            closed together with another model.
     """
     loop = asyncio.get_running_loop()
     pools = _pools.get(loop)
@@ -180,21 +194,21 @@ async def acquire(url: str, owner: object) -> ConnectionPool:
     pool = pools.get(origin)
     if pool is None:
         pool = pools[origin] = ConnectionPool(origin)
-    pool.acquire(owner)
+    pool.begin_call(owner)
     return pool
 
 
 async def close_unshared(owner: object) -> None:
-    """Close those pools of the running loop that no other living owner has used."""
+    """Close the running event loop's pools that no other living owner has used."""
     pools = _pools.get(asyncio.get_running_loop(), {})
     for origin, pool in list(pools.items()):
         if pool.remove_owner(owner):
             del pools[origin]
-            await pool.retire()
+            await pool.close_when_idle()
 
 
 async def _close_at_shutdown() -> AsyncGenerator[None, None]:
-    """Close the running loop's pools when this generator is closed."""
+    """Close the running event loop's pools when the event loop closes this generator."""
     loop = asyncio.get_running_loop()
     try:
         yield
@@ -207,7 +221,7 @@ async def _close_at_shutdown() -> AsyncGenerator[None, None]:
 def _close_pools_of_closed_loops() -> None:
     for loop in list(_pools):
         if loop.is_closed():
-            pools = _pools.pop(loop, {})  # empty if another thread was faster
+            pools = _pools.pop(loop, {})  # another thread may have closed them
             _shutdown_hooks.pop(loop, None)
             for pool in pools.values():
                 pool.close_without_loop()
@@ -226,6 +240,7 @@ def _close_at_exit() -> None:
 
 
 async def _close_generator(generator: AsyncGenerator[None, None]) -> None:
+    """Close a generator in a coroutine, which `run_coroutine_threadsafe` needs."""
     await generator.aclose()
 
 

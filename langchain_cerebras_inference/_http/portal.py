@@ -1,10 +1,10 @@
 """Synchronous calls of asynchronous code: one event loop in one background thread.
 
-The thread is a daemon, starts with the first synchronous call, serves the whole process,
-and is replaced after a fork. A coroutine on it sees the context variables of the calling
-thread, and its exceptions reach the caller unchanged. A caller that is interrupted, or that
-drops an iterator, cancels its coroutine and waits until that has ended, so that nothing it
-uses stays open.
+The thread is a daemon. It starts with the first synchronous call and serves the whole process;
+a forked process starts another one. A coroutine in the thread sees the context variables of
+the calling thread, and its exceptions reach the caller unchanged. If the caller is interrupted
+or drops an iterator, the coroutine is cancelled, and the caller waits for its end. So no
+resource stays open.
 """
 
 from __future__ import annotations
@@ -26,22 +26,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FORKED = "The stream was opened before this process was forked; open another one here."
+_FORKED = (
+    "The stream was opened before this process was forked. Open a new stream in this process."
+)
 
 
 class BatchSource(Protocol[T]):
-    """A source that is read in batches; an empty batch is its end."""
+    """An object from which batches of items are read; an empty batch is the end."""
 
-    async def read_events(self) -> list[T]:
+    async def read_batch(self) -> list[T]:
         """Wait for the next batch."""
 
     def close(self) -> None:
-        """Free what the source uses."""
+        """Close the source."""
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the portal's event loop and wait for its result."""
-    job = _Portal.get_shared().start(coroutine)
+    job = _Portal.get_shared().submit(coroutine)
     try:
         return job.future.result()
     finally:
@@ -49,11 +51,11 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 async def run_from_event_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the portal's event loop; await it in any event loop."""
+    """Run a coroutine on the portal's event loop, and await its result in any event loop."""
     portal = _Portal.get_shared()
     if portal.is_current_thread():
         return await coroutine
-    job = portal.start(coroutine)
+    job = portal.submit(coroutine)
     try:
         return await asyncio.wrap_future(job.future)
     finally:
@@ -65,25 +67,25 @@ def iterate(
 ) -> Generator[list[T], None, None]:
     """Open a source on the portal's event loop, and yield its batches.
 
-    The source is read ahead: what arrives while the caller is busy comes in one batch. There
-    is no limit to that, as the longest completion has a few hundred kilobytes. After the end
-    of the source, when it is closed, comes one empty batch.
+    The source is read ahead: all items that arrive while the caller is busy are yielded as one
+    batch. The queue is unbounded, because it holds at most one completion. The last batch is
+    empty; by then the source is closed.
 
     Raises:
-        CerebrasConnectionError: In a child process that was forked after the first batch.
+        CerebrasConnectionError: If this process was forked after the source was opened.
     """
     batches: queue.SimpleQueue[list[T] | None] = queue.SimpleQueue()
     portal = _Portal.get_shared()
-    job = portal.start(_read_ahead(open_source, batches))
+    job = portal.submit(_read_ahead(open_source, batches))
     try:
-        is_complete = False
-        while not is_complete:
-            if portal.is_lost:
+        has_ended = False
+        while not has_ended:
+            if portal.is_from_parent_process:
                 raise CerebrasConnectionError(_FORKED)
             available = [batches.get()]
             while not batches.empty():
                 available.append(batches.get())
-            is_complete = available[-1] is None
+            has_ended = available[-1] is None
             if items := list(chain.from_iterable(filter(None, available))):
                 yield items
         job.future.result()
@@ -96,10 +98,11 @@ async def _read_ahead(
     open_source: Callable[[], Awaitable[BatchSource[T]]],
     batches: queue.SimpleQueue[list[T] | None],
 ) -> None:
+    """Put the batches of a source into a queue, and `None` at the end."""
     try:
         source = await open_source()
         try:
-            while batch := await source.read_events():
+            while batch := await source.read_batch():
                 batches.put(batch)
         finally:
             source.close()
@@ -108,24 +111,25 @@ async def _read_ahead(
 
 
 class _Job(Generic[T]):
-    """A coroutine on the portal's event loop, as seen from another thread."""
+    """A coroutine on the portal's event loop, controlled from another thread."""
 
     def __init__(self, portal: _Portal) -> None:
         self.future: Future[T] = Future()
         self._portal = portal
         self._task: asyncio.Task[T] | None = None
 
-    def begin(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        """Create the task; runs on the portal's thread."""
+    def create_task(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        """Create the task of the coroutine; called in the portal's thread."""
         self._task = self._portal.loop.create_task(coroutine)
         self._task.add_done_callback(self._finish)
 
     def cancel(self) -> None:
-        """Cancel the coroutine if it has not ended, and wait until it has."""
-        if self.future.done() or self._portal.is_lost:
+        """Cancel the coroutine if it has not ended, and wait for its end."""
+        if self.future.done() or self._portal.is_from_parent_process:
             return
         self.request_cancel()
-        # The garbage collector may drop an iterator on the portal's own thread.
+        # If the garbage collector drops an iterator in the portal's own thread, waiting would
+        # deadlock.
         if not self._portal.is_current_thread():
             with contextlib.suppress(BaseException):
                 self.future.result()
@@ -140,11 +144,12 @@ class _Job(Generic[T]):
             self._task.cancel()
 
     def _finish(self, task: asyncio.Task[T]) -> None:
+        """Copy the result or the exception of the task to the future."""
         if task.cancelled():
             error: BaseException | None = asyncio.CancelledError()
         else:
             error = task.exception()
-        if not self.future.set_running_or_notify_cancel():
+        if not self.future.set_running_or_notify_cancel():  # cancelled by `wrap_future`
             return
         if error is not None:
             self.future.set_exception(error)
@@ -169,45 +174,51 @@ class _Portal:
 
     @classmethod
     def stop_shared(cls) -> None:
-        """Stop the portal of this process, if there is one."""
+        """Stop the portal of this process, if it was started."""
         portal, cls._shared = cls._shared, None
         if portal is not None:
             portal.stop()
 
     @classmethod
     def forget_shared(cls) -> None:
-        """Forget the portal after a fork, which copies its memory but not its thread."""
+        """Forget the portal after a fork, which copies the memory but not the thread."""
         if cls._shared is not None:
-            cls._shared.is_lost = True
+            cls._shared.is_from_parent_process = True
         cls._shared = None
         cls._lock = threading.Lock()
 
     def __init__(self) -> None:
-        self.is_lost = False
+        self.is_from_parent_process = False
         self._is_stopped = False
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="cerebras-portal", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run_event_loop, name="cerebras-portal", daemon=True
+        )
         self._thread.start()
 
     def is_current_thread(self) -> bool:
-        """Return whether the caller runs on the portal's thread."""
+        """Return whether the caller runs in the portal's thread."""
         return threading.current_thread() is self._thread
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> _Job[T]:
-        """Start a coroutine with a copy of the calling thread's context variables."""
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> _Job[T]:
+        """Start a coroutine with a copy of the calling thread's context variables.
+
+        Raises:
+            RuntimeError: If the caller runs in the portal's thread.
+        """
         if self.is_current_thread():
             coroutine.close()
             raise RuntimeError(
-                "a synchronous call on the portal's thread would wait for itself; use the"
-                " asynchronous method there"
+                "A synchronous call in the portal's thread would deadlock. Use the asynchronous"
+                " method instead."
             )
         job: _Job[T] = _Job(self)
-        # It calls `begin` in a copy of the current context.
-        self.loop.call_soon_threadsafe(job.begin, coroutine)
+        # `call_soon_threadsafe` runs the function in a copy of the current context.
+        self.loop.call_soon_threadsafe(job.create_task, coroutine)
         return job
 
     def stop(self) -> None:
-        """Cancel everything on the portal, and wait for the end of its thread."""
+        """Cancel all coroutines of the portal, and wait for the end of its thread."""
         self.loop.call_soon_threadsafe(self._stop_loop)
         self._thread.join()
 
@@ -215,9 +226,9 @@ class _Portal:
         self._is_stopped = True
         self.loop.stop()
 
-    def _run(self) -> None:
+    def _run_event_loop(self) -> None:
         while not self._is_stopped:
-            # asyncio raises these in the event loop as well as for the task's caller.
+            # asyncio also re-raises these exceptions of a task from `run_forever`.
             with contextlib.suppress(KeyboardInterrupt, SystemExit):
                 self.loop.run_forever()
         self.loop.run_until_complete(_cancel_all_tasks())

@@ -1,4 +1,6 @@
-"""Private names of asyncio and aiohttp: where there is no public way, and what else is done."""
+"""Uses of private names of asyncio and aiohttp, and their fallbacks."""
+
+# ruff: noqa: SLF001 # this module exists to use private names
 
 from __future__ import annotations
 
@@ -6,16 +8,15 @@ from typing import Any
 
 import aiohttp
 
-from langchain_cerebras_inference._fallbacks import PRIVATE_NAMES_ALLOWED
+from langchain_cerebras_inference._private_names import PRIVATE_NAMES_ALLOWED
 
 
 def close_transport(transport: Any) -> None:
     """Close the socket of a transport whose event loop is closed.
 
-    The transport's own `close` needs the event loop. Without the private names the socket
-    stays open until the garbage collector finds it, with a `ResourceWarning`.
+    The transport's own `close` needs the event loop. Without the private names nothing is
+    done: the socket stays open until garbage collection, which emits a `ResourceWarning`.
     """
-    # ruff: noqa: SLF001 # see above
     if not PRIVATE_NAMES_ALLOWED:
         return
     ssl_protocol = getattr(transport, "_ssl_protocol", None)
@@ -29,11 +30,11 @@ def close_transport(transport: Any) -> None:
 
 
 def abandon_connections(connector: aiohttp.BaseConnector) -> None:
-    """Make a connector forget its connections without closing them, in a forked process.
+    """Remove the connections from a connector without closing them, in a forked process.
 
-    Closing a TLS connection would write into the socket that the parent process still
-    uses. Without the private names the connections stay as they are, which does the same
-    until the process exits.
+    Closing a TLS connection would write into the socket that the parent process still uses.
+    Without the private names nothing is done: the connections stay open until the process
+    exits.
     """
     connections = getattr(connector, "_conns", None)
     if PRIVATE_NAMES_ALLOWED and connections is not None:

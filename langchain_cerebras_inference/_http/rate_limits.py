@@ -1,4 +1,4 @@
-"""How long to wait before a retry, from the headers of a response; pure functions.
+"""Limits, and how long to wait before a retry, from the headers of a response; pure functions.
 
 The responses of Cerebras name limits and remaining amounts, and since 2026 no reset times.
 The quotas refill continuously, so a limit of N a minute has room for another request after
@@ -21,6 +21,17 @@ _MAX_DOUBLINGS = 4
 _QUOTA_BACKOFFS = (5.0, 15.0, 30.0)
 _RESET_PREFIX = "x-ratelimit-reset-"
 _QUOTA_CODES = frozenset({"request_quota_exceeded", "token_quota_exceeded"})
+_MAX_JITTER = 0.25
+_LIMIT_HEADERS = tuple(
+    (
+        f"{unit}-{period}",
+        f"x-ratelimit-limit-{unit}-{period}",
+        f"x-ratelimit-remaining-{unit}-{period}",
+    )
+    for unit in ("requests", "tokens")
+    for period in ("minute", "hour", "day")
+)
+"""For each quota its name, and the headers with its limit and with what remains of it."""
 
 
 def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -37,52 +48,30 @@ def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return None if retry_after is None else _parse_seconds_or_date(retry_after, now)
 
 
-def estimate_quota_wait(
-    headers: Mapping[str, str], code: str | None, count_reserved_tokens: Callable[[], int]
-) -> float | None:
-    """Return the seconds until a quota has room: until its reset, or as its limit implies.
+def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | None]]:
+    """Return the limits that a response names, and what remains of them.
+
+    In 2025 there were two of them, `requests-day` and `tokens-minute`; since 2026 there is
+    one for each combination. An amount that is missing or is not a number is `None`.
 
     Args:
-        headers: The headers of a response with status 429.
-        code: The error code, which says which quota is used up.
-        count_reserved_tokens: Counts the tokens that the server reserves for the request:
-            its prompt and its longest completion.
+        headers: The response headers, with lower-case names.
     """
-    wait = _get_reset_wait(headers, code)
-    if wait is not None:
-        return wait
-    if code == "token_quota_exceeded":
-        limit = _parse_number(headers.get("x-ratelimit-limit-tokens-minute"))
-        return count_reserved_tokens() * 60 / limit if limit else None
-    if code == "request_quota_exceeded":
-        limit = _parse_number(headers.get("x-ratelimit-limit-requests-minute"))
-        return 60 / limit if limit else None
-    return None
+    limits: dict[str, tuple[float, float | None]] = {}
+    for name, limit_header, remaining_header in _LIMIT_HEADERS:
+        limit_text = headers.get(limit_header)
+        if limit_text is None:
+            continue
+        try:  # not `_parse_number`, because this runs for each response
+            limit = float(limit_text)
+        except ValueError:
+            continue
+        if 0 < limit < math.inf:
+            limits[name] = limit, _parse_number(headers.get(remaining_header))
+    return limits
 
 
-def compute_backoff(attempt: int, code: str | None) -> float:
-    """Return the seconds to wait if no header says how long; `attempt` counts from 1."""
-    if code in _QUOTA_CODES:
-        return _QUOTA_BACKOFFS[min(attempt, len(_QUOTA_BACKOFFS)) - 1]
-    longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS)
-    return longest * (1 - random.random() / 4)  # noqa: S311 # jitter needs no secrecy
-
-
-def is_long_quota_used_up(headers: Mapping[str, str]) -> bool:
-    """Return whether a quota of an hour or a day has nothing left."""
-    return any(
-        _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}")) == 0
-        for unit in ("requests", "tokens")
-        for period in ("hour", "day")
-    )
-
-
-def get_should_retry(headers: Mapping[str, str]) -> bool | None:
-    """Return the value of `x-should-retry`, or `None` if it is not sent."""
-    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
-
-
-def _get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
+def get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
     """Return the seconds until the latest reset of an empty quota.
 
     If no quota is empty, but the error is about one, return those until the earliest reset.
@@ -102,6 +91,56 @@ def _get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | Non
         return max(resets_of_empty_quotas)
     # A full queue is not a quota: it may be over long before any reset.
     return min(resets.values(), default=None) if code in _QUOTA_CODES else None
+
+
+def estimate_quota_wait(
+    headers: Mapping[str, str], code: str | None, count_reserved_tokens: Callable[[], int]
+) -> float | None:
+    """Return the seconds until a quota has room: until its reset, or as its limit implies.
+
+    Args:
+        headers: The headers of a response with status 429.
+        code: The error code, which says which quota is used up.
+        count_reserved_tokens: Counts the tokens that the server reserves for the request:
+            its prompt and its longest completion.
+    """
+    wait = get_reset_wait(headers, code)
+    if wait is not None:
+        return wait
+    if code == "token_quota_exceeded":
+        limit = _parse_number(headers.get("x-ratelimit-limit-tokens-minute"))
+        return count_reserved_tokens() * 60 / limit if limit else None
+    if code == "request_quota_exceeded":
+        limit = _parse_number(headers.get("x-ratelimit-limit-requests-minute"))
+        return 60 / limit if limit else None
+    return None
+
+
+def compute_backoff(attempt: int, code: str | None) -> float:
+    """Return the seconds to wait if no header says how long; `attempt` counts from 1."""
+    if code in _QUOTA_CODES:
+        return _QUOTA_BACKOFFS[min(attempt, len(_QUOTA_BACKOFFS)) - 1]
+    longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS)
+    return longest * (1 - random.random() / 4)  # noqa: S311 # jitter needs no secrecy
+
+
+def add_jitter(seconds: float) -> float:
+    """Return a somewhat longer time, so that calls which wait do not return together."""
+    return seconds * (1 + _MAX_JITTER * random.random())  # noqa: S311 # needs no secrecy
+
+
+def is_long_quota_used_up(headers: Mapping[str, str]) -> bool:
+    """Return whether a quota of an hour or a day has nothing left."""
+    return any(
+        _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}")) == 0
+        for unit in ("requests", "tokens")
+        for period in ("hour", "day")
+    )
+
+
+def get_should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Return the value of `x-should-retry`, or `None` if it is not sent."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
 
 
 def _parse_seconds_or_date(value: str, now: float) -> float | None:

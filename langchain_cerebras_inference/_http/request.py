@@ -1,6 +1,6 @@
-"""Sending one HTTP request and waiting for the headers of its response.
+"""Send one HTTP request and wait for the headers of its response.
 
-Only this folder uses aiohttp: callers of `send` see none of its objects and errors.
+Callers of `send` get no objects and no exceptions of aiohttp.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference._http.route import Route
 
-_MAX_BYTES_OBJECT = 1024 * 1024
-"""aiohttp warns about a larger body that is given as `bytes` instead of as a file."""
+_MAX_BODY_AS_BYTES = 1024 * 1024
+"""aiohttp warns about a larger body that is `bytes` and not a file."""
 
 _AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class DeadConnectionError(CerebrasConnectionError):
-    """A reused connection was dead before any byte of a response arrived."""
+    """A reused connection broke before the first byte of the response arrived."""
 
 
 async def send(
@@ -54,27 +54,28 @@ async def send(
     owner: object = None,
     use_fresh_connection: bool = False,
 ) -> Response:
-    """Send a request and return its response as soon as the headers are there.
+    """Send a request and return its response as soon as the headers have arrived.
 
     Args:
         method: The HTTP method.
         url: An absolute URL.
-        headers: All headers besides those that HTTP itself needs.
+        headers: All headers except `Host` and `Content-Length`.
         body: The request body, if any.
         route: How to reach the server.
-        timeout: Seconds from the established connection to the first part of the response
-            body, and later between such parts; `inf` is no limit.
-        owner: The model whose connection it is, if any; see `connection_pool`.
-        use_fresh_connection: Whether to open a connection for this request alone.
+        timeout: The idle timeout in seconds, which starts when the request has got a
+            connection; see `Response`.
+        owner: The model that makes the request, if any; see `connection_pool`.
+        use_fresh_connection: Whether to open a new connection, and to close it afterwards.
 
     Raises:
-        DeadConnectionError: If a reused connection broke before the response began.
+        DeadConnectionError: If a reused connection broke before the first byte of the
+            response arrived.
         CerebrasConnectionError: If the server cannot be reached.
-        CerebrasTimeoutError: If the server did not connect or respond in time.
-        CerebrasProtocolError: If the response is not HTTP.
+        CerebrasTimeoutError: If no connection or no response came in time.
+        CerebrasProtocolError: If the response is not valid HTTP.
     """
-    pool = await connection_pool.acquire(url, owner)
-    wait = _ResponseWait(timeout)
+    pool = await connection_pool.acquire_pool(url, owner)
+    headers_timeout = _HeadersTimeout(timeout)
     proxy = Proxy()
     try:
         variables = tuple(map(os.environ.get, PROXY_VARIABLES))
@@ -83,99 +84,112 @@ async def send(
         needs_tls = is_secure or (proxy.url or "").startswith("https:")
         tls = await get_tls_context(route.verify) if needs_tls else True
         client_session = pool.get_client_session(fresh=use_fresh_connection)
-        token = connection_pool.on_connected.set(wait.start)
+        token = connection_pool.on_connected.set(headers_timeout.start)
         try:
-            async with wait.timeout_scope:
-                response = await client_session.request(
+            async with headers_timeout.scope:
+                aiohttp_response = await client_session.request(
                     method,
                     url,
                     headers=headers if is_secure else {**headers, **proxy.headers},
-                    data=io.BytesIO(body) if body and len(body) > _MAX_BYTES_OBJECT else body,
+                    data=io.BytesIO(body) if body and len(body) > _MAX_BODY_AS_BYTES else body,
                     ssl=tls,
                     proxy=proxy.url,
                     proxy_headers=proxy.headers,
                     skip_auto_headers=_AUTOMATIC_HEADERS,
                     allow_redirects=False,
-                    timeout=_client_timeout(route.connect_timeout),
+                    timeout=_create_client_timeout(route.connect_timeout),
                 )
         finally:
             connection_pool.on_connected.reset(token)
-            wait.stop()
+            headers_timeout.stop()
     except NETWORK_ERRORS as error:
-        pool.release()
-        # aiohttp's error may hold the request with its key, so ours is raised below and
-        # not in this block, where it would refer to it.
-        failure = wait.convert_error(error, url, proxy.url, route)
+        pool.end_call()
+        # Raise our error outside the `except` block, so that its `__context__` does not keep
+        # aiohttp's error, which may refer to the request and so to the key.
+        failure = headers_timeout.create_error(error, url, proxy.url, route)
     except BaseException:
-        pool.release()
+        pool.end_call()
         raise
     else:
-        result = Response(response, pool, url=url, idle_timeout=timeout, deadline=wait.deadline)
+        response = Response(
+            aiohttp_response,
+            pool,
+            url=url,
+            idle_timeout=timeout,
+            deadline=headers_timeout.deadline,
+        )
         if response.status != 407:
-            return result
-        result.close()
+            return response
+        response.close()
         failure = aiohttp_errors.create_proxy_error(response.status, proxy.url)
     raise failure
 
 
 @functools.cache
-def _client_timeout(connect_timeout: float) -> aiohttp.ClientTimeout:
+def _create_client_timeout(connect_timeout: float) -> aiohttp.ClientTimeout:
     limit = connect_timeout if math.isfinite(connect_timeout) else None
     return aiohttp.ClientTimeout(total=None, connect=limit)
 
 
-class _ResponseWait:
-    """The wait for a response's headers; its clock starts when a connection is there."""
+class _HeadersTimeout:
+    """The idle timeout until the response headers arrive.
 
-    def __init__(self, timeout: float) -> None:
-        self.timeout_scope = asyncio.timeout(None)
+    It starts when the request has got a connection.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.scope = asyncio.timeout(None)
         self.deadline = math.inf
-        self._timeout = timeout
+        self._seconds = seconds
         self._is_connected = False
         self._is_connection_reused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, *, is_reused: bool) -> None:
-        """Start the clock, or start it again for another connection."""
+        """Start the timeout, or start it again if the request gets another connection."""
         self.stop()
         self._is_connected = True
         self._is_connection_reused = is_reused
-        if math.isfinite(self._timeout):
+        if math.isfinite(self._seconds):
             loop = asyncio.get_running_loop()
-            self.deadline = loop.time() + self._timeout
+            self.deadline = loop.time() + self._seconds
             self._timer = loop.call_at(self.deadline, self._expire)
 
     def stop(self) -> None:
-        """Stop the clock."""
+        """Stop the timeout; the deadline stays."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def convert_error(
+    def create_error(
         self, error: BaseException, url: str, proxy: str | None, route: Route
     ) -> CerebrasError:
-        """Return the error of this package for one of aiohttp."""
+        """Return the error of this package for an exception of aiohttp."""
         if self._is_connected and isinstance(error, TimeoutError):
-            return aiohttp_errors.create_idle_timeout_error(url, self._timeout)
-        converted = aiohttp_errors.convert_request_error(
+            return aiohttp_errors.create_idle_timeout_error(url, self._seconds)
+        request_error = aiohttp_errors.create_request_error(
             error,
             url,
             proxy,
             setting=route.setting,
             connect_timeout=route.connect_timeout,
         )
-        is_broken = type(converted) is CerebrasConnectionError
-        if is_broken and self._is_connection_reused and not _has_response_begun(error):
-            return DeadConnectionError(str(converted))
-        return converted
+        is_connection_error = type(request_error) is CerebrasConnectionError
+        if (
+            is_connection_error
+            and self._is_connection_reused
+            and not _has_response_begun(error)
+        ):
+            return DeadConnectionError(str(request_error))
+        return request_error
 
     def _expire(self) -> None:
-        self.timeout_scope.reschedule(asyncio.get_running_loop().time() + GRACE_PERIOD)
+        self.scope.reschedule(asyncio.get_running_loop().time() + GRACE_PERIOD)
 
 
 def _has_response_begun(error: BaseException) -> bool:
-    """Return whether the first bytes of a response arrived before the error.
+    """Return whether the connection broke after the first bytes of a response.
 
-    aiohttp then puts a parsed message, and not a text, into its error.
+    The error of aiohttp then contains a parsed message instead of a string.
     """
     message = getattr(error, "message", "")
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(message, str)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NETWORK_ERRORS = (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError)
 
 GRACE_PERIOD = 0.01
-"""Seconds after a deadline in which a busy event loop still reads data that arrived in time."""
+"""Seconds after a deadline in which a busy event loop can read data that arrived in time."""
 
 
 class Response:
@@ -31,7 +31,10 @@ class Response:
         pool: The pool to tell when the response is closed.
         url: The URL of the request, for error messages.
         idle_timeout: Seconds without progress after which a read fails; `inf` is no limit.
-        deadline: When the first part of the body is due, in the event loop's time.
+            Only bytes of an event are progress, and comments of an event stream are not. A
+            body that is not an event stream must arrive within one idle timeout.
+        deadline: The time (of the event loop's clock) by which the first part of the body
+            must arrive.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Response:
         self.close()
 
     async def read(self, limit: int) -> bytes:
-        """Read the whole body, or its beginning as soon as that exceeds `limit` bytes."""
+        """Read the body, but stop after more than `limit` bytes."""
         parts: list[bytes] = []
         size = 0
         while size <= limit and (data := await self.read_available()):
@@ -83,14 +86,13 @@ class Response:
         """Wait for more of the body and return all that has arrived; `b""` at its end.
 
         Args:
-            restart_timeout: Whether the server has made progress since the last read, so
-                that it gets the whole idle timeout again. Time between two reads, in which
-                the caller is busy, never counts.
+            restart_timeout: Whether to restart the idle timeout, because there was progress
+                since the last read, or the caller was busy.
 
         Raises:
             CerebrasConnectionError: If the connection broke. Data that arrived before is
                 returned first.
-            CerebrasTimeoutError: If the server was idle for too long.
+            CerebrasTimeoutError: If the idle timeout has expired.
         """
         if self._error is not None:
             raise self._error
@@ -101,7 +103,7 @@ class Response:
         try:
             return await self._content.readany()
         except NETWORK_ERRORS as error:
-            self._error = self._convert_error(error)
+            self._error = self._create_error(error)
         finally:
             self._is_reading = False
         data = self._take_buffered_data()
@@ -110,7 +112,7 @@ class Response:
         return data
 
     def limit_remaining_time(self, seconds: float) -> None:
-        """Give the rest of the body this many seconds, whatever arrives in them."""
+        """Set a final deadline for the rest of the body, whether or not data arrives."""
         self._idle_timeout = seconds
         self._deadline = self._final_deadline = self._loop.time() + seconds
         if self._timer is not None:
@@ -118,7 +120,10 @@ class Response:
         self._timer = self._loop.call_at(self._deadline, self._check_deadline)
 
     def close(self) -> None:
-        """Keep the connection if the body has been read to its end; else close it at once."""
+        """Close the response.
+
+        Its connection is kept if the body has been read to the end, and closed otherwise.
+        """
         if self._response is None:
             return
         response, self._response = self._response, None
@@ -126,15 +131,15 @@ class Response:
             self._timer.cancel()
         if self._connection_closed is not None:
             self._connection_closed.remove_done_callback(self._fail_incomplete_body)
-        connection = response.connection
+        connection = response.connection  # `None` once the whole body has been read
         transport = connection.transport if connection is not None else None
         if transport is not None and not self._loop.is_closed():
             transport.abort()  # closing a TLS connection would wait for the server
         response.close()
-        self._pool.release()
+        self._pool.end_call()
 
     def _fail_incomplete_body(self, _: object) -> None:
-        # aiohttp tells the stream of most lost connections, but not of a broken chunk.
+        # aiohttp does not report a connection that is lost within an HTTP chunk.
         if not self._content.is_eof() and self._content.exception() is None:
             self._content.set_exception(aiohttp.ClientPayloadError())
 
@@ -143,7 +148,7 @@ class Response:
             self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         elif self._is_reading:
             self._timer = self._loop.call_later(GRACE_PERIOD, self._expire)
-        else:  # the caller is busy, and its next read will move the deadline
+        else:  # the caller is busy; a read with `restart_timeout` sets a new deadline
             self._timer = self._loop.call_later(self._idle_timeout, self._check_deadline)
 
     def _expire(self) -> None:
@@ -152,13 +157,13 @@ class Response:
         else:
             self._check_deadline()
 
-    def _convert_error(self, error: BaseException) -> CerebrasError:
+    def _create_error(self, error: BaseException) -> CerebrasError:
         if isinstance(error, _IdleTimeoutError):
             return aiohttp_errors.create_idle_timeout_error(self._url, self._idle_timeout)
-        return aiohttp_errors.convert_body_error(error, self.status)
+        return aiohttp_errors.create_body_error(error, self.status)
 
     def _take_buffered_data(self) -> bytes:
-        # aiohttp reads nothing from a stream that has an exception.
+        # aiohttp returns no data from a stream that has an exception.
         self._content.set_exception(None)  # type: ignore[arg-type]
         return self._content.read_nowait()
 

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROXY_VARIABLES = (
-    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
 )
 
 _tls_contexts: dict[tuple[bool | str, str | None, str | None], ssl.SSLContext] = {}
@@ -26,14 +32,15 @@ _tls_contexts: dict[tuple[bool | str, str | None, str | None], ssl.SSLContext] =
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The settings that say how to reach a server.
+    """The settings that determine how to reach a server.
 
     Attributes:
-        proxy: A proxy's URL; `""` is no proxy, and `None` reads the usual environment
-            variables.
+        proxy: The setting `proxy`: the URL of a proxy, `""` for no proxy, or `None` for the
+            proxy in the environment variables.
         verify: Whether to check certificates, or the path of a CA bundle.
-        connect_timeout: Seconds for DNS, TCP and TLS together; `inf` is no limit.
-        setting: The setting that names the server, for error messages.
+        connect_timeout: Time limit in seconds for DNS, TCP and TLS together; `inf` is no
+            limit.
+        setting: The name of the setting with the server's URL, for error messages.
     """
 
     proxy: str | None = field(default=None, repr=False)
@@ -44,11 +51,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, or no proxy.
+    """The proxy for a request, as aiohttp expects it.
 
     Attributes:
-        url: Its URL without user and password; `None` is no proxy.
-        headers: Headers for the proxy alone.
+        url: The URL without user and password; `None` for no proxy.
+        headers: Headers that are sent only to the proxy.
     """
 
     url: str | None = None
@@ -59,20 +66,19 @@ class Proxy:
 def find_proxy(
     origin: str,
     proxy: str | None,
-    variables: tuple[str | None, ...],  # noqa: ARG001 # part of the cache key
+    variables: tuple[str | None, ...],  # noqa: ARG001 # only part of the cache key
 ) -> Proxy:
     """Find the proxy for a server.
 
     Args:
         origin: The server's scheme, host and port, as the beginning of a URL.
-        proxy: The URL of the proxy to use; `""` is no proxy, and `None` looks into the
-            environment.
-        variables: The current values of `PROXY_VARIABLES`. A program may set them at any
-            time, and other values make the cache look into the environment again.
+        proxy: The setting `proxy`, as in `Route`.
+        variables: The current values of `PROXY_VARIABLES`. They are only part of the cache
+            key, so that a change of the environment is noticed.
 
     Raises:
-        ValueError: If the URL is not that of a proxy. The message does not quote the URL,
-            which may contain a password.
+        ValueError: If the URL of the proxy is invalid. The message does not quote the URL,
+            because it may contain a password.
     """
     target = urllib.parse.urlsplit(origin)
     if proxy is None and not urllib.request.proxy_bypass(target.netloc):
@@ -82,7 +88,7 @@ def find_proxy(
         return Proxy()
     parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"proxy must be http:// or https://, not {parts.scheme}://.")
+        raise ValueError(f"proxy must be an http or https URL, not {parts.scheme}://.")
     if not _has_valid_address(parts):
         raise ValueError("proxy must be a URL with a host, as in http://user:password@host:80.")
     host = parts.netloc.rpartition("@")[2]
@@ -96,17 +102,17 @@ def find_proxy(
 def _has_valid_address(parts: urllib.parse.SplitResult) -> bool:
     try:
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an invalid port; the error quotes it
+    except ValueError:  # an invalid port, which the error quotes
         return False
 
 
-async def get_tls_context(verify: bool | str) -> ssl.SSLContext | bool:  # the `verify` setting
-    """Return the TLS context for a `verify` setting.
+async def get_tls_context(verify: bool | str) -> ssl.SSLContext | bool:
+    """Return the TLS context for the setting `verify`; `False` turns off certificate checks.
 
-    A context takes 20 ms to create, so it is created once, in a thread, and kept.
+    Creating a context takes 20 ms, so it is created only once, and in a thread.
 
     Raises:
-        ValueError: If `verify` is a path that does not lead to a CA bundle.
+        ValueError: If `verify` is a path, but not that of a CA bundle.
     """
     if verify is False:
         return False
@@ -121,11 +127,14 @@ def _create_tls_context(verify: bool | str) -> ssl.SSLContext:
         return ssl.create_default_context()
     path = Path(verify).expanduser()
     if not path.exists():
-        raise ValueError(f"The CA bundle that verify names does not exist: {str(path)!r}.")
+        raise ValueError(
+            f"verify must be the path of a CA bundle, but {str(path)!r} does not exist."
+        )
     if path.is_dir():
         return ssl.create_default_context(capath=path)
     try:
         return ssl.create_default_context(cafile=path)
     except OSError:
-        msg = f"The file that verify names is not a CA bundle in PEM format: {str(path)!r}."
-        raise ValueError(msg) from None
+        raise ValueError(
+            f"verify must be the path of a CA bundle in PEM format, which {str(path)!r} is not."
+        ) from None

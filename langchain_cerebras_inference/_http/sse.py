@@ -1,18 +1,18 @@
 """Server-sent events: splitting a byte stream into the payloads of its events.
 
-A payload is the content of an event's `data:` lines. The bytes are split, and not decoded
-text, because a line of an event stream ends at CR, LF or CRLF only, while `str.splitlines`
-also splits at U+2028, which JSON may contain.
+A payload is the content of an event's `data:` lines. Bytes are split instead of decoded text,
+because a line of an event stream ends only at CR, LF or CRLF, while `str.splitlines` also
+splits at U+2028, which JSON may contain.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 from __future__ import annotations
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""Far more than any event needs: a long tool call in one event has 1 MB."""
+"""Far more than the largest event needs, which is one with a whole tool call."""
 
 _LINE_START_BYTES = 64
-"""How many bytes of an incomplete line are kept to see which field it is."""
+"""How many bytes of an incomplete line are kept to find out which field it is."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -26,7 +26,7 @@ class ErrorPayload(bytes):
 
 
 class SSEDecoder:
-    """Splits bytes that arrive in any portions into event payloads.
+    """Splits bytes that arrive in pieces of any size into event payloads.
 
     Args:
         limit: The maximum size of one event in bytes.
@@ -34,7 +34,7 @@ class SSEDecoder:
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
-        self._portions: list[bytes] = []
+        self._incomplete_event: list[bytes] = []
         self._size = 0
         self._line_start = b""
         self._ends_with_cr = False
@@ -53,12 +53,15 @@ class SSEDecoder:
             EventTooLargeError: If an event is larger than the limit.
         """
         if self._ends_with_cr or b"\r" in data:
-            data = self._normalize_line_ends(data)
-        if self._portions or self._is_at_start:
-            data = self._join_portions(data)
+            data = self._normalize_line_endings(data)
+        if self._is_at_start:
+            data = self._remove_byte_order_mark(data)
+        elif self._incomplete_event:
+            data = self._complete_event(data)
         events, _, incomplete = data.rpartition(b"\n\n")
         if incomplete:
             self._keep(incomplete)
+        # Fast path: each event is a single `data:` line.
         if events.startswith(b"data: "):
             payloads = events[6:].split(b"\n\ndata: ")
             has_only_data_lines = events.count(b"\n") == 2 * (len(payloads) - 1)
@@ -68,42 +71,46 @@ class SSEDecoder:
 
     def close(self) -> list[bytes]:
         """End the stream, and return the payload of a last event without a blank line."""
-        events = b"".join(self._portions)
-        self._portions = []
-        return _parse_events(events)
+        event = b"".join(self._incomplete_event)
+        self._incomplete_event = []
+        return _parse_events(event)
 
-    def _join_portions(self, data: bytes) -> bytes:
-        """Put the kept portions before new data; `b""` if that completes no event."""
+    def _remove_byte_order_mark(self, data: bytes) -> bytes:
+        """Return the beginning of the stream without its mark; `b""` until both are known."""
+        data = b"".join([*self._incomplete_event, data])
+        if _BYTE_ORDER_MARK.startswith(data):  # the remaining bytes of the mark may follow
+            self._incomplete_event = [data]
+            return b""
+        self._incomplete_event = []
+        self._is_at_start = False
+        return data.removeprefix(_BYTE_ORDER_MARK)
+
+    def _complete_event(self, data: bytes) -> bytes:
+        """Return the incomplete event with new data; `b""` if that does not complete it."""
         if not data:
             return b""
-        last_byte = self._portions[-1][-1:] if self._portions else b""
-        completes_event = last_byte + data[:1] == b"\n\n" or b"\n\n" in data
-        if not (completes_event or self._is_at_start):
+        last_byte = self._incomplete_event[-1][-1:]
+        if last_byte + data[:1] != b"\n\n" and b"\n\n" not in data:
             self._keep(data)
             return b""
-        data = b"".join([*self._portions, data])
-        self._portions, self._size, self._line_start = [], 0, b""
-        if self._is_at_start:
-            if _BYTE_ORDER_MARK.startswith(data):  # its rest may follow
-                self._portions = [data]
-                return b""
-            data = data.removeprefix(_BYTE_ORDER_MARK)
-            self._is_at_start = False
+        data = b"".join([*self._incomplete_event, data])
+        self._incomplete_event, self._size, self._line_start = [], 0, b""
         return data
 
     def _keep(self, data: bytes) -> None:
-        """Keep the beginning of an event until its end arrives."""
-        self._portions.append(data)
+        """Keep a part of an event until the event is complete."""
+        self._incomplete_event.append(data)
         self._size += len(data)
         *complete_lines, line = data.rsplit(b"\n", 1)
         line_start = line if complete_lines else self._line_start + line
         self._line_start = line_start[:_LINE_START_BYTES]
         if self._size > self._limit:
-            self._portions = []
-            msg = f"an event is larger than {self._limit} bytes"
-            raise EventTooLargeError(msg)
+            self._incomplete_event = []
+            raise EventTooLargeError(
+                f"An event of the stream is larger than {self._limit} bytes."
+            )
 
-    def _normalize_line_ends(self, data: bytes) -> bytes:
+    def _normalize_line_endings(self, data: bytes) -> bytes:
         if not data:
             return data
         if self._ends_with_cr and data.startswith(b"\n"):
@@ -115,13 +122,13 @@ class SSEDecoder:
 
 
 def _parse_events(events: bytes) -> list[bytes]:
-    """Return the payloads of complete events with any fields."""
+    """Return the payloads of events that may have other fields besides `data:`."""
     payloads = map(_parse_event, events.split(b"\n\n"))
     return [payload for payload in payloads if payload is not None]
 
 
 def _parse_event(event: bytes) -> bytes | None:
-    """Return the payload of an event with any fields; `None` if it has no `data:` line."""
+    """Return the payload of an event, or `None` if it has no `data:` line."""
     data_lines: list[bytes] = []
     event_type = b""
     for line in event.split(b"\n"):

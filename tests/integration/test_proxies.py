@@ -343,7 +343,7 @@ def test_wrong_proxy_password_raises_connection_error_without_the_secret(
     url = password_proxy.url(credentials) if credentials else password_proxy.origin
     model = create_model(servers[scheme], proxy=url, verify=certificate_authority.bundle)
 
-    with pytest.raises(CerebrasConnectionError, match="check the user and password") as caught:
+    with pytest.raises(CerebrasConnectionError, match="the right user and password") as caught:
         call(model, "Hello!")
 
     assert password_proxy.address in str(caught.value)
@@ -377,7 +377,7 @@ def test_unreachable_proxy_raises_connection_error_without_the_password(
 ) -> None:
     url = f"http://{CREDENTIALS}@{closed_address}"
 
-    with pytest.raises(CerebrasConnectionError, match="check proxy") as caught:
+    with pytest.raises(CerebrasConnectionError, match="Check proxy") as caught:
         call(create_model(servers[scheme], proxy=url, max_retries=0), "Hello!")
 
     assert closed_address in str(caught.value)
@@ -394,7 +394,7 @@ def test_unknown_proxy_name_raises_connection_error_without_the_password(
         create_model(server, proxy=url, max_retries=0).invoke("Hello!")
 
     assert "proxy.invalid:3128" in str(caught.value)
-    assert "check proxy" in str(caught.value)
+    assert "Check proxy" in str(caught.value)
     assert SECRET not in format_completely(caught.value)
 
 

@@ -48,8 +48,8 @@ from tests.integration.call_styles import (
 API_KEY = "csk-" + uuid.uuid4().hex
 COOKIE, OTHER_COOKIE = uuid.uuid4().hex, uuid.uuid4().hex
 HEADER = uuid.uuid4().hex
-PROXY_PASSWORD = uuid.uuid4().hex
-SECRETS = [API_KEY, COOKIE, OTHER_COOKIE, HEADER, PROXY_PASSWORD]
+PROXY_PASSWORD, STORE_PASSWORD = uuid.uuid4().hex, uuid.uuid4().hex
+SECRETS = [API_KEY, COOKIE, OTHER_COOKIE, HEADER, PROXY_PASSWORD, STORE_PASSWORD]
 
 SETTINGS: dict[str, Any] = {
     "api_key": API_KEY,
@@ -57,6 +57,7 @@ SETTINGS: dict[str, Any] = {
     # The quotes and the backslash are escaped in most representations.
     "default_headers": {"X-Gateway": f'header "{HEADER}" / \\'},
     "proxy": f"http://somebody:{PROXY_PASSWORD}@127.0.0.1:9",
+    "quota_store": f"redis://:{STORE_PASSWORD}@127.0.0.1:9",
 }
 
 both_credentials = pytest.mark.parametrize("credential", ["key", "cookies"])

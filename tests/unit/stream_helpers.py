@@ -25,7 +25,7 @@ COMPLETE_STREAMS = [
 """Recordings in `data/` that exist as a stream and as a whole completion."""
 
 ERROR_STREAMS = ["error_envelope", "error_flat", "error_named"]
-LINE_ENDS = [b"\n", b"\r\n", b"\r"]
+LINE_ENDINGS = [b"\n", b"\r\n", b"\r"]
 
 
 # --- events --------------------------------------------------------------------------

@@ -19,13 +19,22 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "client": (
         ["_client", "_response_parser", "_error_mapping"],
-        ["auth", "transport", "base"],
+        ["auth", "quota", "transport", "base"],
     ),
     "auth": (["_auth"], ["transport", "base"]),
+    "quota": (["_quota"], ["transport", "base"]),
     "transport": (["_http"], ["base"]),
     "conversion": (["_conversion"], ["base"]),
     "base": (
-        ["_settings", "_model_catalog", "_urls", "_version", "_types", "_fallbacks", "errors"],
+        [
+            "_settings",
+            "_model_catalog",
+            "_urls",
+            "_version",
+            "_types",
+            "_private_names",
+            "errors",
+        ],
         [],
     ),
     "emulator": (["emulator"], []),
@@ -38,6 +47,7 @@ PURE = [
     "_auth/cookie_files",
     "_http/rate_limits",
     "_http/sse",
+    "_quota/state",
 ]
 IMPURE_LIBRARIES = {"aiohttp", "asyncio", "socket", "threading"}
 

@@ -25,9 +25,10 @@ SECRETS: Options = {
     "api_key": "csk-" + "key" * 5,
     "cookies": {"session": "cookie" * 3},
     "proxy": "http://me:" + "proxy" * 3 + "@proxy.example:3128",
+    "quota_store": "redis://:" + "store" * 3 + "@store.example:6379",
     "default_headers": {"X-Gateway": "header" * 3},
 }
-SECRET_WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "header" * 3]
+SECRET_WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "store" * 3, "header" * 3]
 
 DEFAULTS = {
     "model_name": "gpt-oss-120b",
@@ -62,6 +63,8 @@ DEFAULTS = {
     "connect_timeout": 10.0,
     "max_retries": 2,
     "max_retry_wait": 60.0,
+    "pace": "auto",
+    "quota_store": None,
     "proxy": None,
     "verify": True,
     "streaming": None,
@@ -165,6 +168,10 @@ def test_unknown_setting_without_a_similar_name_is_rejected_without_a_suggestion
         ("max_retry_wait", -1),
         ("reasoning_effort", "extreme"),
         ("compression", "always"),
+        ("pace", "slow"),
+        ("quota_store", "redis.example:6379"),
+        ("quota_store", "postgres://redis.example"),
+        ("quota_store", "sqlite://"),
         ("temperature", "hot"),
         ("cerebras_api_key", 5),
         ("cerebras_api_base", "api.cerebras.ai"),
@@ -203,13 +210,14 @@ def test_verify_accepts_the_path_of_a_ca_bundle(tmp_path: Path) -> None:
         ("CEREBRAS_BASE_URL", "cerebras_api_base", "https://environment.example/v1"),
         ("CEREBRAS_SESSION_URL", "session_url", "https://environment.example/session"),
         ("CEREBRAS_PROXY", "proxy", "http://environment.example:3128"),
+        ("CEREBRAS_QUOTA_STORE", "quota_store", "redis://environment.example:6379"),
     ],
 )
 def test_environment_variable_is_the_default_of_its_setting(
     variable: str, setting: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
-    argument = "https://argument.example/v1"
+    argument = f"{value.partition(':')[0]}://argument.example/v1"
 
     assert reveal(getattr(make_model(), setting)) == value
     assert reveal(getattr(make_model(**{setting: argument}), setting)) == argument
@@ -504,6 +512,7 @@ def test_serialized_model_has_no_secrets_and_loads_with_secrets_given_again(
         "CEREBRAS_API_KEY": reveal(model.cerebras_api_key),
         "CEREBRAS_COOKIES": reveal(model.cookies),
         "CEREBRAS_PROXY": reveal(model.proxy),
+        "CEREBRAS_QUOTA_STORE": reveal(model.quota_store),
     }
 
     stored = json.dumps(dumpd(model))
@@ -533,6 +542,7 @@ def test_serialized_model_names_its_class_and_the_variables_of_its_secrets() -> 
     assert stored["kwargs"]["cerebras_api_key"]["id"] == ["CEREBRAS_API_KEY"]
     assert stored["kwargs"]["cookies"]["id"] == ["CEREBRAS_COOKIES"]
     assert stored["kwargs"]["proxy"]["id"] == ["CEREBRAS_PROXY"]
+    assert stored["kwargs"]["quota_store"]["id"] == ["CEREBRAS_QUOTA_STORE"]
     assert "default_headers" not in stored["kwargs"]
 
 

@@ -32,7 +32,7 @@ from langchain_cerebras_inference._conversion.protocol_events import ProtocolEve
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 from tests.unit.stream_helpers import (
     COMPLETE_STREAMS,
-    LINE_ENDS,
+    LINE_ENDINGS,
     build_chunks,
     convert_to_message,
     create_event,
@@ -56,12 +56,12 @@ def describe_recorded_completion(recorded: ReadFile, name: str) -> dict[str, Any
 # --- recordings ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("line_end", LINE_ENDS)
+@pytest.mark.parametrize("line_ending", LINE_ENDINGS)
 @pytest.mark.parametrize("name", COMPLETE_STREAMS)
 def test_chunks_of_a_stream_add_up_to_the_whole_completion(
-    recorded: ReadFile, name: str, line_end: bytes
+    recorded: ReadFile, name: str, line_ending: bytes
 ) -> None:
-    stream = recorded(f"{name}.sse").replace(b"\n", line_end)
+    stream = recorded(f"{name}.sse").replace(b"\n", line_ending)
 
     from_one_part = join_chunks(decode_events([stream]))
     from_single_bytes = join_chunks(decode_events(split_into_bytes(stream)))

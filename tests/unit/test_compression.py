@@ -35,7 +35,7 @@ def test_auto_compresses_long_requests_to_cerebras_only(
     assert should_compress(compression, base_url, size) is expected
 
 
-def test_server_that_rejected_a_compressed_body_gets_no_other_one() -> None:
+def test_server_that_rejected_a_compressed_body_gets_no_more_of_them() -> None:
     rejecting_servers.add("https://rejecting.example/v1")
 
     assert not should_compress(True, "https://rejecting.example/v1", 4096)

@@ -1,4 +1,4 @@
-"""Connection pools: who shares one, and when it is closed."""
+"""Connection pools: which models share one, and when it is closed."""
 
 import asyncio
 import gc
@@ -25,14 +25,14 @@ async def begin_call(
     user: User | None, url: str = URL
 ) -> tuple[ConnectionPool, aiohttp.ClientSession]:
     """Begin a call, and return its pool and its client session."""
-    pool = await connection_pool.acquire(url, user)
+    pool = await connection_pool.acquire_pool(url, user)
     return pool, pool.get_client_session(fresh=False)
 
 
 async def make_call(user: User | None, url: str = URL) -> aiohttp.ClientSession:
     """Make a whole call, and return its client session."""
     pool, client_session = await begin_call(user, url)
-    pool.release()
+    pool.end_call()
     return client_session
 
 
@@ -52,7 +52,7 @@ async def test_users_share_the_pool_of_a_server() -> None:
     assert other_server is not first
 
 
-async def test_fresh_client_session_is_another_one() -> None:
+async def test_fresh_client_session_is_not_the_shared_one() -> None:
     pool, client_session = await begin_call(User())
 
     assert pool.get_client_session(fresh=True) is not client_session
@@ -116,7 +116,7 @@ async def test_pool_without_any_user_is_closed() -> None:
     assert not is_open(client_session)
 
 
-async def test_each_server_is_decided_on_its_own() -> None:
+async def test_pools_of_different_servers_are_closed_independently() -> None:
     user, other = User(), User()
     shared = await make_call(user)
     await make_call(other)
@@ -132,20 +132,20 @@ async def test_closing_without_a_pool_does_nothing() -> None:
     await close_unshared(User())
 
 
-async def test_calls_in_progress_go_on_and_the_last_one_closes_the_pool() -> None:
+async def test_pool_with_calls_in_progress_is_closed_after_the_last_call() -> None:
     user = User()
     pool, client_session = await begin_call(user)
     await begin_call(user)
 
     await close_unshared(user)
     new_client_session = await make_call(user)
-    pool.release()
+    pool.end_call()
     await asyncio.sleep(0)
     assert is_open(client_session)
 
-    pool.release()
-    assert pool._closing is not None
-    await pool._closing
+    pool.end_call()
+    assert pool._closing_task is not None
+    await pool._closing_task
     assert not is_open(client_session)
     assert is_open(new_client_session)
 
@@ -159,7 +159,7 @@ def test_pool_is_closed_when_its_event_loop_ends() -> None:
     assert not is_open(client_session)
 
 
-def test_pool_of_a_closed_event_loop_is_closed_by_the_next_one() -> None:
+def test_pool_of_a_closed_event_loop_is_closed_by_the_next_event_loop() -> None:
     loop = asyncio.new_event_loop()
     client_session = loop.run_until_complete(make_call(User()))
     loop.close()

@@ -1,4 +1,4 @@
-"""The error for an error response: class, facts, message and advice."""
+"""The error for an error response: class, attributes, message and advice."""
 
 import json
 from collections.abc import Callable
@@ -134,7 +134,7 @@ def test_error_body_differs_from_a_completion(body: Any, expected: bool) -> None
     assert is_error_body(body) is expected
 
 
-# --- other facts ---------------------------------------------------------------------
+# --- other attributes ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -216,14 +216,16 @@ def test_error_has_the_wait_that_the_headers_imply(
         (None, "400: nothing."),
     ],
 )
-def test_message_has_status_code_and_what_the_server_wrote(body: Any, expected: str) -> None:
-    assert str(create_error(400, body)) == f"Cerebras responded with {expected}"
+def test_message_contains_status_and_code_and_message_of_the_server(
+    body: Any, expected: str
+) -> None:
+    assert str(create_error(400, body)) == f"The server responded with status {expected}"
 
 
 def test_long_body_is_quoted_in_part_and_kept_whole() -> None:
     error = create_error(500, "x" * 5000)
 
-    assert str(error) == f"Cerebras responded with 500: {'x' * 200}…"
+    assert str(error) == f"The server responded with status 500: {'x' * 200}…"
     assert error.body == "x" * 5000
 
 
@@ -242,14 +244,17 @@ def test_quote_is_one_short_line() -> None:
         (401, "wrong_api_key", "Check the key at https://cloud.cerebras.ai."),
         (402, None, "Add credit at https://cloud.cerebras.ai."),
         (400, "context_length_exceeded", "Shorten the messages or lower max_tokens."),
-        (302, None, "Check base_url, and whether a proxy responds in its place."),
+        (302, None, "Check base_url, and whether a proxy responded instead of the server."),
         (404, None, "Check base_url."),
-        (404, "model_not_found", "list_models() shows which models this key can use."),
+        (404, "model_not_found", "list_models() returns the models that this key can use."),
         (429, "queue_exceeded", ""),
         (
             429,
             "token_quota_exceeded",
-            "The server reserves max_tokens before it generates a completion: lower it.",
+            (
+                "The server reserves max_tokens before it generates a completion."
+                " Lower max_tokens."
+            ),
         ),
         (500, None, ""),
         (400, None, ""),
@@ -266,7 +271,7 @@ def test_message_ends_with_advice(status: int, code: str | None, advice: str) ->
 def test_rejected_demo_key_gives_advice_about_cookies() -> None:
     error = create_error(401, {"message": "No."}, request=RequestInfo(has_demo_key=True))
 
-    assert "sign in again and renew" in str(error)
+    assert "Sign in again and renew" in str(error)
     assert "cloud.cerebras.ai" not in str(error)
 
 
@@ -276,23 +281,23 @@ def test_retired_model_gives_advice_about_its_successor(code: str) -> None:
 
     error = create_error(404, {"message": "No.", "code": code}, request=request)
 
-    assert "The model was retired on 2025-11-05; use 'qwen-3.8-27b'." in str(error)
+    assert "The model was retired on 2025-11-05. Use 'qwen-3.8-27b'." in str(error)
     assert "list_models()" in str(error)
 
 
-def test_redirect_names_the_origin_only() -> None:
+def test_message_about_a_redirect_quotes_only_the_origin() -> None:
     headers = {"location": "https://login.example/path?token=secret"}
 
     error = create_error(302, "", headers)
 
-    assert "The server redirects to 'https://login.example'; check base_url." in str(error)
+    assert "The server redirects to 'https://login.example'. Check base_url." in str(error)
     assert "secret" not in str(error)
 
 
-def test_rate_limit_error_says_when_the_quota_has_room() -> None:
+def test_rate_limit_error_says_when_to_try_again() -> None:
     error = create_error(429, {"message": "Busy."}, {"retry-after": "11.2"})
 
-    assert str(error).endswith("Busy. The quota has room again in 12 s.")
+    assert str(error).endswith("Busy. Try again in 12 s.")
 
 
 @pytest.mark.parametrize(
@@ -300,7 +305,7 @@ def test_rate_limit_error_says_when_the_quota_has_room() -> None:
     [
         ("Requests per day limit exceeded", {}),
         ("Tokens per hour limit exceeded", {}),
-        ("Your daily quota is used up", {}),
+        ("Your daily quota is exhausted", {}),
         ("Busy", {"x-ratelimit-remaining-requests-day": "0"}),
     ],
 )

@@ -85,7 +85,7 @@ def read_batches(parts: Iterable[bytes]) -> list[list[Any]]:
     async def read() -> list[list[Any]]:
         stream = EventStream(response_with(parts), new_parser(), sys.maxsize)
         batches = []
-        while batch := await stream.read_events():
+        while batch := await stream.read_batch():
             batches.append(batch)
         return [*batches, []]
 

@@ -88,7 +88,7 @@ def test_run_on_the_thread_of_the_portal_raises_an_error() -> None:
     async def run_nested() -> None:
         portal.run(get_thread())
 
-    with pytest.raises(RuntimeError, match="would wait for itself"):
+    with pytest.raises(RuntimeError, match="would deadlock"):
         portal.run(run_nested())
 
 
@@ -140,7 +140,7 @@ class Source:
     async def open(self) -> "Source":
         return self
 
-    async def read_events(self) -> list[int]:
+    async def read_batch(self) -> list[int]:
         return await anext(self._batches, [])
 
     def close(self) -> None:
@@ -265,7 +265,7 @@ async def get_process_id():
 class EndlessSource:
     is_first = True
 
-    async def read_events(self):
+    async def read_batch(self):
         if not self.is_first:
             await asyncio.Event().wait()
         self.is_first = False

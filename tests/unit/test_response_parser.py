@@ -95,7 +95,7 @@ async def read_stream(
     stream = create_stream(FakeResponse(parts), max_events)
     batches = []
     try:
-        while batch := await stream.read_events():
+        while batch := await stream.read_batch():
             batches.append(batch)
     except CerebrasError as error:
         return batches, error
@@ -166,7 +166,7 @@ async def test_error_is_raised_again_by_each_further_read() -> None:
 
     for _ in range(2):
         with pytest.raises(CerebrasRateLimitError):
-            await stream.read_events()
+            await stream.read_batch()
 
 
 # --- streams: the end ----------------------------------------------------------------
@@ -225,7 +225,7 @@ async def test_time_after_the_first_finish_reason_is_limited_once() -> None:
     response = FakeResponse([encode(text_event("0"), finish_event(), finish_event())])
     stream = create_stream(response)
 
-    while await stream.read_events():
+    while await stream.read_batch():
         pass
 
     assert response.time_limits == [1.0]
@@ -237,7 +237,7 @@ async def test_response_is_closed_when_the_stream_has_ended(end: bytes) -> None:
     stream = create_stream(response)
 
     try:
-        while await stream.read_events():
+        while await stream.read_batch():
             assert not response.is_closed
     except CerebrasConnectionError:
         pass
@@ -249,7 +249,7 @@ async def test_leaving_the_context_closes_the_response() -> None:
     response = FakeResponse([encode(text_event("0"))])
 
     with create_stream(response) as stream:
-        await stream.read_events()
+        await stream.read_batch()
         assert not response.is_closed
 
     assert response.is_closed
@@ -290,10 +290,10 @@ async def test_idle_timeout_restarts_after_each_return_to_the_caller() -> None:
     response = FakeResponse(parts)
     stream = create_stream(response)
 
-    await stream.read_events()
-    await stream.read_events()
+    await stream.read_batch()
+    await stream.read_batch()
     with pytest.raises(CerebrasConnectionError):
-        await stream.read_events()
+        await stream.read_batch()
 
     assert response.timeout_restarts == [False, True, False, True, False]
 
@@ -302,7 +302,7 @@ async def test_events_that_have_arrived_are_returned_without_reading() -> None:
     response = FakeResponse([encode(*map(text_event, "012"))])
     stream = create_stream(response, max_events=2)
 
-    first, second = await stream.read_events(), await stream.read_events()
+    first, second = await stream.read_batch(), await stream.read_batch()
 
     assert get_text([first, second]) == "012"
     assert len(response.timeout_restarts) == 1
@@ -320,8 +320,8 @@ async def test_wait_for_content_keeps_the_first_events_with_content() -> None:
     await stream.wait_for_content()
 
     assert len(response.timeout_restarts) == 2
-    assert await stream.read_events() == [ROLE, text_event("0")]
-    assert await stream.read_events() == [finish_event()]
+    assert await stream.read_batch() == [ROLE, text_event("0")]
+    assert await stream.read_batch() == [finish_event()]
 
 
 @pytest.mark.parametrize(
@@ -344,9 +344,9 @@ async def test_wait_for_content_leaves_an_error_after_content_to_the_next_read()
 
     await stream.wait_for_content()
 
-    assert await stream.read_events() == [text_event("0")]
+    assert await stream.read_batch() == [text_event("0")]
     with pytest.raises(CerebrasRateLimitError):
-        await stream.read_events()
+        await stream.read_batch()
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_event_has_content_if_it_has_more_than_a_role(event: Any, expected: bool
     assert has_content(event) is expected
 
 
-# --- streams: other events -----------------------------------------------------------
+# --- streams: unusual events ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ async def test_event_without_a_choice_gets_an_empty_list(event: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("delta", [{}, {"content": "a"}, None, "", 0, []])
-async def test_event_with_a_choice_stays_as_it_is(delta: Any) -> None:
+async def test_event_with_a_choice_is_returned_unchanged(delta: Any) -> None:
     event = {"choices": [{"delta": delta, "finish_reason": "stop"}]}
 
     assert await read_stream(encode(event)) == ([[event]], None)
@@ -412,12 +412,12 @@ async def test_event_with_a_choice_stays_as_it_is(delta: Any) -> None:
         None,
     ],
 )
-async def test_event_of_another_structure_raises_a_protocol_error(event: Any) -> None:
+async def test_event_with_an_unexpected_structure_raises_a_protocol_error(event: Any) -> None:
     batches, error = await read_stream(encode(text_event("0"), event, finish_event()))
 
     assert get_text(batches) == "0"
     assert type(error) is CerebrasProtocolError
-    assert "check base_url" in str(error)
+    assert "Check base_url" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ async def test_completion_is_returned_as_it_was_sent() -> None:
         b"",
     ],
 )
-async def test_other_body_raises_a_protocol_error_that_quotes_it(body: bytes) -> None:
+async def test_unexpected_body_raises_a_protocol_error_that_quotes_it(body: bytes) -> None:
     with pytest.raises(
         CerebrasProtocolError, match=r"status 200.* text/plain .*base_url"
     ) as error:
@@ -489,7 +489,7 @@ async def test_other_body_raises_a_protocol_error_that_quotes_it(body: bytes) ->
     assert (error.value.status, error.value.request_id) == (200, "req-1")
 
 
-async def test_error_body_with_status_200_raises_its_error() -> None:
+async def test_error_body_with_status_200_raises_the_error_that_it_describes() -> None:
     with pytest.raises(CerebrasRateLimitError, match="429: slow down"):
         await parse_completion(json.dumps(ERROR_BODY).encode())
 
@@ -527,7 +527,7 @@ async def test_error_has_its_body_as_json_or_text(raw: bytes, body: Any) -> None
     assert error.body == body
 
 
-async def test_status_decides_if_the_body_of_an_error_is_truncated() -> None:
+async def test_error_with_a_truncated_body_has_the_class_of_its_status() -> None:
     error = await parse_error(b'{"message"', CerebrasConnectionError("broken"))
 
     assert type(error) is CerebrasRateLimitError
@@ -545,5 +545,5 @@ async def test_secrets_are_redacted_in_errors() -> None:
 
 
 async def test_short_secrets_are_not_redacted() -> None:
-    """Where each `no` of an ordinary text became `***`, the secret would be easy to guess."""
+    """If each `no` in an ordinary text became `***`, the secret would be easy to guess."""
     assert (await parse_error(b'{"message": "no"}')).body == {"message": "no"}

@@ -1,4 +1,4 @@
-"""The decoder of server-sent events: any bytes, in any portions."""
+"""The decoder of server-sent events: any bytes, in pieces of any size."""
 
 import json
 from collections.abc import Callable
@@ -15,35 +15,35 @@ from langchain_cerebras_inference._http.sse import (
 from tests.unit.stream_helpers import (
     COMPLETE_STREAMS,
     ERROR_STREAMS,
-    LINE_ENDS,
+    LINE_ENDINGS,
     split_into_bytes,
 )
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def decode(*portions: bytes) -> list[bytes]:
+def decode(*pieces: bytes) -> list[bytes]:
     """Return the payloads of a whole stream."""
     decoder = SSEDecoder()
-    payloads = [payload for portion in portions for payload in decoder.feed(portion)]
+    payloads = [payload for piece in pieces for payload in decoder.feed(piece)]
     return payloads + decoder.close()
 
 
 def decode_at_each_split(stream: bytes) -> list[list[bytes]]:
-    """Decode a stream whole, byte by byte, and in two portions for each place."""
-    in_two_portions = [
+    """Decode a stream whole, byte by byte, and in two pieces for each place."""
+    in_two_pieces = [
         decode(stream[:position], stream[position:]) for position in range(len(stream) + 1)
     ]
-    return [decode(stream), decode(*split_into_bytes(stream)), *in_two_portions]
+    return [decode(stream), decode(*split_into_bytes(stream)), *in_two_pieces]
 
 
 # --- the payloads --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("line_end", LINE_ENDS)
+@pytest.mark.parametrize("line_ending", LINE_ENDINGS)
 @pytest.mark.parametrize("name", [*COMPLETE_STREAMS, *ERROR_STREAMS])
 def test_recorded_stream_gives_the_same_payloads_however_it_is_split(
-    recorded: Callable[[str], bytes], name: str, line_end: bytes
+    recorded: Callable[[str], bytes], name: str, line_ending: bytes
 ) -> None:
     stream = recorded(f"{name}.sse")
     expected = [
@@ -52,7 +52,7 @@ def test_recorded_stream_gives_the_same_payloads_however_it_is_split(
         if line.startswith(b"data: ")
     ]
 
-    results = decode_at_each_split(stream.replace(b"\n", line_end))
+    results = decode_at_each_split(stream.replace(b"\n", line_ending))
 
     assert [result for result in results if result != expected] == []
 
@@ -68,7 +68,7 @@ def test_recorded_stream_gives_the_same_payloads_however_it_is_split(
         (b"data: one\n\n\ndata: two\n\n", [b"one", b"two"]),
         (b"\n\n\ndata: one\n\n", [b"one"]),
         (b"data: one\n\ndata: no blank line", [b"one", b"no blank line"]),
-        (b"data: one\n\ndata: one line end\n", [b"one", b"one line end"]),
+        (b"data: one\n\ndata: one line ending\n", [b"one", b"one line ending"]),
         # data lines
         (b"data:one\n\n", [b"one"]),
         (b"data:  one \n\n", [b" one "]),
@@ -90,12 +90,12 @@ def test_recorded_stream_gives_the_same_payloads_however_it_is_split(
         (BYTE_ORDER_MARK + b"data: one", [b"one"]),
         (b"data: " + BYTE_ORDER_MARK + b"\n\n", [BYTE_ORDER_MARK]),
         (BYTE_ORDER_MARK, []),
-        # line ends
+        # line endings
         (b"data: one\r\n\r\ndata: two\r\n\r\n", [b"one", b"two"]),
         (b"data: one\r\rdata: two\r\r", [b"one", b"two"]),
         (b"data: one\r\n\ndata: two\r\r\n", [b"one", b"two"]),
         (b"data: one\n\r\ndata: two\n\r", [b"one", b"two"]),
-        # characters that str.splitlines takes for line ends
+        # characters that str.splitlines takes for line endings
         ("data: a\u2028b\u2029c\x85d\n\n".encode(), ["a\u2028b\u2029c\x85d".encode()]),
         (b"data: a\x0bb\x0cc\x1cd\n\n", [b"a\x0bb\x0cc\x1cd"]),
     ],
@@ -160,7 +160,7 @@ def test_second_close_returns_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("portions", "is_inside_data"),
+    ("pieces", "is_inside_data"),
     [
         ([b""], False),
         ([b"data: one\n\n"], False),
@@ -186,12 +186,12 @@ def test_second_close_returns_nothing() -> None:
     ],
 )
 def test_decoder_knows_whether_the_last_line_is_incomplete_data(
-    portions: list[bytes], is_inside_data: bool
+    pieces: list[bytes], is_inside_data: bool
 ) -> None:
     decoder = SSEDecoder()
 
-    for portion in portions:
-        decoder.feed(portion)
+    for piece in pieces:
+        decoder.feed(piece)
 
     assert decoder.is_inside_data is is_inside_data
 
@@ -200,37 +200,37 @@ def test_decoder_knows_whether_the_last_line_is_incomplete_data(
 
 
 @pytest.mark.parametrize(
-    "portions",
+    "pieces",
     [
-        pytest.param([b"data: " + b"x" * 1000], id="one portion"),
-        pytest.param([b"data: ", b"x" * 1000], id="two portions"),
+        pytest.param([b"data: " + b"x" * 1000], id="one piece"),
+        pytest.param([b"data: ", b"x" * 1000], id="two pieces"),
         pytest.param([b"data: "] + [b"x"] * 1000, id="single bytes"),
         pytest.param([b"data: one\n\n", b"data: " + b"x" * 1000], id="second event"),
         pytest.param([b": " + b"x" * 1000], id="comment"),
         pytest.param([b"data: x\n"] * 200, id="many lines"),
     ],
 )
-def test_event_larger_than_the_limit_raises_an_error(portions: list[bytes]) -> None:
+def test_event_larger_than_the_limit_raises_an_error(pieces: list[bytes]) -> None:
     decoder = SSEDecoder(limit=1000)
 
     with pytest.raises(EventTooLargeError, match="larger than 1000 bytes"):
-        list(map(decoder.feed, portions))
+        list(map(decoder.feed, pieces))
 
 
 @pytest.mark.parametrize(
-    "portions",
+    "pieces",
     [
         pytest.param([b"data: 12345\n\n"] * 100, id="whole events"),
         pytest.param(
             [b"data: 1234", *[b"5\n\ndata: 1234"] * 99, b"5\n\n"],
-            id="portions that end inside an event",
+            id="pieces that end inside an event",
         ),
     ],
 )
-def test_limit_is_for_one_event_and_not_for_the_stream(portions: list[bytes]) -> None:
+def test_limit_is_for_one_event_and_not_for_the_stream(pieces: list[bytes]) -> None:
     decoder = SSEDecoder(limit=20)
 
-    payloads = [payload for portion in portions for payload in decoder.feed(portion)]
+    payloads = [payload for piece in pieces for payload in decoder.feed(piece)]
 
     assert payloads == [b"12345"] * 100
 

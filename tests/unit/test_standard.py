@@ -29,11 +29,13 @@ class TestStandard(ChatModelUnitTests):
             "CEREBRAS_API_KEY": "a key",
             "CEREBRAS_API_BASE": "https://example.com/v1",
             "CEREBRAS_PROXY": "http://proxy.example.com:3128",
+            "CEREBRAS_QUOTA_STORE": "redis://store.example.com",
         }
         settings = {
             "cerebras_api_key": "a key",
             "cerebras_api_base": "https://example.com/v1",
             "proxy": "http://proxy.example.com:3128",
+            "quota_store": "redis://store.example.com",
         }
         return environment, {}, settings
 

@@ -1,0 +1,13 @@
+"""Whether this package may use private names of other libraries.
+
+It uses private names of aiohttp and asyncio (`_http/private_names.py`) and of pydantic
+(`_conversion/chunks.py`), because there is no public way or the public way is much slower. Each
+use has a fallback, in case an installed version does not have the name. Tests set the
+environment variable `CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY` so that only the fallbacks are used.
+"""
+
+from __future__ import annotations
+
+import os
+
+PRIVATE_NAMES_ALLOWED = not os.environ.get("CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY")

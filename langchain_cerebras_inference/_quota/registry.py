@@ -1,0 +1,85 @@
+"""The quotas of this process, shared by all its models, event loops and threads."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import threading
+
+from langchain_cerebras_inference._quota.queue import Quota
+from langchain_cerebras_inference._quota.stores import SharedStore, open_store
+
+_MAX_QUOTAS = 1_000
+
+_lock = threading.Lock()
+_quotas: dict[int, Quota] = {}
+"""The quotas by a hash of what they belong to, so that no key is kept."""
+
+_stores: dict[str, SharedStore] = {}
+_stores_of_parent_process: list[SharedStore] = []
+
+
+def get_quota(origin: str, authorization: str, model: str, store_url: str | None) -> Quota:
+    """Return the quota of a request.
+
+    Args:
+        origin: The scheme, host and port of the server.
+        authorization: The value of the `Authorization` header that is sent; it is not kept.
+        model: The requested model.
+        store_url: The URL of a store that processes share, or `None`.
+
+    Raises:
+        ImportError: If the store needs a package that is not installed.
+    """
+    key = hash((origin, authorization, model, store_url))
+    quota = _quotas.get(key)
+    if quota is not None:
+        return quota
+    text = f"{origin}\n{authorization}\n{model}"
+    name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    with _lock:
+        if key not in _quotas:
+            _remove_idle_quotas()
+            _quotas[key] = Quota(name, _get_store(store_url))
+        return _quotas[key]
+
+
+def forget_all() -> None:
+    """Forget all limits, as if this process had not made a call yet."""
+    global _lock  # noqa: PLW0603 # another thread may have held it during a fork
+    _lock = threading.Lock()
+    _quotas.clear()
+
+
+def _get_store(url: str | None) -> SharedStore | None:
+    if url is None:
+        return None
+    if url not in _stores:
+        _stores[url] = open_store(url)
+    return _stores[url]
+
+
+def _remove_idle_quotas() -> None:
+    """Limit the number of quotas: keys that expire leave theirs behind."""
+    if len(_quotas) >= _MAX_QUOTAS:
+        for key in [key for key, quota in _quotas.items() if quota.is_idle]:
+            del _quotas[key]
+
+
+def _close_stores() -> None:
+    for store in _stores.values():
+        store.close()
+
+
+def _forget_parent_process() -> None:
+    """Forget what a fork has copied: its threads and connections belong to the parent."""
+    forget_all()
+    # SQLite does not allow to close a connection that was opened before a fork.
+    _stores_of_parent_process.extend(_stores.values())
+    _stores.clear()
+
+
+atexit.register(_close_stores)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent_process)

@@ -1,0 +1,573 @@
+"""The queue of a quota on real asyncio, in virtual time, against a limiter."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from langchain_cerebras_inference import CerebrasConnectionError, CerebrasRateLimitError
+from langchain_cerebras_inference._quota import registry
+from langchain_cerebras_inference._quota.queue import (
+    QueueLimitError,
+    Quota,
+    Reservation,
+    Ticket,
+)
+from langchain_cerebras_inference._quota.state import Amounts, Grant, Outcome
+from langchain_cerebras_inference._quota.stores import QuotaStoreError
+from tests.unit import virtual_time
+
+Clock = Callable[[], float]
+
+
+@dataclass
+class Limiter:
+    """A server with a bucket of requests and one of tokens, and perhaps a hidden one."""
+
+    clock: Clock
+    rate: float
+    capacity: float
+    token_rate: float = 1e6
+    token_capacity: float = 1e7
+    hidden_rate: float | None = None
+    has_headers: bool = True
+    latency: float = 0.01
+    accepted: list[Any] = field(default_factory=list)
+    rejections: int = 0
+
+    def __post_init__(self) -> None:
+        self._levels = [self.capacity, self.token_capacity, self.hidden_rate or 0.0]
+        self._time = self.clock()
+        self.start = self._time
+
+    def handle(self, name: Any, tokens: float) -> tuple[str | None, dict[str, str]]:
+        """Return the code of the error, if there is one, and the headers."""
+        now = self.clock()
+        rates = [self.rate, self.token_rate, self.hidden_rate or 0.0]
+        capacities = [self.capacity, self.token_capacity, self.hidden_rate or 0.0]
+        needs = [1.0, tokens, 1.0 if self.hidden_rate else 0.0]
+        for index, rate in enumerate(rates):
+            refilled = self._levels[index] + rate * (now - self._time)
+            self._levels[index] = min(capacities[index], refilled)
+        self._time = now
+        code = None
+        if self._levels[0] < 1 - 1e-6 or self._levels[2] < needs[2] - 1e-6:
+            code = "request_quota_exceeded"
+        elif self._levels[1] < tokens - 1e-6:
+            code = "token_quota_exceeded"
+        if code is None:
+            self._levels = [
+                level - need for level, need in zip(self._levels, needs, strict=True)
+            ]
+            self.accepted.append(name)
+        else:
+            self.rejections += 1
+        return code, self._create_headers()
+
+    def _create_headers(self) -> dict[str, str]:
+        if not self.has_headers:
+            return {}
+        return {
+            "x-ratelimit-limit-requests-minute": str(self.rate * 60),
+            "x-ratelimit-remaining-requests-minute": str(int(self._levels[0])),
+            "x-ratelimit-limit-tokens-minute": str(self.token_rate * 60),
+            "x-ratelimit-remaining-tokens-minute": str(int(self._levels[1])),
+        }
+
+
+async def make_call(
+    quota: Quota, limiter: Limiter, ticket: Ticket, name: Any = None, tokens: float = 100.0
+) -> None:
+    """Make one call as the client does."""
+    while True:
+        reservation = await quota.enter(ticket)
+        await asyncio.sleep(limiter.latency / 2)
+        code, headers = limiter.handle(name, tokens)
+        await asyncio.sleep(limiter.latency / 2)
+        if code is None:
+            quota.settle(reservation, headers)
+            return
+        quota.reject(reservation, headers, code, None if headers else 1.0)
+
+
+def create_ticket(tokens: float = 100.0, **options: Any) -> Ticket:
+    return Ticket(tokens, **{"max_wait": 60.0, **options})
+
+
+async def make_calls(quota: Quota, limiter: Limiter, count: int, **options: Any) -> None:
+    await asyncio.gather(
+        *(make_call(quota, limiter, create_ticket(**options), n) for n in range(count))
+    )
+
+
+def run(work: Callable[[Clock], Coroutine[Any, Any, None]]) -> None:
+    virtual_time.run(work)
+
+
+# --- sending when there is room ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("latency", [0.001, 0.2])
+def test_paced_calls_use_the_whole_quota_without_a_rejection(latency: float) -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=20, latency=latency)
+        await make_calls(Quota("q", clock=clock), limiter, 1_000, is_paced=True)
+
+        ideal = (1_000 - 20) / 10
+        assert limiter.rejections == 0
+        assert ideal <= clock() - limiter.start <= ideal * 1.03
+
+    run(work)
+
+
+def test_calls_with_the_default_setting_wait_for_their_turn() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=20)
+        quota = Quota("q", clock=clock)
+        slots = asyncio.Semaphore(16)
+
+        async def call(number: int) -> None:
+            async with slots:
+                await make_call(quota, limiter, create_ticket(), number)
+
+        await asyncio.gather(*map(call, range(200)))
+
+        assert limiter.rejections == 0
+        assert clock() - limiter.start <= 18 * 1.05
+
+    run(work)
+
+
+def test_calls_with_many_tokens_use_the_whole_quota() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, 1e3, 1e3, token_rate=10_000, token_capacity=40_000)
+        quota = Quota("q", clock=clock)
+        sizes = [100 + 37 * n % 9_000 for n in range(300)]
+        calls = (
+            make_call(quota, limiter, create_ticket(size, is_paced=True), tokens=size)
+            for size in sizes
+        )
+        await asyncio.gather(*calls)
+
+        ideal = (sum(sizes) - 40_000) / 10_000
+        assert limiter.rejections <= 3
+        assert clock() - limiter.start <= ideal * 1.05
+
+    run(work)
+
+
+def test_limit_that_no_header_shows_is_learned() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=60, hidden_rate=10, latency=0.1)
+        await make_calls(Quota("q", clock=clock), limiter, 600, is_paced=True)
+
+        assert limiter.rejections <= 30
+
+    run(work)
+
+
+def test_calls_leave_the_queue_in_order_of_arrival() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, rate=10)
+        left: list[int] = []
+
+        async def call(number: int) -> None:
+            await quota.enter(create_ticket(is_paced=number % 2 == 0))
+            left.append(number)
+
+        await asyncio.gather(*map(call, range(100)))
+
+        assert left == sorted(left)
+
+    run(work)
+
+
+def test_rejected_call_keeps_its_place() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=1, capacity=1, latency=0.5)
+        quota = Quota("q", clock=clock)
+        await make_call(quota, limiter, create_ticket(), "first")
+        limiter._levels[0] = -2.0  # somebody else uses the quota as well
+        calls = [
+            asyncio.create_task(make_call(quota, limiter, create_ticket(), name))
+            for name in ("second", "third", "fourth")
+        ]
+        await asyncio.gather(*calls)
+
+        assert limiter.rejections >= 1
+        assert limiter.accepted == ["first", "second", "third", "fourth"]
+
+    run(work)
+
+
+# --- before the limits are known ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("is_paced", "count"), [(True, 8), (False, 64)])
+def test_few_requests_are_sent_before_the_limits_are_known(is_paced: bool, count: int) -> None:
+    async def work(clock: Clock) -> None:
+        quota = Quota("q", clock=clock)
+        sent: list[float] = []
+
+        async def send() -> None:
+            await quota.enter(create_ticket(is_paced=is_paced))
+            sent.append(clock())
+
+        tasks = [asyncio.create_task(send()) for _ in range(8 * count)]
+        await asyncio.sleep(0)
+        assert len(sent) == count
+        await asyncio.sleep(1.001)
+        assert len(sent) == pytest.approx(2 * count, abs=1)
+        await asyncio.sleep(1)
+        assert len(sent) == pytest.approx(4 * count, abs=1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(work)
+
+
+def test_each_response_without_limits_lets_two_more_requests_be_sent() -> None:
+    async def work(clock: Clock) -> None:
+        quota = Quota("q", clock=clock)
+        reservations: list[Reservation] = []
+
+        async def send() -> None:
+            reservations.append(await quota.enter(create_ticket()))
+
+        tasks = [asyncio.create_task(send()) for _ in range(100)]
+        await asyncio.sleep(0)
+        for reservation in reservations[:10]:
+            quota.settle(reservation, {})
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+        assert len(reservations) == 64 + 20
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(work)
+
+
+def test_server_without_headers_is_paced_by_its_rejections() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=20, has_headers=False)
+        await make_calls(Quota("q", clock=clock), limiter, 100, is_paced=True)
+
+        assert len(limiter.accepted) == 100
+        assert limiter.rejections <= 100
+
+    run(work)
+
+
+# --- how long a call waits ---------------------------------------------------------------
+
+
+async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -> Quota:
+    """Create a quota whose limit per minute is known."""
+    quota = Quota("q", clock=clock)
+    headers = {
+        "x-ratelimit-limit-requests-minute": str(60 * rate),
+        "x-ratelimit-remaining-requests-minute": str(remaining),
+    }
+    quota.settle(await quota.enter(create_ticket()), headers)
+    return quota
+
+
+def test_call_that_would_wait_too_long_fails_at_once_and_says_when_there_is_room() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock)
+        tasks = [
+            asyncio.create_task(quota.enter(create_ticket(max_wait=10))) for _ in range(20)
+        ]
+        start = clock()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+
+        assert clock() - start < 0.1
+        errors = [task.exception() for task in done if task.exception()]
+        assert all(isinstance(error, CerebrasRateLimitError) for error in errors)
+        assert "pace=True" in str(errors[0])
+        assert "requests per minute" in str(errors[0])
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(isinstance(result, Reservation) for result in results) == 10
+        error = next(result for result in results if isinstance(result, QueueLimitError))
+        assert error.retry_after == pytest.approx(11, abs=1)
+        assert error.is_retryable
+
+    run(work)
+
+
+def test_first_headers_let_calls_fail_that_would_wait_too_long() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=1, capacity=70, latency=0.2)
+        quota = Quota("q", clock=clock)
+        calls = (make_call(quota, limiter, create_ticket(max_wait=10)) for _ in range(200))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+
+        failed = [result for result in results if result is not None]
+        assert all(isinstance(result, QueueLimitError) for result in failed)
+        assert 100 < len(failed) < 130
+        assert clock() - limiter.start < 12
+
+    run(work)
+
+
+def test_time_in_the_queue_is_limited_over_all_attempts() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=1, capacity=1)
+        quota = Quota("q", clock=clock)
+        await make_call(quota, limiter, create_ticket())
+        limiter._levels[0] = -1e6  # it rejects everything
+        start = clock()
+
+        with pytest.raises(QueueLimitError):
+            await make_call(quota, limiter, create_ticket(max_wait=30))
+
+        assert clock() - start <= 31
+
+    run(work)
+
+
+@pytest.mark.parametrize("period", ["hour", "day"])
+def test_quota_of_an_hour_or_a_day_fails_at_once_unless_paced(
+    period: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "langchain_cerebras_inference")
+
+    async def work(clock: Clock) -> None:
+        quota = Quota("q", clock=clock)
+        headers = {
+            f"x-ratelimit-limit-requests-{period}": "2",
+            f"x-ratelimit-remaining-requests-{period}": "0",
+        }
+        quota.settle(await quota.enter(create_ticket()), headers)
+
+        with pytest.raises(QueueLimitError, match=f"requests per {period}"):
+            await quota.enter(create_ticket(max_wait=1e9))
+        start = clock()
+        await quota.enter(create_ticket(is_paced=True))
+
+        expected = {"hour": 1_800, "day": 43_200}[period]
+        assert clock() - start == pytest.approx(expected, rel=0.01)
+
+    run(work)
+    [message] = caplog.messages
+    assert f"quota of requests per {period}" in message
+    assert "until 2" in message
+
+
+def test_call_that_may_not_wait_is_sent_at_once() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock)
+        start = clock()
+        waiting = asyncio.create_task(quota.enter(create_ticket()))
+        await asyncio.sleep(0)
+
+        await quota.enter(create_ticket(can_wait=False))
+        assert clock() == start
+        with pytest.raises(QueueLimitError, match="max_retries"):
+            await quota.enter(create_ticket(can_wait=False, is_paced=True))
+        assert clock() == start
+        await waiting
+
+    run(work)
+
+
+def test_request_that_is_larger_than_the_limit_fails_at_once() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, 10, 10, token_rate=100, token_capacity=6_000)
+        quota = Quota("q", clock=clock)
+        await make_call(quota, limiter, create_ticket())
+        start = clock()
+
+        with pytest.raises(CerebrasRateLimitError, match="max_tokens") as caught:
+            await quota.enter(create_ticket(9_000, min_tokens=7_000, is_paced=True))
+
+        assert clock() == start
+        assert caught.value.is_retryable is False
+
+    run(work)
+
+
+def test_request_that_is_larger_than_the_bucket_fails_after_three_rejections() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, 10, 10, token_rate=100, token_capacity=1_000)
+        quota = Quota("q", clock=clock)
+        await make_call(quota, limiter, create_ticket())
+
+        with pytest.raises(CerebrasRateLimitError, match="1000"):
+            await make_call(quota, limiter, create_ticket(3_000, is_paced=True), tokens=3_000)
+
+        assert limiter.rejections == 3
+
+    run(work)
+
+
+def test_estimate_that_is_too_low_is_raised() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, 10, 10, token_rate=100, token_capacity=1_000)
+        quota = Quota("q", clock=clock)
+        await make_call(quota, limiter, create_ticket(900), tokens=900)
+
+        await make_call(quota, limiter, create_ticket(500, is_paced=True), tokens=800)
+
+        assert limiter.rejections <= 3
+
+    run(work)
+
+
+# --- leaving the queue -------------------------------------------------------------------
+
+
+def test_cancelled_call_frees_its_place() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock)
+        start = clock()
+        tasks = [asyncio.create_task(quota.enter(create_ticket())) for _ in range(4)]
+        await asyncio.sleep(0.5)
+
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert clock() - start == pytest.approx(2, abs=0.05)
+        assert not quota._lines
+
+    run(work)
+
+
+def test_response_that_shows_more_room_ends_the_wait_early() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, rate=0.01, remaining=1)
+        reservation = await quota.enter(create_ticket())
+        task = asyncio.create_task(quota.enter(create_ticket(is_paced=True)))
+        await asyncio.sleep(1)
+        start = clock()
+
+        quota.cancel(reservation)
+        await task
+
+        assert clock() == start
+
+    run(work)
+
+
+def test_other_event_loops_are_woken() -> None:
+    """The quota has one place, which a thread gives back to the event loop of another."""
+    quota = Quota("q")
+    headers = {
+        "x-ratelimit-limit-requests-minute": "0.001",
+        "x-ratelimit-remaining-requests-minute": "1",
+    }
+
+    async def take() -> Reservation:
+        quota.settle(await quota.enter(create_ticket()), headers)
+        return await quota.enter(create_ticket())
+
+    reservation = asyncio.run(take())
+    thread = threading.Thread(
+        target=lambda: asyncio.run(quota.enter(create_ticket(is_paced=True)))
+    )
+    thread.start()
+    while not quota._lines:
+        pass
+    quota.cancel(reservation)
+    thread.join(30)
+
+    assert not thread.is_alive()
+    assert not quota._lines
+
+
+def test_waits_above_a_second_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "langchain_cerebras_inference")
+
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, rate=2.0)
+        await asyncio.gather(*(quota.enter(create_ticket()) for _ in range(3)))
+
+    run(work)
+
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0] == "Waiting 1.0 s for the quota of requests per minute"
+
+
+# --- stores that do not work -------------------------------------------------------------
+
+
+class BrokenStore:
+    """A shared store that is down."""
+
+    is_shared = True
+
+    def __init__(self) -> None:
+        self.operations = 0
+
+    async def reserve(
+        self,
+        name: str,
+        needs: Amounts,
+        *,
+        place: Amounts | None = None,
+        force: bool = False,
+    ) -> Grant:
+        self.operations += 1
+        raise QuotaStoreError("Redis at example.com: ConnectionError")
+
+    def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
+        on_done()
+
+
+def test_paced_call_fails_if_the_store_does_not_work() -> None:
+    async def work(clock: Clock) -> None:
+        quota = Quota("q", BrokenStore(), clock=clock)
+        with pytest.raises(CerebrasConnectionError, match=r"example\.com.*check quota_store"):
+            await quota.enter(create_ticket(is_paced=True))
+        assert not quota._lines
+
+    run(work)
+
+
+def test_other_calls_go_on_without_a_store_and_log_it(caplog: pytest.LogCaptureFixture) -> None:
+    store = BrokenStore()
+
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=20)
+        await make_calls(Quota("q", store, clock=clock), limiter, 100)
+
+        assert limiter.rejections == 0
+
+    run(work)
+
+    assert store.operations == 1
+    [message] = caplog.messages
+    assert "quota store does not work" in message
+
+
+# --- the quotas of a process -------------------------------------------------------------
+
+
+def test_quota_belongs_to_origin_authorization_and_model() -> None:
+    values = [
+        ("https://a.example", "Bearer k", "m", None),
+        ("https://b.example", "Bearer k", "m", None),
+        ("https://a.example", "Bearer l", "m", None),
+        ("https://a.example", "Bearer k", "n", None),
+    ]
+    quotas = [registry.get_quota(*value) for value in values]
+
+    assert len(set(map(id, quotas))) == 4
+    assert [registry.get_quota(*value) for value in values] == quotas
+    shown = f"{vars(registry)} {vars(quotas[0])}"
+    assert "Bearer" not in shown
+
+
+def test_unused_quotas_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(registry._MAX_QUOTAS + 10):
+        registry.get_quota("https://a.example", f"Bearer {number}", "m", None)
+
+    assert len(registry._quotas) <= registry._MAX_QUOTAS

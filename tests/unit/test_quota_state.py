@@ -1,0 +1,360 @@
+"""The arithmetic of a quota, against a bucket that does what the server does."""
+
+import heapq
+import itertools
+import json
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_cerebras_inference._quota import state
+from langchain_cerebras_inference._quota.state import (
+    REQUESTS,
+    TOKENS,
+    Amounts,
+    Grant,
+    Limits,
+    Outcome,
+    QuotaState,
+)
+
+MINUTE = 60.0
+TOLERANCE = 1e-3
+
+
+@dataclass
+class ServerBucket:
+    """A token bucket as the server has it."""
+
+    rate: float
+    capacity: float
+    level: float
+    time: float = 0.0
+
+    def accept(self, need: float, now: float) -> bool:
+        self.level = min(self.capacity, self.level + self.rate * (now - self.time))
+        self.time = now
+        if self.level < need - TOLERANCE:
+            return False
+        self.level -= need
+        return True
+
+
+def limits_of(bucket: ServerBucket, name: str = "tokens-minute", period: float = 60) -> Limits:
+    return {name: (bucket.rate * period, bucket.level)}
+
+
+def create_known_state(bucket: ServerBucket, name: str = "tokens-minute") -> QuotaState:
+    """Return the state after one response, to a request that needed the whole bucket."""
+    quota = QuotaState(0.0)
+    needs = Amounts(1, bucket.capacity)
+    grant = quota.reserve(needs, 0.0)
+    bucket.level = 0.0
+    quota.settle(Outcome("answered", needs, grant, limits=limits_of(bucket, name)), 0.0)
+    return quota
+
+
+def wait_for_turn(quota: QuotaState, needs: Amounts, now: float) -> tuple[Grant, float]:
+    """Wait as the head of a queue does; return the grant, and the time then."""
+    grant = quota.reserve(needs, now)
+    for _ in range(100):
+        if grant.wait == 0:
+            return grant, now
+        now += grant.wait
+        grant = quota.reserve(needs, now, place=grant.place)
+    raise AssertionError("the request is never sent")
+
+
+fractions = st.floats(0.01, 1.0)
+gaps = st.floats(0.0, 20.0)
+
+
+@given(
+    rate=st.floats(0.1, 1e5),
+    seconds_of_capacity=st.floats(1.0, 60.0),
+    requests=st.lists(st.tuples(gaps, fractions), min_size=1, max_size=40),
+)
+def test_requests_are_sent_exactly_when_the_server_has_room(
+    rate: float, seconds_of_capacity: float, requests: list[tuple[float, float]]
+) -> None:
+    capacity = rate * seconds_of_capacity
+    server = ServerBucket(rate, capacity, capacity)
+    quota = create_known_state(server)
+    ideal = ServerBucket(rate, capacity, 0.0)
+    sent: list[tuple[float, float]] = []
+    now = 0.0
+
+    for gap, fraction in requests:
+        now += gap
+        need = capacity * fraction
+        ideal.accept(0.0, now)
+        earliest = now + max(need - ideal.level, 0.0) / rate
+        grant, now = wait_for_turn(quota, Amounts(1, need), now)
+        assert now == pytest.approx(earliest, abs=TOLERANCE)  # never idle, never too early
+        assert ideal.accept(need, now)
+        assert server.accept(need, now)
+        limits = limits_of(server)
+        quota.settle(Outcome("answered", Amounts(1, need), grant, limits=limits), now)
+        sent.append((now, need))
+
+    for (i, (start, _)), (j, (end, _)) in itertools.combinations_with_replacement(
+        enumerate(sent), 2
+    ):
+        amount = sum(need for _, need in sent[i : j + 1])
+        assert amount <= (capacity + rate * (end - start)) * (1 + TOLERANCE)
+
+
+@given(
+    latencies=st.lists(st.floats(0.0, 2.0), min_size=30, max_size=30),
+    rate=st.floats(1.0, 50.0),
+)
+def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
+    latencies: list[float], rate: float
+) -> None:
+    """The server handles each request at once, and the responses arrive in any order."""
+    capacity = 2 * rate
+    server = ServerBucket(rate, capacity, capacity)
+    quota = create_known_state(server, "requests-minute")
+    server.capacity = capacity
+    now = 0.0
+    pending: list[tuple[float, int, Outcome]] = []
+    needs = Amounts(1, 0)
+
+    for number, latency in enumerate(latencies * 4):
+        grant = quota.reserve(needs, now)
+        while grant.wait:
+            moment = now + grant.wait
+            if pending and pending[0][0] < moment:
+                moment, _, outcome = heapq.heappop(pending)
+                quota.settle(outcome, moment)
+            now = moment
+            grant = quota.reserve(needs, now, place=grant.place)
+        assert server.accept(1, now)
+        limits = limits_of(server, "requests-minute")
+        outcome = Outcome("answered", needs, grant, age=latency, limits=limits)
+        heapq.heappush(pending, (now + latency, number, outcome))
+
+    ideal = len(latencies) * 4 / rate
+    assert now <= ideal + capacity / rate
+
+
+@pytest.mark.parametrize(
+    ("name", "period"), [("minute", 60.0), ("hour", 3600.0), ("day", 86_400.0)]
+)
+def test_quotas_of_all_periods_are_refilled_continuously(name: str, period: float) -> None:
+    quota = QuotaState(0.0)
+    needs = Amounts(1, 100)
+    grant = quota.reserve(needs, 0.0)
+    limits = {f"requests-{name}": (60.0, 0.0)}
+    quota.settle(Outcome("answered", needs, grant, limits=limits), 0.0)
+
+    grant = quota.reserve(needs, 0.0)
+
+    assert grant.wait == pytest.approx(period / 60)
+    assert grant.find_bottleneck() == f"requests-{name}"
+
+
+def test_the_emptiest_bucket_decides() -> None:
+    quota = QuotaState(0.0)
+    needs = Amounts(1, 1_000)
+    limits = {
+        "requests-minute": (600.0, 0.0),
+        "tokens-minute": (6_000.0, 500.0),
+        "tokens-day": (1e6, 9e5),
+    }
+    quota.settle(Outcome("answered", needs, quota.reserve(needs, 0.0), limits=limits), 0.0)
+
+    grant = quota.reserve(needs, 0.0)
+
+    assert grant.wait == pytest.approx(500 / 100)
+    assert grant.find_bottleneck() == "tokens-minute"
+    assert grant.estimate_wait(Amounts(2, 3_000)) == pytest.approx(3_500 / 100)
+
+
+def test_capacity_is_the_largest_remaining_amount_and_what_its_request_took() -> None:
+    quota = QuotaState(0.0)
+    for time, remaining in ((0.0, 7.0), (0.1, 19.0), (0.2, 12.0)):
+        needs = Amounts(1, 5)
+        outcome = Outcome(
+            "answered",
+            needs,
+            quota.reserve(needs, time),
+            limits={"requests-minute": (60.0, remaining)},
+        )
+        quota.settle(outcome, time)
+
+    assert quota.buckets["requests-minute"].capacity == 20
+
+
+def test_first_rejection_without_remaining_amount_does_not_deadlock() -> None:
+    quota = QuotaState(0.0)
+    needs = Amounts(1, 500)
+    limits = {"requests-minute": (60.0, 0.0), "tokens-minute": (60_000.0, 0.0)}
+    quota.settle(
+        Outcome("rejected", needs, quota.reserve(needs, 0.0), limits=limits, kind=REQUESTS), 0.0
+    )
+
+    _, now = wait_for_turn(quota, needs, 0.0)
+
+    assert 0 < now <= 2
+
+
+def test_requests_without_response_count_when_the_first_headers_arrive() -> None:
+    """16 requests are sent at once; the bucket had room for 20."""
+    quota = QuotaState(0.0)
+    needs = Amounts(1, 10)
+    grants = [quota.reserve(needs, 0.0) for _ in range(16)]
+    order = sorted(range(16), key=lambda number: number * 7 % 16)
+
+    for count, number in enumerate(order):
+        unseen = Amounts(15 - count, 10 * (15 - count))
+        limits = {"requests-minute": (600.0, 19.0 - number)}
+        outcome = Outcome("answered", needs, grants[number], limits=limits, unseen=unseen)
+        quota.settle(outcome, 0.0)
+        bucket = quota.buckets["requests-minute"]
+        assert bucket.granted - quota.taken[REQUESTS] <= 4
+
+    assert bucket.granted - quota.taken[REQUESTS] == pytest.approx(4)
+
+
+def create_state_with_room(remaining: float, *, name: str = "requests-minute") -> QuotaState:
+    quota = QuotaState(0.0)
+    needs = Amounts(1, 100)
+    outcome = Outcome(
+        "answered", needs, quota.reserve(needs, 0.0), limits={name: (600.0, remaining)}
+    )
+    quota.settle(outcome, 0.0)
+    return quota
+
+
+def test_rejection_parks_the_whole_quota_and_slows_down_once() -> None:
+    quota = create_state_with_room(50)
+    needs = Amounts(1, 100)
+    grants = [quota.reserve(needs, 1.0) for _ in range(5)]
+
+    for grant in grants:
+        limits = {"requests-minute": (600.0, 0.0)}
+        quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=REQUESTS), 1.1)
+
+    bucket = quota.buckets["requests-minute"]
+    assert bucket.share == pytest.approx(0.7)
+    assert quota.reserve(needs, 1.1).wait == pytest.approx(0.1 / 0.7, rel=0.01)
+
+
+def test_share_of_the_rate_recovers() -> None:
+    quota = create_state_with_room(0)
+    bucket = quota.buckets["requests-minute"]
+    bucket.share = 0.02
+
+    wait = bucket.compute_wait(100.0)
+    bucket.refill(wait, 1e9)
+
+    assert bucket.share < 1
+    assert bucket.granted - quota.taken[REQUESTS] == pytest.approx(100)
+    bucket.refill(60.0, 1e9)
+    assert bucket.share == pytest.approx(1)
+
+
+@given(share=st.floats(0.02, 1.0), amount=st.floats(0.1, 1e4))
+def test_wait_is_exactly_the_time_of_the_refill(share: float, amount: float) -> None:
+    bucket = create_state_with_room(0).buckets["requests-minute"]
+    bucket.share, bucket.granted = share, 0.0
+
+    bucket.refill(bucket.compute_wait(amount), 1e9)
+
+    assert bucket.granted == pytest.approx(amount)
+
+
+def test_rejection_without_headers_means_that_nothing_remains() -> None:
+    quota = create_state_with_room(50)
+    needs = Amounts(1, 100)
+    grant = quota.reserve(needs, 1.0)
+
+    quota.settle(Outcome("rejected", needs, grant, kind=REQUESTS), 1.0)
+
+    assert quota.reserve(needs, 1.0).wait > 0
+
+
+def test_rejection_despite_room_reveals_a_limit_that_no_header_shows() -> None:
+    quota = create_state_with_room(500)
+    needs = Amounts(1, 100)
+    grants = [quota.reserve(needs, 1.0) for _ in range(3)]
+
+    for grant in grants:
+        limits = {"requests-minute": (600.0, 500.0)}
+        quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=REQUESTS), 1.0)
+    bucket = quota.buckets["requests-minute"]
+
+    assert bucket.capacity == 10  # that of a second
+    assert quota.reserve(needs, 1.0).wait > 0
+    answered = Outcome("answered", needs, quota.reserve(needs, 9.0, force=True), limits=limits)
+    quota.settle(answered, 9.0)
+    assert bucket.capacity == 10
+
+
+def test_token_estimate_that_is_too_low_is_no_hidden_limit() -> None:
+    quota = create_state_with_room(1_500, name="tokens-minute")
+    needs = Amounts(1, 1_000)
+    grant = quota.reserve(needs, 1.0)
+    limits = {"tokens-minute": (600.0, 1_200.0)}
+    outcome = Outcome("rejected", needs, grant, limits=limits, kind=TOKENS)
+
+    quota.settle(outcome, 1.0)
+
+    assert state.is_estimate_too_low(outcome, "tokens-minute")
+    assert quota.buckets["tokens-minute"].capacity == 1_600
+
+
+def test_request_that_was_not_sent_gives_back_what_it_reserved() -> None:
+    quota = create_state_with_room(1)
+    needs = Amounts(1, 100)
+    grant = quota.reserve(needs, 0.0)
+    assert quota.reserve(needs, 0.0).wait > 0
+
+    quota.settle(Outcome("unsent", needs, grant), 0.0)
+    quota.settle(Outcome("unsent", needs, quota.reserve(needs, 0.0, force=True)), 0.0)
+
+    assert quota.buckets["requests-minute"].granted > grant.place.requests  # type: ignore[union-attr] # known
+
+
+def test_pause_of_the_server_is_kept() -> None:
+    quota = QuotaState(0.0)
+    needs = Amounts(1, 100)
+    quota.settle(Outcome("rejected", needs, quota.reserve(needs, 0.0), pause=7.0), 0.0)
+
+    assert quota.reserve(needs, 1.0).wait == pytest.approx(6)
+    assert quota.reserve(needs, 1.0, force=True).wait == 0
+    assert quota.reserve(needs, 8.0).wait == 0
+
+
+def test_limit_that_changes_changes_the_rate() -> None:
+    quota = create_state_with_room(0)
+    needs = Amounts(1, 100)
+    grant = quota.reserve(needs, 1.0)
+
+    limits = {"requests-minute": (1_200.0, 9.0)}
+    quota.settle(Outcome("answered", needs, grant, limits=limits), 1.0)
+
+    assert quota.buckets["requests-minute"].rate == 20
+
+
+def test_clock_that_is_set_back_does_no_harm() -> None:
+    quota = create_state_with_room(0)
+    needs = Amounts(1, 100)
+
+    grant = quota.reserve(needs, -1e6)
+
+    assert grant.wait == pytest.approx(0.1)
+    assert quota.reserve(needs, -1e6 + 0.1, place=grant.place).wait == 0
+
+
+def test_state_survives_json() -> None:
+    quota = create_state_with_room(12)
+    needs = Amounts(1, 100)
+    quota.reserve(needs, 3.0)
+    copy = state.from_json_data(json.loads(json.dumps(state.to_json_data(quota))))
+
+    assert copy.reserve(needs, 4.0) == quota.reserve(needs, 4.0)
+    assert copy.buckets["requests-minute"].granted == quota.buckets["requests-minute"].granted

@@ -1,0 +1,168 @@
+"""Where the state of quotas is kept."""
+
+import asyncio
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from langchain_cerebras_inference._quota import stores
+from langchain_cerebras_inference._quota.state import Amounts, Grant, Outcome, QuotaState
+from langchain_cerebras_inference._quota.stores import (
+    QuotaStoreError,
+    RedisStore,
+    SQLiteStore,
+    open_store,
+)
+
+NEEDS = Amounts(1, 100)
+LIMITS = {"requests-minute": (60.0, 0.0), "tokens-minute": (6e4, 5e4)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "quotas.db")
+
+
+@pytest.fixture
+def store(path: str) -> Iterator[SQLiteStore]:
+    opened = open_store(f"sqlite:///{path}")
+    assert isinstance(opened, SQLiteStore)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def other_store(path: str) -> Iterator[SQLiteStore]:
+    """The store of another process."""
+    opened = SQLiteStore(path)
+    yield opened
+    opened.close()
+
+
+async def answer(store: stores.Store, grant: Grant) -> None:
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    outcome = Outcome("answered", NEEDS, grant, limits=LIMITS)
+
+    def on_done() -> None:
+        loop.call_soon_threadsafe(done.set)
+
+    store.settle("quota", outcome, on_done)
+    await done.wait()
+
+
+async def test_limits_learned_by_one_process_are_known_to_all(
+    store: SQLiteStore, other_store: SQLiteStore
+) -> None:
+    await answer(store, await store.reserve("quota", NEEDS))
+
+    grant = await other_store.reserve("quota", NEEDS)
+
+    assert grant.knows_limits
+    assert 0.5 < grant.wait <= 1
+
+
+async def test_processes_take_turns(store: SQLiteStore, other_store: SQLiteStore) -> None:
+    await answer(store, await store.reserve("quota", NEEDS))
+
+    grants = [
+        await each.reserve("quota", NEEDS) for each in (store, other_store, store, other_store)
+    ]
+
+    waits = [grant.wait for grant in grants]
+    assert waits == sorted(waits)
+    assert all(
+        after - before == pytest.approx(1, abs=0.3)
+        for before, after in itertools.pairwise(waits)
+    )
+
+
+async def test_quotas_are_independent(store: SQLiteStore) -> None:
+    await answer(store, await store.reserve("quota", NEEDS))
+
+    assert (await store.reserve("other quota", NEEDS)).wait == 0
+
+
+async def test_place_of_a_call_that_is_cancelled_while_reserving_is_given_back(
+    store: SQLiteStore,
+) -> None:
+    await answer(store, await store.reserve("quota", NEEDS))
+    before = (await store.reserve("quota", NEEDS)).wait
+    for _ in range(20):
+        task = asyncio.create_task(store.reserve("quota", NEEDS))
+        await asyncio.sleep(0)  # the operation begins, in a thread
+        task.cancel()
+        [result] = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(result, asyncio.CancelledError)
+
+    # The last one may be given back after this.
+    assert (await store.reserve("quota", NEEDS)).wait <= before + 2.1
+
+
+async def test_operations_of_threads_and_event_loops_keep_their_order(
+    store: SQLiteStore,
+) -> None:
+    await answer(store, await store.reserve("quota", NEEDS))
+
+    async def reserve_often() -> list[float]:
+        return [(await store.reserve("quota", NEEDS)).wait for _ in range(20)]
+
+    results = await asyncio.gather(
+        *(asyncio.to_thread(asyncio.run, reserve_often()) for _ in range(3))
+    )
+
+    assert all(waits == sorted(waits) for waits in results)
+
+
+async def test_states_that_nobody_uses_are_deleted(path: str, store: SQLiteStore) -> None:
+    await store.reserve("quota", NEEDS)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE cerebras_quotas SET time = 0")
+    connection.close()
+
+    reopened = SQLiteStore(path)
+    await reopened.reserve("other quota", NEEDS)
+    reopened.close()
+
+    with sqlite3.connect(path) as connection:
+        names = connection.execute("SELECT name FROM cerebras_quotas").fetchall()
+    connection.close()
+    assert names == [("other quota",)]
+
+
+async def test_database_that_cannot_be_opened_is_an_error_of_the_store(tmp_path: Path) -> None:
+    broken = SQLiteStore(str(tmp_path / "missing" / "quotas.db"))
+
+    with pytest.raises(QuotaStoreError, match="unable to open"):
+        await broken.reserve("quota", NEEDS)
+
+    broken.close()
+
+
+async def test_failed_operation_leaves_the_state_as_it_was(store: SQLiteStore) -> None:
+    await answer(store, await store.reserve("quota", NEEDS))
+
+    def fail(quota_state: QuotaState, now: float) -> None:
+        quota_state.taken[0] += 1e9
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.update("quota", fail)
+
+    assert (await store.reserve("quota", NEEDS)).wait < 5
+
+
+async def test_server_that_cannot_be_reached_is_an_error_without_the_password() -> None:
+    pytest.importorskip("redis")
+    store = open_store("unix://:secret@/missing/redis.sock")
+    assert isinstance(store, RedisStore)
+
+    with pytest.raises(QuotaStoreError, match=r"Redis at /missing/redis\.sock") as caught:
+        await store.reserve("quota", NEEDS)
+
+    store.close()
+    assert "secret" not in str(caught.value)
+    assert "secret" not in f"{store!r} {caught.value!r}"
