@@ -1,7 +1,7 @@
 """LangChain chat model for Cerebras, with an API key or the cookies of a browser session.
 
-The public names are imported on first use, so that importing one of them does not import
-what the others need.
+Public names are imported on first use. Importing one of them does not import the dependencies
+of the others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Support for `init_chat_model("cerebras:…")`, on request."""
+"""Support for `init_chat_model("cerebras:…")`, which is enabled only when called."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 def enable_init_chat_model() -> None:
     """Make `langchain.chat_models.init_chat_model("cerebras:gpt-oss-120b")` work.
 
-    LangChain keeps its providers in a private table and has no public way to add one. So
-    this function adds an entry to the table, for the current process. Importing the package
-    does not.
+    LangChain has a private table of providers, and no public function to add one. This function
+    therefore adds an entry to the table of the current process. Importing the package does not
+    change the table.
 
     Raises:
         ImportError: If `langchain` is not installed.
@@ -19,6 +19,8 @@ def enable_init_chat_model() -> None:
     from langchain.chat_models import base  # not a dependency of this package
 
     providers: Any = getattr(base, "_BUILTIN_PROVIDERS", None)
+    # Any entry shows the format of the table. The one of groq has a `create` function that
+    # works for this class, too: it passes all arguments to the constructor.
     match providers:
         case {"groq": (str(), str(), create)} if callable(create):
             module = "langchain_cerebras_inference.chat_models"

@@ -1,8 +1,8 @@
 """The model catalog: limits, capabilities, aliases and retired models.
 
-It is not an allow-list: a model id that is not here is sent unchanged. The models are from
-https://inference-docs.cerebras.ai/models/overview (October 2026), the retired ones from
-https://inference-docs.cerebras.ai/support/deprecation.
+It is not an allow-list: the id of a model that is not listed here is sent unchanged.
+Source of the models: https://inference-docs.cerebras.ai/models/overview (October 2026)
+Source of the retired models: https://inference-docs.cerebras.ai/support/deprecation
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ logger = logging.getLogger("langchain_cerebras_inference")
 DEFAULT_MODEL = "gpt-oss-120b"
 
 ReplayStyle: TypeAlias = Literal["reasoning", "think"]
-"""How earlier reasoning is sent back: in the `reasoning` field, or inside the content in
+"""Where earlier reasoning is put in a request: in the field `reasoning`, or in the content, in
 `<think>` tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model and its limits, prices and capabilities; `None` where Cerebras does not say.
+    """A model with its limits, prices and capabilities. Unknown values are `None`.
 
     Attributes:
         id: The value for `model`.
@@ -123,20 +123,24 @@ ALIASES: Mapping[str, str] = {
 
 @cache
 def resolve_model_id(model: str) -> str:
-    """Replace an alias by the model id, with one warning. Any other id stays as it is."""
+    """Return the id for an alias and log a warning, once per alias (cached).
+
+    Any other model id is returned unchanged.
+    """
     if model not in ALIASES:
         return model
-    logger.warning("The model name %r is an alias of %r. Use that.", model, ALIASES[model])
-    return ALIASES[model]
+    model_id = ALIASES[model]
+    logger.warning("%r is an alias of the model id %r. Use %r.", model, model_id, model_id)
+    return model_id
 
 
 def get_replay_style(model: str) -> ReplayStyle:
-    """Return how `model` reads its earlier reasoning: GLM reads it in the content."""
+    """Return where a model expects its earlier reasoning. GLM expects it in the content."""
     return "think" if model.startswith("zai-glm") else "reasoning"
 
 
-def has_developer_role(model: str) -> bool:
-    """Whether `model` accepts messages with the role `developer`."""
+def accepts_developer_role(model: str) -> bool:
+    """Return whether a model accepts messages with the role `developer`."""
     return model.startswith("gpt-oss")
 
 
@@ -148,7 +152,7 @@ def find_profile(model: str) -> ModelProfile | None:
 
 
 def is_default_profile(profile: Any) -> bool:
-    """Whether a profile is `None` or from this catalog, so not one of the user's own."""
+    """Return whether a profile is `None` or from this catalog, and not set by the user."""
     return profile is None or any(profile == find_profile(model) for model in MODELS)
 
 
@@ -181,24 +185,25 @@ def _build_profile(info: ModelInfo) -> ModelProfile:
         "attachment": info.images,
         "temperature": True,
     }
-    return profile  # type: ignore[return-value] # older versions of core know fewer keys
+    return profile  # type: ignore[return-value] # older versions of langchain-core know fewer keys
 
 
-def merge_model_lists(own: Any, public: Any) -> list[ModelInfo]:
-    """Merge two responses: the models of the user's key, and the public catalog.
+def merge_model_lists(usable_models: Any, public_catalog: Any) -> list[ModelInfo]:
+    """Merge two responses: the models for the user's key, and the public catalog.
 
     Args:
-        own: The response of `/v1/models`. It decides which models are listed.
-        public: The response of `/public/v1/models`, which has limits and prices.
+        usable_models: The response of `/v1/models`. All its models are listed, and no others.
+        public_catalog: The response of `/public/v1/models`, which has limits and prices.
     """
-    public_entries = {entry["id"]: entry for entry in _get_entries(public)}
+    public_entries = {entry["id"]: entry for entry in _get_entries(public_catalog)}
     return [
-        _build_info(entry["id"], public_entries.get(entry["id"])) for entry in _get_entries(own)
+        _build_info(entry["id"], public_entries.get(entry["id"]))
+        for entry in _get_entries(usable_models)
     ]
 
 
 def _get_entries(response: Any) -> list[dict[str, Any]]:
-    """Return the models in a response; entries without an id are skipped."""
+    """Return the entries of a model list. Those without an id are skipped."""
     entries = response.get("data") if isinstance(response, dict) else None
     return [
         entry
@@ -207,24 +212,24 @@ def _get_entries(response: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _build_info(model: str, entry: dict[str, Any] | None) -> ModelInfo:
-    """Combine a public entry with what this catalog knows; the entry wins."""
+def _build_info(model: str, public_entry: dict[str, Any] | None) -> ModelInfo:
+    """Merge an entry of the public catalog, which takes precedence, with this catalog."""
     info = MODELS.get(model, ModelInfo(model))
-    if entry is None:
+    if public_entry is None:
         return info
-    limits = _get_object(entry, "limits")
-    prices = _get_object(entry, "pricing")
-    capabilities = _get_object(entry, "capabilities")
+    limits = _get_object(public_entry, "limits")
+    prices = _get_object(public_entry, "pricing")
+    capabilities = _get_object(public_entry, "capabilities")
     return replace(
         info,
-        owner=entry.get("owned_by") or info.owner,
+        owner=public_entry.get("owned_by") or info.owner,
         context_tokens=limits.get("max_context_length") or info.context_tokens,
         output_tokens=limits.get("max_completion_tokens") or info.output_tokens,
         input_price=_to_price_per_million(prices.get("prompt")) or info.input_price,
         output_price=_to_price_per_million(prices.get("completion")) or info.output_price,
         images=bool(capabilities.get("vision", info.images)),
         tool_calling=bool(capabilities.get("tools", info.tool_calling)),
-        deprecated=bool(entry.get("deprecated")),
+        deprecated=bool(public_entry.get("deprecated")),
     )
 
 

@@ -1,7 +1,8 @@
 """Settings of `ChatCerebrasInference` and call options: their types, names and validation.
 
-Settings are passed to the constructor. Call options are passed to one call, by `invoke` and
-its variants or by `bind`; most of them override a setting, and are validated like it.
+Settings are passed to the constructor. Call options are keyword arguments of `invoke` and the
+other call styles, or of `bind`. Most call options override a setting, and are validated like
+that setting.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ReasoningEffort: TypeAlias = Literal["none", "low", "medium", "high"]
 
 
 class Settings(TypedDict, total=False):
-    """The arguments of the constructor; `None` is the default of each."""
+    """The arguments of the constructor. `None` means the default."""
 
     model: str | None
     model_name: str | None
@@ -82,7 +83,7 @@ class Settings(TypedDict, total=False):
     coalesce: bool | None
     compression: Literal["auto"] | bool | None
     include_response_headers: bool | None
-    # LangChain's own:
+    # Settings of LangChain's base class:
     name: str | None
     cache: BaseCache | bool | None
     verbose: bool | None
@@ -96,67 +97,100 @@ class Settings(TypedDict, total=False):
     profile: ModelProfile | None
 
 
-CREDENTIALS = {
+CREDENTIAL_VARIABLES = {
     "cerebras_api_key": "CEREBRAS_API_KEY",
     "cookies": "CEREBRAS_COOKIES",
 }
-"""Settings to sign in with, and the environment variables that they fall back to."""
+"""Maps the settings for authentication to the environment variables with their defaults."""
 
 CALL_OPTIONS = frozenset(
-    "model_name temperature top_p seed n max_tokens stop frequency_penalty presence_penalty"
-    " logit_bias logprobs top_logprobs user reasoning_effort reasoning_format clear_thinking"
-    " disable_reasoning replay_reasoning parallel_tool_calls service_tier prediction"
-    " prompt_cache_key extra_body timeout max_retries coalesce".split()
+    {
+        "model_name",
+        "temperature",
+        "top_p",
+        "seed",
+        "n",
+        "max_tokens",
+        "stop",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "user",
+        "reasoning_effort",
+        "reasoning_format",
+        "clear_thinking",
+        "disable_reasoning",
+        "replay_reasoning",
+        "parallel_tool_calls",
+        "service_tier",
+        "prediction",
+        "prompt_cache_key",
+        "extra_body",
+        "timeout",
+        "max_retries",
+        "coalesce",
+    }
 )
 """Settings that one call can override."""
 
 _OPTIONS_WITHOUT_SETTING = frozenset({"tools", "tool_choice", "response_format"})
 _IGNORED_OPTIONS = frozenset({"stream", "stream_usage", "stream_options"})
-"""Options that are accepted and not used: the call decides about streaming, and usage is
-always requested."""
+"""Call options that are accepted and ignored: the method (`invoke` or `stream`) decides about
+streaming, and usage is always requested."""
 
-_NO_RESPONSES_API = "it belongs to OpenAI's Responses API, which Cerebras does not have"
-_NO_HTTP_CLIENT = (
-    "requests are sent with aiohttp; use proxy, verify, connect_timeout and default_headers"
+_NO_RESPONSES_API = (
+    "It belongs to OpenAI's Responses API, which Cerebras does not have. Leave it out."
 )
-_NO_ORGANIZATIONS = "Cerebras has no organizations; leave it out"
+_NO_HTTP_CLIENT = (
+    "Requests are sent with aiohttp. Use proxy, verify, connect_timeout and default_headers."
+)
+_NO_ORGANIZATIONS = "Cerebras has no organizations. Leave it out."
 
 FOREIGN_SETTINGS = {
-    "model_kwargs": "pass its entries as settings, and those without a setting in extra_body",
-    "cerebras_proxy": "use proxy",
-    "openai_api_key": "use api_key",
-    "openai_api_base": "use base_url",
-    "openai_proxy": "use proxy",
+    "model_kwargs": "Pass its entries as settings, and those without a setting in extra_body.",
+    "cerebras_proxy": "Use proxy.",
+    "openai_api_key": "Use api_key.",
+    "openai_api_base": "Use base_url.",
+    "openai_proxy": "Use proxy.",
     "openai_organization": _NO_ORGANIZATIONS,
     "organization": _NO_ORGANIZATIONS,
-    "request_timeout": "use timeout",
-    "stream_chunk_timeout": "use timeout, which also limits the time between two events",
-    "reasoning": "use reasoning_effort and reasoning_format",
-    "verbosity": "Cerebras has no such setting; ask for it in the prompt",
-    "prompt_cache_options": "caching needs no options; its key is prompt_cache_key",
-    "disabled_params": "a setting that is None is not sent; leave it out",
-    "tiktoken_model_name": "get_num_tokens needs no tokenizer; leave it out",
-    "default_query": "Cerebras accepts no query parameters; leave it out",
-    **dict.fromkeys(["http_client", "http_async_client"], _NO_HTTP_CLIENT),
-    **dict.fromkeys(["http_socket_options", "client", "async_client"], _NO_HTTP_CLIENT),
-    **dict.fromkeys(["root_client", "root_async_client"], _NO_HTTP_CLIENT),
-    **dict.fromkeys(["use_responses_api", "use_previous_response_id"], _NO_RESPONSES_API),
-    **dict.fromkeys(["store", "context_management", "include"], _NO_RESPONSES_API),
+    "request_timeout": "Use timeout.",
+    "stream_chunk_timeout": "Use timeout, which also limits the time between two events.",
+    "reasoning": "Use reasoning_effort and reasoning_format.",
+    "verbosity": "Cerebras has no such setting. Describe the wanted length in the prompt.",
+    "prompt_cache_options": "Caching needs no options. Use prompt_cache_key for its key.",
+    "disabled_params": "A setting that is None is not sent. Leave it out.",
+    "tiktoken_model_name": "get_num_tokens needs no tokenizer. Leave it out.",
+    "default_query": "Cerebras accepts no query parameters. Leave it out.",
+    "http_client": _NO_HTTP_CLIENT,
+    "http_async_client": _NO_HTTP_CLIENT,
+    "http_socket_options": _NO_HTTP_CLIENT,
+    "client": _NO_HTTP_CLIENT,
+    "async_client": _NO_HTTP_CLIENT,
+    "root_client": _NO_HTTP_CLIENT,
+    "root_async_client": _NO_HTTP_CLIENT,
+    "use_responses_api": _NO_RESPONSES_API,
+    "use_previous_response_id": _NO_RESPONSES_API,
+    "store": _NO_RESPONSES_API,
+    "context_management": _NO_RESPONSES_API,
+    "include": _NO_RESPONSES_API,
     "truncation": _NO_RESPONSES_API,
 }
-"""Settings of ChatCerebras 0.8.2 and ChatOpenAI 1.7.4 that do not exist here, each with
-what to do instead."""
+"""Settings of ChatCerebras 0.8.2 and ChatOpenAI 1.7.4 that do not exist here, and what to do
+instead."""
 
 
-def read_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
-    """Return the fields that the arguments of a constructor set.
+def convert_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
+    """Convert constructor arguments to fields.
 
-    An argument that is `None` stands for the default and is left out. Credentials that
-    are missing come from the environment.
+    An argument that is `None` means the default, and is left out. A missing credential is
+    read from the environment.
 
     Args:
         arguments: The arguments, by field name or alias; they are not changed.
-        cls: The class whose fields they set.
+        cls: The class that has the fields.
 
     Raises:
         ValueError: If a name is unknown, or a field is set by both of its names.
@@ -172,17 +206,17 @@ def read_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[st
         if field in fields:
             raise ValueError(_explain_two_names(field, arguments, aliases))
         fields[field] = value
-    return _add_credentials(fields)
+    return _complete_credentials(fields)
 
 
-def read_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
-    """Return the call options by field name, validated like the fields.
+def validate_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
+    """Validate call options like the fields, and return them by field name.
 
-    An option that is `None` leaves the setting as it is and is left out.
+    An option that is `None` does not override the setting, and is left out.
 
     Args:
         options: The options, by field name or alias; they are not changed.
-        cls: The class with the fields that they override.
+        cls: The class that has the fields.
 
     Raises:
         ValueError: If a name is unknown, an option is passed by both of its names, or a
@@ -205,11 +239,11 @@ def read_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, 
 
 
 def _validate(name: str, value: Any, field: str, cls: type[BaseModel]) -> Any:
-    """Validate and convert an option as the constructor does a setting."""
+    """Validate and convert an option as the constructor does with a setting."""
     try:
         return _get_validator(cls, field).validate_python(value)
     except ValidationError as error:
-        # Of an error, only the message is quoted: it does not contain the value.
+        # Only the messages are quoted, because they do not contain the value.
         messages = dict.fromkeys(details["msg"] for details in error.errors())
         raise ValueError(f"Invalid call option {name!r}: {'; '.join(messages)}.") from None
 
@@ -221,13 +255,13 @@ def _get_validator(cls: type[BaseModel], field: str) -> TypeAdapter[Any]:
 
 @cache
 def _get_aliases(cls: type[BaseModel]) -> dict[str, str]:
-    """Return the fields of a class by their aliases."""
+    """Return a map from the aliases of a class to its fields."""
     return {field.alias: name for name, field in cls.model_fields.items() if field.alias}
 
 
 def _explain_unknown_setting(name: str, valid_names: Iterable[str]) -> str:
     if name in FOREIGN_SETTINGS:
-        return f"Unknown setting {name!r}: {FOREIGN_SETTINGS[name]}."
+        return f"Unknown setting {name!r}. {FOREIGN_SETTINGS[name]}"
     return f"Unknown setting {name!r}.{_suggest_name(name, valid_names)}"
 
 
@@ -235,7 +269,9 @@ def _explain_unknown_option(
     name: str, fields: Mapping[str, Any], aliases: Mapping[str, str]
 ) -> str:
     if aliases.get(name, name) in fields:
-        return f"{name!r} is a setting, not a call option: pass it to the constructor."
+        return f"{name!r} is a setting, not a call option. Pass it to the constructor."
+    if name in FOREIGN_SETTINGS:
+        return f"Unknown call option {name!r}. {FOREIGN_SETTINGS[name]}"
     options = CALL_OPTIONS | _OPTIONS_WITHOUT_SETTING
     option_aliases = {alias for alias, field in aliases.items() if field in options}
     suggestion = _suggest_name(name, sorted(options | option_aliases))
@@ -254,18 +290,18 @@ def _explain_two_names(
     field: str, arguments: Mapping[str, Any], aliases: Mapping[str, str]
 ) -> str:
     names = [repr(name) for name in arguments if aliases.get(name, name) == field]
-    return f"{' and '.join(names)} are two names of one setting; pass only one of them."
+    return f"{' and '.join(names)} are two names of one setting. Pass only one of them."
 
 
-def _add_credentials(fields: dict[str, Any]) -> dict[str, Any]:
-    """Remove blank credentials; if none is left, add one from the environment.
+def _complete_credentials(fields: dict[str, Any]) -> dict[str, Any]:
+    """Remove blank credentials; if none remains, add one from the environment.
 
-    The environment is read here, so that the fields contain everything, and a copy of the
-    model signs in like the model.
+    The environment is read here, so that the credential is a field and copies of the model
+    use the same one.
     """
-    passed = {name: fields.pop(name) for name in CREDENTIALS if name in fields}
+    passed = {name: fields.pop(name) for name in CREDENTIAL_VARIABLES if name in fields}
     credentials = {name: value for name, value in passed.items() if not _is_blank(value)}
-    for name, variable in CREDENTIALS.items():
+    for name, variable in CREDENTIAL_VARIABLES.items():
         value = os.environ.get(variable)
         if not credentials and not _is_blank(value):
             credentials[name] = value

@@ -1,7 +1,7 @@
 """The types of request and response bodies.
 
-Request types name every field that this package sends. Cerebras rejects a request that has an
-unknown field. Response types name the fields that this package reads; every key may
+Request types have every field that this package sends. Cerebras rejects a request that contains
+even one unknown field. Response types have the fields that this package reads. Any of them can
 be missing, because Cerebras leaves out empty fields.
 Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-class Function(TypedDict, total=False):
+class FunctionCall(TypedDict, total=False):
     name: str
     arguments: str
 
@@ -23,7 +23,7 @@ class Function(TypedDict, total=False):
 class ToolCall(TypedDict, total=False):
     id: str
     type: Literal["function"]
-    function: Function
+    function: FunctionCall
     index: int
 
 
@@ -38,7 +38,7 @@ class Message(TypedDict, total=False):
 
 class RequestBody(TypedDict, total=False):
     # Each field is a setting or a call option; see `FIELD_SOURCES` in `request_body.py`.
-    # `min_tokens` is left out on purpose: gpt-oss goes on after its end with it.
+    # `min_tokens` is left out on purpose: with it, gpt-oss goes on after its end token.
     model: str
     messages: list[Message]
     stream: bool
@@ -95,7 +95,7 @@ class Usage(TypedDict, total=False):
 
 
 class Completion(TypedDict, total=False):
-    """A whole completion; each of its choices has a `message`."""
+    """A whole completion. Each of its choices has a `message`."""
 
     id: str
     model: str
@@ -109,4 +109,4 @@ class Completion(TypedDict, total=False):
 
 
 StreamEvent: TypeAlias = Completion
-"""One event of a stream: the same fields, but its choice has a `delta`."""
+"""One event of a stream. It has the fields of a completion, but its choices have a `delta`."""

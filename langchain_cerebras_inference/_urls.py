@@ -49,14 +49,16 @@ def get_default_session_url() -> str:
 
 @cache
 def normalize_api_base(url: str) -> str:
-    """Validate an API base, and add `/v1` if it has no path.
+    """Validate the URL of the API, and add `/v1` if it has no path.
 
     Raises:
         ValueError: If it is not an http or https URL, or has a query or a fragment.
     """
     parts = _parse_url("base_url", url)
     if parts.query or parts.fragment:
-        raise ValueError("base_url must end with its path. Remove the part after ? or #.")
+        raise ValueError(
+            "base_url must not have a query or fragment. Remove the part from ? or # on."
+        )
     path = parts.path.rstrip("/") or "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
@@ -66,23 +68,25 @@ def normalize_session_url(url: str) -> str:
     """Validate a session URL, and remove its fragment.
 
     Raises:
-        ValueError: If it is not a URL, or cookies would travel unencrypted to another host.
+        ValueError: If it is not a URL, or if it is not https, so that cookies would be sent
+            to another host without encryption.
     """
     parts = _parse_url("session_url", url)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK_HOSTS:
         raise ValueError(
-            f"session_url must be https, because cookies are sent to it, not {url!r}."
+            f"session_url must be https, not {url!r}, because cookies are sent to it."
+            " Use the https URL."
         )
     return urlunsplit(parts._replace(fragment=""))
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine."""
+    """Return whether the host of a URL is this machine."""
     return urlsplit(url).hostname in _LOOPBACK_HOSTS
 
 
 def get_public_api_base(api_base: str) -> str:
-    """Return the base of the endpoints that need no key, which is beside the API's `/v1`."""
+    """Return the URL of the endpoints that need no key, which is beside the API's `/v1`."""
     return f"{api_base.removesuffix('/v1')}/public/v1"
 
 
@@ -102,9 +106,9 @@ def _parse_url(setting: str, url: str) -> SplitResult:
             f"{setting} must be an http or https URL with a host, as in https://host:8080/v1."
         )
     if parts.username is not None:
-        raise ValueError(
-            f"{setting} must not have a user name or password. Use default_headers for them."
-        )
+        # `default_headers` are sent to the API only.
+        advice = "Use default_headers for" if setting == "base_url" else "Remove"
+        raise ValueError(f"{setting} must not have a user name or password. {advice} them.")
     return parts
 
 

@@ -51,7 +51,7 @@ from langchain_cerebras_inference._conversion import (
 from langchain_cerebras_inference._conversion import messages as _messages
 from langchain_cerebras_inference._conversion import tools as _tools
 from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
-from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from langchain_cerebras_inference._version import get_version
 from langchain_cerebras_inference.errors import CerebrasError
 
@@ -80,7 +80,7 @@ def _use_text_keys(value: Any) -> Any:
 
 
 # Settings that are call options have their validators in the type, not in the class:
-# `_settings.read_options` validates options by the types of the fields.
+# `_settings.validate_options` validates options by the types of the fields.
 _ModelId = Annotated[str, AfterValidator(_model_catalog.resolve_model_id)]
 _LogitBias = Annotated[dict[str, float], BeforeValidator(_use_text_keys)]
 
@@ -267,7 +267,7 @@ class ChatCerebrasInference(BaseChatModel):
         """Accept each field by its name or its alias; `None` is its default."""
         if not isinstance(arguments, Mapping):
             return arguments
-        fields = _settings.read_settings(arguments, cls)
+        fields = _settings.convert_settings(arguments, cls)
         if _model_catalog.is_default_profile(fields.get("profile")):
             # A copy with another model_name gets the profile of that model.
             fields.pop("profile", None)
@@ -447,7 +447,7 @@ class ChatCerebrasInference(BaseChatModel):
         """Return the call options by field name, validated like the fields."""
         if stop is not None:
             options = {**options, "stop": stop}
-        return _settings.read_options(options, type(self)) if options else {}
+        return _settings.validate_options(options, type(self)) if options else {}
 
     def _create_client(self) -> CerebrasClient:
         from langchain_cerebras_inference._client import CerebrasClient
@@ -502,7 +502,7 @@ class ChatCerebrasInference(BaseChatModel):
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return the cache key: everything that determines a completion, and no secret."""
         options = self._read_options(stop, kwargs)
-        parameters = request_body.resolve_parameters(self.__dict__, options)
+        parameters = request_body.build_parameters(self.__dict__, options)
         source = [*self.lc_id(), self.cerebras_api_base, self.output_version]
         return json.dumps([source, parameters], sort_keys=True, default=repr)
 
@@ -678,7 +678,7 @@ class ChatCerebrasInference(BaseChatModel):
     def lc_secrets(self) -> dict[str, str]:
         """The secret fields, with the environment variables that replace their values."""
         return {
-            **_settings.CREDENTIALS,
+            **_settings.CREDENTIAL_VARIABLES,
             "proxy": "CEREBRAS_PROXY",
             "quota_store": "CEREBRAS_QUOTA_STORE",
         }

@@ -15,9 +15,9 @@
     └── CerebrasCookieError                 + ModelAuthenticationError
 
 The numbers are HTTP status codes. The base classes on the right are langchain-core's, so code
-that handles errors of any provider handles these too. `is_retryable` decides about retries,
-both in this package and in LangChain's middleware. The table has the default of each class; a
-single error may differ, as a 429 for the quota of a day does.
+that handles errors of any provider handles these, too. `is_retryable` decides about retries,
+both in this package and in LangChain's middleware. The table shows the default of each class.
+A single error can differ: a 429 for a daily quota is not retryable.
 """
 
 from __future__ import annotations
@@ -42,14 +42,17 @@ if TYPE_CHECKING:
 
 
 class CerebrasError(ModelError):
-    """Base class of all errors about the service.
+    """Base class of all errors of this package.
+
+    Invalid settings, call options and messages raise `ValueError` instead.
 
     Attributes:
-        status: The HTTP status, or the status in an error inside a stream; `None` without a
-            response.
+        status: The HTTP status, or the status that an error event in a stream contains.
+            `None` if there is no response.
         code: The error code in the response, such as `"wrong_api_key"`.
         request_id: The id of the request, for Cerebras' support.
-        retry_after: Seconds to wait before a retry, if the server or its limits say so.
+        retry_after: Seconds to wait before a retry, if the server sends a time or its rate
+            limits imply one.
         body: The body of the response, decoded if it is JSON.
         is_retryable: Whether the same request may succeed later.
     """
@@ -76,7 +79,7 @@ class CerebrasError(ModelError):
 
     @property
     def response(self) -> ErrorResponse:
-        """The response as langchain-core's tracing reads it; plain data."""
+        """The response in the form that langchain-core's tracing reads."""
         headers = {"x-request-id": self.request_id} if self.request_id else {}
         return ErrorResponse(self.status, self.body, headers)
 
@@ -86,7 +89,7 @@ class CerebrasInvalidRequestError(CerebrasError, ModelInvalidRequestError):
 
 
 class CerebrasContextOverflowError(CerebrasInvalidRequestError, ContextOverflowError):
-    """Messages and completion together are longer than the model's context."""
+    """Messages and completion together are longer than the model's context window."""
 
 
 class CerebrasAuthenticationError(CerebrasError, ModelAuthenticationError):
@@ -122,7 +125,7 @@ class CerebrasConnectionError(CerebrasError, ModelConnectionError):
 
 
 class CerebrasProtocolError(CerebrasError, ModelAPIError):
-    """The response is not one of this API; often another server has answered."""
+    """The response does not come from this API, often because another server responded."""
 
 
 class CerebrasCookieError(CerebrasError, ModelAuthenticationError):
@@ -130,7 +133,7 @@ class CerebrasCookieError(CerebrasError, ModelAuthenticationError):
 
 
 class ErrorResponse(NamedTuple):
-    """The part of an HTTP response that traces show."""
+    """The part of an HTTP response that traces show, for `CerebrasError.response`."""
 
     status_code: int | None
     body: Any
@@ -138,9 +141,9 @@ class ErrorResponse(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The body as text."""
+        """The body as a string."""
         return str(self.body)
 
     def json(self) -> Any:
-        """The body as it was decoded."""
+        """The decoded body."""
         return self.body

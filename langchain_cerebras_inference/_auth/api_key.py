@@ -95,7 +95,7 @@ class KeyProvider:
             hint=f"{key.value[:4]}…{key.value[-2:]}" if is_long else "…",
         )
 
-    # At construction `_settings.read_settings` copies the environment variables into the
+    # At construction `_settings.convert_settings` copies the environment variables into the
     # settings. So a setting that equals its variable counts as "environment".
 
     def _get_key_source(self) -> Source:

@@ -1,1 +1,1 @@
-"""LangChain ⇄ wire. Pure: no network, no event loop."""
+"""Conversion between LangChain and the API. It uses neither the network nor an event loop."""

@@ -1,12 +1,12 @@
 """The message chunks of one stream.
 
-A chunk has reasoning, text or tool calls, and never two of them, because langchain-core's
-conversion to protocol events separates what is mixed. Usage and metadata are in the last
-chunk only, because langchain-core adds up what occurs twice.
+Each chunk has only one kind of content: reasoning, text or tool calls. Usage and metadata are
+in the last chunk only: when chunks are added, langchain-core sums their usage and concatenates
+strings in their metadata.
 
-Chunks of text and of reasoning are built without pydantic's validating constructor, which
+Chunks of text and of reasoning are created without pydantic's validating constructor, which
 takes most of the time and which a stream would call thousands of times. An import-time check
-compares such a chunk with a validated one; if they differ with an installed version of
+compares such a chunk with a validated one. If they differ with an installed version of
 langchain-core or pydantic, the validating constructor is used.
 """
 
@@ -21,7 +21,12 @@ from pydantic import BaseModel
 
 from langchain_cerebras_inference._conversion import tool_arguments
 from langchain_cerebras_inference._conversion.completion import PROVIDER
-from langchain_cerebras_inference._conversion.deltas import REASONING, TEXT, Delta, DeltaReader
+from langchain_cerebras_inference._conversion.deltas import (
+    REASONING,
+    TEXT,
+    Delta,
+    DeltaParser,
+)
 from langchain_cerebras_inference._private_names import PRIVATE_NAMES_ALLOWED
 
 if TYPE_CHECKING:
@@ -30,15 +35,21 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._types import StreamEvent
 
 
-class ChunkBuilder(DeltaReader):
-    """Builds the chunks of one stream from its events."""
+class ChunkBuilder(DeltaParser):
+    """Builds the chunks of one stream from its events.
+
+    Attributes:
+        is_complete: Whether the last chunk has been built.
+    """
+
+    is_complete = False
 
     def build_chunks(self, events: list[StreamEvent]) -> list[ChatGenerationChunk]:
         """Build the chunks for events that have arrived together.
 
         Args:
-            events: The next events. An empty list is the end of the stream, for which the
-                last chunk is built.
+            events: The next events. An empty list is the end of the stream; it gives the
+                last chunk.
 
         Raises:
             CerebrasProtocolError: If an event has a value of the wrong type.
@@ -46,17 +57,17 @@ class ChunkBuilder(DeltaReader):
         if not events:
             self.is_complete = True
             return [self.build_last_chunk()]
-        return convert_deltas(self.read_deltas(events))
+        return convert_deltas(self.parse_deltas(events))
 
     def build_last_chunk(self) -> ChatGenerationChunk:
-        """Build the chunk with usage, metadata, and the suffixes of truncated tool calls."""
+        """Build the chunk with usage, metadata and the markers for truncated arguments."""
         metadata = self.get_metadata()
         message = AIMessageChunk(
             content="",
             tool_call_chunks=[
                 tool_call_chunk(
                     name=None,
-                    args=tool_arguments.create_invalid_suffix(call.arguments),
+                    args=tool_arguments.create_truncation_marker(call.arguments),
                     id=None,
                     index=call.index,
                 )
@@ -87,17 +98,20 @@ def convert_deltas(deltas: list[Delta]) -> list[ChatGenerationChunk]:
     return chunks
 
 
-def create_tool_call_chunk(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
-    """Create the chunk for fragments of tool calls.
+def create_tool_call_chunk(tool_call_chunks: list[ToolCallChunk]) -> ChatGenerationChunk:
+    """Create a chunk with tool call chunks.
 
-    langchain-core's constructor tries to parse the arguments of each fragment, and again
-    without its last character until it can. A fragment that does not begin with a bracket
-    never becomes an object, so the constructor is left out for it.
+    langchain-core's constructor parses the arguments as JSON. If that fails, it retries with
+    one character less each time (quadratic time). For arguments that do not begin with `{`
+    this never succeeds, so the constructor is skipped.
     """
-    if any((fragment["args"] or "").lstrip()[:1] in {"", "{"} for fragment in fragments):
+    can_be_objects = any(
+        (call["args"] or "").lstrip()[:1] in {"", "{"} for call in tool_call_chunks
+    )
+    if can_be_objects:
         message = AIMessageChunk(
             content="",
-            tool_call_chunks=fragments,
+            tool_call_chunks=tool_call_chunks,
             response_metadata={"model_provider": PROVIDER},
         )
         return ChatGenerationChunk(message=message)
@@ -105,18 +119,16 @@ def create_tool_call_chunk(fragments: list[ToolCallChunk]) -> ChatGenerationChun
     chunk.message.model_fields_set.discard("additional_kwargs")
     message = cast("AIMessageChunk", chunk.message)
     message.tool_calls = []
-    message.tool_call_chunks = fragments
+    message.tool_call_chunks = tool_call_chunks
     message.invalid_tool_calls = [
-        invalid_tool_call(
-            name=fragment["name"], args=fragment["args"], id=fragment["id"], error=None
-        )
-        for fragment in fragments
+        invalid_tool_call(name=call["name"], args=call["args"], id=call["id"], error=None)
+        for call in tool_call_chunks
     ]
     return chunk
 
 
 # --- chunks without validation ------------------------------------------------------------
-# The last line of this file decides which of the two functions `create_chunk` is.
+# The last line of this file selects the function that is used as `create_chunk`.
 
 _new: Any = object.__new__
 
@@ -125,7 +137,8 @@ def _get_slot_setter(name: str) -> Any:
     return getattr(BaseModel.__dict__.get(name), "__set__", None)
 
 
-# Looking up these slots for each chunk would take half a microsecond.
+# Pydantic keeps this state of an instance in slots, outside of its `__dict__`. The setters are
+# looked up once, because a lookup takes half a microsecond for each chunk.
 _set_fields_set = _get_slot_setter("__pydantic_fields_set__")
 _set_extra = _get_slot_setter("__pydantic_extra__")
 _set_private = _get_slot_setter("__pydantic_private__")
@@ -135,8 +148,8 @@ def create_validated_chunk(text: str, additional_kwargs: dict[str, Any]) -> Chat
     """Create a chunk with pydantic's constructors.
 
     Args:
-        text: The chunk's text.
-        additional_kwargs: The message's `additional_kwargs`; the chunk keeps the dict.
+        text: The text of the chunk.
+        additional_kwargs: The `additional_kwargs` of the message. The dict is not copied.
     """
     message = AIMessageChunk(
         content=text,
@@ -149,10 +162,10 @@ def create_validated_chunk(text: str, additional_kwargs: dict[str, Any]) -> Chat
 def create_unvalidated_chunk(
     text: str, additional_kwargs: dict[str, Any]
 ) -> ChatGenerationChunk:
-    """Create an equal chunk by setting what pydantic's constructors would set.
+    """Create the same chunk as `create_validated_chunk`, without validation.
 
-    The fields are set one by one, because then all chunks share the keys of their dicts. A
-    chunk takes a fifth less memory than with dicts of its own.
+    Attributes are set one by one to keep CPython's key-sharing dicts, which save a fifth of a
+    chunk's memory.
     """
     message = _new(AIMessageChunk)
     fields = message.__dict__
@@ -194,7 +207,7 @@ def _are_identical(first: Any, second: Any) -> bool:
 
 
 def _can_skip_validation() -> bool:
-    """Return whether both ways to create a chunk give the same with the installed versions."""
+    """Return whether both functions create the same chunk with the installed versions."""
     if not (PRIVATE_NAMES_ALLOWED and _set_fields_set and _set_extra and _set_private):
         return False
     unvalidated = create_unvalidated_chunk("text", {"name": "value"})

@@ -1,6 +1,6 @@
-"""A whole completion as LangChain's result: message, usage and metadata.
+"""Convert a whole completion to LangChain's result: message, usage and metadata.
 
-The last chunk of a stream has the same usage and metadata, made by the functions here.
+The last chunk of a stream has the same usage and metadata, converted by the same functions.
 """
 
 from __future__ import annotations
@@ -13,15 +13,10 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_cerebras_inference._conversion import (
-    think_tags,
-    tool_arguments,
-    tool_call_deltas,
-    type_checks,
-)
+from langchain_cerebras_inference._conversion import think_tags, tool_arguments, type_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
@@ -43,7 +38,9 @@ _METADATA_FIELDS = (
 )
 """Fields of a completion, their names in the metadata, and their types."""
 
-_METADATA_HEADERS = (
+_LOGPROBS_FIELDS = ("logprobs", "reasoning_logprobs")
+
+_METADATA_HEADER_PREFIXES = (
     "x-ratelimit-",
     "inference-id",
     "x-request-id",
@@ -58,13 +55,13 @@ def convert_completion(
     headers: Mapping[str, str] | None = None,
     call_metadata: Mapping[str, Any] | None = None,
 ) -> ChatResult:
-    """Convert a completion into a result with one generation for each choice.
+    """Convert a completion to a result with one generation for each choice.
 
     Args:
         completion: The decoded response body, with a list of choices.
-        tool_names: The user's names of tools by the names that were sent to the server.
-        headers: The response headers, if the metadata shall contain them.
-        call_metadata: Facts about the call that the metadata shall contain.
+        tool_names: Maps tool names in the request to the original names.
+        headers: The response headers, if the metadata should contain them.
+        call_metadata: Additional metadata about the call.
 
     Raises:
         CerebrasProtocolError: If the completion has a value of the wrong type.
@@ -74,19 +71,42 @@ def convert_completion(
     generations = []
     for choice in completion["choices"]:
         generations.append(_convert_choice(choice, tool_names, usage, metadata))
-        usage = None  # it is that of all choices, and must not be counted twice
+        usage = None  # usage covers all choices, so add it only once
     return ChatResult(
         generations=generations, llm_output={"model_name": metadata.get("model_name")}
     )
 
 
-def warn_if_cut_by_token_limit(finish_reason: str | None) -> None:
-    """Log a warning about a completion with neither text nor tool calls."""
+def warn_if_stopped_by_token_limit(finish_reason: str | None) -> None:
+    """Log a warning if a completion without text and tool calls stopped at the token limit."""
     if finish_reason == "length":
         logger.warning(
-            "the completion has no text: reasoning used up its tokens; raise max_tokens, or"
-            " lower reasoning_effort"
+            "The completion stopped at the token limit before its first text, usually because"
+            " reasoning used all tokens. Raise max_tokens or lower reasoning_effort."
         )
+
+
+def get_logprobs(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the log probabilities in a choice, by field name.
+
+    Raises:
+        CerebrasProtocolError: If they have the wrong structure.
+    """
+    return {
+        name: type_checks.check_logprobs(name, choice[name])
+        for name in _LOGPROBS_FIELDS
+        if choice.get(name)
+    }
+
+
+def choose_tool_call_id(server_id: str, used_ids: Collection[str]) -> str:
+    """Return the server's id of a tool call, or a new id if that is missing or used."""
+    if server_id and server_id not in used_ids:
+        return server_id
+    number = len(used_ids)
+    while f"call_{number}" in used_ids:
+        number += 1
+    return f"call_{number}"
 
 
 def convert_metadata(
@@ -94,7 +114,7 @@ def convert_metadata(
     headers: Mapping[str, str] | None = None,
     call_metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the response metadata that belongs to the whole completion."""
+    """Convert the fields of a completion that become response metadata of every choice."""
     metadata: dict[str, Any] = {"model_provider": PROVIDER, **(call_metadata or {})}
     for name, metadata_name, expected_type in _METADATA_FIELDS:
         value = completion.get(name)
@@ -104,16 +124,18 @@ def convert_metadata(
         metadata["tokens_per_second"] = speed
     if headers is not None:
         metadata["headers"] = {
-            name: value for name, value in headers.items() if name.startswith(_METADATA_HEADERS)
+            name: value
+            for name, value in headers.items()
+            if name.startswith(_METADATA_HEADER_PREFIXES)
         }
     return metadata
 
 
 def convert_usage(usage: Any) -> UsageMetadata | None:
-    """Convert token counts into LangChain's form, in which details are part of the totals.
+    """Convert token counts to LangChain's form, whose totals include the details.
 
     Raises:
-        CerebrasProtocolError: If a count is not a whole number.
+        CerebrasProtocolError: If a count is not an integer.
     """
     if not usage:
         return None
@@ -124,7 +146,7 @@ def convert_usage(usage: Any) -> UsageMetadata | None:
     converted = UsageMetadata(
         input_tokens=prompt_tokens, output_tokens=completion_tokens, total_tokens=total_tokens
     )
-    # The server sends 0 for images and predictions that a request does not have.
+    # The server sends 0 for images and predictions if the request has none.
     details = _get_details(usage, "prompt_tokens_details")
     input_details = _drop_missing(
         cache_read=_get_count(details, "cached_tokens"),
@@ -157,7 +179,7 @@ def _drop_missing(**counts: int | None) -> dict[str, int]:
 
 
 def _compute_speed(completion: Mapping[str, Any]) -> float | None:
-    """Return the tokens per second, if the completion has both numbers."""
+    """Return the completion tokens per second; `None` without token count or duration."""
     usage, time_info = completion.get("usage"), completion.get("time_info")
     if not (isinstance(usage, dict) and isinstance(time_info, dict)):
         return None
@@ -179,12 +201,12 @@ def _convert_choice(
     tool_calls, invalid_tool_calls = _convert_tool_calls(
         message, tool_names, choice_metadata.get("finish_reason")
     )
-    reasoning = type_checks.check_text("reasoning", message.get("reasoning") or "")
-    content = type_checks.check_text("content", message.get("content") or "")
+    reasoning = type_checks.check_string("reasoning", message.get("reasoning") or "")
+    content = type_checks.check_string("content", message.get("content") or "")
     if not reasoning:
         reasoning, content = think_tags.split_reasoning(content)
     if not (content or tool_calls or invalid_tool_calls):
-        warn_if_cut_by_token_limit(choice_metadata.get("finish_reason"))
+        warn_if_stopped_by_token_limit(choice_metadata.get("finish_reason"))
     converted = AIMessage(
         content=content,
         additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
@@ -197,33 +219,30 @@ def _convert_choice(
 
 
 def _convert_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
-    if choice.get("finish_reason"):
-        metadata["finish_reason"] = type_checks.check_text(
-            "finish_reason", choice["finish_reason"]
-        )
-    for name in ("logprobs", "reasoning_logprobs"):
-        if choice.get(name):
-            metadata[name] = type_checks.check_logprobs(name, choice[name])
-    return metadata
+    """Convert the finish reason and the log probabilities."""
+    logprobs = get_logprobs(choice)
+    if not choice.get("finish_reason"):
+        return logprobs
+    finish_reason = type_checks.check_string("finish_reason", choice["finish_reason"])
+    return {"finish_reason": finish_reason, **logprobs}
 
 
 def _convert_tool_calls(
     message: Mapping[str, Any], tool_names: ToolNames, finish_reason: str | None
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """Convert tool calls; those whose arguments are incomplete are invalid."""
+    """Convert tool calls; those whose arguments are not a complete object are invalid."""
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     ids: set[str] = set()
     for item in type_checks.check_list("tool_calls", message.get("tool_calls") or []):
         call = type_checks.check_object("tool_calls", item)
         function = type_checks.check_object("function", call.get("function"))
-        sent_name = type_checks.check_text("name", function.get("name") or "")
-        name = tool_names.get(sent_name, sent_name)
-        sent_id = type_checks.check_text("id", call.get("id") or "")
-        id_ = tool_call_deltas.choose_id(sent_id, ids)
+        request_name = type_checks.check_string("name", function.get("name") or "")
+        name = tool_names.get(request_name, request_name)
+        server_id = type_checks.check_string("id", call.get("id") or "")
+        id_ = choose_tool_call_id(server_id, ids)
         ids.add(id_)
-        text = tool_arguments.to_text(function.get("arguments"))
+        text = tool_arguments.to_string(function.get("arguments"))
         arguments = tool_arguments.parse_arguments(text, finish_reason)
         if arguments is not None:
             valid.append(tool_call(name=name, args=arguments, id=id_))

@@ -1,7 +1,7 @@
 """Convert message content, in every form that LangChain has for it.
 
-Text blocks are joined, so that the same conversation is always the same bytes and the
-prompt cache is hit. Images are sent as base64 data, the only form that Cerebras accepts.
+Text blocks are joined, so that the same conversation always has the same bytes, and the prompt
+cache is used. Images are sent as base64 data, the only form that Cerebras accepts.
 Source: https://inference-docs.cerebras.ai/capabilities/image-understanding
 """
 
@@ -12,25 +12,27 @@ import binascii
 from typing import Any
 
 REASONING_TYPES = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
-"""Types of blocks that hold reasoning, which is not sent as content."""
+"""Types of blocks that contain reasoning, which is not sent as content."""
 
 _TOOL_CALL_TYPES = frozenset(
     {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call"}
 )
-_SKIPPED_TYPES = REASONING_TYPES | _TOOL_CALL_TYPES | {"cachePoint"}
-"""Types of blocks that are sent outside of the content, or mark where Bedrock caches."""
+"""Types of blocks for tool calls, in LangChain's form and in those of other providers."""
 
-_MEANINGFUL_TYPES = frozenset(
+_SKIPPED_TYPES = REASONING_TYPES | _TOOL_CALL_TYPES | {"cachePoint"}
+"""Types of blocks that are sent in other fields, or that mark where Bedrock caches."""
+
+_CONTENT_TYPES = frozenset(
     {"text", "image", "image_url", "audio", "input_audio", "video", "file", "media"}
 )
-"""Types of blocks that must not be left out of what an assistant wrote."""
+"""Blocks of an assistant message that raise an error if they cannot be sent."""
 
 _IMAGE_TYPES = frozenset({"image", "image_url"})
 _IMAGE_PREFIXES = ("data:image/png;base64,", "data:image/jpeg;base64,")
 
 
 def join_text(content: str | list[Any]) -> str:
-    """Join the text of a message that may contain only text.
+    """Join the text blocks of a message that may contain only text.
 
     Raises:
         ValueError: If a block is not text.
@@ -45,27 +47,27 @@ def join_text(content: str | list[Any]) -> str:
 
 
 def join_assistant_text(content: str | list[Any]) -> str:
-    """Join the text of an assistant message.
+    """Join the text blocks of an assistant message.
 
-    Blocks about what another provider's server did, such as a web search, are left out.
+    Blocks about tools that another provider's server ran, such as a web search, are left out.
 
     Raises:
-        ValueError: If a block with content of the assistant is not text.
+        ValueError: If a block is an image or other content that is not text.
     """
     if isinstance(content, str):
         return content
     return "".join(
         _get_text(block, index)
         for index, block in enumerate(content)
-        if _get_type(block) not in _SKIPPED_TYPES and _is_written_by_assistant(block)
+        if _get_type(block) not in _SKIPPED_TYPES and _is_assistant_content(block)
     )
 
 
 def convert_user_content(content: str | list[Any]) -> str | list[dict[str, Any]]:
-    """Convert the content of a user message: to text, or to parts if there are images.
+    """Convert the content of a user message to a string, or to a list if it has images.
 
     Raises:
-        ValueError: If a block is neither text nor an image as data.
+        ValueError: If a block is neither text nor an image with its data.
     """
     if isinstance(content, str):
         return content
@@ -83,7 +85,10 @@ def convert_user_content(content: str | list[Any]) -> str | list[dict[str, Any]]
 
 
 def _get_type(block: Any) -> str:
-    """Return the type of a block; Bedrock's blocks have a key of that name instead."""
+    """Return the type of a block.
+
+    Bedrock's blocks have no `type`, but a single key with the name of the type.
+    """
     if not isinstance(block, dict):
         return "text"
     return str(block.get("type") or next(iter(block), "text"))
@@ -98,25 +103,25 @@ def _get_text(block: Any, index: int) -> str:
             return text
     raise ValueError(
         f"content[{index}] is a {_get_type(block)!r} block, which Cerebras does not accept"
-        " here; remove it, or put it into words."
+        " here. Remove it, or describe it as text."
     )
 
 
-def _is_written_by_assistant(block: Any) -> bool:
+def _is_assistant_content(block: Any) -> bool:
     if not isinstance(block, dict):
         return True
     block_type = _get_type(block)
-    if block_type == "text":  # Anthropic's may hold citations and no text
+    if block_type == "text":  # Anthropic's may have citations instead of text
         return block.get("text", "") is not None
     text = block.get("text") or block.get("refusal")
-    return block_type in _MEANINGFUL_TYPES or isinstance(text, str)
+    return block_type in _CONTENT_TYPES or isinstance(text, str)
 
 
 def _get_image_url(block: dict[str, Any], index: int) -> str:
     """Return the data URI of an image in any of LangChain's forms.
 
-    Other properties of the image, such as OpenAI's `detail`, are left out: Cerebras does
-    not know them.
+    Other fields of the image, such as OpenAI's `detail`, are left out, because Cerebras
+    rejects them.
     """
     url = block.get("image_url") or block.get("url")
     if isinstance(url, dict):
@@ -133,12 +138,13 @@ def _get_image_url(block: dict[str, Any], index: int) -> str:
     if not isinstance(url, str) or not url.startswith(_IMAGE_PREFIXES):
         raise ValueError(
             f"content[{index}]: Cerebras accepts images only as base64 PNG or JPEG data, not"
-            " by URL or file id; download the image and pass its data."
+            " by URL or file id. Download the image and pass its data."
         )
     try:
         base64.b64decode(url.partition(",")[2], validate=True)
     except binascii.Error as error:
         raise ValueError(
-            f"content[{index}]: the data of the image is not valid base64 ({error})."
+            f"content[{index}]: The data of the image is not valid base64 ({error})."
+            " Encode it again."
         ) from None
     return url

@@ -1,9 +1,9 @@
 """Content blocks of messages whose `model_provider` is `"cerebras"`.
 
-langchain-core asks the translator of the provider, which is registered when this module is
-imported. The indices are texts that begin with `lc_`, because langchain-core merges blocks
-that have the same index. The integers that it uses by default would merge the first tool
-call with the text or the reasoning before it.
+langchain-core calls the translator of the provider, which this module registers at import. The
+index of a block is a string that begins with `lc_`, because langchain-core merges blocks that
+have the same index. With its default, an integer, the first tool call would be merged with the
+text or the reasoning before it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 TEXT_INDICES = {"reasoning": "lc_rs_0", "text": "lc_txt_0"}
 TOOL_CALL_INDEX_PREFIX = "lc_tc_"
 
-_TOOL_CALL_TYPES = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
+_LANGCHAIN_TOOL_CALL_TYPES = frozenset({"tool_call", "tool_call_chunk", "invalid_tool_call"})
 
 
 def translate_message(message: AIMessage) -> list[ContentBlock]:
-    """Return the blocks of a message: reasoning, text, tool calls, invalid tool calls."""
+    """Translate a message to blocks: reasoning, text, tool calls, invalid tool calls."""
     blocks = _get_text_blocks(message)
     blocks += [
         {"type": "tool_call", "name": call["name"], "args": call["args"], "id": call["id"]}
@@ -37,10 +37,11 @@ def translate_message(message: AIMessage) -> list[ContentBlock]:
 
 
 def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
-    """Return the blocks of a chunk or of a sum of chunks.
+    """Translate a chunk, or the sum of several chunks, to blocks.
 
-    The tool calls of a whole message are complete, and those of a chunk are fragments.
+    The sum of all chunks has the same blocks as a message. All others have tool call chunks.
     """
+    # The last chunk alone may have markers for truncated arguments. They have no names.
     has_names = all(call["name"] for call in chunk.tool_call_chunks)
     if chunk.chunk_position == "last" and has_names:
         return translate_message(chunk)
@@ -64,7 +65,7 @@ def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
 
 
 def _get_text_blocks(message: AIMessage) -> list[Any]:
-    """Return the reasoning and the content, without tool calls."""
+    """Return the blocks of the reasoning and the content, without tool calls."""
     blocks: list[Any] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):
         blocks.append({"type": "reasoning", "reasoning": reasoning})
@@ -75,7 +76,7 @@ def _get_text_blocks(message: AIMessage) -> list[Any]:
     blocks += [
         block
         for block in message.content
-        if isinstance(block, dict) and block.get("type") not in _TOOL_CALL_TYPES
+        if isinstance(block, dict) and block.get("type") not in _LANGCHAIN_TOOL_CALL_TYPES
     ]
     return blocks
 

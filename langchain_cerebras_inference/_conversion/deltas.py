@@ -1,7 +1,7 @@
 """The deltas of one stream: what each event adds to the completion.
 
-A delta is a piece of reasoning, a piece of text, or fragments of tool calls. Both forms of a
-LangChain stream are made from deltas: message chunks, and protocol events (version 3).
+A delta is a piece of reasoning, a piece of text, or a list of tool call chunks. Both forms of
+a LangChain stream are built from deltas: message chunks, and protocol events (version 3).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from langchain_cerebras_inference._conversion import (
 from langchain_cerebras_inference._conversion.tool_call_deltas import (
     ToolCallAccumulator,
     ToolCallState,
-    merge_fragments,
+    merge_tool_call_chunks,
 )
 
 if TYPE_CHECKING:
@@ -34,22 +34,22 @@ if TYPE_CHECKING:
 TEXT, REASONING, TOOL_CALLS = think_tags.TEXT, think_tags.REASONING, "tool_calls"
 
 Delta: TypeAlias = tuple[str, Any, dict[str, Any] | None]
-"""The kind, the text or the list of fragments, and the log probabilities."""
+"""A delta as (kind, value, logprobs). It is a plain tuple, because a stream has thousands.
 
-_LOGPROBS_FIELDS = ("logprobs", "reasoning_logprobs")
+- kind: `TEXT`, `REASONING` or `TOOL_CALLS`.
+- value: A string; for `TOOL_CALLS`, a list of LangChain's `ToolCallChunk`.
+- logprobs: The log probabilities by field name (`logprobs`, `reasoning_logprobs`), or `None`.
+"""
 
 
-class DeltaReader:
-    """Reads the events of one stream in their order.
-
-    Attributes:
-        is_complete: Whether the end of the stream has been read.
+class DeltaParser:
+    """Parses the events of one stream, in their order, into deltas.
 
     Args:
-        tool_names: The user's names of tools by the names that were sent to the server.
-        headers: The response headers, if the metadata shall contain them.
-        coalesce: Whether to join neighbouring deltas of the same kind.
-        call_metadata: Facts about the call that the metadata shall contain.
+        tool_names: Maps tool names in the request to the original names.
+        headers: The response headers, if the metadata should contain them.
+        coalesce: Whether to merge adjacent deltas of the same kind.
+        call_metadata: Additional metadata about the call.
     """
 
     def __init__(
@@ -60,7 +60,6 @@ class DeltaReader:
         coalesce: bool = False,
         call_metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self.is_complete = False
         self._tool_names = tool_names
         self._tool_calls: ToolCallAccumulator | None = None
         self._headers = headers
@@ -70,10 +69,10 @@ class DeltaReader:
         self._finish_reason: str | None = None
         self._has_reasoning = False
         self._is_before_text = True
-        self._think_tags: think_tags.ThinkTagParser | None = None
+        self._think_tag_parser: think_tags.ThinkTagParser | None = None
 
-    def read_deltas(self, events: list[StreamEvent]) -> list[Delta]:
-        """Read events that have arrived together.
+    def parse_deltas(self, events: list[StreamEvent]) -> list[Delta]:
+        """Parse events that have arrived together.
 
         Raises:
             CerebrasProtocolError: If an event has a value of the wrong type.
@@ -81,16 +80,23 @@ class DeltaReader:
         deltas: list[Delta] = []
         for event in events:
             if event["choices"]:
-                self._read_choice(event["choices"][0], deltas)
+                choice: Mapping[str, Any] = event["choices"][0]
+                event_deltas = self._parse_delta(choice.get("delta") or {})
+                if finish_reason := choice.get("finish_reason"):
+                    event_deltas += self._parse_finish_reason(finish_reason)
+                if choice.get("logprobs") or choice.get("reasoning_logprobs"):
+                    event_deltas = _attach_logprobs(event_deltas, choice)
+                deltas += event_deltas
+            # The metadata fields are the same in all events, except for these two.
             if not self._completion_fields or "usage" in event or "time_info" in event:
                 self._completion_fields.update(event)
         if self._coalesce or self._tool_calls is not None:
-            deltas = _join_neighbours(deltas, join_texts=self._coalesce)
+            deltas = _merge_adjacent_deltas(deltas, merge_text=self._coalesce)
         return deltas
 
     @property
     def tool_calls(self) -> list[ToolCallState]:
-        """What has arrived of the tool calls."""
+        """The tool calls, with the part of each that has arrived."""
         return self._tool_calls.calls if self._tool_calls is not None else []
 
     def get_usage(self) -> UsageMetadata | None:
@@ -105,117 +111,104 @@ class DeltaReader:
         return {**metadata, "finish_reason": self._finish_reason}
 
     def parse_arguments(self, call: ToolCallState) -> dict[str, Any] | None:
-        """Return the arguments of a call, or `None` if they are incomplete."""
+        """Return the tool arguments of a call, or `None` if they are truncated or invalid."""
         return tool_arguments.parse_arguments(call.arguments, self._finish_reason)
 
-    def _read_choice(self, choice: Any, deltas: list[Delta]) -> None:
-        delta = choice.get("delta") or {}
-        count_before = len(deltas)
+    def _parse_delta(self, delta: Mapping[str, Any]) -> list[Delta]:
+        deltas: list[Delta] = []
         if reasoning := delta.get("reasoning"):
             if type(reasoning) is not str:
-                raise type_checks.create_type_error("reasoning", reasoning, "text")
+                raise type_checks.create_type_error("reasoning", reasoning, "a string")
             self._has_reasoning = True
             deltas.append((REASONING, reasoning, None))
         if content := delta.get("content"):
             if self._is_before_text:
-                self._read_first_content(content, deltas)
+                deltas += self._parse_first_content(content)
             elif type(content) is str:
                 deltas.append((TEXT, content, None))
             else:
-                raise type_checks.create_type_error("content", content, "text")
+                raise type_checks.create_type_error("content", content, "a string")
         if fragments := delta.get("tool_calls"):
-            self._read_tool_calls(fragments, deltas)
-        if (
-            choice.get("finish_reason")
-            or choice.get("logprobs")
-            or choice.get("reasoning_logprobs")
-        ):
-            self._read_other_fields(choice, deltas, count_before)
+            deltas += self._parse_tool_calls(fragments)
+        return deltas
 
-    def _read_first_content(self, content: Any, deltas: list[Delta]) -> None:
-        """Read content before the first text; it may begin with reasoning in think tags."""
+    def _parse_first_content(self, content: Any) -> list[Delta]:
+        """Parse content before the first text; it may begin with reasoning in think tags."""
         if type(content) is not str:
-            raise type_checks.create_type_error("content", content, "text")
-        if self._think_tags is None and content.lstrip()[:1] in ("", "<"):
-            self._think_tags = think_tags.ThinkTagParser()
-        if self._think_tags is None:
+            raise type_checks.create_type_error("content", content, "a string")
+        if self._think_tag_parser is None and content.lstrip()[:1] in ("", "<"):
+            self._think_tag_parser = think_tags.ThinkTagParser()
+        if self._think_tag_parser is None:
             parts = [(TEXT, content)]
-        elif self._has_reasoning:  # the model has a field for reasoning
-            parts = [*self._think_tags.close(), (TEXT, content)]
+        elif self._has_reasoning:
+            # A model with a field for reasoning sends no think tags; these are its text.
+            parts = [*self._think_tag_parser.close(), (TEXT, content)]
         else:
-            parts = self._think_tags.feed(content)
-        for kind, part in parts:
-            deltas.append((kind, part, None))
-            if kind is TEXT:
-                self._is_before_text = False
+            parts = self._think_tag_parser.feed(content)
+        if any(kind is TEXT for kind, _ in parts):
+            self._is_before_text = False
+        return [(kind, part, None) for kind, part in parts]
 
-    def _read_other_fields(
-        self, choice: Mapping[str, Any], deltas: list[Delta], count_before: int
-    ) -> None:
-        """Read the finish reason and the log probabilities."""
-        if finish_reason := choice.get("finish_reason"):
-            self._read_finish_reason(finish_reason, deltas)
-        if logprobs := _get_logprobs(choice):
-            # The token that ends the completion has log probabilities, but no text.
-            has_delta = len(deltas) > count_before
-            kind, value, _ = deltas.pop() if has_delta else (TEXT, "", None)
-            deltas.append((kind, value, logprobs))
-
-    def _read_tool_calls(self, fragments: Any, deltas: list[Delta]) -> None:
+    def _parse_tool_calls(self, fragments: Any) -> list[Delta]:
         if self._tool_calls is None:
             self._tool_calls = ToolCallAccumulator(self._tool_names)
-        added = [
-            addition
+        chunks = [
+            chunk
             for fragment in type_checks.check_list("tool_calls", fragments)
-            if (addition := self._tool_calls.add(fragment)) is not None
+            if (chunk := self._tool_calls.add(fragment)) is not None
         ]
-        if added:
-            deltas.append((TOOL_CALLS, added, None))
+        return [(TOOL_CALLS, chunks, None)] if chunks else []
 
-    def _read_finish_reason(self, finish_reason: Any, deltas: list[Delta]) -> None:
-        type_checks.check_text("finish_reason", finish_reason)
+    def _parse_finish_reason(self, finish_reason: Any) -> list[Delta]:
+        """Store the finish reason; return text or reasoning that looked like part of a tag."""
+        type_checks.check_string("finish_reason", finish_reason)
+        parts = []
         if self._is_before_text:
-            parts = self._think_tags.close() if self._think_tags else []
-            deltas += [(kind, part, None) for kind, part in parts]
-            has_output = self.tool_calls or TEXT in dict(parts)
-            if not has_output and self._finish_reason is None:
-                completion.warn_if_cut_by_token_limit(finish_reason)
+            parts = self._think_tag_parser.close() if self._think_tag_parser else []
+            has_text = any(kind is TEXT for kind, _ in parts)
+            if self._finish_reason is None and not (has_text or self.tool_calls):
+                completion.warn_if_stopped_by_token_limit(finish_reason)
         self._finish_reason = finish_reason
+        return [(kind, part, None) for kind, part in parts]
 
 
-def _join_neighbours(deltas: list[Delta], *, join_texts: bool) -> list[Delta]:
-    """Join neighbouring deltas of the same kind; those of tool calls in any case.
+def _attach_logprobs(deltas: list[Delta], choice: Mapping[str, Any]) -> list[Delta]:
+    """Return the deltas of one event, the last one with the event's log probabilities."""
+    logprobs = completion.get_logprobs(choice)
+    # The token that ends the completion has log probabilities, but no text.
+    *others, (kind, value, _) = deltas or [(TEXT, "", None)]
+    return [*others, (kind, value, logprobs)]
 
-    langchain-core parses the arguments of a tool call at each chunk, so that a thousand
-    small chunks cost it a million steps.
+
+def _merge_adjacent_deltas(deltas: list[Delta], *, merge_text: bool) -> list[Delta]:
+    """Merge adjacent deltas of the same kind.
+
+    Tool call chunks are always merged, because langchain-core parses all arguments of a call
+    again with each chunk (quadratic time).
+
+    Args:
+        deltas: The deltas of events that have arrived together.
+        merge_text: Whether to merge deltas of text and of reasoning, too.
     """
-    joined: list[Delta] = []
+    merged: list[Delta] = []
     for kind, group in groupby(deltas, key=itemgetter(0)):
-        run = list(group)
+        adjacent = list(group)
         if kind is TOOL_CALLS:
-            fragments = [fragment for _, value, _ in run for fragment in value]
-            joined.append((kind, merge_fragments(fragments), join_logprobs(run)))
-        elif len(run) == 1 or not join_texts:
-            joined += run
+            chunks = [chunk for _, value, _ in adjacent for chunk in value]
+            merged.append((kind, merge_tool_call_chunks(chunks), merge_logprobs(adjacent)))
+        elif len(adjacent) == 1 or not merge_text:
+            merged += adjacent
         else:
-            text = "".join([value for _, value, _ in run])
-            joined.append((kind, text, join_logprobs(run)))
-    return joined
+            text = "".join([value for _, value, _ in adjacent])
+            merged.append((kind, text, merge_logprobs(adjacent)))
+    return merged
 
 
-def join_logprobs(deltas: list[Delta]) -> dict[str, Any] | None:
+def merge_logprobs(deltas: list[Delta]) -> dict[str, Any] | None:
     """Return the log probabilities of several deltas in one dict."""
-    joined: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     for _, _, logprobs in deltas:
         for name, value in (logprobs or {}).items():
-            field = joined.setdefault(name, {**value, "content": []})
+            field = merged.setdefault(name, {**value, "content": []})
             field["content"] += value.get("content") or []
-    return joined or None
-
-
-def _get_logprobs(choice: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: type_checks.check_logprobs(name, choice[name])
-        for name in _LOGPROBS_FIELDS
-        if choice.get(name)
-    }
+    return merged or None

@@ -1,8 +1,8 @@
 """Convert LangChain messages to the messages of a request.
 
-Cerebras rejects a request for one property that it does not know, wants tool messages
-directly after the calls they answer, and takes earlier reasoning as `reasoning`, never as
-`reasoning_content`. The messages may come from other providers' classes.
+Cerebras rejects a request that contains even one unknown field. It requires tool messages
+directly after the calls that they answer. The field for earlier reasoning is `reasoning`, never
+`reasoning_content`. The messages may also have been created by classes of other providers.
 Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
 """
 
@@ -36,10 +36,10 @@ _ROLES: Mapping[str, _types.Role] = {
     "assistant": "assistant",
     "ai": "assistant",
 }
-"""Roles of `ChatMessage`, and those of Cerebras."""
+"""Maps roles of `ChatMessage` to roles of Cerebras."""
 
 _REASONING_KEYS = ("reasoning", "thinking", "reasoning_content", "text", "summary", "content")
-"""Keys under which a reasoning block may have its text, or a list of parts with text."""
+"""Keys of a reasoning block whose value may be its text, or a list of parts with text."""
 
 
 def convert_messages(
@@ -53,32 +53,33 @@ def convert_messages(
 
     Args:
         messages: The conversation; it is not changed.
-        model: The id of the model, which decides about roles and the place of reasoning.
-        replay_reasoning: Whether earlier reasoning is sent.
-        order_tool_messages: Whether to move tool messages behind the calls they answer,
-            and to reject calls and tool messages that do not belong together.
+        model: The id of the model. Roles and the field for reasoning depend on it.
+        replay_reasoning: Whether to send earlier reasoning.
+        order_tool_messages: Whether to move tool messages directly after the calls that
+            they answer, and to reject calls and tool messages without a counterpart.
 
     Raises:
         ValueError: If a message cannot be sent to Cerebras; the error names its index.
     """
     converted: list[_types.Message] = []
-    has_tools = False
+    has_tool_calls = False
     for index, message in enumerate(messages):
         try:
-            result = _convert_message(message, model, replay_reasoning=replay_reasoning)
+            item = _convert_message(message, model, replay_reasoning=replay_reasoning)
         except ValueError as error:
             raise ValueError(f"messages[{index}] ({message.type}): {error}") from None
-        has_tools = has_tools or result["role"] == "tool" or "tool_calls" in result
-        converted.append(result)
-    if has_tools and order_tool_messages:
+        if item["role"] == "tool" or "tool_calls" in item:
+            has_tool_calls = True
+        converted.append(item)
+    if has_tool_calls and order_tool_messages:
         return _order_tool_messages(converted, messages)
     return converted
 
 
 def extract_reasoning(message: AIMessage) -> str:
-    """Return the reasoning in a message, wherever the provider's class has put it."""
-    extra = message.additional_kwargs
-    reasoning = extra.get("reasoning_content") or extra.get("reasoning")
+    """Return the reasoning in a message, in whichever field the provider's class stored it."""
+    fields = message.additional_kwargs
+    reasoning = fields.get("reasoning_content") or fields.get("reasoning")
     if isinstance(reasoning, (str, dict)):
         return _join_reasoning(reasoning)
     if isinstance(message.content, str):
@@ -120,10 +121,12 @@ def _get_role(message: BaseMessage, model: str) -> _types.Role:
     elif isinstance(message, ChatMessage) and message.role in _ROLES:
         role = _ROLES[message.role]
     else:
+        unknown_role = getattr(message, "role", message.type)
         raise ValueError(
-            "Cerebras does not have this role; use system, user, assistant or tool messages."
+            f"Cerebras does not have the role {unknown_role!r}. Use system, user, assistant or"
+            " tool messages."
         )
-    if role == "developer" and not _model_catalog.has_developer_role(model):
+    if role == "developer" and not _model_catalog.accepts_developer_role(model):
         return "system"
     return role
 
@@ -159,20 +162,20 @@ def _join_reasoning(value: Any) -> str:
 
 
 def _convert_tool_calls(message: AIMessage) -> list[_types.ToolCall]:
-    """Convert the valid tool calls, and behind them the invalid ones that have a name."""
+    """Convert the valid tool calls, and after them the invalid ones that have a name."""
     converted = []
     for call in message.tool_calls:
         arguments = to_json(call["args"], inf_nan_mode="null").decode()
         converted.append(_convert_tool_call(call, arguments))
     for invalid_call in message.invalid_tool_calls:
         if invalid_call.get("name"):
-            arguments = tool_arguments.remove_invalid_suffix(invalid_call.get("args") or "")
+            arguments = tool_arguments.remove_truncation_marker(invalid_call.get("args") or "")
             converted.append(_convert_tool_call(invalid_call, arguments))
     return converted
 
 
 def _convert_tool_call(call: Mapping[str, Any], arguments: str) -> _types.ToolCall:
-    name = tools.map_name(call.get("name") or "")
+    name = tools.to_accepted_name(call.get("name") or "")
     return {
         "id": call.get("id") or "",
         "type": "function",
@@ -186,10 +189,10 @@ def _convert_tool_call(call: Mapping[str, Any], arguments: str) -> _types.ToolCa
 def _order_tool_messages(
     converted: list[_types.Message], messages: Sequence[BaseMessage]
 ) -> list[_types.Message]:
-    """Move each tool message directly behind the call it answers, in the calls' order.
+    """Move each tool message directly after the call it answers, in the order of the calls.
 
     Args:
-        converted: The messages of a request; those with tool calls are changed.
+        converted: The messages of a request. Those with tool calls are changed.
         messages: The messages from which they were converted.
 
     Raises:
@@ -202,39 +205,43 @@ def _order_tool_messages(
         index, message = remaining.pop(0)
         if message["role"] == "tool":
             raise ValueError(
-                f"messages[{index}] (tool): no earlier message has an unanswered tool call"
-                f" with the id {message['tool_call_id']!r}; remove this message, or restore"
+                f"messages[{index}] (tool): No earlier message has an unanswered tool call"
+                f" with the id {message['tool_call_id']!r}. Remove this message, or restore"
                 " the call."
             )
         ordered.append(message)
         if "tool_calls" in message:
-            pairs = _pair_calls_with_results(message, messages[index], index, remaining)
+            pairs = _pair_calls_with_tool_messages(message, messages[index], index, remaining)
             _make_ids_unique(pairs, used_ids)
-            ordered += [result for _, result in pairs]
+            ordered += [tool_message for _, tool_message in pairs]
     return ordered
 
 
-def _pair_calls_with_results(
+def _pair_calls_with_tool_messages(
     message: _types.Message,
     original: BaseMessage,
     index: int,
     remaining: list[tuple[int, _types.Message]],
 ) -> list[tuple[_types.ToolCall, _types.Message]]:
-    """Take the results of a message's calls out of the remaining messages.
+    """Remove from `remaining` the tool messages for the calls of `message`.
 
-    Invalid calls without a result are removed from the message; valid ones are an error.
+    A valid call without a tool message is an error. An invalid one is removed from `message`.
+
+    Returns:
+        Each remaining call of `message` with its tool message.
     """
     pairs = []
-    valid_calls = len(original.tool_calls) if isinstance(original, AIMessage) else 0
+    # `_convert_tool_calls` puts the valid calls before the invalid ones.
+    valid_count = len(original.tool_calls) if isinstance(original, AIMessage) else 0
     for position, call in enumerate(message.pop("tool_calls")):
-        result = _take_result(call["id"], remaining)
-        if result is not None:
-            pairs.append((call, result))
-        elif position < valid_calls:
+        tool_message = _take_tool_message(call["id"], remaining)
+        if tool_message is not None:
+            pairs.append((call, tool_message))
+        elif position < valid_count:
             raise ValueError(
-                f"messages[{index}] (ai): no tool message answers the call of"
+                f"messages[{index}] (ai): No tool message answers the call of"
                 f" {call['function']['name']!r} (id {call['id']!r}) before the next tool"
-                " calls; add one."
+                " calls. Add one."
             )
     if pairs:
         message["tool_calls"] = [call for call, _ in pairs]
@@ -243,10 +250,10 @@ def _pair_calls_with_results(
     return pairs
 
 
-def _take_result(
+def _take_tool_message(
     call_id: str, remaining: list[tuple[int, _types.Message]]
 ) -> _types.Message | None:
-    """Remove and return the tool message with this id that precedes the next tool calls."""
+    """Remove and return the tool message with this id, if it precedes the next tool calls."""
     for position, (_, message) in enumerate(remaining):
         if "tool_calls" in message:
             break
@@ -259,12 +266,12 @@ def _take_result(
 def _make_ids_unique(
     pairs: list[tuple[_types.ToolCall, _types.Message]], used_ids: set[str]
 ) -> None:
-    """Replace missing and repeated ids of calls, and those of their results with them."""
-    for call, result in pairs:
+    """Give each call a unique id, and use it in its tool message, too."""
+    for call, tool_message in pairs:
         original_id = call["id"] or "call"
         unique_id, number = original_id, 1
         while unique_id in used_ids:
             number += 1
             unique_id = f"{original_id}_{number}"
         used_ids.add(unique_id)
-        call["id"] = result["tool_call_id"] = unique_id
+        call["id"] = tool_message["tool_call_id"] = unique_id

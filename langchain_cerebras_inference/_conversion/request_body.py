@@ -1,8 +1,8 @@
 """Build the body of a request from settings, call options and messages.
 
-Cerebras rejects a request for one field that it does not know, so the body has the fields
-of `_types.RequestBody`, in that order, and what `extra_body` adds. Equal calls give equal
-bytes, which the prompt cache needs.
+Cerebras rejects a request that contains even one unknown field. The body therefore has only
+fields of `_types.RequestBody`, always in that order, and those that `extra_body` adds. Equal
+calls give equal bytes, which the prompt cache needs.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
 _RENAMED_SETTINGS = {"model": "model_name", "max_completion_tokens": "max_tokens"}
-"""Request fields whose setting has another name."""
+"""Maps request fields to their settings, where the setting has another name."""
 
 FIELD_SOURCES: Mapping[str, str] = {
     field: _RENAMED_SETTINGS.get(field, field)
     for field in _types.RequestBody.__annotations__
     if field not in ("messages", "stream")
 }
-"""The fields of a request body, and the setting or call option that each comes from."""
+"""Maps the fields of a request body to the names of their settings or call options."""
 
 _PARAMETERS = (*FIELD_SOURCES.values(), "extra_body", "replay_reasoning")
 """Names of everything that determines a completion, except the messages."""
@@ -39,12 +39,15 @@ _PLAIN_TEXT = {"type": "text"}
 class Request(NamedTuple):
     """The body of a request, and how the client should send it.
 
+    Some fields are also in `_client.Call`. This class exists because the conversion must not
+    import the client.
+
     Attributes:
         body: The body, ready to be encoded as JSON.
-        tool_names: The original names of tools that have another name in the body.
+        tool_names: Maps tool names in the body to the original names.
         timeout: Seconds without progress after which the call fails.
-        max_retries: How often the request is sent again after an error.
-        coalesce: Whether deltas that arrive together are joined.
+        max_retries: The maximum number of retries after errors.
+        coalesce: Whether to merge deltas that arrive together.
     """
 
     body: _types.RequestBody
@@ -64,21 +67,23 @@ def build_request(
     """Build the request of one call.
 
     Args:
-        settings: The fields of the model, by name.
+        settings: The fields of the model, by field name.
         messages: The conversation.
-        options: Call options, as `_settings.read_options` returns them; they override the
-            settings.
+        options: Call options, as `_settings.validate_options` returns them. They override
+            the settings.
         stream: Whether the response is streamed.
 
     Raises:
-        ValueError: If there are no messages, two values exclude each other, or a message
-            or value cannot be sent to Cerebras.
+        ValueError: If there are no messages, two values cannot be combined, or a message or
+            value cannot be sent to Cerebras.
     """
     if not messages:
-        raise ValueError("There are no messages; pass at least one.")
-    values = _resolve_values(settings, options)
+        raise ValueError("There are no messages. Pass at least one.")
+    values = _merge_values(settings, options)
     if stream and (values["n"] or 1) > 1:
-        raise ValueError("A stream has one completion: use invoke for n > 1, or set n=1.")
+        raise ValueError(
+            "Streaming supports only one completion. Use invoke for n > 1, or set n=1."
+        )
     tool_names: tools.ToolNames = {}
     if values["tools"]:
         values["tools"], tool_names = tools.build_request_tools(values["tools"])
@@ -107,35 +112,33 @@ def build_request(
     )
 
 
-def resolve_parameters(
-    settings: Mapping[str, Any], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def build_parameters(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything that determines a completion, except the messages.
 
     Settings and call options with the same effect give the same parameters.
 
     Raises:
-        ValueError: If two values exclude each other, or one cannot be sent to Cerebras.
+        ValueError: If two values cannot be combined, or one cannot be sent to Cerebras.
     """
-    values = _resolve_values(settings, options)
+    values = _merge_values(settings, options)
     return {name: values[name] for name in _PARAMETERS if values[name] is not None}
 
 
 def reject_tools_with_format(bound_tools: Sequence[Any], response_format: Any) -> None:
-    """Reject tools together with a response format, as the server would.
+    """Reject tools together with a response format, as the server does.
 
     Raises:
-        ValueError: If there are both.
+        ValueError: If there are tools and a format other than plain text.
     """
     if bound_tools and response_format not in (None, _PLAIN_TEXT):
         raise ValueError(
-            "Cerebras rejects tools and response_format in one request; with an agent, use"
-            " ToolStrategy(schema) for the response, which is a tool itself."
+            "Cerebras rejects tools and response_format in one request. In an agent, use"
+            " ToolStrategy(schema) as response_format. It sends the schema as a tool."
         )
 
 
-def _resolve_values(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge settings and options, and convert each value to the one form that is sent."""
+def _merge_values(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge settings and options, and convert each value to the form for the request."""
     values = {
         "tools": None,
         "tool_choice": None,
@@ -145,7 +148,7 @@ def _resolve_values(settings: Mapping[str, Any], options: Mapping[str, Any]) -> 
     }
     if values["stop"] is not None:
         values["stop"] = _convert_stop(values["stop"])
-    _resolve_tools(values)
+    _prepare_tools(values)
     if values["response_format"] is not None:
         values["response_format"] = response_format.build_response_format(
             values["response_format"]
@@ -153,7 +156,7 @@ def _resolve_values(settings: Mapping[str, Any], options: Mapping[str, Any]) -> 
     if options.get("extra_body") and settings["extra_body"]:
         values["extra_body"] = _merge_deeply(settings["extra_body"], options["extra_body"])
     values["extra_body"] = values["extra_body"] or None
-    _resolve_reasoning(values, options)
+    _set_reasoning_defaults(values, options)
     return values
 
 
@@ -162,13 +165,13 @@ def _convert_stop(stop: str | list[str]) -> list[str] | None:
     if len(sequences) > _MAX_STOP_SEQUENCES:
         raise ValueError(
             f"Cerebras accepts up to {_MAX_STOP_SEQUENCES} stop sequences, not"
-            f" {len(sequences)}; pass fewer."
+            f" {len(sequences)}. Pass fewer."
         )
     return sequences or None
 
 
-def _resolve_tools(values: dict[str, Any]) -> None:
-    """Convert tools to OpenAI's form; without tools, leave out everything about them."""
+def _prepare_tools(values: dict[str, Any]) -> None:
+    """Convert tools to OpenAI's form; without tools, remove everything about tools."""
     if not values["tools"]:
         values.update(tools=None, tool_choice=None, parallel_tool_calls=None)
         return
@@ -177,11 +180,12 @@ def _resolve_tools(values: dict[str, Any]) -> None:
     values["tool_choice"] = tools.convert_tool_choice(values["tool_choice"], values["tools"])
 
 
-def _resolve_reasoning(values: dict[str, Any], options: Mapping[str, Any]) -> None:
+def _set_reasoning_defaults(values: dict[str, Any], options: Mapping[str, Any]) -> None:
     if values["disable_reasoning"]:
-        # As an option, it overrides the effort in the settings.
-        efforts = options if "disable_reasoning" in options else values
-        if efforts.get("reasoning_effort") is None:
+        # A call option overrides `reasoning_effort` of the settings, but not that of the same
+        # call.
+        overriding = options if "disable_reasoning" in options else values
+        if overriding.get("reasoning_effort") is None:
             values["reasoning_effort"] = "none"
     if (
         values["replay_reasoning"]
@@ -193,7 +197,7 @@ def _resolve_reasoning(values: dict[str, Any], options: Mapping[str, Any]) -> No
 
 
 def _merge_deeply(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the entries of `extra`; objects in both are merged, too."""
+    """Return `base` with the entries of `extra`; an object in both is merged recursively."""
     merged = dict(base)
     for name, value in extra.items():
         current = merged.get(name)

@@ -1,4 +1,4 @@
-"""Parse completions into objects of a schema.
+"""Parse completions into objects that match a schema.
 
 A completion is parsed leniently only while it is still arriving. At its end it must be a
 complete object; a pydantic class also validates it.
@@ -27,11 +27,11 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """Parses the text of a completion, or the arguments of a tool call, into an object."""
 
     object_schema: Any = None
-    """The schema of the object. A pydantic class validates it; with any other schema the
-    output is the JSON object, which is not validated here."""
+    """The schema of the object. A pydantic class validates the object. With any other schema,
+    the output is the JSON object, which is not validated here."""
 
     tool_name: str | None = None
-    """The tool whose arguments are the object; `None` parses the text."""
+    """The name of the tool whose arguments are the object. `None` parses the text."""
 
     include_raw: bool = False
     """Whether the output is a dict of `raw` (the message), `parsed` and `parsing_error`.
@@ -41,12 +41,12 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         """Parse a completion.
 
         Args:
-            result: The completion; of several, the first one counts.
-            partial: Whether it is still arriving. The output is then the object so far,
-                or `None` as long as there is none.
+            result: The generations of a completion. Only the first one is parsed.
+            partial: Whether the completion is still arriving. The output is then the object
+                so far, or `None` as long as there is none.
 
         Raises:
-            OutputParserException: If a complete completion is not an object of the schema.
+            OutputParserException: If a complete completion does not match the schema.
         """
         generation = result[0]
         message = generation.message if isinstance(generation, ChatGeneration) else None
@@ -66,21 +66,21 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         """Parse a complete message.
 
         Raises:
-            OutputParserException: If the message is not an object of the schema.
+            OutputParserException: If the message does not match the schema.
         """
         if self.tool_name:
             return self._validate(_get_tool_arguments(message, self.tool_name))
         return self._validate(_parse_json_object(message))
 
     def try_parse_message(self, message: AIMessage) -> dict[str, Any]:
-        """Parse a complete message; return the object as `parsed`, or the `parsing_error`."""
+        """Parse a complete message; return the object or the error, in a dict."""
         try:
             return {"parsed": self.parse_message(message), "parsing_error": None}
         except OutputParserException as error:
             return {"parsed": None, "parsing_error": error}
 
     def parse_partial_message(self, message: AIMessage) -> Any:
-        """Parse an incomplete message; return `None` as long as there is no object."""
+        """Parse a message that is still arriving; return `None` as long as it has no object."""
         text: str = message.text
         if self.tool_name:
             chunks = getattr(message, "tool_call_chunks", ())
@@ -122,7 +122,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
 
 class _ParsedStream:
-    """Sums up the chunks of one stream, and returns what the parser yields for them."""
+    """Accumulates the chunks of one stream, and returns the outputs to yield for them."""
 
     def __init__(self, parser: StructuredOutputParser) -> None:
         self._parser = parser
@@ -130,7 +130,7 @@ class _ParsedStream:
         self._last_output: Any = None
 
     def add(self, chunk: str | BaseMessage) -> list[Any]:
-        """Add a chunk; return it as `raw`, or the object so far if the chunk changed it."""
+        """Add a chunk; return it as `raw`, or the object so far if that has changed."""
         message = AIMessageChunk(content=chunk) if isinstance(chunk, str) else chunk
         self._message = message if self._message is None else self._message + message
         if self._parser.include_raw:
@@ -142,7 +142,7 @@ class _ParsedStream:
         return [output]
 
     def finish(self) -> list[Any]:
-        """Parse the complete message; return the output unless it was the last one."""
+        """Parse the complete message; return the output unless it has already been yielded."""
         message = self._message or AIMessage("")
         if self._parser.include_raw:
             return [AddableDict(self._parser.try_parse_message(message))]
@@ -154,16 +154,18 @@ def _get_tool_arguments(message: AIMessage, tool_name: str) -> dict[str, Any]:
     for call in message.tool_calls:
         if call["name"] == tool_name:
             return call["args"]
-    if message.invalid_tool_calls:
-        arguments = tool_arguments.remove_invalid_suffix(
-            message.invalid_tool_calls[0]["args"] or ""
-        )
-        reason = f"the arguments are incomplete: {arguments!r}"
+    invalid_arguments = [
+        tool_arguments.remove_truncation_marker(call["args"] or "")
+        for call in message.invalid_tool_calls
+        if call["name"] == tool_name
+    ]
+    if invalid_arguments:
+        reason = f"The arguments are truncated or invalid: {invalid_arguments[0]!r}"
     else:
-        reason = f"the text is {message.text!r}"
+        reason = f"The text is {message.text!r}"
     raise OutputParserException(
-        f"The completion has no valid call of the tool {tool_name!r}; {reason}."
-        f"{_explain_cutoff(message)}",
+        f"The completion has no valid call of the tool {tool_name!r}. {reason}."
+        f"{_explain_token_limit(message)}",
         llm_output=message.text,
     )
 
@@ -180,13 +182,13 @@ def _parse_json_object(message: AIMessage) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise OutputParserException(
             f"The completion is not a complete JSON object: {message.text!r}."
-            f"{_explain_cutoff(message)}",
+            f"{_explain_token_limit(message)}",
             llm_output=message.text,
         )
     return value
 
 
-def _explain_cutoff(message: AIMessage) -> str:
+def _explain_token_limit(message: AIMessage) -> str:
     if message.response_metadata.get("finish_reason") != "length":
         return ""
-    return " It was cut off by the token limit: raise max_tokens or lower reasoning_effort."
+    return " It stopped at the token limit. Raise max_tokens or lower reasoning_effort."

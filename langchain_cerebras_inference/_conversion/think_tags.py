@@ -1,7 +1,7 @@
 """Reasoning in `<think>` tags at the start of a completion, as older models send it.
 
-Newer models have a field for reasoning. Only the start is examined, so a text that mentions
-the tag stays as it is, and a stream needs this only until its first text.
+Newer models have a field for reasoning. Tags after the first text are part of the text, so a
+stream needs the parser only until its first text.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 TEXT, REASONING = "text", "reasoning"
 
 _OPENING_TAG, _CLOSING_TAG = "<think>", "</think>"
+
+_BEFORE_TAGS, _IN_REASONING, _AFTER_TAGS = "before tags", "in reasoning", "after tags"
 
 
 def split_reasoning(content: str) -> tuple[str, str]:
@@ -22,62 +24,63 @@ def split_reasoning(content: str) -> tuple[str, str]:
 
 
 class ThinkTagParser:
-    """Separates reasoning from text in the content of a stream, up to the first text.
+    """Splits the content of a stream into reasoning and text, up to the first text.
 
-    White space around the tags is removed.
+    White space before the opening tag and after each tag is removed.
     """
 
     def __init__(self) -> None:
-        self._pending = ""
-        self._is_open = self._is_closed = self._has_reasoning = False
+        self._state = _BEFORE_TAGS
+        self._pending = ""  # content that may be part of a tag
+        self._has_reasoning = False
 
     def feed(self, content: str) -> list[tuple[str, str]]:
-        """Add content, and return the parts whose kind is certain, each with its kind."""
+        """Add content, and return the parts whose kind is certain, as (kind, part)."""
         self._pending += content
         return self._parse(is_end=False)
 
     def close(self) -> list[tuple[str, str]]:
-        """Return content that could have been the beginning of a tag."""
+        """Return the remaining part, which could have been part of a tag until now."""
         return self._parse(is_end=True)
 
     def _parse(self, *, is_end: bool) -> list[tuple[str, str]]:
-        if not self._is_open:
+        if self._state is _BEFORE_TAGS:
             start = self._pending.lstrip()
             if not start.startswith(_OPENING_TAG):
                 may_become_tag = not is_end and _OPENING_TAG.startswith(start)
-                return [] if may_become_tag else _label("", self._take(len(self._pending)))
-            self._is_open = True
+                return [] if may_become_tag else self._take_text()
+            self._state = _IN_REASONING
             self._pending = start.removeprefix(_OPENING_TAG)
-        reasoning = "" if self._is_closed else self._parse_reasoning(is_end=is_end)
-        text = self._take(len(self._pending)).lstrip() if self._is_closed else ""
-        return _label(reasoning, text)
+        parts = self._take_reasoning(is_end=is_end) if self._state is _IN_REASONING else []
+        if self._state is _AFTER_TAGS:
+            self._pending = self._pending.lstrip()
+            parts += self._take_text()
+        return parts
 
-    def _parse_reasoning(self, *, is_end: bool) -> str:
-        end = self._pending.find(_CLOSING_TAG)
-        self._is_closed = end >= 0
-        if not self._is_closed:
-            is_tag_possible = not is_end
-            end = len(self._pending)
-            end -= _count_tag_characters(self._pending) if is_tag_possible else 0
-        reasoning = self._take(end)
-        if self._is_closed:
-            self._pending = self._pending.removeprefix(_CLOSING_TAG)
+    def _take_reasoning(self, *, is_end: bool) -> list[tuple[str, str]]:
+        reasoning, tag, text = self._pending.partition(_CLOSING_TAG)
+        if tag:
+            self._state = _AFTER_TAGS
+            self._pending = text
+        else:
+            length = len(reasoning)
+            if not is_end:
+                length -= _count_tag_characters(reasoning)
+            reasoning, self._pending = reasoning[:length], reasoning[length:]
         if not self._has_reasoning:
             reasoning = reasoning.lstrip()
-        self._has_reasoning = self._has_reasoning or bool(reasoning)
-        return reasoning
+        if not reasoning:
+            return []
+        self._has_reasoning = True
+        return [(REASONING, reasoning)]
 
-    def _take(self, length: int) -> str:
-        taken, self._pending = self._pending[:length], self._pending[length:]
-        return taken
-
-
-def _label(reasoning: str, text: str) -> list[tuple[str, str]]:
-    return [(kind, part) for kind, part in ((REASONING, reasoning), (TEXT, text)) if part]
+    def _take_text(self) -> list[tuple[str, str]]:
+        text, self._pending = self._pending, ""
+        return [(TEXT, text)] if text else []
 
 
 def _count_tag_characters(content: str) -> int:
-    """Return how many characters at the end may belong to the closing tag."""
+    """Return how many characters at the end of the content may start the closing tag."""
     for length in range(len(_CLOSING_TAG) - 1, 0, -1):
         if content.endswith(_CLOSING_TAG[:length]):
             return length

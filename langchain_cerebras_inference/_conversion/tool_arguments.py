@@ -1,9 +1,9 @@
-"""The arguments of a tool call: whether they are complete, and how a stream marks that.
+"""Tool arguments: whether they are complete, and the marker for truncated arguments.
 
-langchain-core parses the arguments of a streamed tool call leniently, so truncated ones
-would become another call with fewer arguments, which an agent would run. A stream therefore
-ends such arguments with a suffix that even a lenient parser rejects. That makes the call an
-invalid tool call.
+langchain-core parses the arguments of a streamed tool call leniently. Truncated arguments
+would become a valid call with fewer arguments, which an agent would run. A stream therefore
+appends a marker to truncated arguments: a few characters that even a lenient parser rejects.
+The call then becomes an invalid tool call.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pydantic_core import from_json, to_json
 
 _CLOSING_BRACKETS = {"{": "}", "[": "]"}
 _OTHER_BRACKET = {"}": "]", "]": "}"}
-_SUFFIX_LENGTHS = (5, 3, 1)
+_MARKER_LENGTHS = (5, 3, 1)
 
 
 def parse_arguments(text: str, finish_reason: str | None = None) -> dict[str, Any] | None:
     """Parse the arguments of a tool call.
 
     Args:
-        text: The arguments as the server sent them. An empty text stands for `{}`, unless
-            the token limit ended the completion.
+        text: The arguments as the server sent them. An empty string means `{}`, unless the
+            completion stopped at the token limit.
         finish_reason: The finish reason of the completion.
 
     Returns:
@@ -39,18 +39,24 @@ def parse_arguments(text: str, finish_reason: str | None = None) -> dict[str, An
     return arguments if isinstance(arguments, dict) else None
 
 
-def to_text(arguments: Any) -> str:
-    """Return arguments as a text; some servers send an object, or `null` for none."""
+def to_string(arguments: Any) -> str:
+    """Return tool arguments as a string; some servers send an object, or `null` for none."""
     if arguments is None:
         return ""
     return arguments if isinstance(arguments, str) else to_json(arguments).decode()
 
 
-def create_invalid_suffix(text: str) -> str:
-    """Return the suffix that makes truncated arguments invalid for every parser.
+def create_truncation_marker(text: str) -> str:
+    r"""Create the marker that makes truncated arguments invalid for every parser.
 
-    The suffix closes an open string, and then has the wrong closing bracket: once, and once
-    more for each quotation mark, so that its length tells where it begins.
+    It closes an open string and then adds the wrong closing bracket:
+
+        no open string                   `]`
+        an open string                   `"]]`
+        an open string that ends in `\`  `""]]]`
+
+    If the innermost open bracket is `[`, the wrong bracket is `}` instead of `]`. Each
+    quotation mark adds one bracket, so that the length shows where the marker begins.
     """
     open_brackets: list[str] = []
     is_in_string = is_escaped = False
@@ -64,16 +70,19 @@ def create_invalid_suffix(text: str) -> str:
             open_brackets.append(_CLOSING_BRACKETS[char])
         elif char in _OTHER_BRACKET and open_brackets and open_brackets[-1] == char:
             open_brackets.pop()
-    quotation_marks = is_in_string + is_escaped
     wrong_bracket = _OTHER_BRACKET[open_brackets[-1] if open_brackets else "}"]
-    return '"' * quotation_marks + wrong_bracket * (1 + quotation_marks)
+    if is_escaped:  # the first quotation mark only completes the escape sequence
+        return '""' + wrong_bracket * 3
+    if is_in_string:
+        return '"' + wrong_bracket * 2
+    return wrong_bracket
 
 
-def remove_invalid_suffix(text: str) -> str:
-    """Return truncated arguments as the server sent them, to send them back."""
-    for length in _SUFFIX_LENGTHS:
-        arguments, suffix = text[:-length], text[-length:]
+def remove_truncation_marker(text: str) -> str:
+    """Return truncated arguments as the server sent them, for use in a later request."""
+    for length in _MARKER_LENGTHS:
+        arguments, marker = text[:-length], text[-length:]
         is_truncated = not arguments or parse_arguments(arguments) is None
-        if suffix == create_invalid_suffix(arguments) and is_truncated:
+        if marker == create_truncation_marker(arguments) and is_truncated:
             return arguments
     return text

@@ -1,8 +1,8 @@
 """Convert tools and tool choices.
 
-`bind_tools` converts them to OpenAI's form and keeps the names of the user, because
-LangGraph compares the bound names with its own. Names that Cerebras does not accept are
-replaced when the request is built.
+`bind_tools` converts tools to OpenAI's form and keeps their names, because LangGraph compares
+the bound names with its own. Names that Cerebras does not accept are replaced when the request
+is built.
 Source: https://inference-docs.cerebras.ai/capabilities/tool-use
 """
 
@@ -26,14 +26,14 @@ from langchain_cerebras_inference._conversion import strict_schema
 logger = logging.getLogger("langchain_cerebras_inference")
 
 ToolNames: TypeAlias = Mapping[str, str]
-"""The user's names of tools by the names in the request, where the two differ."""
+"""Maps tool names in the request to the original names, where the two differ."""
 
 _ACCEPTED_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_NAME_LENGTH = 64
-_CHOICES = ("auto", "none", "required")
-_FUNCTION_KEYS = ("name", "description", "parameters", "strict")
+_TOOL_CHOICES = ("auto", "none", "required")
+_FUNCTION_FIELDS = ("name", "description", "parameters", "strict")
 _FUNCTION_TYPES = (None, "function", "object")
-"""The `type` of a dict that is a function, or the JSON schema of its arguments."""
+"""The `type` of a dict that is a function, or a JSON schema of tool arguments."""
 
 
 def convert_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
@@ -42,11 +42,12 @@ def convert_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[d
     Args:
         tools: Pydantic classes, TypedDicts, functions, `BaseTool`s, JSON schemas or dicts
             in the form of OpenAI or Anthropic.
-        strict: Whether tool arguments must match the schema exactly; `None` keeps what
-            each tool says.
+        strict: Whether tool arguments must match the schema exactly. `None` keeps the
+            `strict` of each tool.
 
     Raises:
-        ValueError: If a tool is not a function, but one that another provider runs.
+        ValueError: If a tool has no name, or is not a function but a tool that another
+            provider runs.
     """
     converted = [_convert_tool(tool) for tool in tools]
     if strict is None:
@@ -59,7 +60,7 @@ def convert_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
 
     Args:
         choice: `"any"`, `"required"`, `"none"`, `"auto"`, the name of a tool, a dict, or
-            `True` for `"any"`; `None` and `False` leave the choice to the server.
+            `True` for `"any"`. `None` and `False` leave the choice to the server.
         tools: The tools in OpenAI's form.
 
     Raises:
@@ -71,16 +72,16 @@ def convert_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
         return "required"
     if isinstance(choice, Mapping):
         return _convert_choice_dict(choice, tools)
-    if choice in _CHOICES:
+    if choice in _TOOL_CHOICES:
         return choice
-    return _choose_tool(choice, tools)
+    return _require_bound_tool(choice, tools)
 
 
 def convert_typed_dict(typed_dict: Any) -> Any:
-    """Convert a TypedDict to a function in OpenAI's form, or else to a pydantic class.
+    """Convert a TypedDict to a function in OpenAI's form, or otherwise to a pydantic class.
 
-    langchain-core fails at `NotRequired` and at a TypedDict that contains itself, which
-    pydantic supports.
+    langchain-core does not support `NotRequired`, or a TypedDict that contains itself.
+    Pydantic supports both.
     """
     try:
         return convert_to_openai_function(typed_dict)
@@ -100,11 +101,11 @@ def build_request_tools(
         The tools with names that Cerebras accepts and the same `strict` for all, and the
         original names of those that were renamed.
     """
-    functions = _unify_strict([_select_known_keys(tool["function"]) for tool in tools])
+    functions = _unify_strict([_select_known_fields(tool["function"]) for tool in tools])
     original_names: dict[str, str] = {}
     request_tools = []
     for function in functions:
-        name = map_name(function["name"])
+        name = to_accepted_name(function["name"])
         if name != function["name"]:
             original_names[name] = function["name"]
         request_tools.append({"type": "function", "function": {**function, "name": name}})
@@ -115,12 +116,15 @@ def build_request_tool_choice(choice: Any) -> Any:
     """Build the `tool_choice` of a request from one in OpenAI's form."""
     if not isinstance(choice, Mapping):
         return choice
-    return {"type": "function", "function": {"name": map_name(choice["function"]["name"])}}
+    return {
+        "type": "function",
+        "function": {"name": to_accepted_name(choice["function"]["name"])},
+    }
 
 
 @lru_cache(maxsize=1024)
-def map_name(name: str) -> str:
-    """Return a name that Cerebras accepts: the same one if possible, else a unique one."""
+def to_accepted_name(name: str) -> str:
+    """Return the name if Cerebras accepts it, or otherwise a unique name that it accepts."""
     if _ACCEPTED_NAME.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
@@ -136,52 +140,55 @@ def _convert_tool(tool: Any) -> dict[str, Any]:
     if hasattr(tool, "__total__"):
         tool = convert_typed_dict(tool)
     is_function = tool_type in _FUNCTION_TYPES or "input_schema" in tool
-    converted = convert_to_openai_tool(tool) if is_function else {}
-    if not (converted.get("function") or {}).get("name"):
+    if not is_function:
         raise ValueError(
-            f"A tool of type {tool_type!r} is not a function, and Cerebras runs no tools of"
-            " its own; pass a function that your program runs."
+            f"A tool of type {tool_type!r} is not a function, and Cerebras does not run tools"
+            " itself. Pass a function that your program runs."
         )
+    converted = convert_to_openai_tool(tool)
+    if not (converted.get("function") or {}).get("name"):
+        raise ValueError("A tool has no name. Add a 'name', or a 'title' to a JSON schema.")
     return converted
 
 
 def _convert_choice_dict(choice: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> Any:
     choice_type = choice.get("type")
-    if choice_type == "any" or choice_type in _CHOICES:
+    if choice_type == "any" or choice_type in _TOOL_CHOICES:
         return convert_tool_choice(choice_type, tools)
     function = choice.get("function")
     name = choice.get("name") or (isinstance(function, Mapping) and function.get("name"))
     if not name:
         raise ValueError(
-            f"tool_choice {dict(choice)!r} names no tool; pass the name of a bound tool."
+            f"tool_choice {dict(choice)!r} names no tool. Pass the name of a bound tool."
         )
-    return _choose_tool(name, tools)
+    return _require_bound_tool(name, tools)
 
 
-def _choose_tool(name: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _require_bound_tool(name: Any, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the choice of a tool, or raise `ValueError` if there is no such tool."""
     names = [tool["function"]["name"] for tool in tools]
     if name not in names:
         raise ValueError(
-            f"tool_choice {name!r} is not the name of a bound tool; the names are {names}."
+            f"tool_choice {name!r} is not the name of a bound tool. Use one of {names}."
         )
     return {"type": "function", "function": {"name": name}}
 
 
-def _select_known_keys(function: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the keys that Cerebras knows; it rejects the request for any other key."""
-    return {key: function[key] for key in _FUNCTION_KEYS if function.get(key) is not None}
+def _select_known_fields(function: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the known fields, because Cerebras rejects a request with any other field."""
+    return {key: function[key] for key in _FUNCTION_FIELDS if function.get(key) is not None}
 
 
 def _unify_strict(functions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Make all functions strict if one asks for it and all can be strict; else none.
+    """If one function is strict and all can be, make all strict; otherwise none.
 
-    Cerebras rejects a request whose tools differ in `strict`, and a tool without
-    `strict` counts as not strict.
+    Cerebras rejects a request whose tools differ in `strict`. A tool without `strict` is not
+    strict.
     """
     if any(function.get("strict") for function in functions):
         no_parameters = {"type": "object", "properties": {}}
         schemas = [
-            strict_schema.to_strict_schema(function.get("parameters") or no_parameters)
+            strict_schema.prepare_schema(function.get("parameters") or no_parameters)
             for function in functions
         ]
         if all(is_strict for _, is_strict in schemas):
@@ -200,6 +207,6 @@ def _unify_strict(functions: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _warn_not_strict(names: tuple[str, ...]) -> None:
     logger.warning(
         "The tools %s are sent without strict, because Cerebras' strict subset cannot"
-        " express the schema of one of them",
+        " express the schema of at least one of them.",
         ", ".join(names),
     )

@@ -8,32 +8,44 @@ from langchain_cerebras_inference._urls import get_wrong_server_advice
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 
 _MAX_COUNT = 2**53
+"""Up to this number, a float is an exact integer."""
+
+_JSON_TYPES = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def create_type_error(field: str, value: Any, expected: str) -> CerebrasProtocolError:
     """Create the error for a field that has a value of the wrong type."""
+    actual = _JSON_TYPES[type(value)]
     return CerebrasProtocolError(
-        f"The field {field} of the response is {type(value).__name__}, not {expected}."
+        f"The field {field} of the response must be {expected}, but it is {actual}."
         f" {get_wrong_server_advice()}"
     )
 
 
-def check_text(field: str, value: Any) -> str:
-    """Return a text.
+def check_string(field: str, value: Any) -> str:
+    """Return the value if it is a string.
 
     Raises:
-        CerebrasProtocolError: If the value is not a text.
+        CerebrasProtocolError: If it is not a string.
     """
     if not isinstance(value, str):
-        raise create_type_error(field, value, "text")
+        raise create_type_error(field, value, "a string")
     return value
 
 
 def check_object(field: str, value: Any) -> dict[str, Any]:
-    """Return a JSON object.
+    """Return the value if it is a JSON object.
 
     Raises:
-        CerebrasProtocolError: If the value is not an object.
+        CerebrasProtocolError: If it is not an object.
     """
     if not isinstance(value, dict):
         raise create_type_error(field, value, "an object")
@@ -41,10 +53,10 @@ def check_object(field: str, value: Any) -> dict[str, Any]:
 
 
 def check_list(field: str, value: Any) -> list[Any]:
-    """Return a list.
+    """Return the value if it is a list.
 
     Raises:
-        CerebrasProtocolError: If the value is not a list.
+        CerebrasProtocolError: If it is not a list.
     """
     if not isinstance(value, list):
         raise create_type_error(field, value, "a list")
@@ -52,25 +64,26 @@ def check_list(field: str, value: Any) -> list[Any]:
 
 
 def check_count(field: str, value: Any) -> int:
-    """Return a number of tokens.
+    """Return the value as an integer if it is a number of tokens.
 
     Raises:
-        CerebrasProtocolError: If the value is not a whole number.
+        CerebrasProtocolError: If it is not an integer.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # `value // 1` is NaN for infinity and for NaN, and NaN differs from everything.
     if not is_number or value != value // 1 or abs(value) > _MAX_COUNT:
-        raise create_type_error(field, value, "a whole number")
+        raise create_type_error(field, value, "an integer")
     return int(value)
 
 
 def check_logprobs(field: str, value: Any) -> dict[str, Any]:
-    """Return log probabilities that langchain-core can append to those of other chunks.
+    """Return the value if it contains log probabilities that langchain-core can concatenate.
 
     Raises:
         CerebrasProtocolError: If the value has another structure.
     """
     if not isinstance(value, dict) or not all(map(_are_token_entries, value.values())):
-        raise create_type_error(field, value, "log probabilities")
+        raise create_type_error(field, value, "an object with lists of log probabilities")
     return value
 
 

@@ -132,7 +132,7 @@ def test_setting_can_be_given_by_either_name(name: str, alias: str, value: Any) 
 
 @pytest.mark.parametrize(("name", "alias", "value"), ALIASES, ids=str)
 def test_setting_given_by_both_names_is_rejected(name: str, alias: str, value: Any) -> None:
-    with pytest.raises(ValidationError, match="pass only one") as caught:
+    with pytest.raises(ValidationError, match="Pass only one") as caught:
         make_model(**{name: value, alias: value})
 
     assert f"'{name}'" in str(caught.value)

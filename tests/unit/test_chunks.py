@@ -28,7 +28,7 @@ from langchain_cerebras_inference._conversion.chunks import (
     create_validated_chunk,
 )
 from langchain_cerebras_inference._conversion.completion import PROVIDER
-from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 from tests.unit.stream_helpers import (
     COMPLETE_STREAMS,
@@ -877,7 +877,7 @@ def test_truncated_arguments_give_an_invalid_tool_call(
 
         assert message.tool_calls == []
         assert (invalid["name"], invalid["id"]) == ("remove", "a1b2c3d4e")
-        sent = tool_arguments.remove_invalid_suffix(invalid["args"] or "")
+        sent = tool_arguments.remove_truncation_marker(invalid["args"] or "")
         assert sent == arguments[:length]
 
 

@@ -138,7 +138,7 @@ def test_image_without_data_is_rejected(block: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("data", ["no base64", "iVBORw0KGgo", "iVBORw0K\nGgo="])
 def test_image_with_invalid_base64_is_rejected(data: str) -> None:
-    with pytest.raises(ValueError, match="the data of the image is not valid base64"):
+    with pytest.raises(ValueError, match="The data of the image is not valid base64"):
         convert_user_content([{"type": "image", "base64": data, "mime_type": "image/png"}])
 
 

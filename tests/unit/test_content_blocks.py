@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_cerebras_inference._conversion import content_blocks
-from langchain_cerebras_inference._conversion.tool_arguments import create_invalid_suffix
+from langchain_cerebras_inference._conversion.tool_arguments import create_truncation_marker
 
 METADATA = {"model_provider": "cerebras"}
 
@@ -149,7 +149,7 @@ STREAM = [
     create_chunk(
         "",
         "",
-        create_fragment(1, create_invalid_suffix('{"y":"ha')),
+        create_fragment(1, create_truncation_marker('{"y":"ha')),
         chunk_position="last",
     ),
 ]

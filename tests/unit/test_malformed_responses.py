@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_
 
 from langchain_cerebras_inference._conversion import completion
 from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
-from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from langchain_cerebras_inference._error_mapping import RequestInfo
 from langchain_cerebras_inference._http.response import Response
 from langchain_cerebras_inference._http.sse import MAX_EVENT_BYTES

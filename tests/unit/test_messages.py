@@ -19,7 +19,7 @@ from langchain_cerebras_inference._conversion.messages import (
     convert_messages,
     extract_reasoning,
 )
-from langchain_cerebras_inference._conversion.tool_arguments import create_invalid_suffix
+from langchain_cerebras_inference._conversion.tool_arguments import create_truncation_marker
 
 GPT, QWEN, GLM = "gpt-oss-120b", "qwen-3.8-27b", "zai-glm-4.7"
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -110,20 +110,20 @@ def test_developer_role_falls_back_to_system(
 
 
 @pytest.mark.parametrize(
-    ("message", "message_type"),
+    ("message", "message_type", "role"),
     [
-        (ChatMessage(content="Ahoy", role="pirate"), "chat"),
-        (ChatMessage(content="Ahoy", role="tool"), "chat"),
-        (FunctionMessage(content="12", name="f"), "function"),
-        (RemoveMessage("1"), "remove"),
+        (ChatMessage(content="Ahoy", role="pirate"), "chat", "pirate"),
+        (ChatMessage(content="Ahoy", role="tool"), "chat", "tool"),
+        (FunctionMessage(content="12", name="f"), "function", "function"),
+        (RemoveMessage("1"), "remove", "remove"),
     ],
 )
 def test_unknown_role_is_rejected_with_the_index_of_the_message(
-    message: BaseMessage, message_type: str
+    message: BaseMessage, message_type: str, role: str
 ) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^messages\[1\] \({message_type}\): Cerebras does not have this role; use",
+        match=rf"^messages\[1\] \({message_type}\): .* not have the role '{role}'\. Use system",
     ):
         convert_messages([HumanMessage("Ahoy"), message], model=GPT)
 
@@ -330,7 +330,7 @@ def create_invalid_call(**keys: Any) -> Any:
 
 @pytest.mark.parametrize("text", ['{"x":"ha', '{"x":[1', '{"x":"\\', '{"x":"a"', '{"x":', ""])
 def test_truncated_tool_arguments_are_sent_back_unchanged(text: str) -> None:
-    call = create_invalid_call(args=text + create_invalid_suffix(text))
+    call = create_invalid_call(args=text + create_truncation_marker(text))
 
     assert convert(AIMessage("", invalid_tool_calls=[call]))["tool_calls"] == [
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": text or "{}"}}
@@ -423,7 +423,7 @@ def test_tool_message_without_a_call_is_rejected_with_its_index(
 ) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^messages\[{index}\] \(tool\): no earlier message has .* id '{call_id}'; rem",
+        match=rf"^messages\[{index}\] \(tool\): No earlier message has .* id '{call_id}'\. Rem",
     ):
         convert_messages(messages, model=GPT)
 
@@ -441,7 +441,7 @@ def test_call_without_a_tool_message_is_rejected_with_its_index(
 ) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^messages\[0\] \(ai\): no tool message .* '{name}' \(id '{call_id}'\)",
+        match=rf"^messages\[0\] \(ai\): No tool message .* '{name}' \(id '{call_id}'\)",
     ):
         convert_messages(messages, model=GPT)
 

@@ -12,9 +12,9 @@ from langchain_cerebras_inference._model_catalog import (
     MODELS,
     RETIRED_MODELS,
     ModelInfo,
+    accepts_developer_role,
     find_profile,
     get_replay_style,
-    has_developer_role,
     merge_model_lists,
     resolve_model_id,
 )
@@ -37,7 +37,9 @@ def test_alias_is_resolved_with_one_warning(
         resolved = [resolve_model_id(alias) for _ in range(3)]
 
     assert resolved == [model] * 3
-    assert caplog.messages == [f"The model name {alias!r} is an alias of {model!r}. Use that."]
+    assert caplog.messages == [
+        f"{alias!r} is an alias of the model id {model!r}. Use {model!r}."
+    ]
 
 
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "llama3.1-8b", "my-own-endpoint", ""])
@@ -76,7 +78,7 @@ def test_only_glm_reads_its_reasoning_in_the_content(model: str, style: str) -> 
     ("model", "expected"), [("gpt-oss-120b", True), ("qwen-3.8-27b", False), ("mine", False)]
 )
 def test_only_gpt_oss_has_the_developer_role(model: str, expected: bool) -> None:
-    assert has_developer_role(model) is expected
+    assert accepts_developer_role(model) is expected
 
 
 # --- profiles ----------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from pydantic import BaseModel, create_model
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._conversion.request_body import (
     Request,
+    build_parameters,
     build_request,
     reject_tools_with_format,
-    resolve_parameters,
 )
-from langchain_cerebras_inference._settings import read_options
+from langchain_cerebras_inference._settings import validate_options
 
 USER_MESSAGE = {"role": "user", "content": "Ahoy"}
 
@@ -35,7 +35,7 @@ def build(
     return build_request(
         create_settings(settings),
         [HumanMessage("Ahoy")],
-        read_options(options, ChatCerebrasInference),
+        validate_options(options, ChatCerebrasInference),
         stream=streaming,
     )
 
@@ -130,7 +130,7 @@ def test_stop_is_sent_as_a_list_unless_it_is_empty(stop: Any, sent: Any) -> None
 
 
 def test_more_than_four_stop_sequences_are_rejected() -> None:
-    with pytest.raises(ValueError, match="up to 4 stop sequences, not 5; pass fewer"):
+    with pytest.raises(ValueError, match=r"up to 4 stop sequences, not 5\. Pass fewer"):
         build_body(stop=["a", "b", "c", "d", "e"])
 
 
@@ -139,12 +139,14 @@ def test_stream_with_several_completions_is_rejected(
     settings: dict[str, Any], options: dict[str, Any]
 ) -> None:
     assert build_body(settings, **options)["n"] == 2
-    with pytest.raises(ValueError, match="A stream has one completion: use invoke for n > 1"):
+    with pytest.raises(
+        ValueError, match=r"Streaming supports only one completion\. Use invoke"
+    ):
         build_body(settings, streaming=True, **options)
 
 
 def test_request_without_messages_is_rejected() -> None:
-    with pytest.raises(ValueError, match="There are no messages; pass at least one"):
+    with pytest.raises(ValueError, match=r"There are no messages\. Pass at least one"):
         build_request(create_settings({}), [], {}, stream=False)
 
 
@@ -152,8 +154,8 @@ def test_request_without_messages_is_rejected() -> None:
 
 
 def resolve(settings: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-    read = read_options(options, ChatCerebrasInference)
-    parameters = resolve_parameters(create_settings(settings), read)
+    read = validate_options(options, ChatCerebrasInference)
+    parameters = build_parameters(create_settings(settings), read)
     return json.loads(json.dumps(parameters))  # type: ignore[no-any-return] # json returns Any
 
 
@@ -320,7 +322,7 @@ def test_tool_choice_false_is_not_sent() -> None:
     "response_format", [Tide, {"type": "json_object"}, {"type": "json_schema"}]
 )
 def test_tools_together_with_a_response_format_are_rejected(response_format: Any) -> None:
-    with pytest.raises(ValueError, match=r"use ToolStrategy\(schema\)"):
+    with pytest.raises(ValueError, match=r"ToolStrategy\(schema\)"):
         build_body(tools=[Tide], response_format=response_format)
 
 

@@ -13,7 +13,7 @@ from langchain_cerebras_inference import ChatCerebrasInference, _types
 from langchain_cerebras_inference._settings import (
     CALL_OPTIONS,
     FOREIGN_SETTINGS,
-    read_options,
+    validate_options,
 )
 
 # --- settings of other LangChain classes ---------------------------------------
@@ -67,16 +67,16 @@ ACCEPTED: dict[str, Any] = {
 }
 UNSUPPORTED = {
     "model_kwargs": "extra_body",
-    "cerebras_proxy": "use proxy",
-    "openai_api_key": "use api_key",
-    "openai_api_base": "use base_url",
-    "openai_proxy": "use proxy",
+    "cerebras_proxy": "Use proxy",
+    "openai_api_key": "Use api_key",
+    "openai_api_base": "Use base_url",
+    "openai_proxy": "Use proxy",
     "openai_organization": "Cerebras has no organizations",
     "organization": "Cerebras has no organizations",
-    "request_timeout": "use timeout",
-    "stream_chunk_timeout": "use timeout",
-    "reasoning": "use reasoning_effort",
-    "verbosity": "ask for it in the prompt",
+    "request_timeout": "Use timeout",
+    "stream_chunk_timeout": "Use timeout",
+    "reasoning": "Use reasoning_effort",
+    "verbosity": "in the prompt",
     "tiktoken_model_name": "needs no tokenizer",
     "default_query": "accepts no query",
     "http_client": "aiohttp",
@@ -86,7 +86,7 @@ UNSUPPORTED = {
     "async_client": "aiohttp",
     "root_client": "aiohttp",
     "root_async_client": "aiohttp",
-    "disabled_params": "a setting that is None is not sent",
+    "disabled_params": "A setting that is None is not sent",
     "context_management": "Responses API",
     "include": "Responses API",
     "store": "Responses API",
@@ -112,7 +112,7 @@ def test_unsupported_setting_of_another_class_is_rejected_with_advice(name: str)
         create_model(**{name: "a secret"})
 
     [error] = caught.value.errors()
-    assert error["msg"].startswith(f"Value error, Unknown setting {name!r}: ")
+    assert error["msg"].startswith(f"Value error, Unknown setting {name!r}. ")
     assert UNSUPPORTED[name] in error["msg"]
     assert "a secret" not in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_logit_bias_that_is_not_a_mapping_is_rejected() -> None:
 
 
 def read(**options: Any) -> dict[str, Any]:
-    return read_options(options, ChatCerebrasInference)
+    return validate_options(options, ChatCerebrasInference)
 
 
 def test_every_request_field_is_a_setting_and_a_call_option() -> None:
@@ -192,7 +192,7 @@ def test_both_names_of_an_option_work_but_not_together(
     assert read(**{name: value}) == read(**{alias: value}) == {name: value}
     assert read(**{alias: value, name: None}) == {name: value}
     with pytest.raises(
-        ValueError, match=f"^'{name}' and '{alias}' are two names of one setting; pass only one"
+        ValueError, match=f"^'{name}' and '{alias}' are two names of one setting"
     ):
         read(**{name: value, alias: value})
 
@@ -212,6 +212,15 @@ def test_unknown_option_is_rejected_with_the_nearest_name(name: str, hint: str) 
 
     assert str(caught.value).startswith(f"Unknown call option {name!r}.{hint}")
     assert "extra_body" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["request_timeout", "store"])
+def test_unknown_option_of_other_class_is_rejected_with_advice(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^Unknown call option '{name}'") as caught:
+        read(**{name: "value"})
+
+    assert UNSUPPORTED[name] in str(caught.value)
+    assert "extra_body" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["default_headers", "api_key", "connect_timeout", "proxy"])
@@ -295,7 +304,7 @@ def test_options_are_validated_by_the_fields_of_a_subclass() -> None:
         temperature: float | None = Field(None, le=1)
 
     with pytest.raises(ValueError, match="Input should be less than or equal to 1"):
-        read_options({"temperature": 1.5}, CautiousModel)
+        validate_options({"temperature": 1.5}, CautiousModel)
     assert read(temperature=1.5) == {"temperature": 1.5}
 
 

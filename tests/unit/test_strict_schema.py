@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cerebras_inference._conversion.strict_schema import to_strict_schema
+from langchain_cerebras_inference._conversion.strict_schema import prepare_schema
 from langchain_cerebras_inference.emulator.strict_schema import find_strict_schema_error
 
 Schema: TypeAlias = dict[str, Any]
@@ -25,7 +25,7 @@ def create_object(**properties: Any) -> Schema:
 
 def convert_property(schema: Any, **root: Any) -> Any:
     """Convert the schema of a property; return `None` if the result is not strict."""
-    converted, is_strict = to_strict_schema(create_object(it=schema) | root)
+    converted, is_strict = prepare_schema(create_object(it=schema) | root)
     return converted["properties"]["it"] if is_strict else None
 
 
@@ -39,8 +39,8 @@ def can_be_strict(schema: Any, **root: Any) -> bool:
 def test_schema_without_properties_has_one_strict_form() -> None:
     bare = {"type": "object", "properties": {}, "additionalProperties": False}
 
-    assert to_strict_schema({"type": "object"}) == (bare, True)
-    assert to_strict_schema({}) == (bare, True)
+    assert prepare_schema({"type": "object"}) == (bare, True)
+    assert prepare_schema({}) == (bare, True)
 
 
 def test_object_is_closed_by_default() -> None:
@@ -63,7 +63,7 @@ def test_keywords_of_the_subset_keep_their_order() -> None:
         "additionalProperties": False,
     }
 
-    converted, is_strict = to_strict_schema(schema)
+    converted, is_strict = prepare_schema(schema)
 
     assert is_strict
     assert json.dumps(converted) == json.dumps(schema)
@@ -93,7 +93,7 @@ def test_local_reference_is_inlined(ref: str) -> None:
     definitions = dict.fromkeys(["Name", "a/b~", "G[i]"], STRING)
     root = create_object(it={"$ref": ref}, other=STRING) | {"definitions": definitions}
 
-    converted, is_strict = to_strict_schema(root)
+    converted, is_strict = prepare_schema(root)
 
     assert is_strict
     assert converted["properties"]["it"] == STRING
@@ -103,7 +103,7 @@ def test_local_reference_is_inlined(ref: str) -> None:
 def test_reference_at_the_root_is_inlined() -> None:
     root = {"$ref": "#/$defs/It", "$defs": {"It": create_object(a=STRING)}}
 
-    converted, is_strict = to_strict_schema(root)
+    converted, is_strict = prepare_schema(root)
 
     assert is_strict
     assert converted["properties"] == {"a": STRING}
@@ -244,7 +244,7 @@ OPEN_OBJECT_KEYWORDS: list[Schema] = [
 @pytest.mark.parametrize("keyword", OPEN_OBJECT_KEYWORDS)
 def test_open_object_is_not_strict(keyword: Schema) -> None:
     assert not can_be_strict(create_object(a=STRING) | keyword)
-    assert to_strict_schema(create_object(a=STRING) | keyword)[1] is False
+    assert prepare_schema(create_object(a=STRING) | keyword)[1] is False
 
 
 def test_inner_object_without_properties_is_an_open_map() -> None:
@@ -292,7 +292,7 @@ def test_inner_object_without_properties_is_an_open_map() -> None:
 def test_schema_that_strict_mode_cannot_express_is_sent_unchanged(schema: Any) -> None:
     root = create_object(it=schema)
 
-    assert to_strict_schema(root) == (root, False)
+    assert prepare_schema(root) == (root, False)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_schema_that_strict_mode_cannot_express_is_sent_unchanged(schema: Any) -
     ],
 )
 def test_root_that_is_not_an_object_is_not_strict(root: Schema) -> None:
-    assert to_strict_schema(root) == (root, False)
+    assert prepare_schema(root) == (root, False)
 
 
 @pytest.mark.parametrize("ref", ["#", "#/properties/it", "#/$defs/Node", "#/$defs/Own"])
@@ -353,7 +353,7 @@ def test_schema_beyond_a_limit_is_not_strict(schema: Any, too_much: Any) -> None
 def test_schema_is_copied_unchanged_if_strict_mode_is_turned_off() -> None:
     schema = create_object(a=STRING | {"pattern": "^a$"})
 
-    converted, is_strict = to_strict_schema(schema, strict=False)
+    converted, is_strict = prepare_schema(schema, strict=False)
 
     assert (converted, is_strict) == (schema, False)
     assert converted["properties"]["a"] is not schema["properties"]["a"]
@@ -369,8 +369,8 @@ def test_impossible_strict_mode_that_was_requested_is_logged_once(
 
     with caplog.at_level(logging.WARNING, "langchain_cerebras_inference"):
         for _ in range(3):
-            assert to_strict_schema(schema, strict=True) == (schema, False)
-        to_strict_schema(schema, strict=True, name="the tool")
+            assert prepare_schema(schema, strict=True) == (schema, False)
+        prepare_schema(schema, strict=True, name="the tool")
 
     assert len(caplog.records) == 2
     assert "'Anything'" in caplog.text
@@ -380,16 +380,35 @@ def test_impossible_strict_mode_that_was_requested_is_logged_once(
 @pytest.mark.parametrize(
     ("schema", "reason"),
     [
-        ({"type": "object"}, "an object allows properties that it does not declare"),
-        ({"$ref": "#/$defs/Gone"}, "it refers to '#/$defs/Gone', which it does not contain"),
-        ({"$ref": "#"}, "it has more than 10 levels, or is recursive"),
-        ({"not": {}}, "it has the keyword `not`"),
+        (
+            {"type": "object"},
+            "an object allows properties that it does not declare (at tide)",
+        ),
+        (
+            {"$ref": "#/$defs/Gone"},
+            "it refers to '#/$defs/Gone', which it does not contain (at tide)",
+        ),
+        (
+            {"$ref": "#"},
+            "it has more than 10 levels, or is recursive (at tide.tide.tide.",
+        ),
+        ({"$ref": "#/properties/tide"}, "it is recursive (at tide)"),
+        ({"enum": ["a" * 5_001]}, "it has more than 5000 characters (at tide)"),
+        ({"not": {}}, "it has the keyword `not` (at tide)"),
+        (
+            {"type": "array", "items": {"type": "array", "items": 3}},
+            "a schema must be an object, not 3 (at tide.items.items)",
+        ),
+        (
+            {"anyOf": [STRING, create_object() | {"required": "a"}]},
+            "`required` must be a list, not 'a' (at tide.anyOf)",
+        ),
     ],
 )
-def test_warning_gives_the_reason(
+def test_warning_gives_the_reason_and_the_place(
     schema: Schema, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    to_strict_schema(create_object(it=schema), strict=True, name="Tide")
+    prepare_schema(create_object(tide=schema), strict=True, name="Tide")
 
     assert f"Schema 'Tide' is sent without strict, because {reason}" in caplog.text
 
@@ -397,7 +416,7 @@ def test_warning_gives_the_reason(
 def test_impossible_strict_mode_that_was_not_requested_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    to_strict_schema(create_object(a={}) | {"title": "Anything else"})
+    prepare_schema(create_object(a={}) | {"title": "Anything else"})
 
     assert not caplog.records
 
@@ -597,7 +616,7 @@ def test_strict_schema_is_in_the_subset_and_allows_every_instance(
 ) -> None:
     instance = data.draw(case.instances)
 
-    converted, is_strict = to_strict_schema(case.schema | {"$defs": DEFINITIONS})
+    converted, is_strict = prepare_schema(case.schema | {"$defs": DEFINITIONS})
 
     assert is_strict
     assert_in_subset(converted)
@@ -606,9 +625,9 @@ def test_strict_schema_is_in_the_subset_and_allows_every_instance(
 
 @given(strict_cases)
 def test_strict_schema_is_not_changed_again(case: SchemaCase) -> None:
-    converted, _ = to_strict_schema(case.schema | {"$defs": DEFINITIONS})
+    converted, _ = prepare_schema(case.schema | {"$defs": DEFINITIONS})
 
-    converted_again, is_strict = to_strict_schema(converted)
+    converted_again, is_strict = prepare_schema(converted)
 
     assert is_strict
     assert json.dumps(converted_again) == json.dumps(converted)
@@ -635,7 +654,7 @@ values = st.recursive(
 def test_arbitrary_schema_never_fails(schema: Schema) -> None:
     before = deepcopy(schema)
 
-    converted, is_strict = to_strict_schema(schema)
+    converted, is_strict = prepare_schema(schema)
 
     assert schema == before
     if is_strict:

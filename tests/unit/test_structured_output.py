@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._conversion.structured_output import StructuredOutputParser
-from langchain_cerebras_inference._conversion.tool_arguments import create_invalid_suffix
+from langchain_cerebras_inference._conversion.tool_arguments import create_truncation_marker
 
 Chain: TypeAlias = Runnable[Any, Any]
 
@@ -143,7 +143,7 @@ def test_arguments_of_the_tool_are_parsed() -> None:
     assert create_chain(message, tool_name="Tide").invoke("?") == TIDE
 
 
-CUT_CALL = AIMessage(
+TRUNCATED_CALL = AIMessage(
     "",
     invalid_tool_calls=[
         {
@@ -167,9 +167,10 @@ CUT_CALL = AIMessage(
         (AIMessage(f"{TEXT} {TEXT}"), None, "not a complete JSON object"),
         (AIMessage("[1]"), None, "not a complete JSON object"),
         (AIMessage("null"), None, "not a complete JSON object"),
-        (AIMessage("Four."), "Tide", "no valid call of the tool 'Tide'; the text is 'Four.'"),
+        (AIMessage("Four."), "Tide", "no valid call of the tool 'Tide'. The text is 'Four.'"),
         (call_tool(place="x"), "Other", "no valid call of the tool 'Other'"),
-        (CUT_CALL, "Tide", "the arguments are incomplete: '{\"pl'"),
+        (TRUNCATED_CALL, "Other", "The text is ''"),
+        (TRUNCATED_CALL, "Tide", "The arguments are truncated or invalid: '{\"pl'"),
     ],
 )
 def test_message_without_an_object_raises_an_error_with_the_reason(
@@ -205,7 +206,7 @@ def test_error_for_a_message_truncated_by_the_token_limit_says_what_to_do(
 ) -> None:
     message = AIMessage(TEXT[:-5], response_metadata={"finish_reason": "length"})
 
-    with pytest.raises(OutputParserException, match="the token limit: raise max_tokens or"):
+    with pytest.raises(OutputParserException, match=r"the token limit\. Raise max_tokens or"):
         create_chain(message, tool_name=tool_name).invoke("?")
 
 
@@ -359,10 +360,10 @@ async def test_incomplete_stream_raises_an_error_after_the_last_object() -> None
 def test_error_for_a_truncated_tool_call_quotes_the_sent_arguments() -> None:
     arguments = '{"place":'
     chain = create_chain(
-        create_call_chunk(arguments + create_invalid_suffix(arguments)), tool_name="Tide"
+        create_call_chunk(arguments + create_truncation_marker(arguments)), tool_name="Tide"
     )
 
-    with pytest.raises(OutputParserException, match=f"are incomplete: '{arguments}'"):
+    with pytest.raises(OutputParserException, match=f"truncated or invalid: '{arguments}'"):
         list(chain.stream("?"))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
-from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from langchain_cerebras_inference._conversion.think_tags import ThinkTagParser, split_reasoning
 from tests.unit.stream_helpers import (
     build_chunks,

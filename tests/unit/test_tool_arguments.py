@@ -1,4 +1,4 @@
-"""Tool arguments: whether they are complete, and the suffix for truncated ones."""
+"""Tool arguments: whether they are complete, and the marker for truncated ones."""
 
 import json
 from functools import reduce
@@ -12,10 +12,10 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 
 from langchain_cerebras_inference._conversion.tool_arguments import (
-    create_invalid_suffix,
+    create_truncation_marker,
     parse_arguments,
-    remove_invalid_suffix,
-    to_text,
+    remove_truncation_marker,
+    to_string,
 )
 
 COMPLETE_ARGUMENTS = [
@@ -122,25 +122,25 @@ def test_anything_but_one_strict_json_object_is_rejected(arguments: str) -> None
     [(None, ""), ("", ""), ('{"x":1}', '{"x":1}'), ({"x": ["é"]}, '{"x":["é"]}'), (5, "5")],
 )
 def test_arguments_of_any_type_become_a_string(arguments: Any, text: str) -> None:
-    assert to_text(arguments) == text
+    assert to_string(arguments) == text
 
 
-# --- the suffix for truncated arguments ----------------------------------------------
+# --- the marker for truncated arguments ----------------------------------------------
 
 
 @all_complete_arguments
 def test_marker_makes_truncated_arguments_invalid(arguments: str) -> None:
     for truncated in truncate_everywhere(arguments):
-        suffix = create_invalid_suffix(truncated)
+        marker = create_truncation_marker(truncated)
 
-        valid, invalid = parse_with_langchain_core(truncated, suffix)
+        valid, invalid = parse_with_langchain_core(truncated, marker)
 
         assert valid == []
         assert [(call["name"], call["id"]) for call in invalid] == [("remove", "abc123456")]
 
 
 def test_langchain_core_completes_truncated_arguments_without_marker() -> None:
-    """If this fails, langchain-core has become strict, and the suffix can be removed."""
+    """If this fails, langchain-core has become strict, and the marker can be removed."""
     valid, _ = parse_with_langchain_core('{"path":"a.txt","force":fal')
 
     assert [call["args"] for call in valid] == [{"path": "a.txt"}]
@@ -148,7 +148,7 @@ def test_langchain_core_completes_truncated_arguments_without_marker() -> None:
 
 @pytest.mark.parametrize("arguments", ["", "5", "[1]", '{"a":1}}', '{"a":NaN}', '{"a":1]'])
 def test_marker_makes_other_strings_invalid(arguments: str) -> None:
-    valid, invalid = parse_with_langchain_core(arguments, create_invalid_suffix(arguments))
+    valid, invalid = parse_with_langchain_core(arguments, create_truncation_marker(arguments))
 
     assert valid == []
     assert len(invalid) == 1
@@ -156,7 +156,7 @@ def test_marker_makes_other_strings_invalid(arguments: str) -> None:
 
 @given(st.text('{}[]",:\\ 1a', max_size=12))
 def test_marker_never_gives_a_valid_tool_call(arguments: str) -> None:
-    valid, _ = parse_with_langchain_core(arguments, create_invalid_suffix(arguments))
+    valid, _ = parse_with_langchain_core(arguments, create_truncation_marker(arguments))
 
     assert valid == []
 
@@ -165,9 +165,9 @@ def test_marker_never_gives_a_valid_tool_call(arguments: str) -> None:
 def test_removing_the_marker_restores_the_sent_arguments(arguments: str) -> None:
     sent = ["", *truncate_everywhere(arguments)]
 
-    with_suffixes = [text + create_invalid_suffix(text) for text in sent]
+    with_markeres = [text + create_truncation_marker(text) for text in sent]
 
-    assert list(map(remove_invalid_suffix, with_suffixes)) == sent
+    assert list(map(remove_truncation_marker, with_markeres)) == sent
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_removing_the_marker_restores_the_sent_arguments(arguments: str) -> None
     ["", *COMPLETE_ARGUMENTS, "not JSON", '{"a":1', '{"a":"b', "5", "{'a':1}"],
 )
 def test_arguments_without_marker_stay_as_they_are(arguments: str) -> None:
-    assert remove_invalid_suffix(arguments) == arguments
+    assert remove_truncation_marker(arguments) == arguments
 
 
 @given(json_objects, st.booleans(), st.data())
@@ -184,10 +184,10 @@ def test_any_truncated_object_is_invalid_and_can_be_restored(
 ) -> None:
     arguments = json.dumps(value, ensure_ascii=is_ascii)
     truncated = arguments[: data.draw(st.integers(0, len(arguments) - 1))]
-    suffix = create_invalid_suffix(truncated)
+    marker = create_truncation_marker(truncated)
 
-    valid, invalid = parse_with_langchain_core(truncated, suffix)
+    valid, invalid = parse_with_langchain_core(truncated, marker)
 
     assert valid == []
     assert len(invalid) == 1
-    assert remove_invalid_suffix(truncated + suffix) == truncated
+    assert remove_truncation_marker(truncated + marker) == truncated

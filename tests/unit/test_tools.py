@@ -16,7 +16,7 @@ from langchain_cerebras_inference._conversion.tools import (
     build_request_tools,
     convert_tool_choice,
     convert_tools,
-    map_name,
+    to_accepted_name,
 )
 
 
@@ -137,9 +137,6 @@ def test_strict_mode_of_a_tool_is_kept_by_default() -> None:
         {"type": "code_interpreter", "container": {"type": "auto"}},
         {"type": "mcp", "server_label": "harbour", "server_url": "https://example.com"},
         {"type": "custom", "name": "wave"},
-        {"type": "function"},
-        {"type": "function", "function": {}},
-        {"type": "function", "function": None},
     ],
 )
 def test_tool_of_another_provider_is_rejected(foreign_tool: dict[str, Any]) -> None:
@@ -147,6 +144,19 @@ def test_tool_of_another_provider_is_rejected(foreign_tool: dict[str, Any]) -> N
         ValueError, match=f"^A tool of type '{foreign_tool['type']}' is not a function, and"
     ):
         convert_tools([TOOL_DICT, foreign_tool])
+
+
+@pytest.mark.parametrize(
+    "unnamed_tool",
+    [
+        {"type": "function"},
+        {"type": "function", "function": {}},
+        {"type": "function", "function": None},
+    ],
+)
+def test_tool_without_a_name_is_rejected(unnamed_tool: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^A tool has no name"):
+        convert_tools([TOOL_DICT, unnamed_tool])
 
 
 # --- choice ------------------------------------------------------------------------------
@@ -192,7 +202,7 @@ def test_tool_choice_in_any_form_is_converted(choice: Any, converted: Any) -> No
 def test_choice_of_an_unbound_tool_is_rejected(choice: Any, quoted: str) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^tool_choice {quoted} is not the name of a bound tool; .* \['tide', 'wind'\]",
+        match=rf"^tool_choice {quoted} is not the name of a bound tool\. .* \['tide', 'wind'\]",
     ):
         convert_tool_choice(choice, TOOLS)
 
@@ -202,7 +212,7 @@ def test_choice_of_an_unbound_tool_is_rejected(choice: Any, quoted: str) -> None
     [{}, {"type": "function"}, {"type": "tool", "name": ""}, {"function": "wind"}],
 )
 def test_choice_without_a_name_is_rejected(choice: Any) -> None:
-    with pytest.raises(ValueError, match=r"^tool_choice \{.*\} names no tool; pass the name"):
+    with pytest.raises(ValueError, match=r"^tool_choice \{.*\} names no tool\. Pass the name"):
         convert_tool_choice(choice, TOOLS)
 
 
@@ -231,7 +241,7 @@ def test_chosen_tool_has_the_name_in_the_request(choice: Any, sent: Any) -> None
 
 @pytest.mark.parametrize("name", ["tide", "Tide_2-b", "a" * 64, "_"])
 def test_accepted_name_is_kept(name: str) -> None:
-    assert map_name(name) == name
+    assert to_accepted_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -246,7 +256,7 @@ def test_accepted_name_is_kept(name: str) -> None:
     ],
 )
 def test_unaccepted_name_is_mapped_to_a_unique_one(name: str, sent: str) -> None:
-    assert map_name(name) == sent
+    assert to_accepted_name(name) == sent
 
 
 @given(st.lists(st.text(max_size=80), unique=True, max_size=6))

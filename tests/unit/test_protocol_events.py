@@ -14,7 +14,7 @@ from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_cerebras_inference._conversion import tool_arguments
 from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
-from langchain_cerebras_inference._conversion.stream_events import ProtocolEventBuilder
+from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from tests.unit.stream_helpers import create_event, create_tool_call_event
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
@@ -51,20 +51,20 @@ def assemble_message(protocol_events: Iterable[Any]) -> AIMessage:
     return stream.output_message
 
 
-def dump_message(message: AIMessage, *, add_suffixes: bool = False) -> dict[str, Any]:
+def dump_message(message: AIMessage, *, add_markers: bool = False) -> dict[str, Any]:
     """Return the fields of a message without the texts of errors.
 
     Args:
         message: The message.
-        add_suffixes: Whether to add the suffixes of invalid arguments, which chunks have.
+        add_markers: Whether to add the markers for truncated arguments, which chunks have.
     """
     fields = message.model_dump()
     blocks = [block for block in fields["content"] if isinstance(block, dict)]
     for call in [*fields["invalid_tool_calls"], *blocks]:
         if call["type"] == "invalid_tool_call":
             arguments = call["args"] or ""
-            suffix = tool_arguments.create_invalid_suffix(arguments) if add_suffixes else ""
-            call["args"] = arguments + suffix
+            marker = tool_arguments.create_truncation_marker(arguments) if add_markers else ""
+            call["args"] = arguments + marker
             call.pop("error")
     return fields
 
@@ -123,7 +123,7 @@ def test_message_is_the_one_that_langchain_core_creates_from_chunks(
     message = assemble_message(build_protocol_events(*batches, coalesce=coalesce))
 
     message_from_chunks = assemble_message(convert_chunks_to_protocol_events(batches))
-    assert dump_message(message, add_suffixes=True) == dump_message(message_from_chunks)
+    assert dump_message(message, add_markers=True) == dump_message(message_from_chunks)
 
 
 def test_each_kind_of_content_is_one_block_in_the_order_of_its_first_delta() -> None:
