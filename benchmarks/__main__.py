@@ -1,14 +1,14 @@
 """Measure this package and other clients side by side: `python -m benchmarks`.
 
-`make bench` runs everything, which takes half an hour. For a quick look at single rows:
+`make bench` runs everything, which takes 30 minutes. To measure single rows quickly:
 
     python -m benchmarks --quick --rows text ainvoke --out /tmp/results
 
-- `rows.py`: what is measured, and the goals; `measurements.py`: how.
-- `clients.py`: the clients; `baselines.py`: lower bounds for any client.
-- `runner.py` starts `server.py` (its responses are in `workloads.py`) and one `worker.py`
-  process for each client.
-- `call_count.py`: the function calls of this package, counted, not timed.
+- `rows.py` lists the measurements and the goals; `measurements.py` has their functions.
+- `clients.py` has the clients; `baselines.py` has lower bounds for every client.
+- `runner.py` starts `server.py`, whose responses are in `workloads.py`, and one process of
+  `worker.py` for each client.
+- `call_count.py` counts the function calls of this package. It measures no time.
 - `report.py` and `charts.py` write the results.
 """
 
@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument(
         "--clients", nargs="+", choices=CLIENTS, default=list(CLIENTS), metavar="CLIENT"
     )
-    parser.add_argument("--rounds", type=int, help="figures per client (default: by row)")
+    parser.add_argument(
+        "--rounds", type=int, help="rounds that are measured (default: depends on the row)"
+    )
     parser.add_argument(
         "--out", type=Path, default=_FOLDER, help="output directory (default: benchmarks/)"
     )

@@ -17,12 +17,12 @@ from benchmarks.clients import REQUEST, Totals
 # --- langchain-core ----------------------------------------------------------------------
 
 _CHUNKS_PER_TURN = 15
-"""Chunks of one stream before another stream continues. At 3,000 events per second, the
-server's write interval of 5 ms has as many."""
+"""The number of chunks of one stream before another stream continues. The server sends as many
+in its write interval of 5 ms, at 3,000 events per second."""
 
 
 class InMemoryChatModel(BaseChatModel):
-    """A chat model that only constructs chunks. Any chat model costs at least this."""
+    """A chat model that only constructs chunks. Every chat model costs at least this."""
 
     workload: str
 
@@ -84,13 +84,13 @@ def _make_tool_call_chunk(index: int) -> Any:
 
 
 class AiohttpClient:
-    """Counts events without decoding them. It shows what the server can deliver."""
+    """Counts events without decoding them. It shows how fast the server is."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    def construct(self, url: str) -> str:
-        """Return the URL of the requests: there is nothing to construct."""
+    def prepare(self, url: str) -> str:
+        """Return the URL of the requests."""
         return f"{url}/v1/chat/completions"
 
     async def astream(self, url: str, totals: Totals) -> None:

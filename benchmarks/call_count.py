@@ -1,12 +1,13 @@
 """Count the function calls of this package: `python -m benchmarks.call_count [--verbose]`.
 
-The counts do not depend on the speed of the machine, so they show at once whether the path of a
-streamed event has become longer. Only Python functions in files of the package are counted, not
-its emulator; each resumption of a generator or coroutine is a call. For synchronous calls, both
-threads are counted: the caller's, and the one in which the package runs its event loop.
+The counts do not depend on the speed of the machine, so they show whether the path of a
+streamed event has become longer. Only Python functions in files of the package are counted,
+without its emulator. Each resumption of a generator or coroutine is a function call. For the
+sync call styles, two threads are counted: the thread of the caller, and the thread of the
+package's event loop.
 
-A local server sends only what it is told to, so events arrive either one by one or many at
-once. The next ones are sent when the client has passed on the last ones.
+A local server sends events one by one, or many at once. It sends the next events when the
+client has yielded the chunks of the last ones.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
@@ -42,7 +43,7 @@ _EVENTS_PER_BATCH = 20
 _REQUESTS = 20
 
 _SETTLING_TIME = 0.005
-"""Seconds after which the client has done everything it can do until the next event."""
+"""The time after which the client has nothing to do until the next event, in seconds."""
 
 _OPENING = workloads.STREAM_HEAD + workloads.render_http_chunk(
     workloads.render_event({"role": "assistant"})
@@ -61,14 +62,14 @@ _TOOL_ARGUMENTS = workloads.render_event(
 )
 
 
-class CallRecorder:
-    """A profile function that records the package's calls, in any number of threads."""
+class FunctionCallRecorder:
+    """A profile function that records the function calls of the package, in all threads."""
 
     def __init__(self) -> None:
         self._codes: list[CodeType] = []
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        """Record a call (see `sys.setprofile`)."""
+        """Record a function call (see `sys.setprofile`)."""
         if event == "call" and frame.f_code.co_filename.startswith(_PACKAGE):
             self._codes.append(frame.f_code)
 
@@ -82,21 +83,21 @@ class CallRecorder:
         threading.setprofile(None)
 
     def take(self) -> list[CodeType]:
-        """Return the functions called since the last time, in order."""
+        """Return the functions that were called since the last `take`, in order."""
         codes, self._codes = self._codes, []
         return [code for code in codes if not code.co_filename.startswith(_EMULATOR)]
 
 
 @dataclass
-class CallCount:
-    """The calls of one row.
+class FunctionCallCount:
+    """The function calls of one row.
 
     Attributes:
-        title: What is counted.
-        call_style: Method of the model.
+        title: The title of the row.
+        call_style: The method of the model.
         samples: For each sample, the functions that were called, in order.
-        events_per_sample: The calls are divided by this.
-        goal: What the package should reach.
+        events_per_sample: The number of events in a sample. The calls are divided by it.
+        goal: The count that the package should reach.
     """
 
     title: str
@@ -106,12 +107,12 @@ class CallCount:
     goal: str = ""
 
     def get_typical_sample(self) -> list[CodeType]:
-        """Return a sample with the median number of calls."""
+        """Return a sample with the median number of function calls."""
         median = statistics.median_low(map(len, self.samples))
         return next(sample for sample in self.samples if len(sample) == median)
 
     def render_row(self) -> str:
-        """Render the Markdown table's row."""
+        """Render the row of the Markdown table."""
         sample = self.get_typical_sample()
         files = {code.co_filename for code in sample}
         calls = f"{len(sample) / self.events_per_sample:.3g}"
@@ -132,22 +133,22 @@ class CallCount:
 
 
 class ScriptedServer:
-    """A server in its own threads that sends the bytes it is told to, after each request."""
+    """A server in its own threads. It responds to each request with the bytes in a queue."""
 
     def __init__(self) -> None:
-        outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        queued_bytes: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
         class Handler(socketserver.StreamRequestHandler):
             disable_nagle_algorithm = True
 
             def handle(self) -> None:
                 while _read_request(self.rfile):
-                    while (data := outbox.get()) is not None:
+                    while (data := queued_bytes.get()) is not None:
                         self.wfile.write(data)
-                        if data == _OPENING:  # Cerebras sends the first token later
+                        if data == _OPENING:  # like Cerebras, pause before the first token
                             time.sleep(_SETTLING_TIME)
 
-        self._outbox = outbox
+        self._queued_bytes = queued_bytes
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -162,27 +163,27 @@ class ScriptedServer:
 
     def send_completion(self) -> None:
         """Send a whole response."""
-        self._outbox.put(workloads.render_completion())
-        self._outbox.put(None)
+        self._queued_bytes.put(workloads.render_completion())
+        self._queued_bytes.put(None)
 
     def start_stream(self, first_event: bytes) -> None:
         """Send the head of a response with the role event, and then the first event."""
-        self._outbox.put(_OPENING)
+        self._queued_bytes.put(_OPENING)
         self.send_events(first_event)
 
     def send_events(self, events: bytes) -> None:
         """Continue the stream with one HTTP chunk."""
-        self._outbox.put(workloads.render_http_chunk(events))
+        self._queued_bytes.put(workloads.render_http_chunk(events))
 
     def end_stream(self) -> None:
         """End the stream, so that the connection can be used again."""
         ending = workloads.render_finish_event("stop") + workloads.DONE
-        self._outbox.put(workloads.render_http_chunk(ending) + workloads.STREAM_END)
-        self._outbox.put(None)
+        self._queued_bytes.put(workloads.render_http_chunk(ending) + workloads.STREAM_END)
+        self._queued_bytes.put(None)
 
 
 def _read_request(lines: Any) -> bool:
-    """Read one request; return `False` when the client has closed the connection."""
+    """Read one request. Return `False` if the client has closed the connection."""
     length = 0
     for line in lines:
         if found := re.match(rb"content-length: *(\d+)", line, re.IGNORECASE):
@@ -196,85 +197,109 @@ def _read_request(lines: Any) -> bool:
 # --- what is counted ---------------------------------------------------------------------
 
 
-class CallCounter:
-    """Makes requests to a scripted server and records the package's calls."""
+class FunctionCallCounter:
+    """Makes requests to a scripted server and records the function calls of the package.
 
-    def __init__(self, server: ScriptedServer, recorder: CallRecorder) -> None:
+    Each `_record_` method returns samples. A sample lists the functions that were called.
+
+    Args:
+        server: The server.
+        recorder: The recorder of function calls.
+        settling_time: Seconds until the thread of the package's event loop is idle. Only the
+            sync call styles use that thread.
+    """
+
+    def __init__(
+        self, server: ScriptedServer, recorder: FunctionCallRecorder, settling_time: float = 0
+    ) -> None:
         self._server = server
         self._recorder = recorder
+        self._settling_time = settling_time
 
-    async def count_all_async(self) -> list[CallCount]:
-        """Count the calls of the async call styles."""
+    async def count_async_styles(self) -> list[FunctionCallCount]:
+        """Count the function calls of the async call styles."""
         model = self._construct_model()
         coalescing_model = self._construct_model(coalesce=True)
-        self._server.send_completion()
-        await model.ainvoke(PROMPT)  # imports and connects
+        await self._record_completions(lambda: model.ainvoke(PROMPT))  # imports and connects
         size = _EVENTS_PER_BATCH
         texts, reasoning = _TEXT * size, _REASONING * size
         tool_arguments = _TOOL_ARGUMENTS * size
         return [
-            CallCount(
+            FunctionCallCount(
                 "text event that arrives alone",
                 "astream",
-                await self._count_batches(model.astream(PROMPT), _TEXT, _TEXT, 1),
+                await self._record_events(model.astream(PROMPT), _TEXT, _TEXT, 1),
                 goal="≤ 14 calls, ≤ 6 files",
             ),
-            CallCount(
+            FunctionCallCount(
                 f"text event, {size} at once",
                 "astream",
-                await self._count_batches(model.astream(PROMPT), _TEXT, texts, size),
+                await self._record_events(model.astream(PROMPT), _TEXT, texts, size),
                 size,
             ),
-            CallCount(
+            FunctionCallCount(
                 f"text event, {size} at once, `coalesce=True`",
                 "astream",
-                await self._count_batches(coalescing_model.astream(PROMPT), _TEXT, texts, 1),
+                await self._record_events(coalescing_model.astream(PROMPT), _TEXT, texts, 1),
                 size,
             ),
-            CallCount(
+            FunctionCallCount(
                 f"text event, {size} at once, as v3 stream event",
                 "astream_events",
-                await self._count_batches(_stream_v3_deltas(model), _TEXT, texts, size),
+                await self._record_events(_stream_v3_deltas(model), _TEXT, texts, size),
                 size,
             ),
-            CallCount(
+            FunctionCallCount(
                 f"reasoning event, {size} at once",
                 "astream",
-                await self._count_batches(model.astream(PROMPT), _REASONING, reasoning, size),
+                await self._record_events(model.astream(PROMPT), _REASONING, reasoning, size),
                 size,
             ),
-            CallCount(
+            FunctionCallCount(
                 f"tool arguments event, {size} at once, which become one chunk",
                 "astream",
-                await self._count_batches(model.astream(PROMPT), _TOOL_CALL, tool_arguments, 1),
+                await self._record_events(model.astream(PROMPT), _TOOL_CALL, tool_arguments, 1),
                 size,
             ),
-            CallCount(
+            FunctionCallCount(
                 "request until the first chunk",
                 "astream",
-                await self._count_first_chunks(model),
+                await self._record_first_chunks(lambda: model.astream(PROMPT)),
                 goal="≤ 100 calls, ≤ 14 files",
             ),
-            CallCount("whole request", "ainvoke", await self._count_completions(model)),
+            FunctionCallCount(
+                "whole request",
+                "ainvoke",
+                await self._record_completions(lambda: model.ainvoke(PROMPT)),
+            ),
         ]
 
-    def count_all_sync(self) -> list[CallCount]:
-        """Count the calls of the sync call styles."""
+    async def count_sync_styles(self) -> list[FunctionCallCount]:
+        """Count the function calls of the sync call styles, in both threads."""
         model = self._construct_model()
-        self._server.send_completion()
-        model.invoke(PROMPT)  # imports and connects
+
+        async def stream() -> AsyncIterator[Any]:
+            for chunk in model.stream(PROMPT):
+                yield chunk
+
+        async def invoke() -> None:
+            model.invoke(PROMPT)
+
+        await self._record_completions(invoke)  # imports and connects
         return [
-            CallCount(
+            FunctionCallCount(
                 "text event that arrives alone",
                 "stream",
-                self._count_sync_events(model.stream(PROMPT)),
+                await self._record_events(stream(), _TEXT, _TEXT, 1),
             ),
-            CallCount(
+            FunctionCallCount(
                 "request until the first chunk",
                 "stream",
-                self._count_sync_first_chunks(model),
+                await self._record_first_chunks(stream),
             ),
-            CallCount("whole request", "invoke", self._count_sync_completions(model)),
+            FunctionCallCount(
+                "whole request", "invoke", await self._record_completions(invoke)
+            ),
         ]
 
     def _construct_model(self, **settings: Any) -> ChatCerebrasInference:
@@ -282,90 +307,59 @@ class CallCounter:
             base_url=self._server.url, api_key="key", timeout=10, max_retries=0, **settings
         )
 
-    async def _count_batches(
+    async def _record_events(
         self, chunks: AsyncIterator[Any], first_event: bytes, events: bytes, chunk_count: int
     ) -> list[list[CodeType]]:
-        """Record the calls for `events`, sent at once, which become `chunk_count` chunks."""
+        """Record the function calls for `events`.
+
+        They are sent at once, and become `chunk_count` chunks.
+        """
         samples = []
         self._server.start_stream(first_event)
         await anext(chunks)
         for _ in range(_BATCHES):
-            self._recorder.take()
+            self._take_calls()
             self._server.send_events(events)
             for _ in range(chunk_count):
                 await anext(chunks)
-            samples.append(self._recorder.take())
+            samples.append(self._take_calls())
+        await self._end_stream(chunks)
+        return samples
+
+    async def _record_first_chunks(
+        self, start_stream: Callable[[], AsyncIterator[Any]]
+    ) -> list[list[CodeType]]:
+        """Record the function calls of a warm request until its first chunk."""
+        samples = []
+        for _ in range(_REQUESTS):
+            self._take_calls()
+            self._server.start_stream(_TEXT)
+            chunks = start_stream()
+            await anext(chunks)
+            samples.append(self._take_calls())
+            await self._end_stream(chunks)
+        return samples
+
+    async def _record_completions(
+        self, complete: Callable[[], Awaitable[object]]
+    ) -> list[list[CodeType]]:
+        """Record the function calls of a warm request that is not streamed."""
+        samples = []
+        for _ in range(_REQUESTS):
+            self._take_calls()
+            self._server.send_completion()
+            await complete()
+            samples.append(self._take_calls())
+        return samples
+
+    async def _end_stream(self, chunks: AsyncIterator[Any]) -> None:
         self._server.end_stream()
         async for _ in chunks:
             pass
-        return samples
 
-    def _count_sync_events(self, chunks: Iterator[Any]) -> list[list[CodeType]]:
-        """Record the calls for one text event, in both threads."""
-        samples = []
-        self._server.start_stream(_TEXT)
-        next(chunks)
-        for _ in range(_BATCHES):
-            self._settle()
-            self._server.send_events(_TEXT)
-            next(chunks)
-            samples.append(self._settle())
-        self._server.end_stream()
-        for _ in chunks:
-            pass
-        return samples
-
-    async def _count_first_chunks(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
-        """Record the calls of a warm request until its first chunk."""
-        samples = []
-        for _ in range(_REQUESTS):
-            self._recorder.take()
-            self._server.start_stream(_TEXT)
-            chunks = model.astream(PROMPT)
-            await anext(chunks)
-            samples.append(self._recorder.take())
-            self._server.end_stream()
-            async for _ in chunks:
-                pass
-        return samples
-
-    def _count_sync_first_chunks(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
-        """Record the calls of a warm request until its first chunk, in both threads."""
-        samples = []
-        for _ in range(_REQUESTS):
-            self._settle()
-            self._server.start_stream(_TEXT)
-            chunks = model.stream(PROMPT)
-            next(chunks)
-            samples.append(self._settle())
-            self._server.end_stream()
-            for _ in chunks:
-                pass
-        return samples
-
-    async def _count_completions(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
-        """Record the calls of a warm request that is not streamed."""
-        samples = []
-        for _ in range(_REQUESTS):
-            self._recorder.take()
-            self._server.send_completion()
-            await model.ainvoke(PROMPT)
-            samples.append(self._recorder.take())
-        return samples
-
-    def _count_sync_completions(self, model: ChatCerebrasInference) -> list[list[CodeType]]:
-        """Record the calls of a warm request that is not streamed, in both threads."""
-        samples = []
-        for _ in range(_REQUESTS):
-            self._settle()
-            self._server.send_completion()
-            model.invoke(PROMPT)
-            samples.append(self._settle())
-        return samples
-
-    def _settle(self) -> list[CodeType]:
-        """Wait until the event loop's thread is idle; return the calls since the last time."""
-        time.sleep(_SETTLING_TIME)
+    def _take_calls(self) -> list[CodeType]:
+        """Wait until the package is idle, and return the calls since the last time."""
+        time.sleep(self._settling_time)
         return self._recorder.take()
 
 
@@ -388,9 +382,11 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # v3 stream events are in beta
     os.environ["NO_PROXY"] = "127.0.0.1"
-    with ScriptedServer() as server, CallRecorder() as recorder:
-        counter = CallCounter(server, recorder)
-        counts = asyncio.run(counter.count_all_async()) + counter.count_all_sync()
+    with ScriptedServer() as server, FunctionCallRecorder() as recorder:
+        async_counter = FunctionCallCounter(server, recorder)
+        sync_counter = FunctionCallCounter(server, recorder, _SETTLING_TIME)
+        counts = asyncio.run(async_counter.count_async_styles())
+        counts += asyncio.run(sync_counter.count_sync_styles())
     lines = ["| | call style | calls | files | goal |", "|---|---|--:|--:|---|"]
     print("\n".join([*lines, *(count.render_row() for count in counts)]))
     if options.verbose:

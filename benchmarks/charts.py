@@ -36,7 +36,7 @@ _LABEL_HEIGHT = 16
 
 
 def render_charts(results: Results) -> dict[str, str]:
-    """Render the charts that there are figures for: file name to SVG."""
+    """Render the charts for which there are figures. The result maps file names to SVG."""
     charts = {}
     names = [name for name in CLIENTS if name != AIOHTTP]
     costs = {name: results.find_best("text", name) for name in names}
@@ -149,7 +149,7 @@ def render_quota_chart(results: Mapping[str, QuotaResult], ideal_seconds: float)
 
 
 def _choose_grid_step(highest: float) -> int:
-    """Return the distance of grid lines, so that there are two to ten of them."""
+    """Return a distance between grid lines that gives two to ten of them."""
     step: int = 10 ** (len(f"{highest:.0f}") - 1)
     return step // 2 if highest < 3 * step else step
 

@@ -1,7 +1,10 @@
-"""The clients that are measured, all behind the same methods.
+"""The clients that are measured. They all have the same methods.
 
-A client imports its package only when it is first used, so that a package that is not
-installed breaks only its own measurements and is not paid for by another client's.
+`prepare` returns an object that the other methods take as their first argument: the model, or
+whatever the client needs for its requests.
+
+A client imports its package only when it is first used. So a package that is not installed
+breaks only its own measurements, and its import costs no other client anything.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ _API_KEY = "csk-0123456789abcdef"
 
 
 class Totals:
-    """What has arrived so far, in all streams of one measurement."""
+    """How much has arrived so far, in all streams of one measurement."""
 
     def __init__(self) -> None:
         self.chunks = 0
@@ -28,9 +31,9 @@ class LangChainModel:
     """A LangChain chat model.
 
     Args:
-        path: `module:class` of the model.
-        url_suffix: What the base URL of this class ends with.
-        settings: Fields of the model.
+        path: The class of the model, as `module:class`.
+        url_suffix: The end of the base URL of this class.
+        settings: Settings of the model.
     """
 
     def __init__(self, path: str, url_suffix: str = "/v1", **settings: Any) -> None:
@@ -43,7 +46,7 @@ class LangChainModel:
         module, _, name = self._path.partition(":")
         return getattr(importlib.import_module(module), name)
 
-    def construct(self, url: str) -> Any:
+    def prepare(self, url: str) -> Any:
         """Construct the model for the workload at `url`."""
         base_url = url + self._url_suffix
         return self.load()(model=MODEL, api_key=_API_KEY, base_url=base_url, **self._settings)
@@ -100,12 +103,12 @@ class OurModel(LangChainModel):
 
 
 class InMemoryModel(LangChainModel):
-    """A chat model without a network, which makes the chunks of the URL's workload."""
+    """A chat model without a network. It constructs the chunks of the workload in the URL."""
 
     def __init__(self) -> None:
         super().__init__("benchmarks.baselines:InMemoryChatModel")
 
-    def construct(self, url: str) -> Any:
+    def prepare(self, url: str) -> Any:
         """Construct the model for the workload at `url`."""
         return self.load()(workload=url.rpartition("/")[2])
 
@@ -117,7 +120,7 @@ class OfficialSDK:
         """Import the SDK."""
         return importlib.import_module("cerebras.cloud.sdk")
 
-    def construct(self, url: str) -> Any:
+    def prepare(self, url: str) -> Any:
         """Construct the sync and the async client, without their warm-up requests."""
         sdk = self.load()
         settings = {"api_key": _API_KEY, "base_url": url, "warm_tcp_connection": False}

@@ -1,7 +1,7 @@
 """The functions that measure.
 
-Each takes a client, a workload's URL and a size, and returns one figure. CPU time is that of
-the whole process, all threads included.
+Each function takes a client, the URL of a workload and a size, and returns one figure. CPU time
+is the time of the whole process, with all its threads.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from benchmarks.clients import Totals
 from benchmarks.workloads import EVENT_TEXT, EVENTS
 
 _MAX_STREAM_SECONDS = 4.0
-"""After this time, streams that are late are counted as far as they have come."""
+"""After this time, only the events that have arrived are counted."""
 
 _TEXT_WORKLOADS = ("/burst", "/http_chunks", "/logprobs")
 
-_models: dict[tuple[int, str], Any] = {}
+_prepared_models: dict[tuple[int, str], Any] = {}
 
 
 def _get_model(client: Any, url: str) -> Any:
-    """Return the client's model for a workload; it is constructed once."""
+    """Return the prepared model of a client for a workload. It is prepared only once."""
     key = id(client), url
-    if key not in _models:
-        _models[key] = client.construct(url)
-    return _models[key]
+    if key not in _prepared_models:
+        _prepared_models[key] = client.prepare(url)
+    return _prepared_models[key]
 
 
 class _CpuTimer:
@@ -49,7 +49,7 @@ class _CpuTimer:
         self.seconds = time.process_time() - self._start
 
     def get_microseconds(self, count: int) -> float:
-        """Return the microseconds for each of `count` pieces of work."""
+        """Return the microseconds per event or request, if there were `count`."""
         return self.seconds / count * 1e6
 
 
@@ -89,9 +89,9 @@ def measure_stream_events(client: Any, url: str, _size: int) -> float:
 
 
 def _check_and_divide(timer: _CpuTimer, totals: Totals, url: str) -> float:
-    """Return the µs per event, after checking that the stream arrived completely."""
+    """Check that the stream arrived completely, and return the µs per event."""
     expected = EVENTS * len(EVENT_TEXT)
-    is_text = url.endswith(_TEXT_WORKLOADS) and totals.characters  # v3 events count none
+    is_text = url.endswith(_TEXT_WORKLOADS) and totals.characters  # not counted for v3 events
     if is_text and totals.characters != expected:
         msg = f"{totals.characters} of {expected} characters arrived"
         raise RuntimeError(msg)
@@ -138,7 +138,7 @@ async def measure_throughput(client: Any, url: str, size: int) -> float:
 
 
 async def measure_memory(client: Any, url: str, size: int) -> float:
-    """Measure the MB per stream when `size` streams have sent everything but the end."""
+    """Measure the MB per stream, before the last event of `size` streams."""
     model, totals = _get_model(client, url), Totals()
     await _import_client(client, url)
     gc.collect()
@@ -152,7 +152,7 @@ async def measure_memory(client: Any, url: str, size: int) -> float:
 
 
 async def _import_client(client: Any, url: str) -> None:
-    """Read one stream, so that everything is imported."""
+    """Read one stream, so that the client imports everything that it needs."""
     burst_url = url.rpartition("/")[0] + "/burst"
     await client.astream(_get_model(client, burst_url), Totals())
 
@@ -199,15 +199,15 @@ async def measure_abatch(client: Any, url: str, size: int) -> float:
 
 def measure_construction(client: Any, url: str, size: int) -> float:
     """Measure the µs to construct a model, after the first one."""
-    client.construct(url)
+    client.prepare(url)
     with _CpuTimer() as timer:
         for _ in range(size):
-            client.construct(url)
+            client.prepare(url)
     return timer.get_microseconds(size)
 
 
 def measure_import(client: Any, _url: str, _size: int) -> float:
-    """Measure the ms to import the class, after langchain-core's chat models."""
+    """Measure the ms to import the class, without langchain-core's chat models."""
     import langchain_core.language_models.chat_models  # noqa: F401 # not part of the figure
 
     with _CpuTimer() as timer:
@@ -217,12 +217,12 @@ def measure_import(client: Any, _url: str, _size: int) -> float:
 
 async def measure_cold_first_chunk(client: Any, url: str, _size: int) -> float:
     """Measure the ms of wall time to the first chunk of a process's first request."""
-    return await _time_first_chunk(client, client.construct(url))
+    return await _time_first_chunk(client, client.prepare(url))
 
 
 async def measure_warm_first_chunk(client: Any, url: str, _size: int) -> float:
-    """Measure the same after `awarm_up`, or after a first request if there is no warm-up."""
-    model = client.construct(url)
+    """Measure the same after a warm-up, or without one after a first request."""
+    model = client.prepare(url)
     if hasattr(client, "warm_up"):
         await client.warm_up(model)
     else:
@@ -237,14 +237,21 @@ async def _time_first_chunk(client: Any, model: Any) -> float:
 
 
 class _FirstChunkTimer(Totals):
-    """Records when the first characters arrived."""
+    """Totals that record when the first characters arrived."""
 
-    first_at = 0.0
+    def __init__(self) -> None:
+        self.first_at = 0.0
+        super().__init__()
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "characters" and value and not self.first_at:
+    @property
+    def characters(self) -> int:
+        return self._characters
+
+    @characters.setter
+    def characters(self, value: int) -> None:
+        if value and not self.first_at:
             self.first_at = time.perf_counter()
-        super().__setattr__(name, value)
+        self._characters = value
 
 
 # --- upload ------------------------------------------------------------------------------
@@ -252,7 +259,19 @@ class _FirstChunkTimer(Totals):
 _HISTORY_CHARACTERS = 200_000
 _MESSAGE_CHARACTERS = 4_000
 _WORDS = (
-    "build cache client config error events index model parse retry schema session test".split()
+    "build",
+    "cache",
+    "client",
+    "config",
+    "error",
+    "events",
+    "index",
+    "model",
+    "parse",
+    "retry",
+    "schema",
+    "session",
+    "test",
 )
 
 
@@ -273,7 +292,7 @@ def _fetch_last_body_size(url: str) -> float:
 
 
 def _build_history() -> list[Any]:
-    """Build an agent's messages: tool results that are code and search results in turn."""
+    """Build the messages of an agent. Tool results are code and search results in turn."""
     from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
     messages: list[Any] = [HumanMessage("Find out why the build is slow, and fix it.")]
@@ -288,7 +307,7 @@ def _build_history() -> list[Any]:
 
 
 def _build_tool_results() -> list[str]:
-    """Build texts of 4,000 characters: modules of the standard library and JSON, in turn."""
+    """Build texts of 4,000 characters: in turn, standard library code and JSON."""
     import argparse
     import dataclasses
     import inspect

@@ -116,7 +116,7 @@ def _read_log(lines: Any, times: dict[str, list[float]]) -> None:
 
 
 async def _send_prompts(client: LangChainModel, url: str) -> str:
-    model = client.construct(url)
+    model = client.prepare(url)
     prompts = [f"Prompt {number}" for number in range(PROMPTS)]
     start = time.monotonic()
     results = await model.abatch(

@@ -23,50 +23,55 @@ from benchmarks.runner import Results
 from benchmarks.workloads import EVENTS
 
 _PACKAGES = (
-    "langchain-cerebras-inference langchain-core aiohttp pydantic langchain-cerebras"
-    " langchain-openai langchain-groq cerebras-cloud-sdk"
-).split()
+    "langchain-cerebras-inference",
+    "langchain-core",
+    "aiohttp",
+    "pydantic",
+    "langchain-cerebras",
+    "langchain-openai",
+    "langchain-groq",
+    "cerebras-cloud-sdk",
+)
 
 _INTRODUCTION = f"""\
 # Benchmarks
 
-`make bench` writes this page. Each client runs in its own process, against a server in another
-process that only writes bytes that were rendered before. In each round the clients take turns,
+`make bench` writes this page. Each client runs in its own process. The server runs in another
+process, and only writes bytes that were rendered before. In each round the clients take turns,
 and within a row all of them have the same number of rounds.
 
-- Figures are CPU time of the client's process, all threads included, unless the row says
+- Figures are the CPU time of the client's process, with all its threads, unless the row says
   otherwise.
 - A stream has {EVENTS:,} content events.
-- *Best* is the figure of the round that other processes disturbed least: compare this one.
-  The *median* shows how much the other rounds were disturbed.
+- *Best* is the figure of the round that other processes disturbed least. Use it to compare
+  clients. The *median* shows how much the other rounds were disturbed.
 - A figure for text counts only if all characters arrived. For reasoning, tool arguments and v3
-  stream events, only the end of the stream is checked, not what a client made of it.
+  stream events, only the end of the stream is checked, not the output of the client.
 
-*In a burst* means that the client is behind: all data has arrived, and the figure is the pure
-cost of the client. At Cerebras' own pace, about 200 events per second, each event wakes up the
-process, and that costs more than the event itself. None of this makes a single completion
-faster. It decides how many streams one process can handle.
+*In a burst* means that all data has already arrived, so the figure is the cost of the client
+alone. At the pace of Cerebras, about 200 events per second, each event wakes up the process,
+and that costs more than the event itself. A fast client does not make a single completion
+faster, but one process can handle more streams.
 
 - **{OURS}**: `ChatCerebrasInference`. **{COALESCED}**: with `coalesce=True`. Its figures are
-  per event, too; when the reader is behind, one chunk holds many events.
+  also per event. If the reader is slower than the server, one chunk contains many events.
 - **{CORE}**: a chat model that only constructs chunks, without a network. This is
-  what langchain-core costs any chat model.
+  the cost of langchain-core for every chat model.
 - **{AIOHTTP_JSON}**: reads the events and decodes their JSON, and does nothing else.
-- **{AIOHTTP}**: counts the events without decoding them. This is what the server can
-  deliver.
+- **{AIOHTTP}**: counts the events without decoding them. This is the speed of the server.
 """
 
 _ABOUT_GOALS = """\
-A goal is a ratio to a baseline that is measured in the same run: what langchain-core alone,
-aiohttp + JSON, or both cost on this machine, or what langchain-cerebras costs. *Limit* is the
-goal in the unit of the row. The last column is how many times better than langchain-cerebras
-the best figure is."""
+A goal is a ratio to a baseline that is measured in the same run: the cost of langchain-core
+alone, of aiohttp + JSON, of both together, or of langchain-cerebras. *Limit* is the goal in the
+unit of the row. The last column shows how many times better than langchain-cerebras the best
+figure is."""
 
 _ABOUT_CALLS = """\
-How many functions of this package (without its emulator) are called, and in how many files they
-are. Only Python functions count, and each resumption of a generator or coroutine is a call.
-Everything is imported and connected before. `python -m benchmarks.call_count --verbose` lists
-the functions in the order in which they are called."""
+The number of function calls in this package (without its emulator), and the number of files
+that contain the called functions. Only Python functions are counted. Each resumption of a
+generator or coroutine is a call. Everything is imported and connected before the count.
+`python -m benchmarks.call_count --verbose` lists the called functions in order."""
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _NO_FIGURE = "·"
@@ -89,9 +94,9 @@ def render_markdown(results: Results) -> str:
 def _render_conditions(results: Results) -> str:
     """Render one paragraph about the run, the machine and the versions."""
     versions = ", ".join(f"{name} {_get_version(name)}" for name in _PACKAGES)
-    kind = "Quick run, not for comparison" if results.is_quick else "Full run"
+    run_type = "Quick run, not for comparison" if results.is_quick else "Full run"
     return (
-        f"{kind}, {results.seconds / 60:.0f} minutes."
+        f"{run_type}, {results.seconds / 60:.0f} minutes."
         f" {platform.system()} on {_get_processor()}, {os.cpu_count()} cores,"
         f" load {os.getloadavg()[1]:.1f}; {platform.python_implementation()}"
         f" {platform.python_version()}; {versions}.\n"
@@ -121,18 +126,18 @@ def _render_goals(results: Results) -> str:
     heads = ["", "", "goal", "baseline", "limit", "best", "median", "reached"]
     lines += _render_head([*heads, LANGCHAIN_CEREBRAS, "ratio"])
     lines += [
-        _render_goal(results, name, client, goal)
-        for name, row in ROWS.items()
+        _render_goal(results, row_name, client, goal)
+        for row_name, row in ROWS.items()
         for client, goal in row.goals.items()
-        if results.figures.get(name, {}).get(client)
+        if results.figures.get(row_name, {}).get(client)
     ]
     return "\n".join([*lines, ""])
 
 
-def _render_goal(results: Results, name: str, client: str, goal: Goal) -> str:
-    row, figures = ROWS[name], results.figures[name][client]
-    best, other = row.find_best(figures), results.find_best(name, LANGCHAIN_CEREBRAS)
-    baseline = _find_baseline(results, name, goal)
+def _render_goal(results: Results, row_name: str, client: str, goal: Goal) -> str:
+    row, figures = ROWS[row_name], results.figures[row_name][client]
+    best, other = row.find_best(figures), results.find_best(row_name, LANGCHAIN_CEREBRAS)
+    baseline = _find_baseline(results, row_name, goal)
     limit = goal.limit if not goal.baseline else baseline and goal.limit * baseline
     reached = _NO_FIGURE
     if limit is not None:
@@ -154,10 +159,10 @@ def _render_goal(results: Results, name: str, client: str, goal: Goal) -> str:
     )
 
 
-def _find_baseline(results: Results, name: str, goal: Goal) -> float | None:
-    """Return the sum of the baseline's figures; `None` if one is missing."""
-    row = goal.baseline_row or name
-    figures = [results.find_best(row, client) for client in goal.baseline]
+def _find_baseline(results: Results, row_name: str, goal: Goal) -> float | None:
+    """Return the sum of the figures of the baseline, or `None` if one is missing."""
+    baseline_row = goal.baseline_row or row_name
+    figures = [results.find_best(baseline_row, client) for client in goal.baseline]
     return sum(filter(None, figures)) if figures and None not in figures else None
 
 
@@ -174,9 +179,9 @@ def _render_all_clients(results: Results) -> str:
     names = [name for name in CLIENTS if name != AIOHTTP]
     lines = ["## All clients", "", "Best (median), and the ratio of the best to ours.", ""]
     lines += _render_head(["", "", *names])
-    for name, row in ROWS.items():
-        if figures := results.figures.get(name):
-            ours = results.find_best(name, OURS)
+    for row_name, row in ROWS.items():
+        if figures := results.figures.get(row_name):
+            ours = results.find_best(row_name, OURS)
             cells = (
                 _render_cell(row, figures.get(client), None if client == OURS else ours)
                 for client in names
@@ -194,18 +199,20 @@ def _render_cell(row: Row, figures: list[float] | None, ours: float | None) -> s
 
 
 def _render_server(results: Results) -> str:
-    """Render whether the server was fast enough not to limit any client."""
-    rows = [name for name in ROWS if AIOHTTP in results.figures.get(name, {})]
+    """Render the comparison that shows whether the server limited any client."""
+    rows = [row_name for row_name in ROWS if AIOHTTP in results.figures.get(row_name, {})]
     if not rows:
         return ""
-    name = rows[-1]
-    figures = {client: results.find_best(name, client) or 0 for client in results.figures[name]}
+    row_name = rows[-1]
+    figures = {
+        client: results.find_best(row_name, client) or 0 for client in results.figures[row_name]
+    }
     delivered = figures.pop(AIOHTTP)
     if not figures:
         return ""
     fastest = max(figures, key=lambda client: figures[client])
     return (
-        f"## The server\n\nIn “{ROWS[name].title}”, the server delivered"
+        f"## The server\n\nIn “{ROWS[row_name].title}”, the server delivered"
         f" {delivered:,.0f} events/s to {AIOHTTP}: {delivered / figures[fastest]:.1f} times as"
         f" many as the fastest other client read ({fastest}, {figures[fastest]:,.0f}).\n"
     )
@@ -213,8 +220,8 @@ def _render_server(results: Results) -> str:
 
 def _render_failures(results: Results) -> str:
     lines = [
-        f"- {client}, {ROWS[name].title}: {reason}"
-        for name, reasons in results.failures.items()
+        f"- {client}, {ROWS[row_name].title}: {reason}"
+        for row_name, reasons in results.failures.items()
         for client, reason in reasons.items()
     ]
     return "\n".join(["## Not measured", "", *lines, ""]) if lines else ""

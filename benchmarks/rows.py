@@ -1,4 +1,4 @@
-"""The rows of the result tables: what is measured, with which clients, and the goals."""
+"""The rows of the result tables: measurements, clients and goals."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _ASYNC_CLIENTS = (*_SYNC_CLIENTS, AIOHTTP_JSON)
 
 @dataclass(frozen=True)
 class Goal:
-    """What a client should reach.
+    """The figure that a client should reach.
 
     Attributes:
-        limit: A ratio to the baseline; without a baseline, a figure in the row's unit.
-        baseline: The clients whose figures are added to make the baseline.
+        limit: A ratio to the baseline, or, without a baseline, a figure in the unit of the row.
+        baseline: The clients whose figures are added up to the baseline.
         baseline_row: The row of the baseline. Default: the row of the goal.
     """
 
@@ -56,12 +56,12 @@ class Row:
         unit: The unit of the figures.
         measure: A function of `measurements`.
         clients: The clients that are measured.
-        workload: What the server sends: a name of `workloads.get_workloads`.
-        size: How many streams or requests one figure is made of.
+        workload: The name of the workload that the server sends (see `workloads`).
+        size: The number of streams or requests for one figure.
         quick_size: The same for `--quick`.
-        warm_up_rounds: Rounds that do not count.
-        rounds: Rounds that count; each gives one figure per client.
-        goals: Client to goal.
+        warm_up_rounds: The number of rounds whose figures are not used.
+        rounds: The number of rounds after that. Each round gives one figure per client.
+        goals: The goals by client.
         needs_new_process: Whether each figure is measured in a new process.
         is_higher_better: Whether the best figure is the highest.
     """

@@ -20,16 +20,16 @@ from benchmarks.rows import ROWS
 _ROOT = Path(__file__).parents[1]
 
 CALL_COUNT = "call_count"
-"""Name of the row that `benchmarks.call_count` fills."""
+"""The name of the row that `benchmarks.call_count` measures."""
 
 _QUICK_ROUNDS = 2
 
 _MIN_ROUNDS = 3
 _MAX_SECONDS_PER_CLIENT = 10.0
-"""A row ends for all clients when one has taken this long and `_MIN_ROUNDS` are done."""
+"""When one client has taken this long, the row ends after at least `_MIN_ROUNDS` rounds."""
 
 _FIGURE_TIMEOUT = 120.0
-"""Seconds for one figure."""
+"""The time limit for one figure, in seconds."""
 
 _USER_SETTINGS = re.compile(
     r"(CEREBRAS|OPENAI|GROQ|LANGCHAIN|LANGSMITH|LC)_.*|.*_PROXY|PYTHON.*", re.IGNORECASE
@@ -38,16 +38,16 @@ _USER_SETTINGS = re.compile(
 
 
 class MeasurementError(Exception):
-    """A client has no figure: an exception, a timeout, or its process died."""
+    """A client has no figure, because of an exception, a timeout or a dead process."""
 
 
 @dataclass
 class Results:
-    """What a run has measured.
+    """The results of a run.
 
     Attributes:
-        figures: Row to client to figures.
-        failures: Row to client to the reason why it has no figure.
+        figures: The figures by row and client.
+        failures: The reasons why there is no figure, by row and client.
         call_counts: The Markdown table of `benchmarks.call_count`.
         is_quick: Whether sizes and rounds were reduced.
         seconds: Duration of the run.
@@ -73,14 +73,14 @@ async def run(
     workers = {name: Worker(name) for name in clients}
     async with _start_server() as url:
         try:
-            for number, name in enumerate(rows, 1):
-                _print(f"[{number}/{len(rows)}] {_describe(name)}")
-                if name == CALL_COUNT:
+            for number, row_name in enumerate(rows, 1):
+                _print(f"[{number}/{len(rows)}] {_describe(row_name)}")
+                if row_name == CALL_COUNT:
                     results.call_counts = await _count_calls()
                     continue
-                results.figures[name], results.failures[name] = {}, {}
-                await _measure_row(name, url, workers, results, rounds)
-                _print_figures(name, results)
+                results.figures[row_name], results.failures[row_name] = {}, {}
+                await _measure_row(row_name, url, workers, results, rounds)
+                _print_figures(row_name, results)
         finally:
             for worker in workers.values():
                 await worker.stop()
@@ -89,39 +89,37 @@ async def run(
 
 
 async def _measure_row(
-    name: str, url: str, workers: dict[str, Worker], results: Results, rounds: int | None
+    row_name: str, url: str, workers: dict[str, Worker], results: Results, rounds: int | None
 ) -> None:
-    """Measure one row in rounds; in each round, the clients take turns."""
-    row = ROWS[name]
+    """Measure one row in rounds. In each round, the clients take turns."""
+    row = ROWS[row_name]
     rounds = rounds or (min(row.rounds, _QUICK_ROUNDS) if results.is_quick else row.rounds)
     size = row.quick_size if results.is_quick else row.size
     seconds = dict.fromkeys((client for client in row.clients if client in workers), 0.0)
-    for number in range(-row.warm_up_rounds, rounds):
-        if (
-            number >= _MIN_ROUNDS
-            and max(seconds.values(), default=0.0) > _MAX_SECONDS_PER_CLIENT
-        ):
+    for round_index in range(row.warm_up_rounds + rounds):
+        is_enough = round_index >= row.warm_up_rounds + _MIN_ROUNDS
+        if is_enough and max(seconds.values(), default=0.0) > _MAX_SECONDS_PER_CLIENT:
             break
         for client in list(seconds):
             start = time.perf_counter()
             try:
-                figure = await _measure_client(name, client, url, size, workers)
+                figure = await _measure_client(row_name, client, url, size, workers)
             except MeasurementError as error:
-                results.failures[name][client] = str(error)
+                results.failures[row_name][client] = str(error)
                 del seconds[client]
                 continue
             seconds[client] += time.perf_counter() - start
-            if number >= 0:
-                results.figures[name].setdefault(client, []).append(figure)
+            if round_index >= row.warm_up_rounds:
+                results.figures[row_name].setdefault(client, []).append(figure)
 
 
 async def _measure_client(
-    name: str, client: str, url: str, size: int, workers: dict[str, Worker]
+    row_name: str, client: str, url: str, size: int, workers: dict[str, Worker]
 ) -> float:
-    row = ROWS[name]
+    row = ROWS[row_name]
     worker = Worker(client) if row.needs_new_process else workers[client]
     try:
-        return await worker.measure(name, f"{url}/{row.workload}", size)
+        return await worker.measure(row_name, f"{url}/{row.workload}", size)
     except MeasurementError:
         await worker.stop()  # the next measurement starts a new process
         raise
@@ -133,15 +131,15 @@ async def _measure_client(
 # --- progress ----------------------------------------------------------------------------
 
 
-def _describe(name: str) -> str:
-    row = ROWS.get(name)
+def _describe(row_name: str) -> str:
+    row = ROWS.get(row_name)
     return f"{row.title}, {row.unit}" if row else "function calls"
 
 
-def _print_figures(name: str, results: Results) -> None:
-    for client, figures in results.figures[name].items():
-        _print(f"    {client:20} {ROWS[name].find_best(figures):12,.2f}")
-    for client, reason in results.failures[name].items():
+def _print_figures(row_name: str, results: Results) -> None:
+    for client, figures in results.figures[row_name].items():
+        _print(f"    {client:20} {ROWS[row_name].find_best(figures):12,.2f}")
+    for client, reason in results.failures[row_name].items():
         _print(f"    {client:20} {reason}")
 
 
@@ -153,7 +151,7 @@ def _print(line: str) -> None:
 
 
 async def _start_module(*arguments: str, log: Any = None) -> Any:
-    """Start a module as a process, without the developer's settings."""
+    """Start a module in a new process, without the settings in the environment."""
     environment = {
         name: value for name, value in os.environ.items() if not _USER_SETTINGS.fullmatch(name)
     }
@@ -201,7 +199,7 @@ class Worker:
         """Return one figure.
 
         Raises:
-            MeasurementError: If there is none.
+            MeasurementError: If the client has no figure.
         """
         if self._process is None:
             self._log = tempfile.TemporaryFile()  # noqa: SIM115 # `stop` closes it

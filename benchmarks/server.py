@@ -1,4 +1,4 @@
-"""A fake Cerebras that only writes bytes that were rendered before the first request.
+"""A fake of Cerebras. It only writes bytes that were rendered before the first request.
 
 It runs in its own process, so its CPU time is not part of any measurement. The first segment
 of the URL's path selects the workload: `/burst/v1/chat/completions`. The server prints its
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
 
     def pause_writing(self) -> None:
-        """Pause: the client reads more slowly than the server writes."""
+        """Pause writing: the client reads more slowly than the server writes."""
         self._is_paused = True
 
     def resume_writing(self) -> None:

@@ -22,7 +22,7 @@ from benchmarks.rows import ROWS
 def main() -> None:
     """Measure until stdin ends."""
     responses = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not mix with the responses
+    os.dup2(2, 1)  # the output of libraries goes to stderr, not between the responses
     warnings.simplefilter("ignore")
     client: Any = None
     with asyncio.Runner() as runner:
@@ -32,7 +32,7 @@ def main() -> None:
                 response: dict[str, Any] = {
                     "figure": _measure(runner, client, **json.loads(line))
                 }
-            except Exception as error:  # noqa: BLE001 # it is reported; other rows go on
+            except Exception as error:  # noqa: BLE001 # it is reported, and other rows continue
                 response = {"error": f"{type(error).__name__}: {error}"[:300]}
             print(json.dumps(response), file=responses, flush=True)
         os._exit(0)  # do not wait until open streams have been closed
@@ -40,7 +40,7 @@ def main() -> None:
 
 def _measure(runner: asyncio.Runner, client: Any, row: str, url: str, size: int) -> float:
     result = ROWS[row].measure(client, url, size)
-    return runner.run(result) if inspect.iscoroutine(result) else result  # type: ignore[return-value] # a number
+    return runner.run(result) if inspect.iscoroutine(result) else result  # type: ignore[return-value] # a float here, which mypy cannot know
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 EVENTS = 2_000
-"""Content events in one stream."""
+"""The number of content events in one stream."""
 
 EVENT_TEXT = " as much as one event"
 TOOL_ARGUMENTS = ('{"text":"', EVENT_TEXT, '"}')
@@ -58,10 +58,10 @@ class Workload:
     Attributes:
         body: All bytes after the response head.
         step_ends: Offset in `body` at which each step ends.
-        steps_per_second: Default: as fast as the socket accepts them.
-        write_interval: Minimum seconds between two writes. Steps that have become due in
-            the meantime are written together.
-        last_step_at: Seconds after the start before which the last step is not sent.
+        steps_per_second: The speed. Default: as fast as the socket accepts the steps.
+        write_interval: The minimum time between two writes, in seconds. Steps that have
+            become due in the meantime are written together.
+        last_step_at: The earliest time of the last step, in seconds after the start.
     """
 
     body: bytes
@@ -71,7 +71,7 @@ class Workload:
     last_step_at: float = 0.0
 
     def count_due_steps(self, elapsed: float) -> int:
-        """Return how many steps may have been sent after `elapsed` seconds."""
+        """Return how many steps are due after `elapsed` seconds."""
         allowed = len(self.step_ends) - (elapsed < self.last_step_at)
         return int(min(allowed, 1 + elapsed * self.steps_per_second))
 
@@ -167,7 +167,7 @@ def _build_steps(events: list[bytes], **timing: float) -> Workload:
 
 
 def _build_burst(events: list[bytes], finish_reason: str = "stop") -> Workload:
-    """Build a workload of one step, in HTTP chunks as large as a proxy's buffer."""
+    """Build a workload of one step. Its HTTP chunks have the size of a proxy's buffer."""
     opening, ending = render_event({"role": "assistant"}), render_finish_event(finish_reason)
     data = b"".join([opening, *events, ending, DONE])
     slices = (
@@ -181,7 +181,7 @@ def _render_tool_call() -> list[bytes]:
     function: dict[str, Any] = {"name": "save", "arguments": ""}
     first = {"index": 0, "id": "call_0", "type": "function", "function": function}
     opening, middle, ending = TOOL_ARGUMENTS
-    parts = [opening, *[middle] * (EVENTS - 3), ending]
+    parts = [opening] + [middle] * (EVENTS - 3) + [ending]
     deltas = [
         {"function": {"arguments": part}, "type": "function", "index": 0} for part in parts
     ]

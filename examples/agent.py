@@ -29,18 +29,18 @@ def percent_of(percentage: float, amount: float) -> float:
 
 
 def label_parts(message: Any) -> Iterator[tuple[str, str]]:
-    """Yield the parts of a streamed message: a label and a text.
+    """Yield a label and a text for each part of a streamed message.
 
     The label is empty if the text continues the tool call before it.
     """
     if isinstance(message, ToolMessage):
-        yield "result", message.text
+        yield "tool result", message.text
         return
     if reasoning := message.additional_kwargs.get("reasoning_content"):
         yield "reasoning", reasoning
     for tool_call in message.tool_call_chunks:
         name = tool_call["name"]
-        yield f"call {name}" if name else "", tool_call["args"] or ""
+        yield f"tool call {name}" if name else "", tool_call["args"] or ""
     if message.text:
         yield "text", message.text
 
@@ -53,7 +53,7 @@ async def main() -> None:
     last_label = ""
     async for message, _ in stream:
         for label, text in label_parts(message):
-            is_new = label not in ("", last_label) or label.startswith("call")
+            is_new = label not in ("", last_label) or label.startswith("tool call")
             print(f"\n[{label}] {text}" if is_new else text, end="", flush=True)
             last_label = label or last_label
     print()

@@ -8,10 +8,10 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from io import TextIOWrapper
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
@@ -25,12 +25,20 @@ from langchain_cerebras_inference.emulator import Emulator
 
 EMULATOR_TOKENS_PER_SECOND = 60
 EMULATOR_NOTE = (
-    "CEREBRAS_API_KEY is not set, so this demo uses the local emulator. It is not a language"
-    " model: it builds each completion from the request alone, here at"
-    f" {EMULATOR_TOKENS_PER_SECOND} tokens per second, so that you can watch."
+    "CEREBRAS_API_KEY is not set, so this demo uses the local emulator. The emulator is not a"
+    " language model: it generates each completion from the request alone. Here it sends only"
+    f" {EMULATOR_TOKENS_PER_SECOND} tokens per second, so that you can watch the streams."
 )
-COLORS = {"title": "1;36", "reasoning": "2", "prompt": "1", "call": "33", "result": "32"}
-"""Style to ANSI color code."""
+COLORS = {
+    "title": "1;36",
+    "introduction": "2",
+    "prompt": "1",
+    "reasoning": "2",
+    "tool call": "33",
+    "tool result": "32",
+    "statistics": "32",
+}
+"""The ANSI color code of each style."""
 
 
 class Page:
@@ -77,20 +85,20 @@ class Page:
         tokens = 0
         for message in messages:
             if isinstance(message, ToolMessage):
-                self.write(f"result: {message.text}", "result")
+                self.write(f"tool result: {message.text}", "tool result")
                 continue
             self._write_reasoning(message.additional_kwargs.get("reasoning_content", ""))
             for tool_call in message.tool_call_chunks:
                 name = tool_call["name"]
-                self.write(f"call: {name} " if name else "", "call")
-                self.write(tool_call["args"] or "", "call")
+                self.write(f"tool call: {name} " if name else "", "tool call")
+                self.write(tool_call["args"] or "", "tool call")
             self.write(message.text)
             tokens += (message.usage_metadata or {}).get("output_tokens", 0)
         self.end_line()
         return tokens
 
     def _write_reasoning(self, text: str) -> None:
-        """Write reasoning; without colors it gets a label."""
+        """Write reasoning. Without colors, it begins with a label."""
         needs_label = text and self._style != "reasoning" and not self._colors
         self.write(f"reasoning: {text}" if needs_label else text, "reasoning")
 
@@ -111,7 +119,7 @@ def get_weather(city: str) -> str:
 
 
 def show_streaming(page: Page, model: ChatCerebrasInference) -> None:
-    """Reasoning is streamed first and separately, then the text."""
+    """Show a stream with reasoning and text."""
     question = "Why is the sky blue? Answer in two sentences"
     page.write_line(f"> {question}", "prompt")
     model.warm_up()
@@ -119,11 +127,11 @@ def show_streaming(page: Page, model: ChatCerebrasInference) -> None:
     tokens = page.write_stream(model.stream(question))
     seconds = time.perf_counter() - start
     rate = f"{tokens / seconds:.0f} tokens per second"
-    page.write_line(f"{tokens} tokens with reasoning, in {seconds:.2f} s: {rate}", "result")
+    page.write_line(f"{tokens} tokens with reasoning, in {seconds:.2f} s: {rate}", "statistics")
 
 
 def show_chain(page: Page, model: ChatCerebrasInference) -> None:
-    """A prompt, the model and a parser make one runnable, which streams."""
+    """Show a chain of a prompt, the model and a parser."""
     prompt = ChatPromptTemplate.from_template("Translate into {language}: {text}")
     chain = prompt | model | StrOutputParser()
     page.write_line("> language: French, text: Good morning!", "prompt")
@@ -133,7 +141,7 @@ def show_chain(page: Page, model: ChatCerebrasInference) -> None:
 
 
 def show_agent(page: Page, model: ChatCerebrasInference) -> None:
-    """The model calls a tool, gets the result and writes the final text."""
+    """Show an agent that calls a tool."""
     question = HumanMessage("What is the weather in Paris?")
     page.write_line(f"> {question.text}", "prompt")
     agent = create_agent(model, [get_weather])
@@ -142,7 +150,7 @@ def show_agent(page: Page, model: ChatCerebrasInference) -> None:
 
 
 def show_structured_output(page: Page, model: ChatCerebrasInference) -> None:
-    """The model reads a text and returns a validated pydantic object."""
+    """Show a pydantic object that the model fills in."""
     report = 'Urgent: "The login page stays blank", says "Ada"; 3 users are affected.'
     page.write_line(f"> {report}", "prompt")
     ticket = model.with_structured_output(Ticket).invoke(report)
@@ -151,25 +159,53 @@ def show_structured_output(page: Page, model: ChatCerebrasInference) -> None:
 
 
 def show_cookies(page: Page, _: ChatCerebrasInference) -> None:
-    """The cookies of a browser session are exchanged for a key, once."""
+    """Show a model that authenticates with cookies."""
     cookies = os.environ.get("CEREBRAS_COOKIES", "").strip()
     if not cookies:
         page.write_line("CEREBRAS_COOKIES is not set, so there is no browser session to use.")
         return
     model = ChatCerebrasInference(cookies=cookies, reasoning_effort="low")
     credential = model.credential()
-    page.write_line(f"{credential.kind} {credential.hint} for {credential.host}", "result")
+    page.write_line(f"{credential.kind} {credential.hint} for {credential.host}", "statistics")
     page.write_line("> Who are you?", "prompt")
     page.write_stream(model.stream("Who are you?"))
 
 
-PARTS = {
-    "Streaming": show_streaming,
-    "An LCEL chain": show_chain,
-    "An agent that calls a tool": show_agent,
-    "Structured output": show_structured_output,
-    "Sign-in with cookies": show_cookies,
-}
+class Part(NamedTuple):
+    """A part of the demonstration."""
+
+    title: str
+    introduction: str
+    show: Callable[[Page, ChatCerebrasInference], None]
+
+
+PARTS = [
+    Part(
+        "Streaming",
+        "Reasoning is streamed first and separately, and then the text.",
+        show_streaming,
+    ),
+    Part(
+        "An LCEL chain",
+        "A prompt, the model and a parser are combined into one runnable, which can stream.",
+        show_chain,
+    ),
+    Part(
+        "An agent that calls a tool",
+        "The model calls a tool, receives the result and writes the final text.",
+        show_agent,
+    ),
+    Part(
+        "Structured output",
+        "The model reads a text and returns a validated pydantic object.",
+        show_structured_output,
+    ),
+    Part(
+        "Authentication with cookies",
+        "The cookies of a browser session are exchanged once for a demo key.",
+        show_cookies,
+    ),
+]
 
 
 def use_emulator(server: Emulator) -> None:
@@ -197,10 +233,10 @@ def main() -> int:
             model = ChatCerebrasInference(reasoning_effort="low")
             url = model.cerebras_api_base
             page.write_line(f"This demo uses {url}." if has_key else EMULATOR_NOTE)
-            for number, (title, show_part) in enumerate(PARTS.items(), 1):
-                page.write_line(f"\n{number}. {title}", "title")
-                page.write_line(f"{show_part.__doc__}\n", "reasoning")
-                show_part(page, model)
+            for number, part in enumerate(PARTS, 1):
+                page.write_line(f"\n{number}. {part.title}", "title")
+                page.write_line(f"{part.introduction}\n", "introduction")
+                part.show(page, model)
         except CerebrasError as error:
             page.write_line(f"\n{type(error).__name__}: {error}")
             return 1
@@ -213,6 +249,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print()
         sys.exit(130)
-    except BrokenPipeError:  # the reader has gone, as in `make demo | head`
+    except BrokenPipeError:  # the reader was closed, as in `make demo | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""An LCEL pipeline: it requests two arguments at once, and then a conclusion from both.
+"""An LCEL pipeline. It requests two arguments at once, and then a conclusion from both.
 
 CEREBRAS_API_KEY=... python examples/pipeline.py "working from home"
 """
@@ -16,24 +16,24 @@ AGAINST_PROMPT = ChatPromptTemplate.from_template("Give one argument against {to
 CONCLUSION_PROMPT = ChatPromptTemplate.from_messages(
     [
         ("system", "You weigh arguments, in three sentences at most."),
-        ("human", "Topic: {topic}\n\nFor: {pro}\n\nAgainst: {con}"),
+        ("human", "Topic: {topic}\n\nFor: {argument_for}\n\nAgainst: {argument_against}"),
     ]
 )
 
 
 def build_pipeline(model: ChatCerebrasInference) -> Runnable[str, str]:
-    """Build the pipeline. Its input is a topic, its output the conclusion."""
+    """Build the pipeline. Its input is a topic, and its output is the conclusion."""
     text = model | StrOutputParser()
     arguments = RunnableParallel(
         topic=RunnablePassthrough(),
-        pro={"topic": RunnablePassthrough()} | FOR_PROMPT | text,
-        con={"topic": RunnablePassthrough()} | AGAINST_PROMPT | text,
+        argument_for={"topic": RunnablePassthrough()} | FOR_PROMPT | text,
+        argument_against={"topic": RunnablePassthrough()} | AGAINST_PROMPT | text,
     )
     return arguments | CONCLUSION_PROMPT | text
 
 
 def main() -> None:
-    """Stream the conclusion on the topic of the command line."""
+    """Stream the conclusion for the topic on the command line."""
     topic = " ".join(sys.argv[1:]) or "working from home"
     model = ChatCerebrasInference(reasoning_effort="low")
     for text in build_pipeline(model).stream(topic):

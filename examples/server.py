@@ -1,4 +1,4 @@
-"""A LangServe app that serves the model and a chain over HTTP. Each request can configure them.
+"""A LangServe app that serves the model and a chain. Each request can configure them.
 
 pip install "langserve[server]" uvicorn
 CEREBRAS_API_KEY=... python examples/server.py

@@ -726,7 +726,7 @@ class ChatCerebrasInference(BaseChatModel):
         )
         public_url = f"{_urls.get_public_api_base(self.cerebras_api_base)}/models"
         try:
-            public_catalog = await client.get(public_url, is_signed=False)
+            public_catalog = await client.get(public_url, needs_key=False)
         except CerebrasError:  # a gateway may have no public catalog
             public_catalog = {}
         return _model_catalog.merge_model_lists(usable_models, public_catalog)

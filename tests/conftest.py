@@ -26,7 +26,7 @@ settings.register_profile(
 )
 settings.load_profile("plain")
 
-_VARIABLES = re.compile(
+_REMOVED_VARIABLES = re.compile(
     r"(CEREBRAS|OPENAI|LANGCHAIN|LANGSMITH|LC)_.*|.*_PROXY|SSL_CERT_(FILE|DIR)",
     re.IGNORECASE,
 )
@@ -54,13 +54,13 @@ def enable_interrupts() -> None:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the variables of the developer that would change a test's result."""
-    for name in filter(_VARIABLES.fullmatch, list(os.environ)):
+    for name in filter(_REMOVED_VARIABLES.fullmatch, list(os.environ)):
         monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
-def forget_servers() -> None:
-    """Clear what the process remembers of a server: another one may get its port."""
+def clear_process_caches() -> None:
+    """Clear what the process caches about a server: another one may get its port."""
     key_exchange._demo_keys.clear()
     compression.rejecting_servers.clear()
     registry.forget_all()
@@ -68,5 +68,5 @@ def forget_servers() -> None:
 
 @pytest.fixture
 def recorded() -> Callable[[str], bytes]:
-    """A function that reads a file in `data/`: event streams and the same completions whole."""
+    """A function that reads a recording in `data/`: a stream, or the same completion whole."""
     return lambda name: (DATA / name).read_bytes()

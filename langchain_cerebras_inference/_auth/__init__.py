@@ -1,1 +1,1 @@
-"""Authentication: API keys, and demo keys in exchange for cookies."""
+"""Authentication: API keys, and the exchange of cookies for demo keys."""

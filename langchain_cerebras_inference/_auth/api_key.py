@@ -1,4 +1,4 @@
-"""Get the key for a request: from `api_key`, from `cookies`, or from the environment."""
+"""Find the key for a request: in `api_key`, `cookies` or the environment variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from langchain_cerebras_inference._auth import cookie_input
-from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange
+from langchain_cerebras_inference._auth.key_exchange import Key, KeyExchange
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
     CerebrasCookieError,
@@ -32,13 +32,13 @@ _NO_CREDENTIAL = (
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a model authenticates with, without the secret itself.
+    """A description of the key that a model uses, without the key itself.
 
     Attributes:
-        source: Where the key or the cookies come from.
-        kind: Whether the key is an API key, or a demo key from cookies.
+        source: Where the key or the cookies come from. `argument` means the constructor.
+        kind: Whether it is an API key, or a demo key in exchange for cookies.
         host: The host that the key is sent to.
-        expires: When the key expires, if that is known.
+        expires: When the key expires; `None` means that this is not known.
         hint: The first four and last two characters of the key; `"…"` for a short key.
     """
 
@@ -54,57 +54,62 @@ class KeyProvider:
     """Provides the key for each request of a model.
 
     Attributes:
-        key: The model's API key, or a function that returns it, or `None`.
-        cookies: The model's cookies as normalized text, or `None`.
+        api_key: The model's API key, a function that returns it, or `None`.
+        cookies: The model's cookies as a normalized string, or `None`.
         exchange: Exchanges cookies for a demo key.
     """
 
-    key: SecretStr | Callable[[], Any] | None
+    api_key: SecretStr | Callable[[], Any] | None
     cookies: SecretStr | None
     exchange: KeyExchange
 
-    async def get_bearer(self) -> Bearer:
+    async def get_key(self) -> Key:
         """Return the key for the next request.
 
         Raises:
             CerebrasAuthenticationError: If there is no key and there are no cookies.
             CerebrasCookieError: If the cookies cannot be exchanged for a key.
         """
-        if isinstance(self.key, SecretStr):
-            return Bearer(self.key.get_secret_value())
-        if self.key is not None:
-            return Bearer(await _call_key_function(self.key))
+        if isinstance(self.api_key, SecretStr):
+            return Key(self.api_key.get_secret_value())
+        if self.api_key is not None:
+            return Key(await _call_key_function(self.api_key))
         if self.cookies is not None:
             return await self.exchange.get_demo_key(self.cookies.get_secret_value())
-        # The model read the environment at construction; it may have been set since then.
-        if key := _read_key_variable():
-            return Bearer(key)
+        # The environment variables may have been set after the model was constructed.
+        if api_key := _read_key_variable():
+            return Key(api_key)
         if cookies := _read_cookies_variable():
             return await self.exchange.get_demo_key(cookies)
         raise CerebrasAuthenticationError(_NO_CREDENTIAL)
 
     async def get_credential(self, api_base: str) -> Credential:
-        """Describe the key for the next request, without the secret."""
-        bearer = await self.get_bearer()
-        key = bearer.key
+        """Describe the key for the next request, without the key itself."""
+        key = await self.get_key()
+        is_long = len(key.value) >= _MIN_LENGTH_FOR_HINT
         return Credential(
-            source=self._get_cookie_source() if bearer.is_demo else self._get_key_source(),
-            kind="demo key" if bearer.is_demo else "API key",
+            source=self._get_cookie_source() if key.is_demo else self._get_key_source(),
+            kind="demo key" if key.is_demo else "API key",
             host=urlsplit(api_base).netloc,
-            expires=bearer.expires,
-            hint=f"{key[:4]}…{key[-2:]}" if len(key) >= _MIN_LENGTH_FOR_HINT else "…",
+            expires=key.expires,
+            hint=f"{key.value[:4]}…{key.value[-2:]}" if is_long else "…",
         )
 
     # At construction `_settings.convert_settings` copies the environment variables into the
-    # settings. So a setting that is equal to its variable counts as coming from there.
+    # settings. So a setting that equals its variable counts as "environment".
 
     def _get_key_source(self) -> Source:
-        key = self.key.get_secret_value() if isinstance(self.key, SecretStr) else self.key
-        return "environment" if key in (None, _read_key_variable()) else "argument"
+        if self.api_key is None:
+            return "environment"
+        if not isinstance(self.api_key, SecretStr):  # a function
+            return "argument"
+        is_variable = self.api_key.get_secret_value() == _read_key_variable()
+        return "environment" if is_variable else "argument"
 
     def _get_cookie_source(self) -> Source:
         variable = ""
-        with contextlib.suppress(CerebrasCookieError):  # unusable, so not what is used
+        # If the variable is invalid, the cookies do not come from it.
+        with contextlib.suppress(CerebrasCookieError):
             variable = _read_cookies_variable()
         cookies = self.cookies.get_secret_value() if self.cookies else variable
         form = cookie_input.detect_form(cookies)
@@ -128,7 +133,7 @@ def _read_cookies_variable() -> str:
 async def _call_key_function(
     function: Callable[[], str | SecretStr | Awaitable[str | SecretStr]],
 ) -> str:
-    """Call the function given as `api_key`; in a thread, if it is not async."""
+    """Call the function given as `api_key`. If it is not async, call it in a thread."""
     if inspect.iscoroutinefunction(function):
         result = await function()
     else:
@@ -138,14 +143,17 @@ async def _call_key_function(
     key = result.get_secret_value() if isinstance(result, SecretStr) else result
     if not isinstance(key, str) or not key.strip():
         raise CerebrasAuthenticationError(
-            "The function given as api_key returned no key (the result is of type"
+            "The function given as api_key returned no key (its result has the type"
             f" {type(key).__name__}). It must return a string that is not empty."
         )
     return key.strip()
 
 
 def _call_without_stop_iteration(function: Callable[[], Any]) -> Any:
-    """Call a function, and replace `StopIteration`: in Python 3.11 awaiting it never ends."""
+    """Call a function; if it raises `StopIteration`, raise `RuntimeError` instead.
+
+    In Python 3.11, awaiting a thread whose function raises `StopIteration` never ends.
+    """
     try:
         return function()
     except StopIteration as error:

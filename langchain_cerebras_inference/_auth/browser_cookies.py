@@ -1,9 +1,9 @@
-"""Read one host's cookies from the databases of installed browsers, in place.
+"""Read one host's cookies from the databases of installed browsers, without copying them.
 
-Firefox stores cookies in plain text. Chromium and its relatives encrypt them; yt-dlp, from
-the extra `browser`, finds the key in the desktop's keyring and decrypts them. Other
-libraries for this do not support current browsers, machines without a desktop and all
-versions of Python at once.
+Firefox stores cookies in plain text. Chromium and the browsers that are based on it encrypt
+them. yt-dlp, from the extra `browser`, finds the encryption key in the desktop's keyring and
+decrypts them. No other library for this supports current browsers, machines without a desktop
+and all versions of Python.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 from langchain_cerebras_inference._auth import cookie_files
 
-SESSION_COOKIE = "session-token"
-"""Part of the names of the cookies that hold a signed-in session."""
+SESSION_COOKIE_NAME_PART = "session-token"
+"""Part of the name of every cookie that holds a signed-in session."""
 
 _Row: TypeAlias = dict[str, Any]
-"""A cookie as the database has it, with the keys of `cookie_files.dict_to_cookie`."""
+"""A cookie in the form of the database, with the keys of `cookie_files.dict_to_cookie`."""
 
-_ALTERNATIVES = "give an exported file or a header."
+_ADVICE = "give an exported file or a header."
 
 
 class _Chromium(NamedTuple):
-    """A Chromium browser: its folders, and the name of its key in the keyring."""
+    """A Chromium browser: its folders, and the name of its encryption key in the keyring."""
 
     linux_folder: str
     macos_folder: str
@@ -62,9 +62,9 @@ _FIREFOX_FOLDERS = {
     ),
 }
 
-# A host's cookies are its own and those of the domains above it. Cookies that are
-# partitioned, for pages of the host inside another site, are not among them. The default
-# container of Firefox comes last, so its cookies win.
+# A host receives its own cookies and those of the domains above it. Partitioned cookies (for
+# pages that are embedded in another site) are excluded. The default container of Firefox
+# comes last, so it overrides the others.
 _FIREFOX_QUERY = """
     SELECT name, value, host AS domain, path, isSecure AS secure, expiry AS expires
     FROM moz_cookies WHERE '.' || ? LIKE '%' || host AND name <> ''
@@ -72,7 +72,7 @@ _FIREFOX_QUERY = """
 """
 _CHROMIUM_QUERY = """
     SELECT *, host_key AS domain, is_secure AS secure,
-        -- microseconds since 1601; 0 for a cookie that ends with the browser
+        -- microseconds since 1601; 0 means until the browser is closed
         iif(expires_utc, expires_utc / 1000000 - 11644473600, 0) AS expires,
         (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'version') AS version
     FROM cookies WHERE '.' || ? LIKE '%' || host_key AND name <> ''
@@ -87,22 +87,22 @@ def find_browsers() -> list[str]:
 
 
 def read_browser(browser: str, host: str) -> list[Cookie]:
-    """Read a host's cookies from the best profile of a browser.
+    """Read a host's cookies from one profile of a browser.
 
-    Profiles that are signed in come first, then those that have any cookies for the host,
-    then those used last.
+    A profile with a signed-in session is preferred, then one with any cookies for the host.
+    Among equal profiles, the most recently used one is read.
 
     Raises:
-        ValueError: If the browser is unknown or not found, or cannot be read.
+        ValueError: If the browser is unknown, has no profile, or cannot be read.
     """
     if browser not in _BROWSERS:
-        # Anything but a short word may be a cookie, so it is not quoted.
+        # A text that is not a short word may be a cookie, so it is not quoted.
         is_word = re.fullmatch("[a-z-]{1,20}", browser)
         name = repr(browser) if is_word else "the text after browser:"
-        raise ValueError(f"{name} is not one of {', '.join(_BROWSERS)}; {_ALTERNATIVES}")
+        raise ValueError(f"{name} is not one of {', '.join(_BROWSERS)}; {_ADVICE}")
     databases = _find_databases(browser)
     if not databases:
-        raise ValueError(f"no profile of {browser} was found; {_ALTERNATIVES}")
+        raise ValueError(f"no profile of {browser} was found; {_ADVICE}")
     rows = _read_best_profile(browser, databases, host)
     if browser != "firefox":
         rows = _decrypt_rows(browser, rows)
@@ -113,7 +113,7 @@ def read_browser(browser: str, host: str) -> list[Cookie]:
 
 
 def _find_databases(browser: str) -> list[Path]:
-    """Find the databases of a browser's profiles; the one used last comes first."""
+    """Find the databases of a browser's profiles, the most recently used one first."""
     home = Path.home()
     patterns = _get_patterns(browser)
     paths = [path for pattern in patterns for path in home.glob(pattern)]
@@ -133,7 +133,7 @@ def _get_patterns(browser: str) -> list[str]:
     match sys.platform:
         case "darwin":
             folders = (f"Library/Application Support/{chromium.macos_folder}",)
-        case "win32":  # only the browser itself can get the key there
+        case "win32":  # there, only the browser itself can read its encryption key
             folders = ()
         case _:
             folders = tuple(path.format(chromium.linux_folder) for path in _LINUX_FOLDERS)
@@ -141,7 +141,7 @@ def _get_patterns(browser: str) -> list[str]:
 
 
 def _read_best_profile(browser: str, databases: Iterable[Path], host: str) -> list[_Row]:
-    """Read the first database with a signed-in session, or else the first with cookies."""
+    """Return the first signed-in profile, or else the first profile with cookies."""
     profiles: list[list[_Row]] = []
     errors: list[ValueError] = []
     for database in databases:
@@ -156,7 +156,7 @@ def _read_best_profile(browser: str, databases: Iterable[Path], host: str) -> li
 
 
 def _has_session(rows: Iterable[_Row]) -> bool:
-    return any(SESSION_COOKIE in row["name"] for row in rows)
+    return any(SESSION_COOKIE_NAME_PART in row["name"] for row in rows)
 
 
 # --- one database --------------------------------------------------------------------
@@ -166,8 +166,8 @@ def _read_database(browser: str, database: Path, host: str) -> list[_Row]:
     """Read a database, even if its browser is running.
 
     A database without a journal is opened as immutable, so that SQLite creates no file
-    beside it. One that its browser keeps locked is opened as immutable too; what the
-    browser has not yet moved from the journal to the database is missed.
+    beside it. If the database is locked, it is opened as immutable as well. Cookies that are
+    only in the journal are then not found.
     """
     has_journal = any(Path(f"{database}{suffix}").exists() for suffix in _JOURNAL_SUFFIXES)
     try:
@@ -191,10 +191,11 @@ def _query_database(browser: str, database: Path, mode: str, host: str) -> list[
     uri = f"{database.as_uri()}?{mode}"
     with closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_TIMEOUT)) as connection:
         connection.row_factory = sqlite3.Row
-        # By default SQLite raises an error that quotes a value which is not valid UTF-8.
+        # Without this, the error for a value that is not valid UTF-8 would quote it.
         connection.text_factory = lambda data: data.decode(errors="surrogateescape")
         rows = [dict(row) for row in connection.execute(query, (host,))]
-    # Older versions of Chromium do not have this column, so the query cannot use it.
+    # Partitioned cookies. Older versions of Chromium do not have this column, so the query
+    # cannot use it.
     return [row for row in rows if not row.get("top_frame_site_key")]
 
 
@@ -210,21 +211,21 @@ def _decrypt_rows(browser: str, rows: list[_Row]) -> list[_Row]:
     for row in encrypted:
         try:
             row["value"] = decryptor.decrypt(row["encrypted_value"])
-        except Exception:  # noqa: BLE001 # any error of yt-dlp may quote the cookie
+        except Exception:  # noqa: BLE001 # every error of yt-dlp may quote the cookie
             row["value"] = None
     readable = [row for row in rows if row["value"] is not None]
     if not readable:
         raise ValueError(
-            f"the key that {browser} encrypts its cookies with cannot be found; {_ALTERNATIVES}"
+            f"the encryption key for {browser}'s cookies cannot be found; {_ADVICE}"
         )
     return readable
 
 
 def _create_decryptor(browser: str, version: int) -> Any:
-    """Create yt-dlp's decryptor, which asks the desktop for the key once.
+    """Create yt-dlp's decryptor, which asks the desktop for the encryption key once.
 
-    yt-dlp does not document this function, so its absence or another signature is an
-    error that says what to install.
+    yt-dlp does not document this function. If it is missing or has changed, the error says
+    what to install.
     """
     chromium = _CHROMIUMS[browser]
     key_name = chromium.macos_key if sys.platform == "darwin" else chromium.linux_key
@@ -238,7 +239,7 @@ def _create_decryptor(browser: str, version: int) -> Any:
 
 
 class _SilentLogger:
-    """A logger whose methods, whatever their names, do nothing."""
+    """A logger that ignores every method call."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_, **__: None

@@ -1,6 +1,6 @@
 """Parse exported cookies: JSON from common browser extensions, and Netscape `cookies.txt`.
 
-Errors name the line or the cookie and what was expected. They never quote the text.
+Errors name the line or the cookie and what was expected. They never quote the input.
 Source: https://curl.se/docs/http-cookies.html
 """
 
@@ -17,25 +17,26 @@ _EXPIRY_KEYS = ("expires", "expirationDate", "expiry")
 _TEXT_KEYS = ("name", "value", "domain", "path")
 
 _MAX_SECONDS = 1e11
-"""Larger expiry times are milliseconds, which Firefox has written since version 142. As
-seconds this is the year 5138."""
+"""Larger expiry times are in milliseconds, as written by Firefox since version 142. As seconds,
+this limit is in the year 5138."""
 
 
-def is_export(data: Any) -> bool:
-    """Whether decoded JSON is an export, and not a mapping of names to values."""
+def has_cookie_objects(data: Any) -> bool:
+    """Whether this is a list of cookie objects, or an object that contains such a list."""
     if isinstance(data, Mapping):  # Playwright's storage state
         return isinstance(data.get("cookies"), list)
     return isinstance(data, list)
 
 
 def parse_export(text: str, host: str) -> list[Cookie]:
-    """Parse an export. A cookie without a domain belongs to `host`.
+    """Parse an export, or a JSON object of names and values.
 
-    Cookies without a name or a value are skipped: browsers have them, but they cannot be
-    sent in a header.
+    A cookie without a domain belongs to `host`. Cookies without a name or a value are
+    skipped: browsers have them, but they cannot be sent in a header.
 
     Raises:
-        ValueError: If the text is not an export.
+        ValueError: If the text is in none of these formats, or no cookie has a name and a
+            value.
     """
     is_json = text.lstrip()[:1] in ("[", "{")
     entries = list(_parse_json(text) if is_json else _parse_netscape(text))
@@ -43,7 +44,7 @@ def parse_export(text: str, host: str) -> list[Cookie]:
         entry for entry in entries if entry.get("name") and entry.get("value") is not None
     ]
     if entries and not complete:
-        raise ValueError("cookie 1: expected a name and a value.")
+        raise ValueError("no cookie has a name and a value.")
     return [dict_to_cookie(entry, host) for entry in complete]
 
 
@@ -79,7 +80,7 @@ def dict_to_cookie(entry: Mapping[str, Any], host: str) -> Cookie:
         path=entry.get("path") or "/",
         path_specified=True,
         secure=bool(entry.get("secure")),
-        expires=_parse_expiry(expiry),
+        expires=_parse_cookie_expiry(expiry),
         discard=False,
         comment=None,
         comment_url=None,
@@ -96,14 +97,14 @@ def _parse_json(text: str) -> Iterator[dict[str, Any]]:
         line = 1
     else:
         return _check_entries(data)
-    # Raised outside of `except`, because the original error holds the text.
+    # Raised outside of `except`, because the original error contains the text.
     raise ValueError(f"line {line}: expected JSON, as browsers export it.")
 
 
 def _check_entries(data: Any) -> Iterator[dict[str, Any]]:
     if isinstance(data, dict):
         pairs = [{"name": name, "value": value} for name, value in data.items()]
-        data = data["cookies"] if is_export(data) else pairs
+        data = data["cookies"] if has_cookie_objects(data) else pairs
     for number, entry in enumerate(data, 1):
         if not _is_entry(entry):
             raise ValueError(f"cookie {number}: expected an object with a name and a value.")
@@ -150,12 +151,12 @@ def _parse_netscape_fields(
 
 
 def _add_local_suffix(domain: str) -> str:
-    """Name a host without a dot as the standard library does: `localhost.local`."""
+    """Add `.local` to a host without a dot, as `http.cookiejar` does."""
     return domain if "." in domain else f"{domain}.local"
 
 
-def _parse_expiry(value: Any) -> int | None:
-    """Return Unix time in seconds, or `None` for a cookie that ends with the browser."""
+def _parse_cookie_expiry(value: Any) -> int | None:
+    """Return Unix time in seconds. `None` means until the browser is closed."""
     if not isinstance(value, (int, float)) or not 0 < value < 1e18:
         return None
     return int(value / 1000 if value > _MAX_SECONDS else value)

@@ -1,7 +1,7 @@
-"""Normalize the `cookies` setting: one text, in whatever form the user gives the cookies.
+"""Convert every form of `cookies` to one string.
 
-The text has one of four forms, and its syntax alone tells which one. So a copy, a pickle
-and the environment variable mean the same as the setting:
+The string has one of four forms. The form is detected from the string itself, so it survives
+copying, pickling and environment variables:
 
 - browser: `browser` or `browser:NAME`
 - file: a path
@@ -28,15 +28,17 @@ from langchain_cerebras_inference._auth import cookie_files
 
 CookieForm: TypeAlias = Literal["browser", "file", "json", "header"]
 
-_FORBIDDEN = re.compile("[\0-\x1f\x7f;\ud800-\udfff]")
-_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}", re.ASCII)
+_FORBIDDEN_CHARACTERS = re.compile("[\0-\x1f\x7f;\ud800-\udfff]")
+_HTTP_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}", re.ASCII)
 _SET_COOKIE_ATTRIBUTES = frozenset(
     {"path", "domain", "expires", "max-age", "samesite", "secure", "httponly"}
 )
 
 
 def normalize_cookies(value: Any) -> str:
-    """Turn cookies in any accepted form into one text.
+    """Convert cookies of any accepted type to one string.
+
+    This is idempotent: a normalized string is returned unchanged.
 
     Raises:
         ValueError: If the form is unknown, or a cookie cannot be sent in a header.
@@ -45,7 +47,7 @@ def normalize_cookies(value: Any) -> str:
         value = value.get_secret_value()
     if isinstance(value, CookieJar):
         value = [cookie_files.cookie_to_dict(cookie) for cookie in value]
-    if cookie_files.is_export(value):
+    if cookie_files.has_cookie_objects(value):
         return _normalize_text(json.dumps(value, default=_unwrap_value))
     if isinstance(value, Mapping):
         return _mark_header(_join_pairs((name, _unwrap_value(value[name])) for name in value))
@@ -55,12 +57,12 @@ def normalize_cookies(value: Any) -> str:
         return _normalize_text(value.strip())
     type_name = type(value).__name__
     raise ValueError(
-        f"cookies must be a mapping, a CookieJar, a path or text, not {type_name}."
+        f"cookies must be a mapping, a CookieJar, a path or a string, not {type_name}."
     )
 
 
 def detect_form(text: str) -> CookieForm:
-    """Tell the form of a text from its syntax alone."""
+    """Detect the form of a string from its syntax."""
     if text == "browser" or text.startswith("browser:"):
         return "browser"
     if text[:1] + text[-1:] in ("[]", "{}"):
@@ -71,18 +73,18 @@ def detect_form(text: str) -> CookieForm:
 
 
 def parse_header(text: str) -> str:
-    """Return the `name=value` pairs of a header, without `Cookie:` and anything else.
+    """Return only the `name=value` pairs of a header.
 
-    Without `Cookie:` the text may be a `Set-Cookie` header, so its attributes are removed.
+    A text without `Cookie:` may be a `Set-Cookie` header, so its attributes are removed.
 
     Raises:
         ValueError: If a cookie cannot be sent in a header.
     """
-    has_name = text[:7].lower() == "cookie:"
-    parts = text[7:].split(";") if has_name else text.split(";")
+    is_cookie_header = text[:7].lower() == "cookie:"
+    parts = text[7:].split(";") if is_cookie_header else text.split(";")
     splits = (part.partition("=") for part in parts)
     pairs = [(name.strip(), value.strip()) for name, equals, value in splits if equals]
-    if has_name:
+    if is_cookie_header:
         return _join_pairs(pairs)
     others = (pair for pair in pairs[1:] if pair[0].lower() not in _SET_COOKIE_ATTRIBUTES)
     return _join_pairs([*pairs[:1], *others])
@@ -92,16 +94,16 @@ def check_cookie(name: Any, value: Any) -> None:
     """Check that a cookie can be sent in a header.
 
     Raises:
-        ValueError: If not. It never quotes the value.
+        ValueError: If it cannot. The message never quotes the value.
     """
     is_text = isinstance(name, str) and name != "" and isinstance(value, str)
-    if is_text and "=" not in name and not _FORBIDDEN.search(name + value):
+    if is_text and "=" not in name and not _FORBIDDEN_CHARACTERS.search(name + value):
         return
-    # An unusual name may be a misplaced value, so it is not quoted.
-    cookie = f"the cookie {name!r}" if _TOKEN.fullmatch(str(name)) else "a cookie"
+    # A name that is not an HTTP token may be a misplaced value, so it is not quoted.
+    cookie = f"the cookie {name!r}" if _HTTP_TOKEN.fullmatch(str(name)) else "a cookie"
     raise ValueError(
-        f"{cookie} cannot be sent: it needs a name and a text value, without control"
-        " characters and semicolons."
+        f"{cookie} cannot be sent: its name and its value must be strings without semicolons"
+        " and control characters, and the name must not be empty."
     )
 
 
@@ -110,25 +112,25 @@ def _normalize_text(text: str) -> str:
         case "file":
             return _absolute_path(text)
         case "json":
-            cookie_files.parse_export(text, host="")  # raises if it is none
+            cookie_files.parse_export(text, host="")  # raises if the text is invalid
         case "header":
             return _mark_header(parse_header(text))
     return text
 
 
 def _absolute_path(path: str) -> str:
-    """Make a path independent of the working directory, and not look like another form."""
+    """Make a path absolute, so that the working directory does not matter."""
     return path if path.startswith("~") else str(Path(path).absolute())
 
 
 def _mark_header(header: str) -> str:
-    """Add `Cookie:` if the header would otherwise be read as something else."""
-    is_clear = detect_form(header) == "header" and parse_header(header) == header
-    return header if is_clear else f"Cookie: {header};"
+    """Add `Cookie:` if the header would otherwise be detected as another form."""
+    is_unambiguous = detect_form(header) == "header" and parse_header(header) == header
+    return header if is_unambiguous else f"Cookie: {header};"
 
 
 def _unwrap_value(value: Any) -> str | None:
-    """Return the text of a cookie's value, or `None` if its type is unknown."""
+    """Return a cookie's value as a string, or `None` if its type is not supported."""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, Morsel):  # from a `SimpleCookie`

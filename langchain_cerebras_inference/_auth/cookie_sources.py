@@ -1,4 +1,4 @@
-"""Read the cookies that a normalized text stands for, and select those for one URL.
+"""Read cookies from a header, JSON, a file or a browser, and select those for one URL.
 
 Nothing is cached: every call reads the file or the browser again.
 """
@@ -38,17 +38,17 @@ async def read_cookies(text: str, url: str) -> SelectedCookies:
     """Read the cookies for `url`, in a thread.
 
     Args:
-        text: What `cookie_input.normalize_cookies` returned.
+        text: The string from `cookie_input.normalize_cookies`.
         url: The URL that the cookies will be sent to.
 
     Raises:
-        CerebrasCookieError: If they cannot be read, or there are none for the URL.
+        CerebrasCookieError: If the cookies cannot be read, or there are none for the URL.
     """
     try:
         return await asyncio.to_thread(_read_cookies, text, url)
     except ValueError as error:
         reason = str(error)
-    # Raised outside of `except`: the original error may hold what was read.
+    # Raised outside of `except`, because the original error may contain cookies.
     raise CerebrasCookieError(f"Cannot read the cookies: {reason}")
 
 
@@ -62,7 +62,7 @@ def select_cookies(cookies: Sequence[Cookie], url: str) -> SelectedCookies:
     jar = CookieJar(policy)
     for cookie in cookies:
         jar.set_cookie(cookie)
-    request = Request(url)  # noqa: S310 # the jar needs one; it is never sent
+    request = Request(url)  # noqa: S310 # only for `add_cookie_header`; it is never sent
     jar.add_cookie_header(request)
     for cookie in policy.selected:
         cookie_input.check_cookie(cookie.name, cookie.value or "")
@@ -71,10 +71,10 @@ def select_cookies(cookies: Sequence[Cookie], url: str) -> SelectedCookies:
 
 
 class _RecordingPolicy(DefaultCookiePolicy):
-    """The standard policy, which also records the cookies it selects and the expired ones."""
+    """The standard policy, with a record of the selected and of the expired cookies."""
 
     def __init__(self) -> None:
-        # A cookie of `cerebras.ai` alone is not sent to its subdomains.
+        # A host-only cookie of `cerebras.ai` is not sent to its subdomains.
         super().__init__(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain)
         self.selected: list[Cookie] = []
         self.expired: list[Cookie] = []
@@ -90,13 +90,13 @@ class _RecordingPolicy(DefaultCookiePolicy):
 
 def _read_cookies(text: str, url: str) -> SelectedCookies:
     match cookie_input.detect_form(text):
-        case "header":  # names no hosts, so all of it is meant for the URL
+        case "header":  # a header has no domains, so all its cookies are sent
             return SelectedCookies(cookie_input.parse_header(text))
         case "json":
             cookies = cookie_files.parse_export(text, _get_host(url))
             return _require_cookies(cookies, url, "the given JSON")
         case "file":
-            path = Path(os.path.expanduser(text))  # noqa: PTH111 # Path's raises RuntimeError
+            path = Path(os.path.expanduser(text))  # noqa: PTH111 # `Path.expanduser` raises RuntimeError
             return _require_cookies(_read_file(path, _get_host(url)), url, str(path))
     browser = text.partition(":")[2].strip().lower()
     return _read_browser(browser, url) if browser else _read_any_browser(url)
@@ -120,10 +120,10 @@ def _read_file(path: Path, host: str) -> list[Cookie]:
 
 
 def _describe_missing_file(path: Path) -> str:
-    """Name the missing file, unless its "name" may be a cookie that was taken for a path."""
+    """Say which file is missing, but do not quote a name that may be a cookie."""
     if path.suffix in (".txt", ".json") and not set(str(path)) & set("=;"):
         return f"no such file: {path}."
-    has_folder = os.path.isdir(path.parent)  # noqa: PTH112 # Path's raises for a long name
+    has_folder = os.path.isdir(path.parent)  # noqa: PTH112 # `Path.is_dir` raises for a long name
     folder = f" in {path.parent}" if has_folder else ""
     return f"no such file{folder}; a cookie header has the form name=value."
 
@@ -134,10 +134,10 @@ def _read_browser(browser: str, url: str) -> SelectedCookies:
 
 
 def _read_any_browser(url: str) -> SelectedCookies:
-    """Read the first browser that is signed in, or else the first that has any cookies.
+    """Read the first browser that is signed in, or else the first one with any cookies.
 
     Raises:
-        ValueError: If no browser has any; it has the reason of each.
+        ValueError: If no browser has any cookies. The message has the reason for each browser.
     """
     found: list[SelectedCookies] = []
     reasons: list[str] = []
@@ -147,7 +147,7 @@ def _read_any_browser(url: str) -> SelectedCookies:
         except ValueError as error:
             reasons.append(str(error))
         else:
-            if browser_cookies.SESSION_COOKIE in found[-1].header:
+            if browser_cookies.SESSION_COOKIE_NAME_PART in found[-1].header:
                 return found[-1]
     if found:
         return found[0]
@@ -158,7 +158,7 @@ def _require_cookies(cookies: Sequence[Cookie], url: str, source: str) -> Select
     """Select the cookies for a URL.
 
     Raises:
-        ValueError: If there are none; it says why.
+        ValueError: If there are none. The message says why.
     """
     selected = select_cookies(cookies, url)
     if selected.header:
@@ -175,6 +175,6 @@ def _require_cookies(cookies: Sequence[Cookie], url: str, source: str) -> Select
 
 
 def _get_host(url: str) -> str:
-    """Return the host as cookies name it, with the brackets of an IPv6 address."""
+    """Return the host of a URL; an IPv6 address stays in brackets, as in cookies."""
     host = urlsplit(url).hostname or ""
     return f"[{host}]" if ":" in host else host

@@ -2,7 +2,7 @@
 
 The session endpoint of Cerebras' playground returns JSON about the signed-in user, with a
 key for the API in `user.demoApiKey`. The endpoint is not documented and may change, so the
-parser expects nothing and has a clear error for every unusable response.
+parser assumes nothing about the response and raises a clear error for every unusable one.
 
 The demo key is kept in `_demo_keys` below: in memory only, until it expires or the API
 rejects it.
@@ -43,16 +43,16 @@ _ORIGIN = re.compile(r"https?://[\w.:-]+(?![^/?#])")
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer:
-    """A key for the `Authorization` header.
+class Key:
+    """A key for the `Authorization` header: an API key or a demo key.
 
     Attributes:
-        key: The key.
-        is_demo: Whether it is a demo key, which came from cookies.
-        expires: When it expires, if that is known.
+        value: The text of the key.
+        is_demo: Whether it is a demo key, which was received in exchange for cookies.
+        expires: When it expires; `None` means that this is not known.
     """
 
-    key: str = field(repr=False)
+    value: str = field(repr=False)
     is_demo: bool = False
     expires: datetime | None = None
 
@@ -63,43 +63,43 @@ class Bearer:
 
 # --- demo keys in memory -------------------------------------------------------------
 
-_demo_keys: OrderedDict[bytes, Bearer] = OrderedDict()
-"""The demo keys of this process, by a digest of session URL and cookies.
+_demo_keys: OrderedDict[bytes, Key] = OrderedDict()
+"""The demo keys of this process. The dictionary key is a digest of session URL and cookies.
 
-A key is dropped when it has expired, and when the API rejects it. If there are more than
-`_MAX_DEMO_KEYS`, the oldest one is dropped. Keys are never written to disk or pickled. Any
-thread may read and drop keys; only the portal's event loop stores them.
+A demo key is dropped when it has expired, and when the API rejects it. If there are more than
+`_MAX_DEMO_KEYS`, the oldest one is dropped. Demo keys are never written to disk or
+pickled. Any thread may read and drop them; only the portal's event loop stores them.
 """
 
 
-def drop_demo_key(bearer: Bearer) -> None:
+def drop_demo_key(key: Key) -> None:
     """Drop a demo key that the API has rejected; the next call exchanges the cookies again."""
     for digest, stored in list(_demo_keys.items()):
-        if stored == bearer:
+        if stored == key:
             _demo_keys.pop(digest, None)
 
 
-def _find_demo_key(digest: bytes) -> Bearer | None:
-    bearer = _demo_keys.get(digest)
-    if bearer is None or not bearer.has_expired:
-        return bearer
-    drop_demo_key(bearer)
+def _find_demo_key(digest: bytes) -> Key | None:
+    key = _demo_keys.get(digest)
+    if key is None or not key.has_expired:
+        return key
+    drop_demo_key(key)
     return None
 
 
-def _store_demo_key(digest: bytes, bearer: Bearer) -> None:
-    _demo_keys[digest] = bearer
+def _store_demo_key(digest: bytes, key: Key) -> None:
+    _demo_keys[digest] = key
     while len(_demo_keys) > _MAX_DEMO_KEYS:
         _demo_keys.popitem(last=False)
 
 
 # --- the exchange --------------------------------------------------------------------
 
-_running: dict[tuple[bytes, Route], asyncio.Task[Bearer]] = {}
+_running_exchanges: dict[tuple[bytes, Route], asyncio.Task[Key]] = {}
 """The exchanges in progress, by digest and route."""
 
 if hasattr(os, "register_at_fork"):  # the tasks run in the parent process only
-    os.register_at_fork(after_in_child=_running.clear)
+    os.register_at_fork(after_in_child=_running_exchanges.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +108,16 @@ class KeyExchange:
 
     Attributes:
         session_url: The endpoint, and the only URL that cookies are sent to.
-        route: How to reach it.
-        timeout: Seconds to wait for the response, but never more than a minute.
+        route: The route to the endpoint: proxy, TLS and connect timeout.
+        timeout: Seconds to wait for the response; values above 60 count as 60.
     """
 
     session_url: str
     route: Route
     timeout: float
 
-    async def get_demo_key(self, cookies: str) -> Bearer:
-        """Return the demo key for these cookies; exchange them only if none is stored.
+    async def get_demo_key(self, cookies: str) -> Key:
+        """Return the demo key for these cookies. If none is stored, exchange the cookies.
 
         All callers that wait for the same key share one exchange, whatever their thread or
         event loop.
@@ -135,8 +135,8 @@ class KeyExchange:
                 " True or to the path of a CA bundle."
             )
         digest = self._hash_cookies(cookies)
-        if bearer := _find_demo_key(digest):
-            return bearer
+        if key := _find_demo_key(digest):
+            return key
         return await portal.run_from_event_loop(self._join_exchange(digest, cookies))
 
     @property
@@ -145,26 +145,26 @@ class KeyExchange:
         return self.session_url.startswith("https:") and self.route.verify is not False
 
     def _hash_cookies(self, cookies: str) -> bytes:
-        """Identify cookies in memory without keeping them."""
+        """Hash the session URL and the cookies, so that the cookies are not kept."""
         text = f"{self.session_url}\n{cookies}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
-    async def _join_exchange(self, digest: bytes, cookies: str) -> Bearer:
+    async def _join_exchange(self, digest: bytes, cookies: str) -> Key:
         """Wait for the running exchange of these cookies; start one if there is none.
 
-        It runs on the portal's event loop, like all exchanges, so it needs no lock.
+        This runs on the portal's event loop only, so it needs no lock.
         """
-        if bearer := _find_demo_key(digest):  # another caller's exchange has just ended
-            return bearer
-        identity = digest, self.route
-        task = _running.get(identity)
+        if key := _find_demo_key(digest):  # another caller's exchange has just ended
+            return key
+        exchange_id = digest, self.route
+        task = _running_exchanges.get(exchange_id)
         if task is None:
             task = asyncio.create_task(self._exchange(digest, cookies))
-            _running[identity] = task
-            task.add_done_callback(functools.partial(_end_exchange, identity))
+            _running_exchanges[exchange_id] = task
+            task.add_done_callback(functools.partial(_end_exchange, exchange_id))
         return await asyncio.shield(task)  # a cancelled caller does not cancel the others
 
-    async def _exchange(self, digest: bytes, cookies: str) -> Bearer:
+    async def _exchange(self, digest: bytes, cookies: str) -> Key:
         selected = await cookie_sources.read_cookies(cookies, self.session_url)
         try:
             with await self._send(selected.header) as response:
@@ -173,15 +173,13 @@ class KeyExchange:
             raise _exchange_error(
                 str(error), error.status, is_retryable=error.is_retryable
             ) from error
-        bearer = parse_session_response(
-            response.status, response.headers, body, selected.expired
-        )
-        _store_demo_key(digest, bearer)
-        return bearer
+        key = parse_session_response(response.status, response.headers, body, selected.expired)
+        _store_demo_key(digest, key)
+        return key
 
     async def _send(self, cookie_header: str) -> Response:
         route = self.route
-        if not self._is_encrypted:  # a proxy could read them; this machine needs none
+        if not self._is_encrypted:  # a proxy could read the cookies
             route = dataclasses.replace(route, proxy="")
         headers = {
             "Cookie": cookie_header,
@@ -199,10 +197,10 @@ class KeyExchange:
         )
 
 
-def _end_exchange(identity: tuple[bytes, Route], task: asyncio.Task[Bearer]) -> None:
-    _running.pop(identity, None)
+def _end_exchange(exchange_id: tuple[bytes, Route], task: asyncio.Task[Key]) -> None:
+    _running_exchanges.pop(exchange_id, None)
     if not task.cancelled():
-        task.exception()  # asyncio logs an exception that nobody has retrieved
+        task.exception()  # without this, asyncio may log that it was never retrieved
 
 
 # --- the response --------------------------------------------------------------------
@@ -210,43 +208,43 @@ def _end_exchange(identity: tuple[bytes, Route], task: asyncio.Task[Bearer]) -> 
 
 def parse_session_response(
     status: int, headers: Mapping[str, str], body: bytes, expired: Sequence[str] = ()
-) -> Bearer:
+) -> Key:
     """Return the demo key in a response of the session endpoint.
 
     Args:
         status: The HTTP status.
         headers: The response headers.
-        body: The response body; never quoted in an error, because it may hold a key.
+        body: The response body. No error quotes it, because it may contain a key.
         expired: Names of cookies that were not sent because they have expired.
 
     Raises:
         CerebrasCookieError: If the response has no usable key.
     """
-    is_page = "text/html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
+    is_html = "text/html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
     if status != 200:
-        raise _status_error(status, headers, is_page=is_page)
-    session = _decode_session(body, is_page=is_page)
+        raise _status_error(status, headers, is_html=is_html)
+    session = _decode_session(body, is_html=is_html)
     user = session.get("user")
     if not user:
-        without = f" without the expired ones ({', '.join(expired)})" if expired else ""
-        raise _exchange_error(f"No signed-in session for these cookies{without}. {_SIGN_IN}")
-    key = user.get("demoApiKey") if isinstance(user, dict) else None
-    if not _is_usable_key(key):
+        not_sent = f" Not sent, because expired: {', '.join(expired)}." if expired else ""
+        raise _exchange_error(f"These cookies have no signed-in session.{not_sent} {_SIGN_IN}")
+    demo_key = user.get("demoApiKey") if isinstance(user, dict) else None
+    if not _is_usable_key(demo_key):
         raise _exchange_error(
             "The session is signed in but has no demo key. Use an API key from"
             " https://cloud.cerebras.ai."
         )
-    return Bearer(key, is_demo=True, expires=_parse_expiry(session.get("expires")))
+    return Key(demo_key, is_demo=True, expires=_parse_session_expiry(session.get("expires")))
 
 
-def _decode_session(body: bytes, *, is_page: bool) -> dict[str, Any]:
+def _decode_session(body: bytes, *, is_html: bool) -> dict[str, Any]:
     if len(body) > _MAX_RESPONSE_BYTES:
         raise _exchange_error(f"The response is too large for a session. {_CHECK_URL}")
     try:
         session = json.loads(body)
     except (ValueError, RecursionError):
-        if is_page:
-            raise _page_error() from None
+        if is_html:
+            raise _html_error() from None
         raise _exchange_error(f"The response is not JSON. {_CHECK_URL}") from None
     if session is None:  # not signed in
         return {}
@@ -264,7 +262,8 @@ def _is_usable_key(key: Any) -> TypeGuard[str]:
     )
 
 
-def _parse_expiry(value: Any) -> datetime | None:
+def _parse_session_expiry(value: Any) -> datetime | None:
+    """Parse an ISO date; return `None` if it is invalid or has no time zone."""
     try:
         expires = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -273,12 +272,12 @@ def _parse_expiry(value: Any) -> datetime | None:
 
 
 def _status_error(
-    status: int, headers: Mapping[str, str], *, is_page: bool
+    status: int, headers: Mapping[str, str], *, is_html: bool
 ) -> CerebrasCookieError:
-    if "cf-mitigated" in headers or (status == 403 and is_page):
-        return _page_error(status)
+    if "cf-mitigated" in headers or (status == 403 and is_html):
+        return _html_error(status)
     if 300 <= status < 400:
-        # Only the origin is quoted: the rest of the URL may hold a secret.
+        # Only the origin is quoted: the path and the query may contain a secret.
         origin = _ORIGIN.match(headers.get("location", ""))
         target = f"to {origin[0]}" if origin else "to another page"
         return _exchange_error(
@@ -302,7 +301,7 @@ def _status_error(
     )
 
 
-def _page_error(status: int | None = None) -> CerebrasCookieError:
+def _html_error(status: int | None = None) -> CerebrasCookieError:
     return _exchange_error(
         f"The response is a web page (a sign-in page or a bot check). {_SIGN_IN}", status
     )

@@ -62,12 +62,13 @@ def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | N
         limit_text = headers.get(limit_header)
         if limit_text is None:
             continue
-        try:  # not `_parse_number`, because this runs for each response
-            limit = float(limit_text)
+        remaining_text = headers.get(remaining_header, "")
+        try:  # the same as below without calls, because this runs for each response
+            limit, remaining = float(limit_text), float(remaining_text)
         except ValueError:
-            continue
+            limit, remaining = _parse_number(limit_text) or 0.0, -1.0
         if 0 < limit < math.inf:
-            limits[name] = limit, _parse_number(headers.get(remaining_header))
+            limits[name] = limit, remaining if 0 <= remaining < math.inf else None
     return limits
 
 

@@ -51,7 +51,6 @@ _WINDOW_PACED = 8
 _WINDOW_SHARED = 2
 """How many requests may have no response yet before the limits are known."""
 
-_WINDOW_DOUBLINGS = 30
 _MAX_SLEEP = 60.0
 """Seconds after which the head of a queue looks whether others have given back places."""
 
@@ -116,7 +115,8 @@ class Ticket:
         """Let the call look again whether it may be sent."""
         self.is_woken = True
         if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
+                self.future.set_result(None)
 
     async def sleep(self, seconds: float) -> None:
         """Wait until `wake` is called, but not longer than this."""
@@ -143,6 +143,7 @@ class Reservation:
         grant: What the store has granted.
         store: The store that has granted it.
         sent_at: When the request was sent, by the clock of the quota.
+        answered: The sum of what all requests needed that had been answered by then.
         is_settled: Whether the outcome was reported.
     """
 
@@ -151,6 +152,7 @@ class Reservation:
     grant: Grant
     store: Store
     sent_at: float
+    answered: tuple[float, ...]
     is_settled: bool = False
 
 
@@ -238,21 +240,23 @@ class Quota:
         self._store: Store = store or self._memory
         self._store_retry_time = -math.inf
         self._lines: dict[asyncio.AbstractEventLoop, _Line] = {}
-        self._lock = threading.Lock()
+        # Reentrant, because the garbage collector may end a call at any moment.
+        self._lock = threading.RLock()
         self._knows_limits = False
         self._token_limit = math.inf
         self._largest_tokens: dict[str, float] = {}
         self._has_rejections = False
-        self._unanswered = 0
-        self._answered = 0
-        self._unseen = [0.0, 0.0]  # what blind requests need that have no response yet
-        self._window: int | None = None
+        # What the requests need that have no response yet, and that the server accepted.
+        self._in_flight = [0.0, 0.0]
+        self._answered = [0.0, 0.0]
+        self._window_growth = 0
+        self._window: float | None = None
         self._window_start = clock()
 
     @property
     def is_idle(self) -> bool:
         """Whether no call waits, and no request is without a response."""
-        return not self._lines and self._unanswered <= 0
+        return not self._lines and self._in_flight[REQUESTS] <= 0
 
     # --- before a request -------------------------------------------------------------------
 
@@ -370,11 +374,10 @@ class Quota:
 
     def _create_reservation(self, ticket: Ticket, grant: Grant, store: Store) -> Reservation:
         with self._lock:
-            self._unanswered += 1
-            if not grant.knows_limits:
-                self._unseen[REQUESTS] += 1
-                self._unseen[TOKENS] += ticket.needs[TOKENS]
-        return Reservation(ticket, ticket.needs, grant, store, self._clock())
+            self._in_flight[REQUESTS] += 1
+            self._in_flight[TOKENS] += ticket.needs[TOKENS]
+            answered = tuple(self._answered)
+        return Reservation(ticket, ticket.needs, grant, store, self._clock(), answered)
 
     def _give_up_place(self, ticket: Ticket) -> None:
         grant, ticket.grant = ticket.grant, None
@@ -385,19 +388,19 @@ class Quota:
     def _compute_window_wait(self, ticket: Ticket) -> float:
         """Return the seconds until one more request may be without a response.
 
-        The number of such requests grows with each response and doubles each second. A
-        paced call keeps to it also when the limits are known, because there may be one, such
-        as for a second, that no header shows.
+        The number of such requests grows with each response and doubles each second. For a
+        paced call it only doubles, and applies also when the limits are known, because
+        there may be one, such as for a second, that no header shows.
         """
         if self._knows_limits and not ticket.is_paced:
             return 0.0
-        size = self._answered + self._get_first_window(ticket)
-        if self._unanswered < size:
+        size = self._get_first_window(ticket) + (0 if ticket.is_paced else self._window_growth)
+        if self._in_flight[REQUESTS] < size:
             return 0.0
-        doublings = math.log2((self._unanswered + 1) / size)
+        doublings = math.log2((self._in_flight[REQUESTS] + 1) / size)
         return self._window_start + doublings - self._clock()
 
-    def _get_first_window(self, ticket: Ticket) -> int:
+    def _get_first_window(self, ticket: Ticket) -> float:
         if self._window is not None:
             return self._window
         if self._store.is_shared:
@@ -507,34 +510,58 @@ class Quota:
         limits = rate_limits.parse_limits(headers) if headers and not is_late else {}
         grant, needs = reservation.grant, reservation.needs
         with self._lock:
+            in_flight = self._sum_in_flight(reservation) if limits else _NO_AMOUNTS
             if not is_late:
                 self._count_response(reservation, is_accepted=result == "answered")
             if limits:
                 self._note_limits(limits, needs, is_accepted=result == "answered")
             elif result == "rejected" and not self._knows_limits:
                 self._shrink_window()
-            unseen = Amounts(*self._unseen)
         if not (grant.knows_limits or limits or result == "rejected"):
             self._wake_heads()
             return
         age = self._clock() - reservation.sent_at
-        outcome = Outcome(result, needs, grant, age, limits, kind, pause, is_late, unseen)
+        outcome = Outcome(
+            result,
+            needs,
+            grant,
+            age,
+            limits,
+            kind,
+            pause,
+            is_late,
+            in_flight,
+            is_alone=not self._store.is_shared,
+        )
         if result == "rejected" and kind != REQUESTS:
             self._raise_estimate(reservation.ticket, outcome)
         reservation.store.settle(self._name, outcome, self._wake_heads)
 
     def _count_response(self, reservation: Reservation, *, is_accepted: bool) -> None:
-        self._unanswered -= 1
-        self._answered += is_accepted
-        if not reservation.grant.knows_limits:
-            self._unseen[REQUESTS] -= 1
-            self._unseen[TOKENS] -= reservation.needs[TOKENS]
+        tokens = reservation.needs[TOKENS]
+        self._in_flight[REQUESTS] -= 1
+        self._in_flight[TOKENS] -= tokens
+        if is_accepted:
+            self._window_growth += 1
+            self._answered[REQUESTS] += 1
+            self._answered[TOKENS] += tokens
+
+    def _sum_in_flight(self, reservation: Reservation) -> Amounts:
+        """Sum the needs of the other requests that were in flight together with this one."""
+        requests, tokens = (
+            self._in_flight[kind]
+            + self._answered[kind]
+            - reservation.answered[kind]
+            - reservation.needs[kind]
+            for kind in (REQUESTS, TOKENS)
+        )
+        return Amounts(requests, tokens)
 
     def _shrink_window(self) -> None:
         """Send fewer requests at a time after a rejection that names no limit."""
         self._has_rejections = True
-        self._window = max(1, self._unanswered // 2)
-        self._answered = 0
+        self._window = max(1.0, self._in_flight[REQUESTS] / 2)
+        self._window_growth = 0
         self._window_start = self._clock()
 
     def _note_limits(self, limits: Limits, needs: Amounts, *, is_accepted: bool) -> None:

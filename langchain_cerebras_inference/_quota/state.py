@@ -19,7 +19,7 @@ response has corrected already.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -88,16 +88,12 @@ class Bucket:
     distrust_until: float = -math.inf
     distrust: float = _DISTRUST_SECONDS
 
-    def refill(self, seconds: float, taken: float) -> None:
-        """Add what the server has added in that time, up to the capacity."""
+    def refill(self, seconds: float) -> None:
+        """Add what the server has added in that time, and let the share recover."""
         share = self.share
-        if share < 1.0:
-            ramp = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
-            self.share = share + _SHARE_RECOVERY * ramp
-            seconds += ((share + self.share) / 2 - 1.0) * ramp
-        granted = self.granted + self.rate * seconds
-        full = taken + self.capacity
-        self.granted = granted if granted < full else full  # noqa: FURB136 # `min` is slow
+        ramp = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
+        self.share = min(1.0, share + _SHARE_RECOVERY * ramp)
+        self.granted += self.rate * (seconds + ((share + self.share) / 2 - 1.0) * ramp)
 
     def compute_wait(self, missing: float) -> float:
         """Return the seconds until the bucket has been refilled by that amount."""
@@ -150,7 +146,6 @@ class Grant:
             after it, and the sum of all corrections.
         missing: For a request that has to wait: for each bucket the amount that is missing
             until then, and the amount that is added each second.
-        largest: For each bucket of tokens the largest remaining amount that was seen.
         knows_limits: Whether the server had shown its limits. If not, the request has no
             place in the line, and is blind.
     """
@@ -192,7 +187,10 @@ class Outcome:
         pause: Seconds in which no request of this quota shall be sent.
         is_late: Whether an outcome of the request was reported before, as when an error
             occurs in a stream.
-        unseen: What other blind requests of this process need that have no response yet.
+        in_flight: What those other requests of this process need that the server may have
+            handled after this one: they have no response yet, or got one while this request
+            waited for its own.
+        is_alone: Whether no other process uses this state.
     """
 
     result: Literal["answered", "rejected", "unsent"]
@@ -203,7 +201,8 @@ class Outcome:
     kind: int | None = None
     pause: float = 0.0
     is_late: bool = False
-    unseen: Amounts = _NO_AMOUNTS
+    in_flight: Amounts = _NO_AMOUNTS
+    is_alone: bool = False
 
 
 @dataclass(slots=True)
@@ -213,12 +212,14 @@ class QuotaState:
     Attributes:
         time: When the buckets were last refilled.
         taken: What all requests in the line need, those of the past included.
+        waiting: What those requests in the line need that were not sent yet.
         pause_until: Until when no request shall be sent.
         buckets: The buckets by name.
     """
 
     time: float
     taken: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    waiting: list[float] = field(default_factory=lambda: [0.0, 0.0])
     pause_until: float = -math.inf
     buckets: dict[str, Bucket] = field(default_factory=dict)
 
@@ -250,6 +251,7 @@ class QuotaState:
                 for name, bucket in self.buckets.items()
             }
             return Grant(wait, now, place, missing=missing, knows_limits=True)
+        self._leave(needs)
         predictions = {}
         for name, bucket in self.buckets.items():
             remaining = bucket.granted - place[bucket.kind]
@@ -289,21 +291,34 @@ class QuotaState:
     def _refill(self, now: float) -> None:
         seconds = now - self.time
         self.time = now
-        if seconds > 0:  # a clock may be set back
-            taken = self.taken
-            for bucket in self.buckets.values():
-                bucket.refill(seconds, taken[bucket.kind])
+        if seconds <= 0:  # a clock may be set back
+            return
+        for bucket in self.buckets.values():
+            if bucket.share < 1.0:
+                bucket.refill(seconds)
+            else:  # the same without a call, because this runs for each response
+                bucket.granted += bucket.rate * seconds
+            full = self.taken[bucket.kind] + bucket.capacity
+            bucket.granted = min(bucket.granted, full)
 
     def _join(self, needs: Amounts) -> Amounts:
         taken = self.taken
         taken[REQUESTS] += needs[REQUESTS]
         taken[TOKENS] += needs[TOKENS]
+        self.waiting[REQUESTS] += needs[REQUESTS]
+        self.waiting[TOKENS] += needs[TOKENS]
         return Amounts(taken[REQUESTS], taken[TOKENS])
+
+    def _leave(self, needs: Amounts) -> None:
+        self.waiting[REQUESTS] -= needs[REQUESTS]
+        self.waiting[TOKENS] -= needs[TOKENS]
 
     def _give_back(self, outcome: Outcome) -> None:
         """Let the line advance by what a request needed that the server did not accept."""
         if outcome.grant.place is None:
             return  # `Bucket.add_blind` does it for blind requests
+        if not outcome.grant.predictions:
+            self._leave(outcome.needs)  # it was never sent
         for bucket in self.buckets.values():
             bucket.granted += outcome.needs[bucket.kind]
 
@@ -324,7 +339,7 @@ class QuotaState:
             limit=limit,
             rate=limit / period,
             capacity=max(largest, need),
-            granted=self.taken[kind] + remaining - outcome.unseen[kind],
+            granted=self.taken[kind] + remaining - outcome.in_flight[kind],
             largest=largest,
             least=remaining,
         )
@@ -342,24 +357,28 @@ class QuotaState:
         if remaining + need > bucket.largest:
             bucket.largest = remaining + need
             bucket.capacity = max(bucket.capacity, remaining + need)
+        correction = 0.0
         prediction = outcome.grant.predictions.get(name)
         if prediction is not None:
             predicted, corrected = prediction
             refilled = min(outcome.age * bucket.rate, bucket.capacity / 2)
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
-            bucket.correct(error if error < 0 else error * _GENTLE)
+            correction = error if error < 0 else error * _GENTLE
+        if outcome.is_alone:
+            # In whatever order the server handled the requests, so much is left.
+            kind = bucket.kind
+            sent = self.taken[kind] - self.waiting[kind]
+            missing = sent + remaining - outcome.in_flight[kind] - bucket.granted
+            correction = max(correction, missing)
+        bucket.correct(correction)
 
     def _slow_down(self, outcome: Outcome) -> None:
         """Learn from a rejection which bucket has less than was predicted."""
         names = [
             name for name, bucket in self.buckets.items() if outcome.kind in (None, bucket.kind)
         ]
-        empty = [
-            name
-            for name in names
-            if (remaining := _get_remaining(outcome, name)) is not None
-            and remaining < outcome.needs[self.buckets[name].kind]
-        ]
+        # If no bucket of the named kind is empty, the error may have named the wrong kind.
+        empty = self._find_empty(names, outcome) or self._find_empty(self.buckets, outcome)
         for name in empty or names[:1]:  # the first bucket is that of a minute
             bucket = self.buckets[name]
             remaining = _get_remaining(outcome, name)
@@ -374,6 +393,15 @@ class QuotaState:
             left = remaining if empty and remaining is not None else 0.0
             excess = bucket.granted - self.taken[bucket.kind] - left
             bucket.correct(-max(excess, 0.0))
+
+    def _find_empty(self, names: Iterable[str], outcome: Outcome) -> list[str]:
+        """Return those buckets that have too little for a request, as the server says."""
+        return [
+            name
+            for name in names
+            if (remaining := _get_remaining(outcome, name)) is not None
+            and remaining < outcome.needs[self.buckets[name].kind]
+        ]
 
 
 def is_estimate_too_low(outcome: Outcome, name: str) -> bool:
@@ -394,6 +422,7 @@ def to_json_data(state: QuotaState) -> dict[str, Any]:
     return {
         "time": state.time,
         "taken": state.taken,
+        "waiting": state.waiting,
         "pause_until": _to_finite(state.pause_until),
         "buckets": {
             name: [_to_finite(getattr(bucket, field)) for field in Bucket.__slots__]

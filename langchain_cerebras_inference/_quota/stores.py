@@ -81,7 +81,8 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant, because the garbage collector may end a call at any moment.
+        self._lock = threading.RLock()
         self._states: dict[str, QuotaState] = {}
 
     async def reserve(

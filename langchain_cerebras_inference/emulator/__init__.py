@@ -1,14 +1,16 @@
 """A local emulator of the Cerebras service, for tests and demonstrations.
 
-It accepts and rejects the requests that Cerebras accepts and rejects, answers in the
-recorded shapes, and fails on demand. There is no model in it: completions are made up
-from the requests.
+It accepts and rejects the requests that Cerebras accepts and rejects, responds in the
+formats of Cerebras, and fails on demand. It contains no language model: it generates each
+completion from the request alone.
+
+In this package, "recorded" means: copied from real responses of Cerebras.
 
 ```python
 from langchain_cerebras_inference.emulator import Cut, Emulator, Refuse, Reply
 
 with Emulator() as server:
-    server.script(Refuse(429), Cut(after=3), Reply("Third time lucky."))
+    server.script(Refuse(429), Cut(after=3), Reply("The third request succeeds."))
     ...  # send requests to server.base_url with server.api_key
     print([request.body for request in server.requests])
 ```
@@ -17,7 +19,7 @@ with Emulator() as server:
 """
 
 from langchain_cerebras_inference.emulator.errors import Refuse
-from langchain_cerebras_inference.emulator.request_log import Moment, Request
+from langchain_cerebras_inference.emulator.received_requests import Moment, Request
 from langchain_cerebras_inference.emulator.script import (
     Act,
     Cut,

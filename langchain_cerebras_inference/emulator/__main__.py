@@ -46,26 +46,24 @@ def _create_parser() -> argparse.ArgumentParser:
         "--tokens-per-second",
         type=float,
         metavar="N",
-        help="speed of streams; default: as fast as possible",
+        help="the speed of streams; default: as fast as possible",
     )
-    parser.add_argument("--api-key", help="the key to accept; default: a random one")
+    parser.add_argument("--api-key", help="the API key to accept; default: a random key")
     parser.add_argument(
         "--latency",
         type=float,
         nargs=2,
         metavar=("MIN", "MAX"),
-        help="the least and the greatest delay of a completion, in seconds",
+        help="minimum and maximum delay of a completion, in seconds",
     )
-    parser.add_argument(
-        "--quiet", action="store_true", help="do not print a line for each request"
-    )
+    parser.add_argument("--quiet", action="store_true", help="do not log each request")
     _add_quotas(parser)
     return parser
 
 
 def _add_quotas(parser: argparse.ArgumentParser) -> None:
     quotas = parser.add_argument_group(
-        "quotas", "Each API key has its own for each model; default: no quota."
+        "quotas", "Each API key has separate quotas for each model. Default: no quotas."
     )
     for unit in ("requests", "tokens"):
         for period in ("minute", "hour", "day"):
@@ -74,41 +72,41 @@ def _add_quotas(parser: argparse.ArgumentParser) -> None:
         "--burst",
         type=int,
         metavar="N",
-        help="how many requests are accepted at once; default: those of a minute",
+        help="how many requests are accepted at once; default: --requests-per-minute",
     )
     quotas.add_argument(
         "--token-burst",
         type=int,
         metavar="N",
-        help="how many tokens are accepted at once; default: those of a minute",
+        help="how many tokens are accepted at once; default: --tokens-per-minute",
     )
     quotas.add_argument(
         "--requests-per-second",
         type=float,
         metavar="N",
-        help="a quota that no header shows",
+        help="requests per second; this quota is hidden, it is not in the headers",
     )
     quotas.add_argument(
         "--refund-unused-tokens",
         action="store_true",
-        help="give back the tokens that a request reserved and did not use",
+        help="return the tokens that a request reserved and did not use",
     )
     quotas.add_argument(
         "--used-by-others",
         type=float,
         default=0,
         metavar="SHARE",
-        help="the share of every quota that others use all the time, such as 0.2",
+        help="the share of every quota that others use all the time, for example 0.2",
     )
 
 
 def _format_settings(server: Emulator) -> str:
     cookies = "; ".join(f"{name}={value}" for name, value in server.cookies.items())
     return (
-        "Listening. Paste this for an API key:\n\n"
+        "Listening. To use an API key, run:\n\n"
         f"export CEREBRAS_API_BASE={quote(server.base_url)}\n"
         f"export CEREBRAS_API_KEY={quote(server.api_key)}\n\n"
-        "or this for a browser session:\n\n"
+        "To use a browser session, run:\n\n"
         f"export CEREBRAS_API_BASE={quote(server.base_url)}\n"
         f"export CEREBRAS_SESSION_URL={quote(server.session_url)}\n"
         f"export CEREBRAS_COOKIES={quote(cookies)}\n\n"

@@ -1,4 +1,4 @@
-"""The browser session: a signed-in user's cookie, and the demo key behind it."""
+"""The browser session of the emulator: a cookie, and the demo key that it is exchanged for."""
 
 import json
 import secrets
@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_cerebras_inference.emulator.delivery import BOT_CHECK_PAGE
 from langchain_cerebras_inference.emulator.errors import Refuse, RequestError
-from langchain_cerebras_inference.emulator.request_log import Request
+from langchain_cerebras_inference.emulator.received_requests import Request
 from langchain_cerebras_inference.emulator.script import Reply, Session
 
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -16,14 +16,14 @@ _CONTENT_TYPES = {"html": _HTML, "not_json": {"Content-Type": "text/plain"}}
 _SIGNED_IN_PAGE = "<!DOCTYPE html><title>Signed in</title><p>Signed in to the emulator."
 _LARGE_NAME_LENGTH = 8 * 1024 * 1024
 _MONTH_SECONDS = 30 * 24 * 3600
-_MAX_COOKIE_CHUNKS = 10
+_MAX_COOKIE_PARTS = 10
 
 
 class BrowserSession:
-    """The browser session of the one user who is signed in."""
+    """The browser session of the only user, who is signed in."""
 
     def __init__(self, *, is_https: bool) -> None:
-        """Sign the user in; with https, the cookie is secure."""
+        """Create the cookie and the demo key. With https, the cookie is `Secure`."""
         prefix = "__Secure-" if is_https else ""
         self.cookie_name = f"{prefix}next-auth.session-token"
         self.cookie_value = secrets.token_urlsafe(32)
@@ -35,31 +35,31 @@ class BrowserSession:
         """Give the session a new demo key; the old one is rejected from now on."""
         self.demo_key = f"demo-{secrets.token_hex(24)}"
 
-    def sign_in(self) -> Reply:
-        """Answer a request for the sign-in page, which sets the cookie."""
+    def build_sign_in_reply(self) -> Reply:
+        """Build the reply to a request for the sign-in page. It sets the cookie."""
         set_cookie = f"{self._set_cookie}; Max-Age={_MONTH_SECONDS}"
         return Reply(body=_SIGNED_IN_PAGE, headers={**_HTML, "Set-Cookie": set_cookie})
 
-    def answer(self, request: Request) -> Reply:
-        """Answer a request for the session.
+    def build_reply(self, request: Request) -> Reply:
+        """Build the reply to a request for the session.
 
         Raises:
-            RequestError: if the request has a body or an `Authorization` header.
+            RequestError: If the request has a body or an `Authorization` header.
         """
         if request.content or "Authorization" in request.headers:
-            message = "The session route accepts cookies only."
+            message = "The session endpoint accepts cookies only."
             raise RequestError(Refuse(400, message=message))
         is_signed_in = self._read_session_token(request) == self.cookie_value
-        return self.to_reply(Session("signed_in" if is_signed_in else "empty"))
+        return self.convert_session(Session("signed_in" if is_signed_in else "empty"))
 
-    def to_reply(self, session: Session) -> Reply:
-        """Convert a session, scripted or not, to a reply."""
+    def convert_session(self, session: Session) -> Reply:
+        """Convert a `Session` to a `Reply`."""
         set_cookie = {"Set-Cookie": self._set_cookie} if session.how == "signed_in" else {}
         content_type = _CONTENT_TYPES.get(session.how, {})
         headers = {**set_cookie, **content_type, **session.headers}
-        return Reply(body=self._encode(session), headers=headers, delay=session.delay)
+        return Reply(body=self._build_body(session), headers=headers, delay=session.delay)
 
-    def _encode(self, session: Session) -> str:
+    def _build_body(self, session: Session) -> str:
         match session.how:
             case "html":
                 return BOT_CHECK_PAGE
@@ -85,11 +85,11 @@ class BrowserSession:
         return user | {"demoApiKey": demo_key}
 
     def _read_session_token(self, request: Request) -> str:
-        """Read the cookie, also one that the site has split into numbered chunks."""
+        """Read the cookie, which may be split into numbered parts: `name.0`, `name.1`, ..."""
         cookies = _parse_cookies(request.headers)
         if self.cookie_name in cookies:
             return cookies[self.cookie_name]
-        names = (f"{self.cookie_name}.{index}" for index in range(_MAX_COOKIE_CHUNKS))
+        names = (f"{self.cookie_name}.{index}" for index in range(_MAX_COOKIE_PARTS))
         return "".join(cookies.get(name, "") for name in names)
 
 

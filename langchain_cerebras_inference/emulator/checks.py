@@ -30,7 +30,7 @@ def check_request(body: object) -> tuple[ChatRequest, Model]:
     """Parse a request body, and check all of it.
 
     Raises:
-        RequestError: if Cerebras would reject it.
+        RequestError: If Cerebras would reject it.
     """
     request = parse_chat_request(body)
     model = find_model(request.model)
@@ -54,31 +54,34 @@ def _check_roles(request: ChatRequest, model: Model) -> None:
 
 
 def _check_tool_messages(messages: Sequence[Message]) -> None:
-    """Check that each tool call is answered once, right after its assistant message."""
+    """Check that each tool call has one tool message, right after its assistant message."""
     call_ids: set[str] = set()
-    unanswered: set[str] = set()
+    open_call_ids: set[str] = set()
     for message in messages:
         if isinstance(message, ToolMessage):
-            if message.tool_call_id not in unanswered:
-                text = f"no tool call {message.tool_call_id!r} before this tool message"
+            if message.tool_call_id not in open_call_ids:
+                text = (
+                    f"there is no tool call {message.tool_call_id!r} that still needs a result "
+                    "before this tool message"
+                )
                 raise bad_request(text, "messages")
-            unanswered.remove(message.tool_call_id)
+            open_call_ids.remove(message.tool_call_id)
             continue
-        _check_all_answered(unanswered)
+        _check_no_open_calls(open_call_ids)
         if isinstance(message, AssistantMessage):
             for call in message.tool_calls or ():
                 if call.id in call_ids:
                     raise bad_request(f"duplicate tool call id {call.id!r}", "messages")
                 call_ids.add(call.id)
-                unanswered.add(call.id)
-    _check_all_answered(unanswered)
+                open_call_ids.add(call.id)
+    _check_no_open_calls(open_call_ids)
 
 
-def _check_all_answered(unanswered: set[str]) -> None:
-    if unanswered:
+def _check_no_open_calls(open_call_ids: set[str]) -> None:
+    if open_call_ids:
         raise bad_request(
             "an assistant message with 'tool_calls' must be followed by tool messages "
-            f"for each 'tool_call_id'; missing: {', '.join(sorted(unanswered))}",
+            f"for each 'tool_call_id'; missing: {', '.join(sorted(open_call_ids))}",
             "messages",
         )
 
@@ -134,7 +137,7 @@ def _check_tool_choice(request: ChatRequest) -> None:
     if isinstance(choice, NamedToolChoice):
         name = choice.function.name
         if name not in {function.name for function in request.functions}:
-            raise bad_request(f"'tool_choice' names no tool: {name!r}", "tool_choice")
+            raise bad_request(f"'tool_choice' names an unknown tool: {name!r}", "tool_choice")
 
 
 def _has_text_format(request: ChatRequest) -> bool:

@@ -1,4 +1,4 @@
-"""Chat completions in the recorded shapes: one whole body, or the chunks of a stream."""
+"""Chat completions in the recorded format: one whole body, or the events of a stream."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from typing import Any
 from langchain_cerebras_inference.emulator.delivery import (
     DONE_EVENT,
     STREAM_TYPE,
-    OutgoingResponse,
+    SuccessResponse,
     encode_body,
     encode_event,
     encode_json,
@@ -46,28 +46,30 @@ class Completion:
     model: Model
     cached_tokens: int
     tokens_per_second: float | None
-    """How fast it is streamed; `None` is as fast as possible."""
+    """The speed of the stream. `None` means as fast as possible."""
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4()}")
     created: float = field(default_factory=time.time)
 
-    def build_response(self, reply: Reply, headers: Mapping[str, str]) -> OutgoingResponse:
-        """Build the response: a scripted reply, completed with generated parts."""
+    def build_response(self, reply: Reply, headers: Mapping[str, str]) -> SuccessResponse:
+        """Build the response from a reply. What the reply does not set is generated."""
         headers = {**headers, "inference-id": self.id, **reply.headers}
         choices, counted_usage = self._complete(reply)
         usage = counted_usage if reply.usage is None else reply.usage
         tokens = {**counted_usage, **usage}["total_tokens"]
         if not self.request.stream:
             body = self._build_body(choices, usage) if reply.body is None else reply.body
-            return OutgoingResponse(
+            return SuccessResponse(
                 [encode_body(body)], headers=headers, delay=reply.delay, tokens=tokens
             )
-        speed = self.tokens_per_second
-        return OutgoingResponse(
+        default_pace = 0.0
+        if self.tokens_per_second:
+            default_pace = self._tokens_per_event / self.tokens_per_second
+        return SuccessResponse(
             self._build_events(reply, choices, usage),
             STREAM_TYPE,
             headers,
             delay=reply.delay,
-            pace=reply.pace or (self._tokens_per_event / speed if speed else 0),
+            pace=reply.pace or default_pace,
             tokens=tokens,
         )
 
@@ -76,41 +78,45 @@ class Completion:
     ) -> list[bytes]:
         if reply.data is not None:
             return [reply.data] if isinstance(reply.data, bytes) else list(reply.data)
-        chunks = self._build_chunks(choices, usage) if reply.events is None else reply.events
-        return [*(encode_event(encode_json(chunk)) for chunk in chunks), DONE_EVENT]
+        events = reply.events
+        if events is None:
+            events = self._generate_events(choices, usage)
+        return [*(encode_event(encode_json(event)) for event in events), DONE_EVENT]
 
     def _build_body(self, choices: Sequence[Choice], usage: Mapping[str, Any]) -> JSON:
         bodies = [self._build_choice(index, choice) for index, choice in enumerate(choices)]
         return self._build_envelope("chat.completion", bodies) | self._build_final_fields(usage)
 
-    def _build_chunks(
+    def _generate_events(
         self, choices: Sequence[Choice], usage: Mapping[str, Any]
-    ) -> Iterator[JSON]:
-        """Yield the chunks of a stream, one of each choice in turn."""
+    ) -> list[JSON]:
+        """Generate the events of a stream. The choices take turns."""
         streams = [
-            self._build_choice_chunks(index, choice) for index, choice in enumerate(choices)
+            self._build_choice_deltas(index, choice) for index, choice in enumerate(choices)
         ]
-        turns = zip_longest(*streams)
-        choice_chunks = [chunk for turn in turns for chunk in turn if chunk is not None]
-        for chunk in choice_chunks[:-1]:
-            yield self._build_envelope("chat.completion.chunk", [chunk])
-        last = self._build_envelope("chat.completion.chunk", choice_chunks[-1:])
-        yield last | self._build_final_fields(usage)
+        events = [
+            self._build_envelope("chat.completion.chunk", [delta])
+            for deltas in zip_longest(*streams)
+            for delta in deltas
+            if delta is not None
+        ]
+        events[-1] |= self._build_final_fields(usage)
+        return events
 
     def _complete(self, reply: Reply) -> tuple[list[Choice], JSON]:
-        """Return the choices that are shown, and the usage of all that was generated."""
-        if reply.says_something:
+        """Return the choices that are sent, and the usage of everything that was generated."""
+        if reply.has_scripted_message:
             choices = [_build_scripted_choice(reply)] * self.request.choice_count
-            shown = choices
+            sent = choices
         else:
             choices = generate_choices(self.request, self.model)
-            shown = [apply_reasoning_format(choice, self.request) for choice in choices]
+            sent = [apply_reasoning_format(choice, self.request) for choice in choices]
             if reply.finish_reason:
-                shown = [replace(one, finish_reason=reply.finish_reason) for one in shown]
-        return shown, self._count_usage(choices)
+                sent = [replace(choice, finish_reason=reply.finish_reason) for choice in sent]
+        return sent, self._count_usage(choices)
 
     def _count_usage(self, choices: Sequence[Choice]) -> JSON:
-        """Count the tokens; hidden reasoning counts too. The fields differ by model."""
+        """Count the tokens, including hidden reasoning. The fields depend on the model."""
         prompt_tokens = count_prompt_tokens(self.request)
         completion_tokens = sum(choice.completion_tokens for choice in choices)
         details: JSON = {"reasoning_tokens": sum(choice.reasoning_tokens for choice in choices)}
@@ -143,7 +149,7 @@ class Completion:
         }
 
     def _build_final_fields(self, usage: Mapping[str, Any]) -> JSON:
-        """Build the fields that a whole body and the last chunk of a stream have."""
+        """Build the fields that only a whole body and the last event of a stream have."""
         speed = self.tokens_per_second or self.model.tokens_per_second
         completion_seconds = usage.get("completion_tokens", 0) / speed
         time_info = {
@@ -153,21 +159,17 @@ class Completion:
             "completion_time": completion_seconds,
             "total_time": QUEUE_SECONDS + PROMPT_SECONDS + completion_seconds,
         }
-        tier = self.request.service_tier
-        return {
-            **({"usage": usage} if usage else {}),
-            "time_info": time_info,
-            **({"service_tier": tier} if tier else {}),
-        }
+        service_tier = self.request.service_tier
+        return _omit_empty(usage=usage, time_info=time_info, service_tier=service_tier)
 
     def _build_choice(self, index: int, choice: Choice) -> JSON:
         calls = [_encode_tool_call(call) for call in choice.tool_calls]
-        message = {
-            **({"content": choice.content} if choice.content else {}),
-            **({"reasoning": choice.reasoning} if choice.reasoning else {}),
-            **({"tool_calls": calls} if calls else {}),
-            "role": "assistant",
-        }
+        message = _omit_empty(
+            content=choice.content,
+            reasoning=choice.reasoning,
+            tool_calls=calls,
+            role="assistant",
+        )
         return {
             "finish_reason": choice.finish_reason,
             "index": index,
@@ -177,13 +179,10 @@ class Completion:
             ),
         }
 
-    def _build_choice_chunks(self, index: int, choice: Choice) -> Iterator[JSON]:
+    def _build_choice_deltas(self, index: int, choice: Choice) -> Iterator[JSON]:
         yield {"delta": {"role": "assistant"}, "index": index}
         for reasoning, content in self._batch_text(choice):
-            delta = {
-                **({"content": "".join(content)} if content else {}),
-                **({"reasoning": "".join(reasoning)} if reasoning else {}),
-            }
+            delta = _omit_empty(content="".join(content), reasoning="".join(reasoning))
             yield {"delta": delta, "index": index, **self._build_logprobs(reasoning, content)}
         for calls in self._build_tool_call_deltas(choice.tool_calls):
             yield {"delta": {"tool_calls": calls}, "index": index}
@@ -196,10 +195,10 @@ class Completion:
         return max(1, round(self.tokens_per_second / EVENTS_PER_SECOND))
 
     def _batch_text(self, choice: Choice) -> Iterator[tuple[list[str], list[str]]]:
-        """Yield the reasoning and content tokens of each chunk.
+        """Yield the reasoning tokens and the content tokens of each event.
 
-        As recorded, the first token of the reasoning comes alone, and the last of the
-        reasoning comes together with the first of the content.
+        In recorded streams, the first event has one reasoning token. The last reasoning
+        tokens and the first content tokens are in the same event.
         """
         tokens = split_tokens(choice.reasoning)
         reasoning = _batch(tokens[:1], 1) + _batch(tokens[1:], self._tokens_per_event)
@@ -212,7 +211,7 @@ class Completion:
         yield from (([], batch) for batch in content)
 
     def _build_tool_call_deltas(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
-        """Yield the `tool_calls` of each chunk: all calls at once, or in fragments."""
+        """Yield the `tool_calls` of each event: all calls at once, or in fragments."""
         whole_calls = [
             _encode_tool_call(call) | {"index": index} for index, call in enumerate(calls)
         ]
@@ -223,14 +222,14 @@ class Completion:
         for index, call in enumerate(calls):
             yield [whole_calls[index] | {"function": {"name": call.name, "arguments": ""}}]
             tokens = split_tokens(call.arguments_text)
-            # As recorded, the arguments come in two fragments at least.
+            # In recorded streams, tool arguments arrive in at least two fragments.
             size = min(self._tokens_per_event, math.ceil(len(tokens) / 2) or 1)
             for batch in _batch(tokens, size):
                 function = {"arguments": "".join(batch)}
                 yield [{"function": function, "type": "function", "index": index}]
 
     def _build_logprobs(self, reasoning: list[str], content: list[str]) -> JSON:
-        """Build the logprobs; those of the reasoning are apart only if it is `parsed`."""
+        """Build the logprobs. Only the format `parsed` has separate ones for reasoning."""
         if not self.request.logprobs:
             return {}
         top = self.request.top_logprobs or 0
@@ -240,6 +239,10 @@ class Completion:
         if reasoning:
             logprobs["reasoning_logprobs"] = _build_logprob_list(reasoning, top)
         return logprobs
+
+
+def _omit_empty(**fields: Any) -> JSON:
+    return {name: value for name, value in fields.items() if value}
 
 
 def _build_scripted_choice(reply: Reply) -> Choice:
@@ -257,7 +260,7 @@ def _batch(tokens: list[str], size: int) -> list[list[str]]:
 
 def _encode_tool_call(call: ToolCall) -> JSON:
     function = {"name": call.name, "arguments": call.arguments_text}
-    return {"function": function, "type": "function", "id": call.wire_id}
+    return {"function": function, "type": "function", "id": call.sent_id}
 
 
 def _build_logprob_list(tokens: list[str], top: int) -> JSON:

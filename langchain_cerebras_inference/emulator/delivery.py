@@ -1,4 +1,4 @@
-"""Sending a response: its bytes, its timing, and its faults."""
+"""Send a response: its bytes, its timing, and its scripted faults."""
 
 import asyncio
 import gzip
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, assert_never
 from aiohttp import web
 
 from langchain_cerebras_inference.emulator.errors import Refuse
-from langchain_cerebras_inference.emulator.request_log import Request
+from langchain_cerebras_inference.emulator.received_requests import Request
 from langchain_cerebras_inference.emulator.script import (
     Cut,
     ErrorEvent,
@@ -29,13 +29,13 @@ DONE_EVENT = b"data: [DONE]\n\n"
 BOT_CHECK_PAGE = "<!DOCTYPE html><title>Just a moment...</title><p>Checking your browser."
 MIN_COMPRESSED_BYTES = 1024
 
-# What was written before a connection is aborted needs this time to be sent.
+# Before a connection is aborted, the bytes that were written need this time to be sent.
 _FLUSH_SECONDS = 0.02
-_LINGER_ZERO = struct.pack("ii", 1, 0)
+_NO_LINGER_TIME = struct.pack("ii", 1, 0)
 
 _ENDLESS_START = b'data: {"id":"'
 _ENDLESS_BLOCK = b"x" * 65536
-_GARBLED = {
+_INVALID_PAYLOADS = {
     "json": b'{"id":"chatcmpl-0","choices":[{"delta":{"content":"half',
     "deep": b"[" * 200_000,
     "null": b"null",
@@ -46,7 +46,7 @@ _GARBLED = {
 
 
 def encode_json(value: Any) -> bytes:
-    """Encode JSON as Cerebras does: without spaces, and not escaped."""
+    """Encode JSON as Cerebras does: without spaces, and with unescaped Unicode."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode(errors="replace")
 
@@ -57,15 +57,15 @@ def encode_event(data: bytes) -> bytes:
 
 
 def encode_body(body: Mapping[str, Any] | bytes | str) -> bytes:
-    """Encode a scripted body; a mapping becomes JSON."""
+    """Encode a scripted body. A mapping is encoded as JSON."""
     if isinstance(body, bytes):
         return body
     return body.encode() if isinstance(body, str) else encode_json(body)
 
 
 @dataclass(frozen=True)
-class OutgoingResponse:
-    """A response of status 200 that is ready to be sent."""
+class SuccessResponse:
+    """A response of status 200 that can be sent."""
 
     parts: Sequence[bytes]
     """The events of a stream, or one whole body."""
@@ -76,7 +76,7 @@ class OutgoingResponse:
     pace: float = 0
     """Seconds before each event."""
     tokens: int | None = None
-    """How many tokens the prompt and the completion have."""
+    """How many tokens the prompt and the completion have together."""
 
     @property
     def is_stream(self) -> bool:
@@ -84,7 +84,7 @@ class OutgoingResponse:
         return self.content_type == STREAM_TYPE
 
     def split(self, after: int) -> tuple[Sequence[bytes], Sequence[bytes]]:
-        """Split the stream after some events, or a whole body in the middle."""
+        """Split a stream after `after` events; split a whole body in the middle."""
         if not self.is_stream:
             return _halve(b"".join(self.parts))
         return self.parts[:after], self.parts[after:]
@@ -95,9 +95,10 @@ def _halve(data: bytes) -> tuple[list[bytes], list[bytes]]:
     return [data[:middle]], [data[middle:]]
 
 
-BuildResponse: TypeAlias = Callable[[Reply], OutgoingResponse]
-"""Builds the response of a route from a reply, scripted or not."""
-Deliverable: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
+ResponseBuilder: TypeAlias = Callable[[Reply], SuccessResponse]
+"""Builds the response of an endpoint from a scripted reply, or from the default `Reply()`."""
+ResponseBehavior: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
+"""A behavior that `Delivery` performs. A `Session` is first converted to a `Reply`."""
 
 
 class Delivery:
@@ -108,15 +109,15 @@ class Delivery:
         http: web.Request,
         request: Request,
         headers: Mapping[str, str],
-        build_response: BuildResponse,
+        build_response: ResponseBuilder,
     ) -> None:
         """Prepare to send.
 
         Args:
-            http: The request, as aiohttp has it.
-            request: The request, as it is logged.
-            headers: Headers of every response.
-            build_response: Builds the response of the requested route.
+            http: The request as an object of aiohttp.
+            request: The same request as it is recorded.
+            headers: Headers that every response gets.
+            build_response: Builds the response of the requested endpoint.
         """
         self._http = http
         self._request = request
@@ -124,8 +125,8 @@ class Delivery:
         self._build_response = build_response
         self._http_response = web.StreamResponse()
 
-    async def deliver(self, behavior: Deliverable) -> web.StreamResponse:
-        """Do what a scripted behavior says, until nothing is left to send."""
+    async def deliver(self, behavior: ResponseBehavior) -> web.StreamResponse:
+        """Perform a behavior, until everything has been sent."""
         match behavior:
             case Reply():
                 await self._send(self._build_response(behavior))
@@ -135,7 +136,7 @@ class Delivery:
                 headers = {"Location": behavior.location}
                 await self._send_whole(b"", behavior.status, headers)
             case Cut():
-                await self._send_cut(behavior)
+                await self._send_truncated(behavior)
             case Stall():
                 await self._send_stalled(behavior)
             case Garble():
@@ -146,7 +147,7 @@ class Delivery:
                 assert_never(behavior)
         return self._http_response
 
-    async def _send(self, response: OutgoingResponse) -> None:
+    async def _send(self, response: SuccessResponse) -> None:
         if response.is_stream:
             await self._send_parts(response, response.parts)
             return
@@ -156,16 +157,18 @@ class Delivery:
 
     async def _send_error(self, error: Refuse) -> None:
         await asyncio.sleep(error.delay)
-        body = error.error() if error.body is None else error.body
+        body = error.build_error() if error.body is None else error.body
         headers = {"Content-Type": JSON_TYPE, **error.headers}
         await self._send_whole(encode_body(body), error.status, headers)
 
-    async def _send_cut(self, cut: Cut) -> None:
+    async def _send_truncated(self, cut: Cut) -> None:
         if cut.after is not None:
             response = self._build_response(cut.reply)
-            before, after = response.split(cut.after)
-            half = _halve(after[0])[0] if after and cut.how == "half" else []
-            await self._send_parts(response, [*before, *half])
+            parts, remaining = response.split(cut.after)
+            if cut.how == "half" and response.is_stream and remaining:
+                half_event, _ = _halve(remaining[0])
+                parts = [*parts, *half_event]
+            await self._send_parts(response, parts)
         if cut.after is None or cut.how in ("drop", "reset"):
             await self._abort_connection(reset=cut.how == "reset")
 
@@ -195,7 +198,7 @@ class Delivery:
                 headers = {"Content-Type": "text/html"}
                 await self._send_whole(BOT_CHECK_PAGE.encode(), 200, headers)
             case "flat_error":
-                body = encode_json(Refuse(500).error())
+                body = encode_json(Refuse(500).build_error())
                 await self._send_whole(body, 200, {"Content-Type": JSON_TYPE})
             case "empty":
                 content_type = self._build_response(garble.reply).content_type
@@ -206,7 +209,7 @@ class Delivery:
                 await self._send_garbled_event(garble)
 
     async def _send_garbled_event(self, garble: Garble) -> None:
-        data = _GARBLED[garble.how]
+        data = _INVALID_PAYLOADS[garble.how]
         response = self._build_response(garble.reply)
         if response.is_stream:
             before, after = response.split(garble.after)
@@ -223,7 +226,7 @@ class Delivery:
 
     async def _send_error_event(self, event: ErrorEvent) -> None:
         response = self._build_response(event.reply)
-        error: dict[str, Any] = event.refusal.error()
+        error: dict[str, Any] = event.error_response.build_error()
         if event.shape.endswith("enveloped"):
             error = {"status_code": event.status, "error": error}
         name_line = b"event: error\n" if event.shape.startswith("event-") else b""
@@ -231,8 +234,8 @@ class Delivery:
         error_event = name_line + encode_event(encode_json(error))
         await self._send_parts(response, [*before, error_event])
 
-    async def _send_parts(self, response: OutgoingResponse, parts: Sequence[bytes]) -> None:
-        """Send the headers and some parts, each at its time; aiohttp ends the body later."""
+    async def _send_parts(self, response: SuccessResponse, parts: Sequence[bytes]) -> None:
+        """Send the headers and some parts at the scripted pace. aiohttp ends the body later."""
         await asyncio.sleep(response.delay)
         self._request.status = 200
         self._http_response.headers.update(
@@ -257,7 +260,7 @@ class Delivery:
         await self._http_response.write_eof()
 
     def _should_compress(self, body: bytes, status: int) -> bool:
-        """Whether Cerebras would compress a body: not an error, not a small one."""
+        """Whether Cerebras would compress this body: status 200, and not too short."""
         is_accepted = "gzip" in self._http.headers.get("Accept-Encoding", "")
         return is_accepted and status == 200 and len(body) >= MIN_COMPRESSED_BYTES
 
@@ -266,9 +269,9 @@ class Delivery:
         self._request.answered.set()
         if transport := self._http.transport:
             if reset:
-                # Without time to linger, closing a socket resets its connection.
+                # With a linger time of zero, closing the socket resets the connection.
                 connection = transport.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER_TIME)
             transport.abort()
-        # aiohttp cancels the handler of a lost connection: wait for that.
+        # When the connection is lost, aiohttp cancels this handler. Wait for that.
         await asyncio.sleep(math.inf)

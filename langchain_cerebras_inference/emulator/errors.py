@@ -1,4 +1,4 @@
-"""Error responses: a status and Cerebras' flat error body."""
+"""Error responses: a status, and the flat error body of Cerebras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ class _ErrorFields(NamedTuple):
 _INVALID_REQUEST = "invalid_request_error"
 _TOO_MANY_REQUESTS = "too_many_requests_error"
 
-# Default fields by status or by code. The texts of 400, 401, 404 and 429 are copied from
-# real responses; the others follow their style.
+# Default fields by status or by code. The messages of 400, 401, 404 and 429 are recorded; the
+# others are in the same style.
 _DEFAULTS: dict[int | str, _ErrorFields] = {
     400: _ErrorFields("Bad request.", _INVALID_REQUEST, "validation_error", "wrong_api_format"),
     401: _ErrorFields("Wrong API Key", _INVALID_REQUEST, "api_key", "wrong_api_key"),
@@ -65,17 +65,17 @@ _SERVER_ERROR = _ErrorFields("Something went wrong.", "server_error", None, "int
 
 @dataclass(frozen=True)
 class Refuse:
-    """Answer with an error response.
+    """Respond with an error response.
 
-    The error fields that are `None` are filled in as Cerebras does for this code or
-    status. For status 429 there are three codes:
+    Error fields that are `None` get the values of Cerebras for this code or status. Status
+    429 has three codes:
 
     - `request_quota_exceeded`, the default: too many requests per minute.
     - `token_quota_exceeded`: too many tokens per minute.
-    - `queue_exceeded`: the service is overloaded, whatever remains of the quotas.
+    - `queue_exceeded`: the service is overloaded. The quotas do not matter.
 
     Raises:
-        ValueError: if `status` is not an error status.
+        ValueError: If `status` is not an error status.
     """
 
     status: int
@@ -87,7 +87,7 @@ class Refuse:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Additional response headers, for example `Retry-After`."""
     body: bytes | str | None = None
-    """Sent in place of the JSON error body."""
+    """Replaces the JSON error body."""
     delay: float = 0
     """Seconds before the response."""
 
@@ -95,13 +95,16 @@ class Refuse:
         if not 400 <= self.status <= 599:
             raise ValueError(f"status must be 400 to 599, not {self.status!r}.")
 
-    def error(self) -> dict[str, Any]:
-        """Return the fields of the flat error body."""
+    def build_error(self) -> dict[str, Any]:
+        """Build the flat error body."""
         fallback = _SERVER_ERROR if self.status >= 500 else _CLIENT_ERROR
         defaults = _DEFAULTS.get(self.code or "", _DEFAULTS.get(self.status, fallback))
-        own_fields = {name: getattr(self, name) for name in _ErrorFields._fields}
-        own_fields = {name: value for name, value in own_fields.items() if value is not None}
-        return defaults._asdict() | own_fields
+        fields = defaults._asdict()
+        for name in fields:
+            value = getattr(self, name)
+            if value is not None:
+                fields[name] = value
+        return fields
 
 
 class RequestError(Exception):

@@ -1,4 +1,7 @@
-"""The generated choices: made up from the request alone, and equal for equal requests."""
+"""Generate the choices of a completion from the request alone.
+
+Equal requests get equal choices.
+"""
 
 import json
 import re
@@ -26,7 +29,7 @@ _WORD_COUNT = re.compile(r"\b(\d{1,6}) words\b")
 _QUOTED_WORD = re.compile(r"[\"'`](\w+)[\"'`]")
 _MAX_QUOTED_CHARACTERS = 200
 
-_MENTIONS_TOOLS = re.compile(r"(?i)\btools?\b")
+_TOOL_WORD = re.compile(r"(?i)\btools?\b")
 _NAME_WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|[^\W\d_a-zA-Z]+")
 _MIN_NAME_WORD_LENGTH = 4
 
@@ -44,7 +47,7 @@ class Choice:
 
     @property
     def completion_tokens(self) -> int:
-        """How many tokens it has; one ends it, unless it was truncated."""
+        """How many tokens it has. Unless it was truncated, the end counts as one token."""
         calls = (call.name + call.arguments_text for call in self.tool_calls)
         texts = (self.reasoning, self.content, *calls)
         has_end = self.finish_reason != "length"
@@ -57,12 +60,12 @@ class Choice:
 
 
 def generate_choices(request: ChatRequest, model: Model) -> list[Choice]:
-    """Generate the choices that a request asks for, with all their reasoning."""
+    """Generate the choices of a completion, with their whole reasoning."""
     return [_generate_choice(request, model, index) for index in range(request.choice_count)]
 
 
 def apply_reasoning_format(choice: Choice, request: ChatRequest) -> Choice:
-    """Show the reasoning of a choice as the request's `reasoning_format` says."""
+    """Remove or move the reasoning of a choice, depending on `reasoning_format`."""
     if request.reasoning_format == "hidden":
         return replace(choice, reasoning="")
     if request.reasoning_format == "raw" and request.model.startswith("gpt-oss"):
@@ -84,8 +87,8 @@ def _generate_choice(request: ChatRequest, model: Model, index: int) -> Choice:
 def _generate_reasoning(request: ChatRequest, model: Model) -> str:
     sentences = (
         f'The user says: "{_shorten(_last_prompt(request))}".',
-        "Everything needed stands in the request.",
-        "Check it once more, then answer briefly.",
+        "The request contains everything that is needed.",
+        "Check it once more, then respond briefly.",
     )
     effort = request.reasoning_effort or model.default_reasoning_effort
     return " ".join(sentences[: _REASONING_SENTENCES[effort]])
@@ -114,8 +117,8 @@ def _generate_content(request: ChatRequest) -> str:
     if word_count := _WORD_COUNT.search(prompt):
         return " ".join(f"word{number}" for number in range(1, int(word_count[1]) + 1))
     return (
-        f'You said: "{_shorten(prompt)}". This answer comes from the local emulator, '
-        "which makes it from the request alone, in the shapes of Cerebras."
+        f'You said: "{_shorten(prompt)}". This completion comes from the local emulator, '
+        "which generates it from the request alone, in the format of Cerebras."
     )
 
 
@@ -124,7 +127,7 @@ def _generate_json(schema: dict[str, Any], prompt: str) -> str:
 
 
 def _make_schema_from_prompt(prompt: str) -> dict[str, Any]:
-    """Make the schema of an object with the keys that the prompt has in quotes."""
+    """Make the schema of an object. Its keys are the quoted words in the prompt."""
     keys = _QUOTED_WORD.findall(prompt) or ["answer"]
     properties = {key: {"type": "string", "const": f"an example {key}"} for key in keys}
     return {"type": "object", "properties": properties, "required": keys}
@@ -143,7 +146,7 @@ def _describe_tool_results(request: ChatRequest) -> str:
         if not isinstance(message, ToolMessage):
             break
         name = names[message.tool_call_id]
-        results.insert(0, f"The tool {name} answered: {join_text(message.content)}")
+        results.insert(0, f"The tool {name} returned: {join_text(message.content)}")
     return " ".join(results)
 
 
@@ -163,7 +166,7 @@ def _generate_tool_call(function: FunctionDefinition, request: ChatRequest) -> T
 
 
 def _choose_functions(request: ChatRequest) -> list[FunctionDefinition]:
-    """Choose the functions to call: the forced one, those that the prompt mentions, or none."""
+    """Choose the functions to call, by the tool choice and by the names in the prompt."""
     functions, choice = request.functions, request.tool_choice or "auto"
     if isinstance(choice, NamedToolChoice):
         return [function for function in functions if function.name == choice.function.name]
@@ -172,36 +175,50 @@ def _choose_functions(request: ChatRequest) -> list[FunctionDefinition]:
     prompt = _last_prompt(request)
     mentioned = _find_mentioned(functions, prompt)
     if choice == "required":
-        return _prefer_uncalled(mentioned + functions, request)[: len(mentioned) or 1]
+        return _choose_required(mentioned, request)
     if not isinstance(request.messages[-1], UserMessage):
         return []
-    return mentioned or (functions[:1] if _MENTIONS_TOOLS.search(prompt) else [])
+    if not mentioned and _TOOL_WORD.search(prompt):
+        return functions[:1]
+    return mentioned
 
 
-def _prefer_uncalled(
-    functions: list[FunctionDefinition], request: ChatRequest
+def _choose_required(
+    mentioned: list[FunctionDefinition], request: ChatRequest
 ) -> list[FunctionDefinition]:
-    """Leave out the functions that were called since the last user message, unless all were."""
-    called: set[str] = set()
+    """Choose at least one function.
+
+    Functions that were already called since the last user message are chosen only if all
+    functions were called.
+    """
+    called = _list_recent_calls(request)
+    uncalled = [function for function in request.functions if function.name not in called]
+    uncalled_mentioned = [function for function in mentioned if function in uncalled]
+    return uncalled_mentioned or uncalled[:1] or mentioned or request.functions[:1]
+
+
+def _list_recent_calls(request: ChatRequest) -> set[str]:
+    """List the names of the functions that were called since the last user message."""
+    names: set[str] = set()
     for message in reversed(request.messages):
         if isinstance(message, UserMessage):
             break
         if isinstance(message, AssistantMessage):
-            called.update(call.function.name for call in message.tool_calls or ())
-    return [function for function in functions if function.name not in called] or functions
+            names.update(call.function.name for call in message.tool_calls or ())
+    return names
 
 
 def _find_mentioned(
     functions: list[FunctionDefinition], prompt: str
 ) -> list[FunctionDefinition]:
-    """Find the functions whose names the prompt mentions, the best match first."""
+    """Find the functions that the prompt mentions by name, the best match first."""
     scores = [(_match_name(function.name, prompt.lower()), function) for function in functions]
     matches = [(score, function) for score, function in scores if score]
     return [function for _, function in sorted(matches, key=lambda match: -match[0])]
 
 
 def _match_name(name: str, prompt: str) -> float:
-    """Return how much of a function's name is in a prompt, from 0 to 1."""
+    """Return the share of the words in a function's name that are in a prompt, from 0 to 1."""
     if name.lower() in prompt:
         return 1
     words = [word.lower() for word in _NAME_WORD.findall(name)]
@@ -212,14 +229,14 @@ def _match_name(name: str, prompt: str) -> float:
 def _apply_stop(choice: Choice, stop: Sequence[str], model: Model) -> Choice:
     """End a choice before the first stop sequence."""
     sequences = [sequence for sequence in stop if sequence]
-    if model.stops_in_reasoning and any(s in choice.reasoning for s in sequences):
+    if model.stops_in_reasoning and any(text in choice.reasoning for text in sequences):
         return Choice()
-    ends = [choice.content.find(s) for s in sequences if s in choice.content]
+    ends = [choice.content.find(text) for text in sequences if text in choice.content]
     return replace(choice, content=choice.content[: min(ends)]) if ends else choice
 
 
 def _apply_token_limit(choice: Choice, limit: int | None) -> Choice:
-    """Truncate a choice; reasoning counts first, then content, then tool calls."""
+    """Truncate a choice. The limit applies to its reasoning, content and tool calls in turn."""
     if limit is None or choice.completion_tokens <= limit:
         return choice
     reasoning = split_tokens(choice.reasoning)[:limit]

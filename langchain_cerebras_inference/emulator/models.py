@@ -1,4 +1,7 @@
-"""The models that the emulator serves, their two public lists, and the archived models."""
+"""The models that the emulator serves, the two model catalogs, and the archived models.
+
+`GET /v1/models` needs a key; `GET /public/v1/models` does not.
+"""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ MAX_COMPLETION_TOKENS = 40_960
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model: what it accepts, how it streams, and its entries in the lists."""
+    """One model: what it accepts, how it streams, and its entries in the model catalogs."""
 
     id: str
     reasoning_efforts: tuple[str, ...]
@@ -20,9 +23,9 @@ class Model:
     reasoning_formats: tuple[str, ...]
     tokens_per_second: float
     public_fields: dict[str, Any]
-    """Fields of the entry of `GET /public/v1/models` that follow no rule."""
+    """Additional fields of the entry of `GET /public/v1/models`."""
     pricing: dict[str, str]
-    """Dollars per token."""
+    """US dollars per token."""
     instruct_type: str
     accepts_images: bool = False
     accepts_developer_role: bool = False
@@ -30,9 +33,9 @@ class Model:
     accepts_tools_with_response_format: bool = False
     calls_tools_in_parallel: bool = False
     streams_tool_arguments: bool = False
-    """Whether tool arguments are streamed in fragments, not as a whole."""
+    """Whether tool arguments are streamed in fragments instead of as a whole."""
     stops_in_reasoning: bool = False
-    """Whether a stop sequence is looked for in the reasoning too."""
+    """Whether stop sequences also apply to the reasoning."""
 
     @property
     def system_fingerprint(self) -> str:
@@ -69,19 +72,31 @@ class Model:
 
 _CAPABILITIES = dict.fromkeys(
     (
-        "streaming function_calling structured_outputs json_mode tools tool_choice "
-        "response_format reasoning"
-    ).split(),
+        "streaming",
+        "function_calling",
+        "structured_outputs",
+        "json_mode",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "reasoning",
+    ),
     True,
 )
 _SUPPORTED_PARAMETERS = {
-    # The service denies logprobs here, yet it answers with them.
+    # As recorded, although Cerebras does support logprobs.
     **dict.fromkeys(("logprobs", "top_logprobs", "repetition_penalty"), False),
     **dict.fromkeys(
         (
-            "temperature top_p seed stop max_completion_tokens frequency_penalty "
-            "presence_penalty logit_bias"
-        ).split(),
+            "temperature",
+            "top_p",
+            "seed",
+            "stop",
+            "max_completion_tokens",
+            "frequency_penalty",
+            "presence_penalty",
+            "logit_bias",
+        ),
         True,
     ),
 }
@@ -136,11 +151,22 @@ MODELS = {model.id: model for model in (_GPT_OSS, _QWEN)}
 
 ARCHIVED_MODELS = frozenset(
     (
-        "deepseek-r1-distill-llama-70b gemma-4-31b llama-3.3-70b llama3.1-70b "
-        "llama-4-maverick-17b-128e-instruct llama-4-scout-17b-16e-instruct llama3.1-8b "
-        "llama3.3-70b qwen-3-235b-a22b qwen-3-235b-a22b-instruct-2507 "
-        "qwen-3-32b qwen-3-235b-a22b-thinking-2507 qwen-3-coder-480b zai-glm-4.6 zai-glm-4.7"
-    ).split()
+        "deepseek-r1-distill-llama-70b",
+        "gemma-4-31b",
+        "llama-3.3-70b",
+        "llama3.1-70b",
+        "llama-4-maverick-17b-128e-instruct",
+        "llama-4-scout-17b-16e-instruct",
+        "llama3.1-8b",
+        "llama3.3-70b",
+        "qwen-3-235b-a22b",
+        "qwen-3-235b-a22b-instruct-2507",
+        "qwen-3-32b",
+        "qwen-3-235b-a22b-thinking-2507",
+        "qwen-3-coder-480b",
+        "zai-glm-4.6",
+        "zai-glm-4.7",
+    )
 )
 
 
@@ -148,7 +174,7 @@ def find_model(name: str) -> Model:
     """Find a model by its name.
 
     Raises:
-        RequestError: if it is archived or unknown.
+        RequestError: If it is archived or unknown.
     """
     if name in MODELS:
         return MODELS[name]
@@ -174,7 +200,7 @@ def get_public_model(name: str) -> dict[str, Any]:
     """Build the body of `GET /public/v1/models/{name}`.
 
     Raises:
-        RequestError: if there is no such model.
+        RequestError: If there is no such model.
     """
     if name not in MODELS:
         detail = f"Model '{name}' not found or not publicly available"

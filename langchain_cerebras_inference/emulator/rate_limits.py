@@ -1,4 +1,4 @@
-"""Quotas: how many requests and tokens a client may use, and the headers that say so.
+"""Quotas for requests and tokens, and the rate-limit headers of a response.
 
 Source: https://inference-docs.cerebras.ai/support/rate-limits
 """
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from langchain_cerebras_inference.emulator.errors import Refuse, RequestError
-from langchain_cerebras_inference.emulator.request_log import Request
+from langchain_cerebras_inference.emulator.received_requests import Request
 
 PERIOD_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
-# The headers show these limits where no quota is set. Cerebras also has a quota per second,
-# which no recorded header shows.
+# If a quota is not set, the headers show its recorded limit. Cerebras also has a quota per
+# second, but no recorded header shows it.
 _RECORDED_LIMITS = {
     "requests": {"minute": 1_000, "hour": 60_000, "day": 1_440_000},
     "tokens": {"minute": 1_000_000, "hour": 60_000_000, "day": 2_000_000_000},
@@ -32,14 +32,14 @@ class QuotaName(NamedTuple):
 
 
 class Bucket:
-    """What remains of one quota: a token bucket that is refilled continuously."""
+    """The remaining amount of one quota: a token bucket that is refilled continuously."""
 
     def __init__(self, limit: float, capacity: float, refill_rate: float, now: float) -> None:
         """Create a full bucket.
 
         Args:
-            limit: The quota, as a header shows it.
-            capacity: How much the bucket holds.
+            limit: The limit that a header shows.
+            capacity: The greatest amount that the bucket can hold.
             refill_rate: How much is added per second.
             now: The time, in seconds.
         """
@@ -50,21 +50,21 @@ class Bucket:
         self._refilled_at = now
 
     def refill(self, now: float) -> None:
-        """Add what has accrued since the last time."""
+        """Add the amount that has accrued since the last refill."""
         self.add((now - self._refilled_at) * self._refill_rate)
         self._refilled_at = now
 
     def add(self, amount: float) -> None:
-        """Add some amount; what the bucket cannot hold is lost."""
+        """Add an amount. Anything above the capacity is lost."""
         self.level = min(self._capacity, self.level + amount)
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaSettings:
-    """The quotas of an emulator; `Emulator` describes the fields.
+    """The quotas of an emulator. `Emulator` documents the fields.
 
     Raises:
-        ValueError: if a number is out of range, or a burst is given without its quota.
+        ValueError: If a number is out of range, or a burst is given without its quota.
     """
 
     requests_per_second: float | None = None
@@ -88,9 +88,15 @@ class QuotaSettings:
         if rate is not None and not 0 < rate < math.inf:
             raise ValueError(f"requests_per_second must be positive and finite, not {rate}.")
         for name in (
-            "requests_per_minute requests_per_hour requests_per_day tokens_per_minute "
-            "tokens_per_hour tokens_per_day burst token_burst"
-        ).split():
+            "requests_per_minute",
+            "requests_per_hour",
+            "requests_per_day",
+            "tokens_per_minute",
+            "tokens_per_hour",
+            "tokens_per_day",
+            "burst",
+            "token_burst",
+        ):
             value = getattr(self, name)
             if value is not None and not 1 <= value < math.inf:
                 raise ValueError(f"{name} must be a finite number of at least 1, not {value}.")
@@ -127,9 +133,9 @@ class QuotaSettings:
 
 
 class RateLimiter:
-    """Enforces quotas; each API key has buckets of its own for each model.
+    """Enforces quotas. Each API key has separate buckets for each model.
 
-    It runs on the emulator's event loop only, which gives it the time.
+    It must run on the emulator's event loop, because it uses the time of that loop.
     """
 
     def __init__(self, settings: QuotaSettings) -> None:
@@ -139,10 +145,12 @@ class RateLimiter:
         self._reserved_tokens: dict[Request, int] = {}
 
     def reserve(self, request: Request, tokens: int) -> None:
-        """Take one request and some tokens from the buckets; from all of them, or from none.
+        """Take one request and some tokens from the buckets.
+
+        If one bucket has too little, nothing is taken from any bucket.
 
         Raises:
-            RequestError: if a bucket has less than that: status 429, as recorded.
+            RequestError: If a bucket has too little. The status is 429.
         """
         buckets = self._refill_buckets(request)
         amounts = {"requests": 1, "tokens": tokens}
@@ -156,39 +164,41 @@ class RateLimiter:
             self._reserved_tokens[request] = tokens
 
     def refund(self, request: Request) -> None:
-        """Give back the tokens that a request reserved and did not use, if that is set."""
+        """Return the tokens that a request reserved but did not use, if that is enabled."""
         unused = self._reserved_tokens.pop(request, 0) - (request.tokens or 0)
         if unused > 0:
             for name, bucket in self._refill_buckets(request).items():
                 if name.unit == "tokens":
                     bucket.add(unused)
 
-    def build_headers(self, request: Request, error: Refuse | None = None) -> dict[str, str]:
+    def build_headers(
+        self, request: Request, exceeded: QuotaName | None = None
+    ) -> dict[str, str]:
         """Build the rate-limit headers of a response.
 
         As in recorded responses of 2026, there is neither a reset header nor `Retry-After`.
 
         Args:
-            request: The request, whose API key and model have these quotas.
-            error: A scripted error response of status 429: nothing remains of the limit that
-                its message names.
+            request: The request. Its API key and model select the buckets.
+            exceeded: A quota that a scripted error response reports as exceeded. Its
+                remaining amount is shown as 0.
         """
         buckets = self._refill_buckets(request)
-        message = error.error()["message"].lower() if error else ""
         headers = {}
         for unit, recorded_limits in _RECORDED_LIMITS.items():
             for period, recorded_limit in recorded_limits.items():
-                bucket = buckets.get(QuotaName(unit, period))
+                name = QuotaName(unit, period)
+                bucket = buckets.get(name)
                 limit = bucket.limit if bucket else recorded_limit
                 remaining = bucket.level if bucket else recorded_limit
-                if f"{unit} per {period} " in message:
+                if name == exceeded:
                     remaining = 0
                 headers[f"x-ratelimit-limit-{unit}-{period}"] = str(int(limit))
                 headers[f"x-ratelimit-remaining-{unit}-{period}"] = str(int(remaining))
         return headers
 
     def _refill_buckets(self, request: Request) -> dict[QuotaName, Bucket]:
-        """Return the buckets of the request's API key and model, refilled up to now."""
+        """Refill the buckets of the request's API key and model, and return them."""
         now = asyncio.get_running_loop().time()
         owner = (request.bearer, request.model)
         if owner not in self._buckets:
@@ -200,8 +210,18 @@ class RateLimiter:
 
 
 def _build_quota_error(name: QuotaName, headers: dict[str, str]) -> Refuse:
-    """Build the error response of an exceeded quota; its message names the period."""
+    """Build the error response for an exceeded quota."""
     code = _CODES[name.unit]
-    message: str = Refuse(429, code).error()["message"]
-    message = message.replace("minute", name.period)
+    minute_message: str = Refuse(429, code).build_error()["message"]
+    message = minute_message.replace("minute", name.period)
     return Refuse(429, code, message, headers=headers)
+
+
+def find_exceeded_quota(error: Refuse) -> QuotaName | None:
+    """Find the quota that the message of an error response names, such as `Tokens per day`."""
+    message = error.build_error()["message"].lower()
+    for unit, limits in _RECORDED_LIMITS.items():
+        for period in limits:
+            if f"{unit} per {period} " in message:
+                return QuotaName(unit, period)
+    return None

@@ -1,6 +1,7 @@
 """The body of `POST /v1/chat/completions`, as pydantic models.
 
-Cerebras rejects unknown fields and values of the wrong type; `null` means "not given".
+Cerebras rejects unknown fields and values of the wrong type. It treats `null` as a missing
+field.
 Rules that concern more than one field, or that differ by model, are in `checks.py`.
 """
 
@@ -58,7 +59,7 @@ def join_text(content: list[TextPart] | list[TextPart | ImagePart] | None) -> st
 
 
 class FunctionCall(_RequestPart):
-    """The function that a tool call names, and its arguments."""
+    """The name of the function in a tool call, and its arguments."""
 
     name: str
     arguments: str
@@ -90,7 +91,7 @@ class UserMessage(_RequestPart):
 
 
 class AssistantMessage(_RequestPart):
-    """An earlier completion."""
+    """An assistant message."""
 
     role: Literal["assistant"]
     content: TextContent | None = None
@@ -112,7 +113,7 @@ Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
 class FunctionDefinition(_RequestPart):
-    """The function that a tool offers."""
+    """The function of a tool."""
 
     name: str
     description: str | None = None
@@ -128,13 +129,13 @@ class Tool(_RequestPart):
 
 
 class FunctionName(_RequestPart):
-    """The name of the function that a tool choice forces."""
+    """The name of the function in a tool choice."""
 
     name: str
 
 
 class NamedToolChoice(_RequestPart):
-    """A tool choice that forces one tool."""
+    """A tool choice that requires one particular tool."""
 
     type: Literal["function"]
     function: FunctionName
@@ -235,7 +236,7 @@ class ChatRequest(_RequestPart):
 
     @property
     def completion_token_limit(self) -> int | None:
-        """How many tokens each choice may have; `None` is as many as the model can."""
+        """The token limit for each choice. `None` means no limit."""
         limit = self.max_completion_tokens or self.max_tokens or -1
         return limit if limit > 0 else None
 
@@ -244,7 +245,7 @@ def parse_chat_request(body: Any) -> ChatRequest:
     """Parse a request body.
 
     Raises:
-        RequestError: if a field is missing, unknown or invalid.
+        RequestError: If a field is missing, unknown or invalid.
     """
     try:
         return ChatRequest.model_validate(body)
@@ -254,7 +255,7 @@ def parse_chat_request(body: Any) -> ChatRequest:
 
 
 def _describe_error(error: ErrorDetails) -> str:
-    """Describe an error as Cerebras does, one line for each.
+    """Describe an error in one line, as Cerebras does.
 
     https://github.com/anomalyco/opencode/issues/6648 shows a field of the body,
     https://github.com/Kilo-Org/kilocode/issues/10375 a field of a message.

@@ -1,7 +1,7 @@
-"""Example values for JSON schemas.
+"""Make example values for JSON schemas.
 
-Numbers, quoted phrases and names in the prompt are used where they fit the schema, each
-once; other values are made up.
+Numbers, quoted phrases and names in the prompt are used if they fit the schema, each of them
+once. Other values are generated.
 """
 
 import contextlib
@@ -12,15 +12,15 @@ from typing import Any
 
 from langchain_cerebras_inference.emulator.strict_schema import Schema, select_valid_keywords
 
-# At most 15 digits: a float holds them exactly, and one of 400 digits would be infinite.
+# At most 15 digits, which a float represents exactly.
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,15}(?:\.\d+)?(?!\d)")
 _QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|“([^”]+)”|「([^」]+)」")
 _NAME = re.compile(r"\b(?:in|at|for|from|to|about|named|called) ([A-Z][^?!;\n\"]*)")
-# Properties with these names get the whole prompt.
+# A string property with one of these names gets the whole prompt.
 _PROMPT_PROPERTIES = {"input", "prompt", "query", "question", "request", "task", "text"}
 
-# Strict schemas have no such keywords, so clients move them to the description:
-# "The day. (format date; min length 10)".
+# Strict schemas do not allow these keywords, so clients move them to the description, for
+# example "The day. (format date; min length 10)".
 _DESCRIBED_KEYWORD = re.compile(
     r"\b(format|pattern|(?:min|max) (?:items|length)|unique items) (.+?)(?=; |\)?$)"
 )
@@ -39,8 +39,8 @@ _FORMAT_EXAMPLES = {
     "ipv6": "::1",
 }
 
-# Below this depth, optional values are null and lists are empty: recursion ends.
-_SHALLOW_DEPTH = 6
+# At a greater depth, optional values are null and lists are empty, so that recursion ends.
+_MAX_OPTIONAL_DEPTH = 6
 _MAX_DEPTH = 30
 _MAX_VALUES = 2_000
 _MAX_CHARACTERS = 100_000
@@ -65,7 +65,7 @@ class _ExampleMaker:
         self._numbers = [float(number) for number in _NUMBER.findall(unquoted)]
 
     def make(self, schema: Any, name: str = "", depth: int = 0) -> Any:
-        """Make a value; `name` is the property that it is for."""
+        """Make a value for a schema; `name` is the name of its property."""
         self._remaining_values -= 1
         if depth > _MAX_DEPTH or self._remaining_values < 0:
             return None
@@ -92,24 +92,25 @@ class _ExampleMaker:
                 return self._make_string(keywords, name)
 
     def _resolve(self, schema: Any, depth: int) -> dict[str, Any]:
-        """Replace references and unions by one alternative each."""
+        """Replace `$ref`, `anyOf`, `oneOf` and `allOf` by the keywords of a subschema."""
         keywords = _read_keywords(schema)
         for _ in range(_MAX_DEPTH):
-            alternative = self._pop_alternative(keywords, depth)
-            if not alternative:
+            subschema = self._pop_subschema(keywords, depth)
+            if not subschema:
                 break
-            keywords = _read_keywords(alternative) | keywords
+            keywords = _read_keywords(subschema) | keywords
         return keywords
 
-    def _pop_alternative(self, keywords: dict[str, Any], depth: int) -> Schema | None:
+    def _pop_subschema(self, keywords: dict[str, Any], depth: int) -> Schema | None:
         if "$ref" in keywords:
             return self._find_definition(keywords.pop("$ref"))
-        for union in ("anyOf", "oneOf"):
-            if branches := keywords.pop(union, None):
-                return _choose_branch(branches, prefer_null=depth > _SHALLOW_DEPTH)
-        if parts := keywords.pop("allOf", None):
-            return {key: value for part in parts for key, value in _read_keywords(part).items()}
-        return None
+        for keyword in ("anyOf", "oneOf"):
+            if subschemas := keywords.pop(keyword, None):
+                return _choose_subschema(subschemas, prefer_null=depth > _MAX_OPTIONAL_DEPTH)
+        merged: dict[str, Any] = {}
+        for subschema in keywords.pop("allOf", ()):
+            merged.update(_read_keywords(subschema))
+        return merged
 
     def _find_definition(self, reference: str) -> Schema | None:
         document, *path = reference.split("/")
@@ -156,12 +157,14 @@ class _ExampleMaker:
         return _make_unique(values) if keywords.get("uniqueItems") else values
 
     def _repeat_item_schema(self, keywords: Schema, depth: int) -> list[Any]:
-        """Repeat the schema of the items: one for each number in the prompt, or one."""
+        """Return one schema for each item. Each number in the prompt is one item."""
         item = keywords.get("items") or {}
         is_numeric = _get_type(self._resolve(item, depth)) in ("integer", "number")
-        count = len(self._numbers) if is_numeric and self._numbers else 1
-        if depth > _SHALLOW_DEPTH:
+        count = 1
+        if depth > _MAX_OPTIONAL_DEPTH:
             count = 0
+        elif is_numeric and self._numbers:
+            count = len(self._numbers)
         count = max(keywords.get("minItems", 0), count)
         return [item] * min(count, keywords.get("maxItems", count), self._remaining_values)
 
@@ -193,7 +196,7 @@ class _ExampleMaker:
 
 
 def _read_keywords(schema: Any) -> dict[str, Any]:
-    """Read the valid keywords of a schema, also those in its description."""
+    """Read the valid keywords of a schema, including those in its description."""
     keywords = select_valid_keywords(schema)
     described = {}
     for words, value in _DESCRIBED_KEYWORD.findall(keywords.get("description", "")):
@@ -212,13 +215,13 @@ def _get_type(keywords: Schema) -> str:
     return str(value or "string")
 
 
-def _choose_branch(branches: list[Schema], *, prefer_null: bool) -> Schema:
-    """Choose the first branch that is null, or that is not; otherwise the first."""
-
-    def is_other(branch: Schema) -> bool:
-        return (select_valid_keywords(branch).get("type") == "null") != prefer_null
-
-    return min(branches, key=is_other)
+def _choose_subschema(subschemas: list[Schema], *, prefer_null: bool) -> Schema:
+    """Choose the first subschema of the preferred kind, null or not null, or else the first."""
+    for subschema in subschemas:
+        is_null = select_valid_keywords(subschema).get("type") == "null"
+        if is_null == prefer_null:
+            return subschema
+    return subschemas[0]
 
 
 def _is_valid_number(number: float, keywords: Schema) -> bool:
@@ -235,21 +238,25 @@ def _is_valid_number(number: float, keywords: Schema) -> bool:
 
 
 def _make_number_in_bounds(keywords: Schema) -> float:
-    """Make a number near one of the bounds, or 1."""
+    """Make a valid number near a bound of the schema. Without bounds, make 1 or one step."""
     step = keywords.get("multipleOf") or 1
     low = keywords.get("minimum", keywords.get("exclusiveMinimum"))
     high = keywords.get("maximum", keywords.get("exclusiveMaximum"))
     bound: float = next(value for value in (low, high, step) if value is not None)
     multiple: float = math.ceil(bound / step) * step
-    candidates = (
-        *(multiple, multiple + step, multiple - step),
-        *(bound, bound + step / 2, bound - step / 2),
-    )
+    candidates = [
+        multiple,
+        multiple + step,
+        multiple - step,
+        bound,
+        bound + step / 2,
+        bound - step / 2,
+    ]
     return next((number for number in candidates if _is_valid_number(number, keywords)), bound)
 
 
 def _make_unique(values: list[Any]) -> list[Any]:
-    """Change repeated strings and numbers, so that all are different."""
+    """Change repeated strings and numbers, so that no value is repeated."""
     unique: list[Any] = []
     for value in values:
         unique.append(_change_until_new(value, unique))
@@ -264,7 +271,7 @@ def _change_until_new(value: Any, others: list[Any]) -> Any:
 
 
 def _fit_length(text: str, keywords: Schema) -> str:
-    """Pad or shorten a text to the length that the schema asks for."""
+    """Pad or shorten a text to the length that the schema requires."""
     min_length = min(keywords.get("minLength", 0), _MAX_CHARACTERS)
     return text.ljust(min_length, ".")[: keywords.get("maxLength")]
 
@@ -276,13 +283,18 @@ def _matches_pattern(text: str, keywords: Schema) -> bool:
 
 
 def _make_pattern_example(keywords: Schema) -> str:
-    """Make a text for a simple pattern: a character for each item, the first alternative."""
+    """Make a text for a simple pattern, with the first alternative of each group."""
     min_length = min(keywords.get("minLength", 1), _MAX_CHARACTERS)
     pattern = _NON_CAPTURING_OR_ALTERNATIVE.sub("", keywords["pattern"])
-    return "".join(
-        _find_character(item) * (int(count) if count else min_length if is_repeated else 1)
-        for item, count, is_repeated in _PATTERN_ITEM.findall(pattern)
-    )
+    text = ""
+    for item, count, quantifier in _PATTERN_ITEM.findall(pattern):
+        repetitions = 1
+        if count:
+            repetitions = int(count)
+        elif quantifier:
+            repetitions = min_length
+        text += _find_character(item) * repetitions
+    return text
 
 
 def _find_character(item: str) -> str:

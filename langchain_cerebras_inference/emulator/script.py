@@ -1,6 +1,7 @@
-"""Scripted behaviors: what the emulator does with a request in place of its default.
+"""Scripted behaviors. They replace the emulator's default response to a request.
 
-`Refuse`, the error response, is in `errors.py`: the emulator also uses it on its own.
+`Refuse`, the error response, is in `errors.py`, because the emulator also uses it without a
+script.
 """
 
 import json
@@ -11,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_cerebras_inference.emulator.errors import Refuse
-from langchain_cerebras_inference.emulator.request_log import Request
+from langchain_cerebras_inference.emulator.received_requests import Request
 
 BreakKind: TypeAlias = Literal["close", "half", "drop", "reset"]
 GarbleKind: TypeAlias = Literal[
@@ -24,14 +25,14 @@ SessionKind: TypeAlias = Literal[
 
 
 def check_literal(name: str, value: str, literal_type: Any) -> None:
-    """Raise `ValueError` unless `value` is one of the values of a `Literal` type."""
+    """Raise `ValueError` unless `value` is a value of a `Literal` type."""
     allowed = get_args(literal_type)
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
 
 
 def make_call_id(*parts: object) -> str:
-    """Make a tool call id of nine hexadecimal digits; equal parts give equal ids."""
+    """Make a tool call id of nine hexadecimal digits. Equal parts give equal ids."""
     return sha256(repr(parts).encode()).hexdigest()[:9]
 
 
@@ -41,9 +42,9 @@ class ToolCall:
 
     name: str
     arguments: str | Mapping[str, Any] = "{}"
-    """The tool arguments: JSON text, sent as it is, or an object."""
+    """The tool arguments: a mapping, or JSON text that is sent unchanged."""
     id: str | None = None
-    """The tool call id; `None` derives one from name and arguments."""
+    """The tool call id. Default: derived from the name and the arguments."""
 
     @property
     def arguments_text(self) -> str:
@@ -53,17 +54,17 @@ class ToolCall:
         return json.dumps(self.arguments, ensure_ascii=False)
 
     @property
-    def wire_id(self) -> str:
-        """The id that is sent: `id`, or the derived one."""
+    def sent_id(self) -> str:
+        """The tool call id that is sent: `id`, or the derived id."""
         return self.id if self.id is not None else make_call_id(self.name, self.arguments)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Answer with status 200.
+    """Respond with status 200.
 
-    The fields replace what the emulator would generate. If any of `content`,
-    `reasoning` and `tool_calls` is given, the completion has only those that are given.
+    The fields replace what the emulator would generate. If at least one of `content`,
+    `reasoning` and `tool_calls` is set, none of the three is generated.
     """
 
     content: str | None = None
@@ -71,7 +72,7 @@ class Reply:
     tool_calls: Sequence[ToolCall] = ()
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = None
-    """Replaces the usage; `{}` leaves it out."""
+    """Replaces the usage. An empty mapping removes it."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Additional response headers."""
     delay: float = 0
@@ -79,37 +80,37 @@ class Reply:
     pace: float = 0
     """Seconds before each event of a stream."""
     events: Sequence[Mapping[str, Any]] | None = None
-    """The events of a stream; `[DONE]` is added."""
+    """Replaces the events of a stream. `[DONE]` is added."""
     data: bytes | Sequence[bytes] | None = None
-    """The bytes of a stream; a sequence is sent in as many writes."""
+    """Replaces the bytes of a stream. Each item of a sequence is written separately."""
     body: Mapping[str, Any] | bytes | str | None = None
-    """The whole body of a response that is not a stream."""
+    """Replaces the body of a response that is not a stream."""
 
     @property
-    def says_something(self) -> bool:
-        """Whether content, reasoning or tool calls are given."""
+    def has_scripted_message(self) -> bool:
+        """Whether content, reasoning or tool calls are set."""
         texts = (self.content, self.reasoning)
         return bool(self.tool_calls) or any(text is not None for text in texts)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Break off the response.
+    """Truncate the response.
 
-    A response that is not a stream breaks off in the middle.
+    A response that is not a stream is truncated in the middle of its body.
 
     Raises:
-        ValueError: if there is no such `how`.
+        ValueError: If `how` is unknown.
     """
 
     after: int | None = 1
-    """How many events are sent before. A negative number counts from the end, as in a
-    slice: -1 leaves out `[DONE]`. `None` breaks off before the first byte."""
+    """The number of complete events that are sent. A negative number counts from the end, as
+    in a slice: -1 omits only `[DONE]`. `None` breaks the connection before the first byte."""
     how: BreakKind = "close"
-    """`close` ends the body as if it were complete, `half` does so in the middle of the
-    next event, `drop` closes the connection, `reset` resets it."""
+    """`close` ends the body as if it were complete. `half` also does so, but after half of the
+    next event. `drop` closes the connection, and `reset` resets it."""
     reply: Reply = field(default_factory=Reply)
-    """The response that is broken off."""
+    """The response that is truncated."""
 
     def __post_init__(self) -> None:
         check_literal("how", self.how, BreakKind)
@@ -117,12 +118,16 @@ class Cut:
 
 @dataclass(frozen=True)
 class Stall:
-    """Pause the response, then send the rest."""
+    """Pause the response, then send the remaining part.
+
+    A response that is not a stream pauses in the middle of its body.
+    """
 
     after: int | None = 1
-    """How many events are sent before; `None` pauses before the first byte."""
+    """The number of events that are sent before the pause. `None` means that the pause is
+    before the first byte."""
     seconds: float = math.inf
-    """How long the pause is."""
+    """The length of the pause."""
     comments: bool = False
     """Whether keep-alive comments are sent during the pause."""
     every: float = 0.05
@@ -133,21 +138,22 @@ class Stall:
 
 @dataclass(frozen=True)
 class Garble:
-    """Answer with status 200 and something that is not a valid completion.
+    """Respond with status 200 and an invalid completion.
 
     Raises:
-        ValueError: if there is no such `how`.
+        ValueError: If `how` is unknown.
     """
 
     how: GarbleKind = "json"
-    """`html`, `flat_error` (an error body) and `empty` replace the whole body. The others
-    are one event of a stream, or the body of a response that is not a stream: `json` is
-    incomplete JSON, `deep` is nested too deeply, `null` and `list` are not objects, `types`
-    has wrong types in its fields, `utf8` is not valid UTF-8, `endless` never ends."""
+    """`html`, `flat_error` (an error body) and `empty` replace the whole body. The other
+    values add one invalid event to a stream, or replace the body of a response that is not a
+    stream: `json` is incomplete JSON, `deep` is nested too deeply, `null` and `list` are not
+    objects, `types` has fields of the wrong types, `utf8` is not valid UTF-8, `endless` never
+    ends."""
     after: int = 1
-    """How many events are sent before."""
+    """The number of events that are sent before the invalid event."""
     reply: Reply = field(default_factory=Reply)
-    """The response that is garbled."""
+    """The response that is made invalid."""
 
     def __post_init__(self) -> None:
         check_literal("how", self.how, GarbleKind)
@@ -157,36 +163,36 @@ class Garble:
 class ErrorEvent:
     """Send an error as the last event of a stream with status 200.
 
-    A request that does not ask for a stream gets the same error as an error response.
+    A request without `stream` gets the same error as an error response.
 
     Raises:
-        ValueError: if there is no such `shape`, or `status` is not an error status.
+        ValueError: If `shape` is unknown, or `status` is not an error status.
     """
 
     after: int = 1
-    """How many events are sent before."""
+    """The number of events that are sent before the error."""
     status: int = 429
     code: str | None = None
     message: str | None = None
     shape: ErrorEventShape = "enveloped"
-    """`enveloped` is `{"status_code": ..., "error": ...}`, `flat` is the error alone;
-    `event-enveloped` and `event-flat` have a line `event: error` before it."""
+    """The format of the event. `enveloped` is `{"status_code": ..., "error": ...}`, `flat` is
+    only the error. `event-enveloped` and `event-flat` begin with the line `event: error`."""
     reply: Reply = field(default_factory=Reply)
     """The stream that ends with the error."""
 
     def __post_init__(self) -> None:
         check_literal("shape", self.shape, ErrorEventShape)
-        _ = self.refusal  # checks the status
+        _ = self.error_response  # raises if the status is invalid
 
     @property
-    def refusal(self) -> Refuse:
+    def error_response(self) -> Refuse:
         """The same error as an error response."""
         return Refuse(self.status, self.code, self.message)
 
 
 @dataclass(frozen=True)
 class Redirect:
-    """Answer with a redirect."""
+    """Respond with a redirect."""
 
     location: str
     status: int = 307
@@ -194,20 +200,20 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Session:
-    """Answer a request for the browser session.
+    """Respond to a request for the browser session.
 
     Raises:
-        ValueError: if there is no such `how`.
+        ValueError: If `how` is unknown.
     """
 
     how: SessionKind = "signed_in"
-    """`signed_in` is a session with a demo key, `null_user` and `no_key` are sessions
-    without a user or without a demo key, `empty` is `{}`, `null` is `null`, `html` is a bot
-    check's page, `not_json` is plain text, `too_large` is a session of eight megabytes."""
+    """`signed_in` is a session with a demo key. `null_user` is a session without a user, and
+    `no_key` one without a demo key. `empty` is `{}`, `null` is `null`, `html` is the page of a
+    bot check, `not_json` is plain text, and `too_large` is a session of 8 MB."""
     demo_key: str | None = None
     """Replaces the emulator's demo key."""
     expires: str | None = "2099-01-01T00:00:00.000Z"
-    """When the session ends; `None` leaves it out."""
+    """When the session ends. `None` omits the field."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Additional response headers."""
     delay: float = 0
@@ -220,12 +226,12 @@ class Session:
 Act: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect | Session
 """A scripted behavior."""
 Scripted: TypeAlias = Act | Callable[[Request], Act]
-"""A scripted behavior, or a function that chooses one for the request."""
+"""A scripted behavior, or a function that returns one for a request."""
 
 
 def check_scripted(item: Any) -> None:
     """Raise `TypeError` unless `item` can be scripted."""
-    # A class is callable too: `Reply` instead of `Reply()` is a mistake.
+    # A class is callable too, but `Reply` instead of `Reply()` is a mistake.
     is_function = callable(item) and not isinstance(item, type)
     if not isinstance(item, Act) and not is_function:
         raise TypeError(

@@ -1,4 +1,4 @@
-"""The emulator: an HTTP server on a thread of its own."""
+"""The emulator: an HTTP server in its own thread."""
 
 import asyncio
 import math
@@ -13,9 +13,9 @@ from typing import Any, Self, TextIO, cast
 from aiohttp import web
 
 from langchain_cerebras_inference.emulator.browser_session import BrowserSession
+from langchain_cerebras_inference.emulator.endpoints import Endpoint, Service
 from langchain_cerebras_inference.emulator.rate_limits import QuotaSettings
-from langchain_cerebras_inference.emulator.request_log import Request
-from langchain_cerebras_inference.emulator.routes import Route, Service
+from langchain_cerebras_inference.emulator.received_requests import Request
 from langchain_cerebras_inference.emulator.script import (
     Scripted,
     check_literal,
@@ -24,34 +24,36 @@ from langchain_cerebras_inference.emulator.script import (
 
 MAX_PORT = 65535
 BACKLOG = 1024
-# All connections are aborted by then; aiohttp needs a moment to notice it.
+# The time for aiohttp to notice that all connections were aborted.
 SHUTDOWN_SECONDS = 1.0
 
 
 class Emulator:
-    """A local Cerebras, for tests and demonstrations without a key or a network.
+    """A local emulator of Cerebras, for tests and demonstrations without a key or a network.
 
     ```python
     with Emulator() as server:
         server.script(Refuse(429), Reply("Hello"))
-        call(server.base_url, server.api_key)
+        ...  # send two requests to server.base_url with server.api_key
         assert len(server.requests) == 2
     ```
 
-    It runs on a thread of its own, so blocking and asynchronous code can both use it.
+    It runs in its own thread, so both blocking and asynchronous code can use it.
 
-    It enforces the quotas that are set, as Cerebras does. A quota is a bucket of requests or
-    tokens. Each API key has its own for each model. It starts full, and is refilled
-    continuously, at the rate of its limit. A valid chat request reserves one request, the
-    tokens of its prompt, and `max_completion_tokens`; of these 16,384 at most, which is also
-    the default. If a bucket has less than that, nothing is reserved, and the request gets an
-    error response of status 429 with the code `request_quota_exceeded` or
-    `token_quota_exceeded`. A request for more tokens than a bucket can hold is never accepted.
-    A request that a scripted behavior answers reserves as much as any other.
+    Like Cerebras, it enforces the quotas that are set. Each quota is a bucket of requests or
+    tokens. Each API key has separate quotas for each model. A bucket starts full, and is
+    refilled continuously, at the rate of its limit.
+
+    A valid chat request reserves one request, and the tokens of the prompt plus
+    `max_completion_tokens` (at most 16,384, which is also the default). If one bucket has too
+    little, nothing is reserved, and the request gets an error response of status 429 with the
+    code `request_quota_exceeded` or `token_quota_exceeded`. A request for more tokens than a
+    bucket can hold is never accepted. A request with a scripted response reserves the same
+    amounts.
 
     The headers `x-ratelimit-limit-*` and `x-ratelimit-remaining-*` show the quotas per
-    minute, hour and day. Where no quota is set, they show a recorded limit, of which nothing
-    is ever taken.
+    minute, hour and day. If a quota is not set, they show its recorded limit, and the
+    remaining amount never changes.
     """
 
     def __init__(
@@ -76,45 +78,44 @@ class Emulator:
         refund_unused_tokens: bool = False,
         used_by_others: float = 0,
     ) -> None:
-        """Create an emulator; `start()`, `with` or `async with` starts it.
+        """Create an emulator. `start()`, `with` or `async with` starts it.
 
         Args:
             host: The address to listen on.
-            port: The port to listen on; 0 is any free port.
-            tokens_per_second: The speed of streams; `None` is as fast as possible. It is not
-                a quota.
-            ssl_context: The TLS settings of a server, for https; `None` is http.
-            api_key: The API key to accept; `None` makes one up.
-            latency: The least and the greatest delay of a completion, in seconds. The delay
-                of each is random, but the sequence of delays is the same in each run. Error
-                responses are not delayed.
+            port: The port to listen on. 0 means any free port.
+            tokens_per_second: The speed of streams. This is not a quota. Default: as fast as
+                possible.
+            ssl_context: The TLS settings of the server, for https. Default: plain http.
+            api_key: The API key to accept. Default: a random key.
+            latency: The minimum and the maximum delay of a completion, in seconds. Each delay
+                is random, but the sequence of delays is the same in each run. Error responses
+                are not delayed. Default: no delay.
             log: A text stream, such as `sys.stdout`, that gets one line for each request.
                 The line has the time, method, path, model, status, tokens and milliseconds,
-                and never a key, a cookie or a message.
-            requests_per_minute: The quota of requests per minute; `None` is no quota.
-            requests_per_hour: The same per hour.
-            requests_per_day: The same per day.
-            tokens_per_minute: The quota of tokens per minute; `None` is no quota.
-            tokens_per_hour: The same per hour.
-            tokens_per_day: The same per day.
-            burst: How many requests the bucket of `requests_per_minute` holds, and thus how
-                many can be sent at once; `None` is a whole minute's. With
-                `requests_per_minute=600, burst=20`, 20 requests are accepted at once, and
-                then 10 per second.
-            token_burst: How many tokens the bucket of `tokens_per_minute` holds; `None` is a
-                whole minute's.
-            requests_per_second: A hidden quota of requests per second, which no header shows;
-                `None` is no quota. Its bucket holds the requests of one second, and at least
-                one.
+                and never a key, a cookie or a message. Default: no log.
+            requests_per_minute: The quota of requests per minute. Default: no quota.
+            requests_per_hour: The quota of requests per hour. Default: no quota.
+            requests_per_day: The quota of requests per day. Default: no quota.
+            tokens_per_minute: The quota of tokens per minute. Default: no quota.
+            tokens_per_hour: The quota of tokens per hour. Default: no quota.
+            tokens_per_day: The quota of tokens per day. Default: no quota.
+            burst: How many requests the bucket of `requests_per_minute` can hold, and so how
+                many are accepted at once. With `requests_per_minute=600, burst=20`, 20
+                requests are accepted at once, and then 10 per second. Default:
+                `requests_per_minute`.
+            token_burst: How many tokens the bucket of `tokens_per_minute` can hold. Default:
+                `tokens_per_minute`.
+            requests_per_second: A hidden quota of requests per second: no header shows it. Its
+                bucket holds the requests of one second, and at least one. Default: no quota.
             refund_unused_tokens: Whether the tokens that a request reserved and did not use
-                are given back after its completion.
+                are returned after its completion.
             used_by_others: The share of every quota that others use all the time, from 0 to
                 less than 1. With 0.2, the buckets are refilled at 80 % of the rate that the
                 headers promise.
 
         Raises:
-            TypeError: if `ssl_context` is not an `ssl.SSLContext`.
-            ValueError: if a number is out of range, a burst is given without its quota, or
+            TypeError: If `ssl_context` is not an `ssl.SSLContext`.
+            ValueError: If a number is out of range, a burst is set without its quota, or
                 `ssl_context` is for clients.
         """
         if not 0 <= port <= MAX_PORT:
@@ -125,8 +126,8 @@ class Emulator:
             )
         if latency is not None and not 0 <= latency[0] <= latency[1] < math.inf:
             raise ValueError(
-                "latency must be two finite numbers of seconds, first the smaller one, not "
-                f"{latency}."
+                "latency must be two finite numbers of seconds, the minimum and the maximum, "
+                f"not {latency}."
             )
         _check_ssl_context(ssl_context)
         self._host = host
@@ -158,17 +159,17 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """The URL for `base_url` and `CEREBRAS_API_BASE`."""
+        """The URL of the API, for `base_url` and `CEREBRAS_API_BASE`."""
         return f"{self.origin}/v1"
 
     @property
     def session_url(self) -> str:
-        """The URL for `session_url` and `CEREBRAS_SESSION_URL`."""
+        """The URL of the session endpoint, for `session_url` and `CEREBRAS_SESSION_URL`."""
         return f"{self.origin}/api/auth/session"
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port."""
+        """The scheme, host and port of all URLs."""
         scheme = "http" if self._ssl_context is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{scheme}://{host}:{self._port}"
@@ -180,7 +181,7 @@ class Emulator:
 
     @property
     def demo_key(self) -> str:
-        """The demo key of the browser session, which is accepted too."""
+        """The demo key of the browser session. It is accepted like the API key."""
         return self._browser_session.demo_key
 
     @property
@@ -191,12 +192,12 @@ class Emulator:
 
     @property
     def requests(self) -> list[Request]:
-        """The requests that arrived so far, in order; at most the last 20,000."""
+        """The requests that have arrived so far, in order; at most the last 20,000."""
         return list(self._service.requests)
 
     @property
     def accepted(self) -> int:
-        """How many chat requests were answered without an error response so far.
+        """How many chat requests got no error response so far.
 
         A request counts as soon as it is accepted, even if its response is delayed.
         """
@@ -217,41 +218,41 @@ class Emulator:
         """How many connections are open."""
         return self._thread.open_connections if self._thread else 0
 
-    def script(self, *acts: Scripted, route: Route = "chat") -> None:
-        """Add scripted behaviors to a route.
+    def script(self, *behaviors: Scripted, route: Endpoint = "chat") -> None:
+        """Add scripted behaviors to an endpoint.
 
-        Each request takes one of them, in order. A request that Cerebras would reject takes
-        none, and gets its error response. Without a script, a route answers by itself.
+        Each request takes the next one. A request that Cerebras would reject takes none, and
+        gets an error response. Without a scripted behavior, the response is generated.
 
         Args:
-            *acts: Behaviors, or functions that return one for a `Request`.
-            route: `chat`, `models` or `session`.
+            *behaviors: Behaviors, or functions that return one for a `Request`.
+            route: The endpoint: `chat`, `models` or `session`.
 
         Raises:
-            TypeError: if one of them is neither a behavior nor a function.
-            ValueError: if there is no such route.
+            TypeError: If an argument is neither a behavior nor a function.
+            ValueError: If `route` is unknown.
         """
-        check_literal("route", route, Route)
-        for act in acts:
-            check_scripted(act)
-        self._service.scripts[route].extend(acts)
+        check_literal("route", route, Endpoint)
+        for behavior in behaviors:
+            check_scripted(behavior)
+        self._service.scripts[route].extend(behaviors)
 
-    def script_session(self, *acts: Scripted) -> None:
-        """Add scripted behaviors to the route of the browser session."""
-        self.script(*acts, route="session")
+    def script_session(self, *behaviors: Scripted) -> None:
+        """Add scripted behaviors to the session endpoint."""
+        self.script(*behaviors, route="session")
 
-    def script_models(self, *acts: Scripted) -> None:
-        """Add scripted behaviors to the routes that list models."""
-        self.script(*acts, route="models")
+    def script_models(self, *behaviors: Scripted) -> None:
+        """Add scripted behaviors to the endpoints that list models."""
+        self.script(*behaviors, route="models")
 
     def rotate_demo_key(self) -> None:
         """Give the browser session a new demo key; the old one is rejected from now on."""
         self._browser_session.rotate_demo_key()
 
     def reset(self) -> None:
-        """Forget the requests, their counts and the script, and fill all quotas.
+        """Clear the recorded requests, their counts and the scripts, and fill all quotas.
 
-        Connections and keys stay.
+        Connections and keys are kept.
         """
         self._service.reset()
 
@@ -259,7 +260,7 @@ class Emulator:
         """Start to listen.
 
         Raises:
-            OSError: if the emulator cannot listen on this host and port.
+            OSError: If the emulator cannot listen on this host and port.
         """
         if self._thread is None:
             address = (self._host, self._port)
@@ -302,7 +303,7 @@ def _check_ssl_context(ssl_context: Any) -> None:
 
 
 class _ServerThread:
-    """A thread that serves until it is stopped."""
+    """A thread that runs the HTTP server until it is stopped."""
 
     def __init__(
         self,
@@ -336,7 +337,8 @@ class _ServerThread:
 
     def _run(self) -> None:
         try:
-            # Not even with PYTHONASYNCIODEBUG: its warnings would be about the emulator.
+            # `debug=False` overrides PYTHONASYNCIODEBUG: its warnings would be about the
+            # emulator, not about the tested program.
             with self._socket, asyncio.Runner(debug=False) as runner:
                 runner.run(self._serve())
         except BaseException as error:
@@ -374,12 +376,12 @@ class _ServerThread:
 
 
 def _create_runner(service: Service) -> web.AppRunner:
-    application = web.Application(client_max_size=0)  # 0 is no limit
+    application = web.Application(client_max_size=0)  # 0 means no limit
     application.router.add_route("*", "/{path:.*}", service.handle)
     return web.AppRunner(
         application,
         access_log=None,
-        auto_decompress=False,  # the request log has bodies as they were sent
-        handler_cancellation=True,  # this is how a disconnect is noticed
+        auto_decompress=False,  # requests are recorded as they were sent
+        handler_cancellation=True,  # cancels the handler when the client disconnects
         shutdown_timeout=SHUTDOWN_SECONDS,
     )

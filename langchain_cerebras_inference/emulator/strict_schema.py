@@ -1,6 +1,6 @@
-"""The rules for a strict JSON schema, one that Cerebras enforces while generating.
+"""Check strict JSON schemas, which Cerebras enforces while it generates.
 
-https://inference-docs.cerebras.ai/capabilities/structured-outputs has the rules.
+Source: https://inference-docs.cerebras.ai/capabilities/structured-outputs
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,13 +14,27 @@ MAX_PROPERTIES = 500
 MAX_ENUM_VALUES = 500
 
 _TYPES = {"string", "number", "integer", "boolean", "object", "array", "null"}
-# A schema with one of these needs no type.
-_TYPE_SUBSTITUTES = {"$ref", "anyOf", "enum", "const"}
-_KEYWORDS = _TYPE_SUBSTITUTES | set(
-    "$schema default description title $defs additionalProperties exclusiveMaximum "
-    "exclusiveMinimum items maximum minimum multipleOf prefixItems properties required "
-    "type uniqueItems".split()
-)
+# A schema with one of these keywords needs no type.
+_KEYWORDS_WITHOUT_TYPE = {"$ref", "anyOf", "enum", "const"}
+_KEYWORDS = _KEYWORDS_WITHOUT_TYPE | {
+    "$schema",
+    "default",
+    "description",
+    "title",
+    "$defs",
+    "additionalProperties",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "items",
+    "maximum",
+    "minimum",
+    "multipleOf",
+    "prefixItems",
+    "properties",
+    "required",
+    "type",
+    "uniqueItems",
+}
 
 _VALUE_TYPES: dict[str, Any] = {
     "type": str | list,
@@ -34,7 +48,7 @@ _VALUE_TYPES: dict[str, Any] = {
 
 
 def select_valid_keywords(schema: Any) -> dict[str, Any]:
-    """Select the keywords of a schema whose value has the right type."""
+    """Return the keywords of a schema whose values have the right type."""
     keywords = schema.items() if isinstance(schema, Mapping) else ()
     return {
         keyword: value
@@ -44,39 +58,34 @@ def select_valid_keywords(schema: Any) -> dict[str, Any]:
 
 
 def find_strict_schema_error(root: Any) -> str | None:
-    """Return why Cerebras would reject a strict schema, or `None`."""
+    """Return why Cerebras would reject a strict schema, or `None` if it would not."""
     if not isinstance(root, Mapping) or root.get("type") != "object" or "anyOf" in root:
         return "The root of a strict schema must have type 'object'."
     if not isinstance(root.get("properties"), Mapping):
         return "The root of a strict schema must have 'properties'."
-    return next(_find_errors(root), None)
-
-
-def _find_errors(root: Schema) -> Iterator[str]:
-    schemas = []
+    schemas: list[Schema] = []
     for schema, depth in _walk(root):
         if depth > MAX_DEPTH:
-            yield f"The schema is nested deeper than {MAX_DEPTH} levels."
+            return f"The schema is nested deeper than {MAX_DEPTH} levels."
         if not isinstance(schema, Mapping):
-            yield "Every schema must be an object."
-            return
-        if invalid := _KEYWORDS & (schema.keys() - select_valid_keywords(schema)):
-            yield f"Invalid JSON schema fields: {_format_set(invalid)}"
-            return
-        yield from _find_keyword_errors(schema, root)
+            return "Every schema must be an object."
+        if error := _find_keyword_error(schema, root):
+            return error
         schemas.append(schema)
-    yield from _find_recursion(root)
-    yield from _find_size_errors(root, schemas)
+    if _is_recursive(root):
+        return "Recursive schemas are not supported."
+    return _find_size_error(root, schemas)
 
 
 def _walk(schema: Any, depth: int = 1) -> Iterator[tuple[Any, int]]:
-    """Yield a schema and all schemas inside it, each with its depth."""
+    """Yield a schema and all schemas inside it, each with its depth. They may be invalid."""
     yield schema, depth
     # One level below the limit is enough to see that the schema is too deep.
-    if isinstance(schema, Mapping) and depth <= MAX_DEPTH:
-        for definition in schema.get("$defs", {}).values():
+    if depth <= MAX_DEPTH:
+        keywords = select_valid_keywords(schema)
+        for definition in keywords.get("$defs", {}).values():
             yield from _walk(definition, depth)
-        for child in _list_children(schema):
+        for child in _list_children(keywords):
             yield from _walk(child, depth + 1)
 
 
@@ -88,20 +97,27 @@ def _list_children(schema: Schema) -> Iterator[Any]:
         yield schema["items"]
 
 
-def _find_keyword_errors(schema: Schema, root: Schema) -> Iterator[str]:
-    types = _get_types(schema)
+def _find_keyword_error(schema: Schema, root: Schema) -> str | None:
+    if invalid := _KEYWORDS & (schema.keys() - select_valid_keywords(schema)):
+        return f"Invalid JSON schema fields: {_format_set(invalid)}"
     if unsupported := schema.keys() - _KEYWORDS:
-        yield f"Unsupported JSON schema fields: {_format_set(unsupported)}"
-    if not types <= _TYPES or not (types or schema.keys() & _TYPE_SUBSTITUTES):
-        yield f"Unsupported JSON schema type: {schema.get('type')!r}"
-    if "object" in types or "properties" in schema:
-        yield from _find_object_errors(schema)
-    if "array" in types and not _has_valid_items(schema):
-        yield "Unsupported JSON schema fields: {'items'}"
-    if any(isinstance(value, dict | list) for value in _list_literal_values(schema)):
-        yield "The values of 'enum' and 'const' must be primitive."
+        return f"Unsupported JSON schema fields: {_format_set(unsupported)}"
     if "$ref" in schema and schema["$ref"] not in _map_definitions(root):
-        yield f"Unsupported '$ref': {schema['$ref']!r}"
+        return f"Unsupported '$ref': {schema['$ref']!r}"
+    return _find_type_error(schema)
+
+
+def _find_type_error(schema: Schema) -> str | None:
+    types = _get_types(schema)
+    if not types <= _TYPES or not (types or schema.keys() & _KEYWORDS_WITHOUT_TYPE):
+        return f"Unsupported JSON schema type: {schema.get('type')!r}"
+    if "array" in types and not _has_valid_items(schema):
+        return "Unsupported JSON schema fields: {'items'}"
+    if any(isinstance(value, dict | list) for value in _list_literal_values(schema)):
+        return "The values of 'enum' and 'const' must be primitive."
+    if "object" in types or "properties" in schema:
+        return _find_object_error(schema)
+    return None
 
 
 def _get_types(schema: Schema) -> set[str]:
@@ -109,12 +125,13 @@ def _get_types(schema: Schema) -> set[str]:
     return {value} if isinstance(value, str) else set(map(str, value))
 
 
-def _find_object_errors(schema: Schema) -> Iterator[str]:
+def _find_object_error(schema: Schema) -> str | None:
     if schema.get("additionalProperties") is not False:
-        yield "'additionalProperties' is required to be supplied and set to false"
+        return "'additionalProperties' is required to be supplied and set to false"
     required = set(map(str, schema.get("required", ())))
     if undefined := required - set(schema.get("properties", ())):
-        yield f"Required properties are not defined: {_format_set(undefined)}"
+        return f"Required properties are not defined: {_format_set(undefined)}"
+    return None
 
 
 def _has_valid_items(schema: Schema) -> bool:
@@ -129,21 +146,23 @@ def _list_literal_values(schema: Schema) -> list[Any]:
 
 
 def _map_definitions(root: Schema) -> dict[str, Any]:
-    """Map each reference that is supported to the definition it refers to."""
+    """Map each supported reference to its definition."""
     return {f"#/$defs/{name}": schema for name, schema in root.get("$defs", {}).items()}
 
 
-def _find_recursion(root: Schema) -> Iterator[str]:
+def _is_recursive(root: Schema) -> bool:
+    """Whether a definition refers to itself, directly or through other definitions."""
     references = {
         reference: {schema["$ref"] for schema, _ in _walk(definition) if "$ref" in schema}
         for reference, definition in _map_definitions(root).items()
     }
-    if any(reference in _collect_reachable(reference, references) for reference in references):
-        yield "Recursive schemas are not supported."
+    return any(
+        reference in _collect_reachable(reference, references) for reference in references
+    )
 
 
 def _collect_reachable(start: str, references: Mapping[str, set[str]]) -> set[str]:
-    """Collect the references that are reachable from a definition."""
+    """Collect all definitions that a definition refers to, directly or indirectly."""
     reached: set[str] = set()
     unvisited = references[start]
     while unvisited:
@@ -152,19 +171,18 @@ def _collect_reachable(start: str, references: Mapping[str, set[str]]) -> set[st
     return reached
 
 
-def _find_size_errors(root: Schema, schemas: list[Schema]) -> Iterator[str]:
+def _find_size_error(root: Schema, schemas: list[Schema]) -> str | None:
     properties = [name for schema in schemas for name in schema.get("properties", ())]
     enum_values = [value for schema in schemas for value in schema.get("enum", ())]
     literal_values = [value for schema in schemas for value in _list_literal_values(schema)]
+    names_and_values = [*properties, *root.get("$defs", ()), *literal_values]
     if len(properties) > MAX_PROPERTIES:
-        yield f"The schema has more than {MAX_PROPERTIES} properties."
+        return f"The schema has more than {MAX_PROPERTIES} properties."
     if len(enum_values) > MAX_ENUM_VALUES:
-        yield f"The schema has more than {MAX_ENUM_VALUES} enum values."
-    if (
-        _count_characters([*properties, *root.get("$defs", ()), *literal_values])
-        > MAX_CHARACTERS
-    ):
-        yield f"The schema is longer than {MAX_CHARACTERS} characters."
+        return f"The schema has more than {MAX_ENUM_VALUES} enum values."
+    if _count_characters(names_and_values) > MAX_CHARACTERS:
+        return f"The schema is longer than {MAX_CHARACTERS} characters."
+    return None
 
 
 def _count_characters(values: Iterable[Any]) -> int:

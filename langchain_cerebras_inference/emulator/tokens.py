@@ -1,4 +1,7 @@
-"""Token counts. A token of the emulator is about four characters."""
+"""Count tokens.
+
+Prompts are estimated at four characters per token; completions are split by `split_tokens`.
+"""
 
 import json
 import re
@@ -20,12 +23,12 @@ _TOKEN = re.compile(r"\s?\S{1,5}|\s")
 
 
 def split_tokens(text: str) -> list[str]:
-    """Split a text into tokens; joined they are the text again."""
+    """Split a text into tokens. The joined tokens are the text again."""
     return _TOKEN.findall(text)
 
 
 def render_prompt(request: ChatRequest) -> str:
-    """Join everything that the model reads, in the order in which it is cached."""
+    """Join everything that the model reads: first the tools, then the messages."""
     return "\n".join(_list_prompt_lines(request))
 
 
@@ -52,17 +55,17 @@ def count_image_tokens(request: ChatRequest) -> int:
 
 
 def count_prompt_tokens(request: ChatRequest) -> int:
-    """Count the tokens of the prompt, images included."""
+    """Estimate the tokens of the prompt, including its images."""
     text_tokens = len(render_prompt(request)) // CHARACTERS_PER_TOKEN
     message_tokens = TOKENS_PER_MESSAGE * len(request.messages)
     return text_tokens + message_tokens + count_image_tokens(request)
 
 
 def count_reserved_tokens(request: ChatRequest) -> int:
-    """Count the tokens that the quotas reserve: the prompt, and the longest completion.
+    """Count the tokens that a request reserves: its prompt plus `max_completion_tokens`.
 
-    The longest completion has `max_completion_tokens`; this is capped, and the cap is also
-    the default. Source: https://github.com/dcdpr/jp/pull/1085
+    `max_completion_tokens` counts as at most 16,384, which is also its default.
+    Source: https://github.com/dcdpr/jp/pull/1085
     """
     limit = request.completion_token_limit or MAX_RESERVED_COMPLETION_TOKENS
     return count_prompt_tokens(request) + min(limit, MAX_RESERVED_COMPLETION_TOKENS)

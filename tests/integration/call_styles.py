@@ -1,4 +1,9 @@
-"""Call styles: one function for each way to call a model; each returns the whole message."""
+"""Call styles: functions that call a model in one way each and return the whole message.
+
+The four call styles of the package are `invoke`, `ainvoke`, `stream` and `astream`. LangChain
+adds four more: `batch`, `abatch`, and `invoke` and `ainvoke` with `stream=True`. Most tests use
+all eight.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -33,11 +38,13 @@ def ainvoke(model: Model, prompt: Any) -> AIMessage:
     return message
 
 
-def stream(model: Model, prompt: Any) -> AIMessage:
+def stream_message(model: Model, prompt: Any) -> AIMessage:
+    """Call `stream`; return the sum of the chunks."""
     return add_chunks(model.stream(prompt))
 
 
-def astream(model: Model, prompt: Any) -> AIMessage:
+def astream_message(model: Model, prompt: Any) -> AIMessage:
+    """Call `astream`; return the sum of the chunks."""
     return add_chunks(asyncio.run(collect(model.astream(prompt))))
 
 
@@ -59,22 +66,32 @@ def streaming_ainvoke(model: Model, prompt: Any) -> AIMessage:
     return ainvoke(model.bind(stream=True), prompt)
 
 
-def _by_name(*styles: CallStyle) -> Mapping[str, CallStyle]:
-    return {style.__name__: style for style in styles}
-
-
-NON_STREAMING_STYLES = _by_name(invoke, ainvoke, batch, abatch)
-STREAMING_STYLES = _by_name(stream, astream, streaming_invoke, streaming_ainvoke)
+NON_STREAMING_STYLES: Mapping[str, CallStyle] = {
+    "invoke": invoke,
+    "ainvoke": ainvoke,
+    "batch": batch,
+    "abatch": abatch,
+}
+STREAMING_STYLES: Mapping[str, CallStyle] = {
+    "stream": stream_message,
+    "astream": astream_message,
+    "streaming_invoke": streaming_invoke,
+    "streaming_ainvoke": streaming_ainvoke,
+}
 CALL_STYLES = {**NON_STREAMING_STYLES, **STREAMING_STYLES}
-SYNC_STYLES = _by_name(invoke, stream, batch, streaming_invoke)
 
-# pytest takes the name of each function as the id of its test.
-every_call_style = pytest.mark.parametrize("call", CALL_STYLES.values())
-every_non_streaming_style = pytest.mark.parametrize("call", NON_STREAMING_STYLES.values())
-every_streaming_style = pytest.mark.parametrize("call", STREAMING_STYLES.values())
-every_sync_style = pytest.mark.parametrize("call", SYNC_STYLES.values())
-invoke_and_astream = pytest.mark.parametrize("call", [invoke, astream])
-stream_and_astream = pytest.mark.parametrize("call", [stream, astream])
+
+def parametrize_call(*names: str) -> pytest.MarkDecorator:
+    """Run a test once with each of the named call styles as its argument `call`."""
+    return pytest.mark.parametrize("call", [CALL_STYLES[name] for name in names], ids=names)
+
+
+every_call_style = parametrize_call(*CALL_STYLES)
+every_non_streaming_style = parametrize_call(*NON_STREAMING_STYLES)
+every_streaming_style = parametrize_call(*STREAMING_STYLES)
+every_sync_style = parametrize_call("invoke", "stream", "batch", "streaming_invoke")
+invoke_and_astream = parametrize_call("invoke", "astream")
+stream_and_astream = parametrize_call("stream", "astream")
 
 
 # --- streams that may fail ----------------------------------------------------------
@@ -95,7 +112,7 @@ def read_stream(model: Model) -> StreamResult:
 
 
 def read_astream(model: Model) -> StreamResult:
-    """Do the same with `astream`."""
+    """Read a stream with `astream`, like `read_stream`."""
 
     async def read() -> StreamResult:
         text = ""

@@ -33,12 +33,12 @@ class CertificateAuthority:
 
     Attributes:
         bundle: The authority's certificate as a PEM file, for `SSL_CERT_FILE`.
-        folder: A directory with the same certificate under its hash, for `SSL_CERT_DIR`.
+        hashed_directory: The same certificate, named by its hash, for `SSL_CERT_DIR`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.bundle = directory / "authority.pem"
-        self.folder = directory / "by_hash"
+        self.hashed_directory = directory / "by_hash"
         self._directory = directory
         (directory / "config").write_text(_OPENSSL_CONFIG)
         self._run_openssl(
@@ -52,9 +52,9 @@ class CertificateAuthority:
             "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -set_serial 2"
             " -days 2 -extfile config -extensions server -out server.pem"
         )
-        self.folder.mkdir()
+        self.hashed_directory.mkdir()
         subject_hash = self._run_openssl("x509 -in authority.pem -noout -hash").strip()
-        shutil.copy(self.bundle, self.folder / f"{subject_hash}.0")
+        shutil.copy(self.bundle, self.hashed_directory / f"{subject_hash}.0")
 
     def server_context(self) -> ssl.SSLContext:
         """The TLS context for a server on loopback."""

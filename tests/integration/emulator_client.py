@@ -1,22 +1,19 @@
 """A plain HTTP client for the emulator, and parts of request bodies."""
 
-import asyncio
 import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-
 from langchain_cerebras_inference.emulator import Emulator
 
-Json = dict[str, Any]
+JSON = dict[str, Any]
 
 GPT_OSS = "gpt-oss-120b"
 QWEN = "qwen-3.8-27b"
@@ -34,25 +31,25 @@ class Response:
         return json.loads(self.content)
 
     @property
-    def message(self) -> Json:
+    def message(self) -> JSON:
         """The message of the first choice."""
-        message: Json = self.json["choices"][0]["message"]
+        message: JSON = self.json["choices"][0]["message"]
         return message
 
     @property
-    def tool_calls(self) -> list[Json]:
-        calls: list[Json] = self.message.get("tool_calls", [])
+    def tool_calls(self) -> list[JSON]:
+        calls: list[JSON] = self.message.get("tool_calls", [])
         return calls
 
     @property
-    def events(self) -> list[Json]:
+    def events(self) -> list[JSON]:
         """The events of a stream, without `[DONE]`."""
         events = self.content.decode().split("\n\n")
         data = [event.removeprefix("data: ") for event in events if event]
         return [json.loads(text) for text in data if text != "[DONE]"]
 
     @property
-    def deltas(self) -> list[Json]:
+    def deltas(self) -> list[JSON]:
         return [event["choices"][0]["delta"] for event in self.events]
 
 
@@ -72,14 +69,14 @@ def send(
         return Response(response.status, response.headers, response.read())
 
 
-def bearer(key: str) -> dict[str, str]:
+def auth_header(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
 def post(server: Emulator, content: bytes, **headers: str) -> Response:
     """Send bytes as a chat request."""
     url = f"{server.base_url}/chat/completions"
-    headers = bearer(server.api_key) | headers
+    headers = auth_header(server.api_key) | headers
     return send(url, method="POST", content=content, headers=headers)
 
 
@@ -90,7 +87,7 @@ def chat(server: Emulator, **fields: Any) -> Response:
 
 @contextmanager
 def run_command_line(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """Run the emulator as a program; also give the settings that it prints."""
+    """Run the emulator as a program; yield the process and the settings that it prints."""
     python = [sys.executable, "-X", "dev", "-W", "error"]
     module = "langchain_cerebras_inference.emulator"
     with subprocess.Popen(
@@ -117,45 +114,37 @@ def chat_with_command_line(settings: dict[str, str]) -> Response:
         f"{settings['CEREBRAS_API_BASE']}/chat/completions",
         method="POST",
         content=json.dumps(request_body()).encode(),
-        headers=bearer(settings["CEREBRAS_API_KEY"]),
+        headers=auth_header(settings["CEREBRAS_API_KEY"]),
     )
 
 
-async def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(400):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("The condition was not met within two seconds.")
+def request_body(**fields: Any) -> JSON:
+    return {"model": GPT_OSS, "messages": [user_message()], **fields}
 
 
-def request_body(**fields: Any) -> Json:
-    return {"model": GPT_OSS, "messages": [user()], **fields}
-
-
-def user(content: Any = "Hello!") -> Json:
+def user_message(content: Any = "Hello!") -> JSON:
     return {"role": "user", "content": content}
 
 
-def assistant(**fields: Any) -> Json:
+def assistant_message(**fields: Any) -> JSON:
     return {"role": "assistant", **fields}
 
 
-def tool_call(call_id: str, name: str = "f") -> Json:
+def tool_call(call_id: str, name: str = "f") -> JSON:
     function = {"name": name, "arguments": "{}"}
     return {"id": call_id, "type": "function", "function": function}
 
 
-def tool_result(call_id: str, content: str = "done") -> Json:
+def tool_message(call_id: str, content: str = "done") -> JSON:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def tool(name: str, parameters: Json, **fields: Any) -> Json:
+def tool(name: str, parameters: JSON, **fields: Any) -> JSON:
     function = {"name": name, "parameters": parameters, **fields}
     return {"type": "function", "function": function}
 
 
-def tool_with_required(name: str, property_name: str, property_type: str) -> Json:
+def tool_with_required(name: str, property_name: str, property_type: str) -> JSON:
     """A tool with one required property."""
     properties = {property_name: {"type": property_type}}
     required = [property_name]

@@ -20,7 +20,7 @@ PERMANENT_FAULT_INTERVAL = FAULT_INTERVAL * 49
 FAULTS: dict[str, Act] = {
     "429": Refuse(429),
     "503": Refuse(503),
-    "cut": Cut(how="drop"),
+    "truncated": Cut(how="drop"),
     "reset": Cut(after=None, how="reset"),
 }
 
@@ -30,7 +30,7 @@ def stream_text(number: int) -> str:
     return " ".join(f"{number}.{word}" for word in range(200))
 
 
-def fault_of(number: int) -> str | None:
+def get_fault(number: int) -> str | None:
     """Return the name of the fault that a call of a batch gets first, if any."""
     names = list(FAULTS)
     if number % FAULT_INTERVAL:
@@ -55,7 +55,7 @@ class RequestRecorder:
         prompt: str = request.body["messages"][-1]["content"]
         kind, number = prompt.split()
         responses = self._responses[prompt]
-        fault = fault_of(int(number)) if kind == "batch" else None
+        fault = get_fault(int(number)) if kind == "batch" else None
         if fault and (has_permanent_fault(int(number)) or not responses):
             responses.append((fault, request))
             return FAULTS[fault]

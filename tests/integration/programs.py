@@ -89,7 +89,7 @@ class ForkServer:
         try:
             output, errors, status = self._run(json.dumps(task))
         except BaseException:
-            self.close()  # a child that hangs would block every later program
+            self.close()  # a child that hangs would block all later programs
             raise
         assert errors == "", errors
         assert status == 0, output
@@ -108,10 +108,8 @@ class ForkServer:
     def _start(self) -> None:
         self._socket, server_socket = socket.socketpair()
         descriptor = server_socket.fileno()
-        # The program is executed in `__main__`, like every other program.
         server = (
-            "from tests.integration import programs\n"
-            f"exec(programs.fork_for_each_task({descriptor}))"
+            f"from tests.integration import programs\nprograms.serve_programs({descriptor})"
         )
         with server_socket:
             self._process = subprocess.Popen(
@@ -133,7 +131,7 @@ class ForkServer:
             task_file.seek(0)
             with os.fdopen(write_end, "wb"):
                 files = [task_file.fileno(), write_end, errors_file.fileno()]
-                socket.send_fds(self._socket, [b"?"], files)
+                socket.send_fds(self._socket, [b"\0"], files)
                 self._receive_byte()  # the server has received the files: they may be closed
             output = output_file.read()  # ends when the child and its children have exited
             status = self._receive_byte()
@@ -149,25 +147,28 @@ class ForkServer:
 # --- inside the fork server's process -----------------------------------------------
 
 
-def fork_for_each_task(descriptor: int) -> str:
-    """Fork a child for each task that arrives; in the child, return its program."""
+def serve_programs(descriptor: int) -> None:
+    """Fork a child for each program that arrives on a socket; run the program in the child.
+
+    A child returns after its program, so that its interpreter exits in the usual way.
+    """
     _import_modules()
     connection = socket.socket(fileno=descriptor)
     while files := socket.recv_fds(connection, 1, 3)[1]:
         connection.send(b"\0")
         child = os.fork()
-        if not child:
+        if child == 0:
             connection.close()
-            return _become_program(*files)
+            _run_task(*files)
+            return
         for file in files:
             os.close(file)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         connection.send(bytes([status % 256]))
-    return ""
 
 
 def _import_modules() -> None:
-    """Import what every program would have to import again."""
+    """Import the modules that every program needs, once for all of them."""
     import gc
     import logging
 
@@ -181,8 +182,8 @@ def _import_modules() -> None:
     gc.freeze()  # otherwise each child traverses all imported objects when it exits
 
 
-def _become_program(task_file: int, output: int, errors: int) -> str:
-    """Take over the files, environment and directory of a task; return its program."""
+def _run_task(task_file: int, output: int, errors: int) -> None:
+    """Run the program of a task with the files, environment and directory of the task."""
     os.dup2(output, 1)
     os.dup2(errors, 2)
     with open(task_file, encoding="utf-8") as file:
@@ -192,4 +193,5 @@ def _become_program(task_file: int, output: int, errors: int) -> str:
     os.environ.clear()
     os.environ.update(task["environment"])
     os.chdir(task["directory"])
-    return str(task["program"])
+    # In `__main__`, like every other program, so that its functions can be pickled.
+    exec(task["program"], vars(sys.modules["__main__"]))  # noqa: S102 # our own program

@@ -1,4 +1,4 @@
-"""A forward proxy and an API gateway on loopback; both forward what real ones forward."""
+"""A forward proxy and an API gateway that listen on loopback."""
 
 import asyncio
 import base64
@@ -10,7 +10,8 @@ from concurrent.futures import Future
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-HOP_BY_HOP_HEADERS = ("proxy-", "connection:")
+# Headers that begin so are for the proxy: it does not forward them.
+HOP_BY_HOP_PREFIXES = ("proxy-", "connection:")
 
 
 class RequestHead(NamedTuple):
@@ -30,19 +31,19 @@ class RequestHead(NamedTuple):
         pairs = (header.split(": ", 1) for header in self.headers)
         return next((value for key, value in pairs if key.lower() == name), "")
 
-    def for_origin(self, path: str) -> bytes:
-        """The same head as sent to the origin server, which then closes the connection."""
+    def to_origin_bytes(self, path: str) -> bytes:
+        """Return the head for the origin server; it asks the server to close the connection."""
         headers = [
             header
             for header in self.headers
-            if not header.lower().startswith(HOP_BY_HOP_HEADERS)
+            if not header.lower().startswith(HOP_BY_HOP_PREFIXES)
         ]
         lines = [f"{self.method} {path} HTTP/1.1", *headers, "Connection: close", "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
 
 class _Server:
-    """Listens in a thread of its own; cancels all its tasks when it stops."""
+    """A server that runs in a thread of its own, and cancels all its tasks when it stops."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self.requests: list[RequestHead] = []
@@ -101,9 +102,12 @@ class _Server:
 
 
 class Proxy(_Server):
-    """A forward proxy: tunnels CONNECT, forwards absolute URLs, may require a password.
+    """A forward proxy: it tunnels CONNECT requests and forwards requests for absolute URLs.
 
-    Forwards responses `lag` seconds late.
+    Args:
+        credentials: The `user:password` that the proxy requires, if any.
+        ssl_context: The TLS context for connections to the proxy itself.
+        lag: The seconds by which everything from the origin server is delayed.
     """
 
     def __init__(
@@ -150,7 +154,7 @@ class Proxy(_Server):
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 path = url._replace(scheme="", netloc="").geturl()
-                origin_writer.write(head.for_origin(path))
+                origin_writer.write(head.to_origin_bytes(path))
             await _forward_both(reader, writer, origin_reader, origin_writer, self._lag)
 
     def _is_authorized(self, head: RequestHead) -> bool:
@@ -166,16 +170,16 @@ class Gateway(_Server):
     def __init__(self, prefix: str, origin: str) -> None:
         super().__init__()
         self._prefix = prefix
-        self._server = urlsplit(origin)
+        self._origin_url = urlsplit(origin)
 
     async def _respond(
         self, head: RequestHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         origin_reader, origin_writer = await asyncio.open_connection(
-            self._server.hostname, self._server.port
+            self._origin_url.hostname, self._origin_url.port
         )
         async with _closing(origin_writer):
-            origin_writer.write(head.for_origin(head.target.removeprefix(self._prefix)))
+            origin_writer.write(head.to_origin_bytes(head.target.removeprefix(self._prefix)))
             await _forward_both(reader, writer, origin_reader, origin_writer)
 
 

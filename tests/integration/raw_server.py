@@ -1,4 +1,4 @@
-"""A server whose responses a test writes byte by byte, for HTTP the emulator never sends."""
+"""A server that sends the bytes of a test, for HTTP that the emulator never sends."""
 
 import json
 import socketserver
@@ -33,12 +33,12 @@ class Connection(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def run_raw_server(handle: Callable[[Connection], None]) -> Iterator[str]:
-    """Serve each connection with `handle`, in a thread of its own; yield the base URL."""
+def run_raw_server(serve_connection: Callable[[Connection], None]) -> Iterator[str]:
+    """Call `serve_connection` for each connection, in its own thread; yield the base URL."""
 
     class Handler(Connection):
         def handle(self) -> None:
-            handle(self)
+            serve_connection(self)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
@@ -51,16 +51,16 @@ def run_raw_server(handle: Callable[[Connection], None]) -> Iterator[str]:
             thread.join()
 
 
-def completion(text: str) -> bytes:
-    """A response with a whole completion."""
+def completion_response(text: str) -> bytes:
+    """Return an HTTP response with a whole completion."""
     message = {"role": "assistant", "content": text}
     body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
     head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
     return f"{head}{len(body)}\r\n\r\n".encode() + body
 
 
-def event(text: str = "", **choice: Any) -> bytes:
-    """One event of a stream, as one chunk of the chunked transfer encoding."""
+def event_http_chunk(text: str = "", **choice: Any) -> bytes:
+    """Return one event of a stream as one chunk of the chunked transfer encoding."""
     body = json.dumps({"choices": [{"delta": {"content": text}, **choice}]})
     data = f"data: {body}\n\n".encode()
     return b"%x\r\n%b\r\n" % (len(data), data)

@@ -29,7 +29,12 @@ from langchain_cerebras_inference.emulator import (
     Stall,
 )
 from tests.integration.call_styles import CALL_STYLES
-from tests.integration.cookie_helpers import get_chats, get_exchanges, get_header, make_model
+from tests.integration.helpers import (
+    create_cookie_model,
+    get_chat_requests,
+    get_cookie_header,
+    get_key_exchanges,
+)
 
 SYNC_AND_ASYNC = ["invoke", "astream"]
 OWN_USER_AGENT = f"langchain-cerebras-inference/{__version__}"
@@ -39,7 +44,7 @@ INTEGRATION_HEADER = "X-Cerebras-3rd-Party-Integration"
 @pytest.fixture
 def cookie_model(server: Emulator) -> ChatCerebrasInference:
     """A model that has the cookies of the emulator's browser session."""
-    return make_model(server)
+    return create_cookie_model(server)
 
 
 # --- which credential is used --------------------------------------------------------
@@ -75,7 +80,9 @@ API_KEYS: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("style", SYNC_AND_ASYNC)
 @pytest.mark.parametrize("form", API_KEYS)
-def test_api_key_is_text_secret_or_function(form: str, style: str, server: Emulator) -> None:
+def test_api_key_can_be_a_string_a_secret_or_a_function(
+    form: str, style: str, server: Emulator
+) -> None:
     key = API_KEYS[form](server.api_key)
     model = ChatCerebrasInference(base_url=server.base_url, api_key=key)
 
@@ -96,7 +103,7 @@ def test_key_function_is_called_for_each_call(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "in_environment", "expected"),
+    ("arguments", "in_environment", "expected"),
     [
         ({"api_key", "cookies"}, {}, "api key"),
         ({"cookies"}, {"api_key"}, "demo key"),
@@ -105,27 +112,29 @@ def test_key_function_is_called_for_each_call(server: Emulator) -> None:
     ],
 )
 @pytest.mark.parametrize("blank", ["", "  ", None])
-def test_given_credentials_come_before_the_environment_and_keys_before_cookies(
-    given: set[str],
+def test_credential_arguments_override_the_environment_and_api_keys_override_cookies(
+    arguments: set[str],
     in_environment: set[str],
     expected: str,
     blank: str | None,
     server: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    credentials = {"api_key": server.api_key, "cookies": get_header(server)}
+    credentials = {"api_key": server.api_key, "cookies": get_cookie_header(server)}
     for name, credential in credentials.items():
         variable = credential if name in in_environment else blank or ""
         monkeypatch.setenv(f"CEREBRAS_{name.upper()}", variable)
     settings = {
-        name: credential if name in given else blank for name, credential in credentials.items()
+        name: credential if name in arguments else blank
+        for name, credential in credentials.items()
     }
 
-    make_model(server, **settings).invoke("Hello!")
+    create_cookie_model(server, **settings).invoke("Hello!")
 
     is_api_key = expected == "api key"
-    assert len(get_exchanges(server)) == (0 if is_api_key else 1)
-    assert get_chats(server)[0].bearer == (server.api_key if is_api_key else server.demo_key)
+    assert len(get_key_exchanges(server)) == (0 if is_api_key else 1)
+    expected_key = server.api_key if is_api_key else server.demo_key
+    assert get_chat_requests(server)[0].bearer == expected_key
 
 
 def test_url_in_the_environment_is_validated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,9 +144,7 @@ def test_url_in_the_environment_is_validated(monkeypatch: pytest.MonkeyPatch) ->
         ChatCerebrasInference()
 
 
-def test_model_keeps_the_key_of_its_construction(
-    server: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_key_is_read_at_construction(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CEREBRAS_API_KEY", server.api_key)
     model = ChatCerebrasInference(base_url=server.base_url)
     monkeypatch.setenv("CEREBRAS_API_KEY", "another")
@@ -147,7 +154,7 @@ def test_model_keeps_the_key_of_its_construction(
     assert server.requests[0].bearer == server.api_key
 
 
-def test_key_that_is_set_after_construction_is_found_at_the_call(
+def test_key_that_is_missing_at_construction_is_read_at_the_call(
     server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = ChatCerebrasInference(base_url=server.base_url)
@@ -159,10 +166,10 @@ def test_key_that_is_set_after_construction_is_found_at_the_call(
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)
-def test_call_without_credential_raises_an_error_that_says_how_to_give_one(
+def test_call_without_a_credential_raises_an_error_that_says_how_to_set_one(
     style: str, server: Emulator
 ) -> None:
-    model = make_model(server, cookies=None)
+    model = create_cookie_model(server, cookies=None)
 
     with pytest.raises(CerebrasAuthenticationError) as caught:
         CALL_STYLES[style](model, "Hello!")
@@ -179,16 +186,16 @@ def test_call_without_credential_raises_an_error_that_says_how_to_give_one(
 # --- the key exchange ----------------------------------------------------------------
 
 
-async def test_hundred_first_calls_on_one_event_loop_share_one_exchange(
+async def test_a_hundred_first_calls_on_one_event_loop_share_one_exchange(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     server.script_session(Session(delay=0.1))
 
     await asyncio.gather(*(cookie_model.ainvoke("Hello!") for _ in range(100)))
 
-    assert len(get_exchanges(server)) == 1
-    assert {request.bearer for request in get_chats(server)} == {server.demo_key}
-    assert len(get_chats(server)) == 100
+    assert len(get_key_exchanges(server)) == 1
+    assert {request.bearer for request in get_chat_requests(server)} == {server.demo_key}
+    assert len(get_chat_requests(server)) == 100
 
 
 def test_first_calls_from_all_threads_and_event_loops_share_one_exchange(
@@ -207,30 +214,30 @@ def test_first_calls_from_all_threads_and_event_loops_share_one_exchange(
         for call in calls:
             call.result()
 
-    assert len(get_exchanges(server)) == 1
-    assert {request.bearer for request in get_chats(server)} == {server.demo_key}
-    assert len(get_chats(server)) == 200
+    assert len(get_key_exchanges(server)) == 1
+    assert {request.bearer for request in get_chat_requests(server)} == {server.demo_key}
+    assert len(get_chat_requests(server)) == 200
 
 
 def test_models_with_equal_cookies_share_the_demo_key(server: Emulator) -> None:
-    make_model(server, cookies=server.cookies).invoke("Hello!")
-    make_model(server, cookies=get_header(server)).invoke("Hello!")
+    create_cookie_model(server, cookies=server.cookies).invoke("Hello!")
+    create_cookie_model(server, cookies=get_cookie_header(server)).invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 1
-    assert len(get_chats(server)) == 2
+    assert len(get_key_exchanges(server)) == 1
+    assert len(get_chat_requests(server)) == 2
 
 
-def test_other_cookies_are_exchanged_separately(
+def test_different_cookies_are_exchanged_separately(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     cookie_model.invoke("Hello!")
 
-    make_model(server, cookies=f"{get_header(server)}; a=b").invoke("Hello!")
+    create_cookie_model(server, cookies=f"{get_cookie_header(server)}; a=b").invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
 
 
-def test_expired_demo_key_is_exchanged_again(
+def test_cookies_are_exchanged_again_when_the_demo_key_has_expired(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     server.script_session(Session(expires="2020-01-01T00:00:00.000Z"))
@@ -238,20 +245,22 @@ def test_expired_demo_key_is_exchanged_again(
     for _ in range(3):
         cookie_model.invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)
-def test_rejected_demo_key_is_exchanged_once_more(style: str, server: Emulator) -> None:
-    model = make_model(server, max_retries=0)
+def test_cookies_are_exchanged_again_when_the_demo_key_is_rejected(
+    style: str, server: Emulator
+) -> None:
+    model = create_cookie_model(server, max_retries=0)
     model.invoke("Hello!")
     server.rotate_demo_key()
 
     CALL_STYLES[style](model, "Hello!")
 
-    assert len(get_exchanges(server)) == 2
-    assert len(get_chats(server)) == 3
-    assert get_chats(server)[-1].bearer == server.demo_key
+    assert len(get_key_exchanges(server)) == 2
+    assert len(get_chat_requests(server)) == 3
+    assert get_chat_requests(server)[-1].bearer == server.demo_key
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)
@@ -264,8 +273,8 @@ def test_demo_key_that_is_rejected_twice_raises_authentication_error(
         CALL_STYLES[style](cookie_model, "Hello!")
 
     assert caught.value.status == 401
-    assert len(get_exchanges(server)) == 2
-    assert len(get_chats(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
+    assert len(get_chat_requests(server)) == 2
 
 
 async def test_calls_with_the_same_rejected_demo_key_share_one_new_exchange(
@@ -277,7 +286,7 @@ async def test_calls_with_the_same_rejected_demo_key_share_one_new_exchange(
 
     await asyncio.gather(*(cookie_model.ainvoke("Hello!") for _ in range(20)))
 
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
 
 
 def test_rejected_api_key_is_not_sent_again(
@@ -293,9 +302,9 @@ def test_rejected_api_key_is_not_sent_again(
 
 # The table in unit/test_key_exchange.py has many more responses.
 UNUSABLE_RESPONSES: dict[str, tuple[Act, str, int | None, bool]] = {
-    "empty object": (Session("empty"), "No signed-in session", None, False),
-    "null": (Session("null"), "No signed-in session", None, False),
-    "null user": (Session("null_user"), "No signed-in session", None, False),
+    "empty object": (Session("empty"), "no signed-in session", None, False),
+    "null": (Session("null"), "no signed-in session", None, False),
+    "null user": (Session("null_user"), "no signed-in session", None, False),
     "no demo key": (Session("no_key"), "has no demo key", None, False),
     "key with a line break": (Session(demo_key="d\r\nX: 1"), "has no demo key", None, False),
     "list": (Reply(body="[1]"), "not a session", None, False),
@@ -320,19 +329,19 @@ def test_unusable_session_response_raises_cookie_error_with_its_own_message(
     server.script_session(act, act)  # aiohttp itself repeats a GET that was reset
 
     with pytest.raises(CerebrasCookieError) as caught:
-        CALL_STYLES[style](make_model(server, max_retries=0), "Hello!")
+        CALL_STYLES[style](create_cookie_model(server, max_retries=0), "Hello!")
 
     assert message in str(caught.value)
     assert str(caught.value).startswith("The key exchange failed: ")
     assert "\n" not in str(caught.value)
     assert caught.value.status == status
     assert caught.value.is_retryable is is_retryable
-    assert get_chats(server) == []
+    assert get_chat_requests(server) == []
 
 
 def test_silent_session_endpoint_raises_retryable_cookie_error(server: Emulator) -> None:
     server.script_session(Stall(after=None))
-    model = make_model(server, max_retries=0, timeout=0.3)
+    model = create_cookie_model(server, max_retries=0, timeout=0.3)
 
     with pytest.raises(CerebrasCookieError, match=r"0\.3 s") as caught:
         model.invoke("Hello!")
@@ -347,20 +356,20 @@ def test_temporary_failure_of_the_exchange_is_retried(
 
     cookie_model.invoke("Hello!")
 
-    assert len(get_exchanges(server)) == 2
-    assert len(get_chats(server)) == 1
+    assert len(get_key_exchanges(server)) == 2
+    assert len(get_chat_requests(server)) == 1
 
 
-def test_error_of_the_exchange_has_the_wait_that_the_server_asks_for(server: Emulator) -> None:
+def test_error_of_the_exchange_has_the_retry_after_of_the_server(server: Emulator) -> None:
     server.script_session(Refuse(429, headers={"Retry-After": "7"}))
 
     with pytest.raises(CerebrasCookieError) as caught:
-        make_model(server, max_retries=0).invoke("Hello!")
+        create_cookie_model(server, max_retries=0).invoke("Hello!")
 
     assert caught.value.retry_after == 7.0
 
 
-async def test_failed_exchange_is_shared_by_waiting_callers_and_not_remembered(
+async def test_failed_exchange_fails_all_waiting_callers_and_is_not_cached(
     server: Emulator, cookie_model: ChatCerebrasInference
 ) -> None:
     server.script_session(lambda _: Session("empty", delay=0.2))
@@ -370,7 +379,7 @@ async def test_failed_exchange_is_shared_by_waiting_callers_and_not_remembered(
     later = await cookie_model.ainvoke("Hello!")
 
     assert {type(result) for result in results} == {CerebrasCookieError}
-    assert len(get_exchanges(server)) == 2
+    assert len(get_key_exchanges(server)) == 2
     assert later.text
 
 
@@ -387,8 +396,8 @@ async def test_cancelled_caller_does_not_cancel_the_shared_exchange(
 
     assert all(message.text for message in messages)
     assert cancelled.cancelled()
-    assert len(get_exchanges(server)) == 1
-    assert len(get_chats(server)) == 3
+    assert len(get_key_exchanges(server)) == 1
+    assert len(get_chat_requests(server)) == 3
 
 
 async def test_failed_exchange_that_nobody_waits_for_is_not_logged(
@@ -413,14 +422,14 @@ def dump_request(request: Request) -> str:
 
 
 def test_exchange_request_has_the_cookies_and_only_necessary_headers(server: Emulator) -> None:
-    make_model(server, default_headers={"X-Mine": "1"}).invoke("Hello!")
+    create_cookie_model(server, default_headers={"X-Mine": "1"}).invoke("Hello!")
 
-    request = get_exchanges(server)[0]
+    request = get_key_exchanges(server)[0]
     names = {name for name, _ in request.raw_headers}
     assert request.method == "GET"
     assert request.content == b""
     assert names == {"Host", "Connection", "Cookie", "Accept", "User-Agent"}
-    assert request.headers["Cookie"] == get_header(server)
+    assert request.headers["Cookie"] == get_cookie_header(server)
     assert request.headers["Accept"] == "application/json"
     assert request.headers["User-Agent"].startswith(OWN_USER_AGENT)
 
@@ -430,7 +439,7 @@ def test_request_with_demo_key_has_the_user_agent_of_the_playground(
 ) -> None:
     cookie_model.invoke("Hello!")
 
-    request = get_chats(server)[0]
+    request = get_chat_requests(server)[0]
     assert request.headers["User-Agent"] == "ex/JS 1.5.0"
     assert INTEGRATION_HEADER not in request.headers
 
@@ -447,15 +456,15 @@ def test_request_with_api_key_names_this_package(
 
 
 @pytest.mark.parametrize("credential", ["api key", "cookies"])
-def test_default_headers_replace_others_whatever_their_case(
+def test_default_headers_replace_other_headers_case_insensitively(
     credential: str, server: Emulator
 ) -> None:
     settings = {"api_key": server.api_key} if credential == "api key" else {}
     headers = {"uSER-aGENT": "mine", INTEGRATION_HEADER.lower(): "langgraph", "X-More": "1"}
 
-    make_model(server, default_headers=headers, **settings).invoke("Hello!")
+    create_cookie_model(server, default_headers=headers, **settings).invoke("Hello!")
 
-    sent = [(name.lower(), value) for name, value in get_chats(server)[0].raw_headers]
+    sent = [(name.lower(), value) for name, value in get_chat_requests(server)[0].raw_headers]
     for name, value in headers.items():
         assert [header for header in sent if header[0] == name.lower()] == [
             (name.lower(), value)
@@ -477,7 +486,7 @@ def test_authorization_in_default_headers_replaces_the_key(server: Emulator) -> 
 def test_cookies_are_sent_to_the_session_url_only() -> None:
     with Emulator() as playground, Emulator() as api:
         api.script(lambda _: Reply(headers={"Set-Cookie": "seen=1"}))
-        model = make_model(
+        model = create_cookie_model(
             playground,
             base_url=api.base_url,
             default_headers={"Authorization": f"Bearer {api.api_key}"},
@@ -502,8 +511,8 @@ def test_cookie_set_by_the_session_endpoint_is_ignored(
 
     cookie_model.invoke("Hello!")
 
-    assert all("Cookie" not in request.headers for request in get_chats(server))
-    assert get_exchanges(server)[1].headers["Cookie"] == get_header(server)
+    assert all("Cookie" not in request.headers for request in get_chat_requests(server))
+    assert get_key_exchanges(server)[1].headers["Cookie"] == get_cookie_header(server)
 
 
 @pytest.mark.parametrize("credential", ["api key", "cookies"])
@@ -516,7 +525,7 @@ def test_openai_variables_are_never_sent(
     monkeypatch.setenv("OPENAI_API_BASE", "http://sk-openai.invalid/v1")
     settings = {"api_key": server.api_key} if credential == "api key" else {}
 
-    make_model(server, **settings).invoke("Hello!")
+    create_cookie_model(server, **settings).invoke("Hello!")
 
     sent = "".join(dump_request(request) for request in server.requests)
     assert "sk-openai" not in sent
@@ -535,8 +544,8 @@ def test_netrc_is_ignored(
 
     cookie_model.invoke("Hello!")
 
-    assert "Authorization" not in get_exchanges(server)[0].headers
-    assert get_chats(server)[0].bearer == server.demo_key
+    assert "Authorization" not in get_key_exchanges(server)[0].headers
+    assert get_chat_requests(server)[0].bearer == server.demo_key
 
 
 @pytest.mark.parametrize("style", CALL_STYLES)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_benchmarks(output: Path, *arguments: str) -> str:
-    """Run the benchmarks quickly into a folder; return the page they write."""
+    """Run the benchmarks quickly into a directory; return the page they write."""
     command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(output), *arguments]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from langchain_cerebras_inference.emulator import Emulator
-from tests.integration.cookie_helpers import get_exchanges, get_header, make_model
+from tests.integration.helpers import create_cookie_model, get_cookie_header, get_key_exchanges
 
 pytestmark = pytest.mark.browser
 
@@ -54,12 +54,12 @@ def test_cookies_of_a_real_browser_are_exchanged(
     home: Path,
 ) -> None:
     open_url(f"{server.origin}/api/auth/signin", home)
-    model = make_model(server, cookies=f"browser:{browser}" if is_named else "browser")
+    model = create_cookie_model(server, cookies=f"browser:{browser}" if is_named else "browser")
 
     message = model.invoke("Hello!")
 
-    [exchange] = get_exchanges(server)
+    [exchange] = get_key_exchanges(server)
     assert message.text
-    assert exchange.headers["Cookie"] == get_header(server)
+    assert exchange.headers["Cookie"] == get_cookie_header(server)
     assert server.requests[-1].bearer == server.demo_key
     assert model.credential().source == "browser"

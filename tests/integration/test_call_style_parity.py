@@ -36,7 +36,7 @@ JSON_SCHEMA_FORMAT = {
 class Scenario:
     """A prompt with call options, the server's behavior, and what `invoke` must return.
 
-    `expected` has some of the keys of `to_comparable`.
+    `expected` has some of the keys of `get_comparable_parts`.
     """
 
     behavior: Act = field(default_factory=Reply)
@@ -180,7 +180,7 @@ SCENARIOS = {
 }
 
 
-def to_comparable(message: AIMessage) -> dict[str, Any]:
+def get_comparable_parts(message: AIMessage) -> dict[str, Any]:
     """The parts of a message that depend neither on the call style nor on the time."""
     metadata = dict(message.response_metadata)
     del metadata["id"]
@@ -208,7 +208,7 @@ def run_scenario(name: str, call: CallStyle) -> dict[str, Any]:
     with Emulator() as server:
         server.script(scenario.behavior)
         model = create_model(server).bind(**scenario.options, tools=list(scenario.tools))
-        return to_comparable(call(model, scenario.prompt))
+        return get_comparable_parts(call(model, scenario.prompt))
 
 
 @cache
@@ -267,7 +267,7 @@ def test_output_version_v1_returns_content_blocks_in_every_call_style(
 
 
 @every_call_style
-def test_message_of_every_call_style_goes_back_to_the_server_as_it_came(
+def test_message_of_every_call_style_can_be_sent_back_unchanged(
     call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Reply(reasoning="So.", tool_calls=[ToolCall("magic", id="a")]))

@@ -33,7 +33,7 @@ DISCONNECT_TIMEOUT = 1.0
 
 async def wait_for_requests(server: Emulator, count: int) -> None:
     """Wait until the server has received `count` requests and has begun to respond."""
-    assert await asyncio.to_thread(wait_until, lambda: len(server.requests) == count)
+    await asyncio.to_thread(wait_until, lambda: len(server.requests) == count)
     await asyncio.sleep(0.05)
 
 
@@ -263,8 +263,8 @@ async def test_stream_that_ends_early_leaves_no_task_and_no_open_file(
     await asyncio.sleep(0.05)
 
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert await asyncio.to_thread(wait_until, lambda: server.open_connections <= 1)
-    assert await asyncio.to_thread(wait_until, lambda: count_open_files() <= files_before)
+    await asyncio.to_thread(wait_until, lambda: server.open_connections <= 1)
+    await asyncio.to_thread(wait_until, lambda: count_open_files() <= files_before)
 
 
 @pytest.mark.parametrize("name", EARLY_ENDS)
@@ -314,9 +314,9 @@ def test_sync_stream_that_ends_early_leaves_no_task_and_no_open_file(
     gc.collect()
 
     [loop] = loops
-    assert wait_until(lambda: not asyncio.all_tasks(loop))
-    assert wait_until(lambda: server.open_connections <= 1)
-    assert wait_until(lambda: count_open_files() <= files_before)
+    wait_until(lambda: not asyncio.all_tasks(loop))
+    wait_until(lambda: server.open_connections <= 1)
+    wait_until(lambda: count_open_files() <= files_before)
 
 
 def test_sync_call_after_abandoned_streams_succeeds(
@@ -383,7 +383,7 @@ async def test_cancellation_at_any_moment_of_a_call_is_never_swallowed(
         assert task.cancelled()
 
 
-async def test_timeout_of_the_caller_is_not_taken_for_one_of_the_call(
+async def test_asyncio_timeout_of_the_caller_raises_timeout_error(
     server: Emulator,
 ) -> None:
     server.script(Refuse(503, headers={"Retry-After": "30"}), Refuse(503))

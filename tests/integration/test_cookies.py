@@ -1,4 +1,4 @@
-"""Cookies in each of their forms, from the constructor to the request; and their secrecy."""
+"""Cookies in every form: how they are read and sent, and that they stay secret."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from langchain_cerebras_inference import CerebrasCookieError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator, Redirect, Refuse, Session
 from tests.integration.call_styles import CALL_STYLES
-from tests.integration.cookie_helpers import get_exchanges, get_header, make_model
+from tests.integration.helpers import create_cookie_model, get_cookie_header, get_key_exchanges
 from tests.integration.programs import run_program
 
 
@@ -75,9 +75,11 @@ def write(home: Path, name: str, text: str) -> Path:
 
 
 TEXT_FORMS: Mapping[str, Callable[[Emulator, Path], str]] = {
-    "header": lambda server, _: get_header(server),
-    "header with its name": lambda server, _: f"Cookie: {get_header(server)}",
-    "Set-Cookie header": lambda server, _: f"{get_header(server)}; Path=/; HttpOnly; Max-Age=9",
+    "header": lambda server, _: get_cookie_header(server),
+    "header with its name": lambda server, _: f"Cookie: {get_cookie_header(server)}",
+    "Set-Cookie header": lambda server, _: (
+        f"{get_cookie_header(server)}; Path=/; HttpOnly; Max-Age=9"
+    ),
     "JSON": lambda server, _: json.dumps(make_export(server)),
 }
 TEXT_FORMS_OF_FILES: Mapping[str, Callable[[Emulator, Path], str]] = {
@@ -97,7 +99,7 @@ FORMS: Mapping[str, Callable[[Emulator, Path], Any]] = {
     **TEXT_FORMS,
     **FORMS_OF_FILES,
     "mapping": lambda server, _: server.cookies,
-    "secret": lambda server, _: SecretStr(get_header(server)),
+    "secret": lambda server, _: SecretStr(get_cookie_header(server)),
     "SimpleCookie": lambda server, _: SimpleCookie(server.cookies),
     "list of objects": lambda server, _: make_export(server),
     "storage state": lambda server, _: {"cookies": make_export(server), "origins": []},
@@ -108,20 +110,20 @@ ENVIRONMENT_FORMS = {**TEXT_FORMS, **TEXT_FORMS_OF_FILES}
 
 @pytest.mark.parametrize("style", ["invoke", "astream"])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_sends_only_the_cookies_for_the_session_host(
+def test_every_form_of_cookies_sends_only_those_for_the_session_host(
     form: str, style: str, server: Emulator, home: Path
 ) -> None:
-    model = make_model(server, cookies=FORMS[form](server, home))
+    model = create_cookie_model(server, cookies=FORMS[form](server, home))
 
     CALL_STYLES[style](model, "Hello!")
 
-    sent = [request.headers["Cookie"] for request in get_exchanges(server)]
-    assert sent == [get_header(server)]
+    sent = [request.headers["Cookie"] for request in get_key_exchanges(server)]
+    assert sent == [get_cookie_header(server)]
     assert server.requests[-1].bearer == server.demo_key
 
 
 @pytest.mark.parametrize("form", ENVIRONMENT_FORMS)
-def test_every_text_form_works_from_the_environment_alone(
+def test_every_text_form_of_cookies_works_from_the_environment(
     form: str, server: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CEREBRAS_COOKIES", ENVIRONMENT_FORMS[form](server, home))
@@ -130,24 +132,24 @@ def test_every_text_form_works_from_the_environment_alone(
 
     assert ChatCerebrasInference().invoke("Hello!").text
 
-    assert get_exchanges(server)[0].headers["Cookie"] == get_header(server)
+    assert get_key_exchanges(server)[0].headers["Cookie"] == get_cookie_header(server)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_copies_of_a_model_share_its_cookies_and_demo_key(
     form: str, server: Emulator, home: Path
 ) -> None:
-    model = make_model(server, cookies=FORMS[form](server, home))
+    model = create_cookie_model(server, cookies=FORMS[form](server, home))
 
     copies = [
-        make_model(server, cookies=model.cookies),
+        create_cookie_model(server, cookies=model.cookies),
         pickle.loads(pickle.dumps(model)),  # noqa: S301 # our own bytes
         model.model_copy(deep=True),
     ]
 
     assert [copy.cookies for copy in copies] == [model.cookies] * 3
     assert all(copy.invoke("Hello!").text for copy in copies)
-    assert len(get_exchanges(server)) == 1
+    assert len(get_key_exchanges(server)) == 1
 
 
 @pytest.mark.filterwarnings("ignore:The function `load` is in beta")
@@ -157,7 +159,7 @@ def test_loaded_model_has_the_cookies_of_the_environment(
 ) -> None:
     cookies = ENVIRONMENT_FORMS[form](server, home)
     monkeypatch.setenv("CEREBRAS_COOKIES", cookies)
-    model = make_model(server, cookies=cookies)
+    model = create_cookie_model(server, cookies=cookies)
 
     copy = load(
         dumpd(model),
@@ -197,11 +199,11 @@ def test_reading_a_file_does_not_block_the_event_loop(server: Emulator, home: Pa
     """Opening a pipe blocks until somebody writes to it."""
     pipe = home / "pipe.txt"
     os.mkfifo(pipe)
-    model = make_model(server, cookies=pipe)
+    model = create_cookie_model(server, cookies=pipe)
 
     async def call_while_the_pipe_blocks() -> str:
         call = asyncio.create_task(model.ainvoke("Hello!"))
-        await asyncio.to_thread(make_model(server).invoke, "Hello!")
+        await asyncio.to_thread(create_cookie_model(server).invoke, "Hello!")
         await asyncio.to_thread(pipe.write_text, make_netscape(server))
         return (await call).text
 
@@ -211,21 +213,21 @@ def test_reading_a_file_does_not_block_the_event_loop(server: Emulator, home: Pa
 def test_file_is_read_again_for_the_next_exchange(server: Emulator, home: Path) -> None:
     name, value = get_cookie(server)
     path = write(home, "a.json", json.dumps({"theme": "dark", name: value}))
-    model = make_model(server, cookies=path)
+    model = create_cookie_model(server, cookies=path)
     model.invoke("Hello!")
     path.write_text(json.dumps({name: value}))
     server.rotate_demo_key()
 
     model.invoke("Hello!")
 
-    sent = [request.headers["Cookie"] for request in get_exchanges(server)]
+    sent = [request.headers["Cookie"] for request in get_key_exchanges(server)]
     assert sent == [f"theme=dark; {name}={value}", f"{name}={value}"]
 
 
 def test_file_that_is_written_after_a_failure_is_read_at_the_next_call(
     server: Emulator, home: Path
 ) -> None:
-    model = make_model(server, cookies=home / "late.txt")
+    model = create_cookie_model(server, cookies=home / "late.txt")
     with pytest.raises(CerebrasCookieError, match="no such file"):
         model.invoke("Hello!")
 
@@ -248,7 +250,7 @@ def test_file_that_is_written_after_a_failure_is_read_at_the_next_call(
 def test_cookies_that_cannot_be_read_raise_cookie_error_before_any_request(
     cookies: str, style: str, server: Emulator
 ) -> None:
-    model = make_model(server, cookies=cookies)
+    model = create_cookie_model(server, cookies=cookies)
 
     with pytest.raises(CerebrasCookieError, match="Cannot read the cookies") as caught:
         CALL_STYLES[style](model, "Hello!")
@@ -257,16 +259,16 @@ def test_cookies_that_cannot_be_read_raise_cookie_error_before_any_request(
     assert server.requests == []
 
 
-def test_signed_out_session_names_the_cookies_that_had_expired(
+def test_error_for_a_signed_out_session_names_the_expired_cookies(
     server: Emulator, home: Path
 ) -> None:
     expired = make_netscape(server, expires=1_600_000_000)
     path = write(home, "a.txt", f"{expired}127.0.0.1\tFALSE\t/\tFALSE\t0\ta\tb\n")
 
-    with pytest.raises(CerebrasCookieError, match=r"without the expired ones \(next-auth"):
-        make_model(server, cookies=path).invoke("Hello!")
+    with pytest.raises(CerebrasCookieError, match="Not sent, because expired: next-auth"):
+        create_cookie_model(server, cookies=path).invoke("Hello!")
 
-    assert get_exchanges(server)[0].headers["Cookie"] == "a=b"
+    assert get_key_exchanges(server)[0].headers["Cookie"] == "a=b"
 
 
 # --- the credential ------------------------------------------------------------------
@@ -276,7 +278,7 @@ def test_signed_out_session_names_the_cookies_that_had_expired(
 async def test_credential_names_the_source_of_the_cookies(
     form: str, server: Emulator, home: Path
 ) -> None:
-    model = make_model(server, cookies=FORMS[form](server, home))
+    model = create_cookie_model(server, cookies=FORMS[form](server, home))
 
     credential = await model.acredential()
 
@@ -291,21 +293,21 @@ async def test_credential_names_the_source_of_the_cookies(
 def test_credential_names_the_environment_as_source(
     server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    constructed_before = make_model(server, cookies=None)
-    monkeypatch.setenv("CEREBRAS_COOKIES", get_header(server))
+    constructed_before = create_cookie_model(server, cookies=None)
+    monkeypatch.setenv("CEREBRAS_COOKIES", get_cookie_header(server))
 
-    assert make_model(server, cookies=None).credential().source == "environment"
+    assert create_cookie_model(server, cookies=None).credential().source == "environment"
     assert constructed_before.credential().source == "environment"
 
 
 @pytest.mark.parametrize("invalid", ["=SECRET", "[", "SECRET\n\tb=c"])
-def test_invalid_cookies_in_the_environment_matter_only_if_they_are_used(
+def test_invalid_cookies_in_the_environment_raise_an_error_only_if_they_are_used(
     invalid: str, server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_cookies = make_model(server, cookies=None)
+    without_cookies = create_cookie_model(server, cookies=None)
     monkeypatch.setenv("CEREBRAS_COOKIES", invalid)
 
-    assert make_model(server).credential().source == "argument"
+    assert create_cookie_model(server).credential().source == "argument"
     with pytest.raises(CerebrasCookieError, match="Cannot read the cookies") as caught:
         without_cookies.credential()
     assert "SECRET" not in str(caught.value)
@@ -316,7 +318,7 @@ def test_invalid_cookies_in_the_environment_matter_only_if_they_are_used(
 
 def test_pickle_of_a_model_with_a_path_holds_no_cookie(server: Emulator, home: Path) -> None:
     path = write(home, "a.txt", make_netscape(server))
-    model = make_model(server, cookies=path)
+    model = create_cookie_model(server, cookies=path)
     model.invoke("Hello!")
 
     pickled = pickle.dumps(model)
@@ -327,16 +329,16 @@ def test_pickle_of_a_model_with_a_path_holds_no_cookie(server: Emulator, home: P
 
 
 def test_pickle_of_a_model_with_a_browser_holds_its_name_only(server: Emulator) -> None:
-    model = make_model(server, cookies="browser:chromium")
+    model = create_cookie_model(server, cookies="browser:chromium")
 
     copy = pickle.loads(pickle.dumps(model))  # noqa: S301 # our own bytes
 
     assert copy.cookies == SecretStr("browser:chromium")
 
 
-def test_pickle_of_a_model_holds_given_cookies(server: Emulator) -> None:
-    """As it holds a given key: a pickle is as secret as what is in it."""
-    pickled = pickle.dumps(make_model(server))
+def test_pickle_of_a_model_with_cookies_holds_them(server: Emulator) -> None:
+    """A pickle holds an API key, too: whoever can read a pickle knows its secrets."""
+    pickled = pickle.dumps(create_cookie_model(server))
 
     assert get_cookie(server)[1].encode() in pickled
 
@@ -347,7 +349,7 @@ def test_cookies_and_demo_key_are_not_shown_logged_or_dumped(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server.script_session(Refuse(503, headers={"Retry-After": "0"}))
-    model = make_model(server, cookies=FORMS[form](server, home))
+    model = create_cookie_model(server, cookies=FORMS[form](server, home))
 
     message = model.invoke("Hello!")
 
@@ -362,7 +364,7 @@ def test_error_holds_no_cookie(
     act: Session | Redirect | Refuse, form: str, server: Emulator, home: Path
 ) -> None:
     server.script_session(act)
-    model = make_model(server, cookies=FORMS[form](server, home), max_retries=0)
+    model = create_cookie_model(server, cookies=FORMS[form](server, home), max_retries=0)
 
     with pytest.raises(CerebrasCookieError) as caught:
         model.invoke("Hello!")
@@ -381,13 +383,13 @@ def test_nothing_is_written_to_disk(
     path = write(home, "a.txt", make_netscape(server))
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
 
-    make_model(server, cookies=path).invoke("Hello!")
-    make_model(server).invoke("Hello!")
+    create_cookie_model(server, cookies=path).invoke("Hello!")
+    create_cookie_model(server).invoke("Hello!")
 
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
 
 
-def test_cookies_without_certificate_checks_are_sent_to_this_machine_only(
+def test_cookies_without_certificate_checks_are_sent_to_loopback_only(
     server: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = "https://session.invalid/api/auth/session"
@@ -400,4 +402,4 @@ def test_cookies_without_certificate_checks_are_sent_to_this_machine_only(
     with pytest.raises(CerebrasCookieError, match="only sent over https with certificate"):
         without_cookies.invoke("Hello!")
 
-    assert make_model(server, verify=False).invoke("Hello!").text
+    assert create_cookie_model(server, verify=False).invoke("Hello!").text

@@ -1,4 +1,4 @@
-"""The route of cookies to the session endpoint: TLS and proxies."""
+"""How cookies reach the session endpoint: TLS and proxies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from langchain_cerebras_inference import (
     Credential,
 )
 from langchain_cerebras_inference.emulator import Emulator
-from tests.integration import cookie_helpers
+from tests.integration import helpers
 from tests.integration.call_styles import CALL_STYLES
 from tests.integration.certificates import OPENSSL, CertificateAuthority
 from tests.integration.proxy import Proxy
@@ -39,8 +39,9 @@ def secure_server(authority: CertificateAuthority) -> Iterator[Emulator]:
         yield running
 
 
-def make_model(server: Emulator, **settings: Any) -> ChatCerebrasInference:
-    return cookie_helpers.make_model(server, max_retries=0, **settings)
+def create_model(server: Emulator, **settings: Any) -> ChatCerebrasInference:
+    """Create a model that has the cookies of `server` and never retries."""
+    return helpers.create_cookie_model(server, max_retries=0, **settings)
 
 
 def get_paths(server: Emulator) -> list[str]:
@@ -51,7 +52,7 @@ def get_paths(server: Emulator) -> list[str]:
 def test_session_endpoint_is_trusted_with_a_custom_ca(
     style: str, secure_server: Emulator, ca: Path
 ) -> None:
-    CALL_STYLES[style](make_model(secure_server, verify=ca), "Hello!")
+    CALL_STYLES[style](create_model(secure_server, verify=ca), "Hello!")
 
     assert get_paths(secure_server) == EXCHANGE_AND_CHAT
 
@@ -61,7 +62,7 @@ def test_ssl_cert_file_names_a_custom_ca(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(ca))
 
-    make_model(secure_server).invoke("Hello!")
+    create_model(secure_server).invoke("Hello!")
 
     assert get_paths(secure_server) == EXCHANGE_AND_CHAT
 
@@ -70,7 +71,7 @@ def test_host_with_untrusted_certificate_gets_no_cookies(
     secure_server: Emulator,
 ) -> None:
     with pytest.raises(CerebrasCookieError, match="cannot be verified") as caught:
-        make_model(secure_server).invoke("Hello!")
+        create_model(secure_server).invoke("Hello!")
 
     assert caught.value.is_retryable is False
     assert secure_server.requests == []
@@ -85,7 +86,7 @@ def test_exchange_uses_the_proxy_over_https(
         monkeypatch.setenv("CEREBRAS_PROXY", "" if is_setting else url)
 
         settings = {"proxy": url} if is_setting else {}
-        make_model(secure_server, verify=ca, **settings).invoke("Hello!")
+        create_model(secure_server, verify=ca, **settings).invoke("Hello!")
 
         assert set(proxy.methods) == {"CONNECT"}
         assert proxy.requests[0].target == secure_server.origin.removeprefix("https://")
@@ -97,7 +98,7 @@ def test_exchange_uses_the_proxy_over_https(
 
 def test_proxy_does_not_see_the_cookies(secure_server: Emulator, ca: Path) -> None:
     with Proxy() as proxy:
-        make_model(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
+        create_model(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
 
         [value] = secure_server.cookies.values()
         assert value not in str(proxy.requests)
@@ -118,7 +119,7 @@ def test_unencrypted_cookies_are_not_sent_through_a_proxy(
             monkeypatch.setenv(variable, proxy.origin)
         settings = {} if variable else {"proxy": proxy.origin}
 
-        make_model(playground, verify=scheme == "http", **settings).credential()
+        create_model(playground, verify=scheme == "http", **settings).credential()
 
         assert proxy.requests == []
     assert get_paths(playground) == EXCHANGE_AND_CHAT[:1]
@@ -130,8 +131,8 @@ async def test_failing_route_does_not_fail_calls_with_another_route(
     with Proxy() as proxy:
         pass
     models = [
-        make_model(secure_server, verify=ca, proxy=proxy.origin),
-        make_model(secure_server, verify=ca),
+        create_model(secure_server, verify=ca, proxy=proxy.origin),
+        create_model(secure_server, verify=ca),
     ]
 
     calls = (model.acredential() for model in models)
@@ -141,11 +142,11 @@ async def test_failing_route_does_not_fail_calls_with_another_route(
     assert isinstance(credential, Credential)
 
 
-def test_proxy_that_rejects_the_password_is_named_without_it(
+def test_error_for_a_rejected_proxy_password_names_only_the_proxy(
     secure_server: Emulator, ca: Path
 ) -> None:
     with Proxy(credentials="ada:right") as proxy:
-        model = make_model(secure_server, verify=ca, proxy=proxy.url("ada:SECRET"))
+        model = create_model(secure_server, verify=ca, proxy=proxy.url("ada:SECRET"))
 
         with pytest.raises(CerebrasCookieError, match=r"proxy .*407") as caught:
             model.invoke("Hello!")
@@ -160,14 +161,14 @@ def test_missing_proxy_is_a_retryable_error(secure_server: Emulator, ca: Path) -
         pass
 
     with pytest.raises(CerebrasCookieError, match=r"proxy .*cannot be reached") as caught:
-        make_model(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
+        create_model(secure_server, verify=ca, proxy=proxy.origin).invoke("Hello!")
 
     assert caught.value.is_retryable is True
 
 
 def test_unreachable_session_host_is_a_retryable_error() -> None:
     with Emulator() as gone:
-        model = make_model(gone)
+        model = create_model(gone)
 
     with pytest.raises(CerebrasCookieError, match="No connection to 127") as caught:
         model.invoke("Hello!")

@@ -19,18 +19,18 @@ from tests.integration.emulator_client import (
     MODELS,
     QWEN,
     Response,
-    bearer,
+    auth_header,
     chat,
     chat_with_command_line,
     post,
     request_body,
     run_command_line,
     send,
-    wait_until,
 )
+from tests.integration.helpers import wait_until
 
 
-def port_of(server: Emulator) -> int:
+def get_port(server: Emulator) -> int:
     port = urlsplit(server.origin).port
     assert port is not None
     return port
@@ -49,7 +49,7 @@ def get_session(server: Emulator, cookies: Mapping[str, str] | None = None) -> R
 # Start and stop
 
 
-async def test_emulator_can_run_beside_an_event_loop_and_start_again() -> None:
+async def test_emulator_can_be_started_twice_inside_a_running_event_loop() -> None:
     server = Emulator(api_key="csk-mine")
 
     for _ in range(2):
@@ -102,7 +102,7 @@ async def test_failed_start_raises_and_leaves_no_thread(
 ) -> None:
     emulator = Emulator()
     if failure == "port in use":
-        emulator = Emulator(port=port_of(server))
+        emulator = Emulator(port=get_port(server))
     elif failure == "unknown host":
         emulator = Emulator(host="nope.invalid")
     else:
@@ -124,7 +124,7 @@ async def test_failed_start_raises_and_leaves_no_thread(
 
 def test_emulator_can_start_after_a_failed_start() -> None:
     with Emulator() as server:
-        emulator = Emulator(port=port_of(server))
+        emulator = Emulator(port=get_port(server))
         with pytest.raises(OSError, match="in use"):
             emulator.start()
 
@@ -135,7 +135,7 @@ def test_emulator_can_start_after_a_failed_start() -> None:
 # The request log
 
 
-def test_request_is_logged_as_it_arrived(server: Emulator) -> None:
+def test_request_log_has_the_sent_request(server: Emulator) -> None:
     chat(server)
 
     (request,) = server.requests
@@ -149,7 +149,7 @@ def test_request_is_logged_as_it_arrived(server: Emulator) -> None:
 
 
 def test_repeated_header_is_logged_twice(server: Emulator) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(server))) as connection:
+    with socket.create_connection(("127.0.0.1", get_port(server))) as connection:
         connection.sendall(
             b"GET /public/v1/models HTTP/1.1\r\nHost: x\r\n"
             b"X-Twice: a\r\nx-twice: b\r\nConnection: close\r\n\r\n"
@@ -171,7 +171,7 @@ async def test_connections_are_counted(server: Emulator) -> None:
         assert (server.connections, server.open_connections) == (1, 1)
 
     assert len({request.peer for request in server.requests}) == 1
-    await wait_until(lambda: server.open_connections == 0)
+    await asyncio.to_thread(wait_until, lambda: server.open_connections == 0)
 
 
 def test_reset_clears_requests_and_script(server: Emulator) -> None:
@@ -187,8 +187,10 @@ def test_reset_clears_requests_and_script(server: Emulator) -> None:
 # Models and other routes
 
 
-def test_models_are_listed_with_a_key_and_publicly_without(server: Emulator) -> None:
-    models = send(f"{server.base_url}/models", headers=bearer(server.api_key)).json
+def test_models_are_listed_with_a_key_and_the_public_list_needs_no_key(
+    server: Emulator,
+) -> None:
+    models = send(f"{server.base_url}/models", headers=auth_header(server.api_key)).json
     public_models = send(f"{server.origin}/public/v1/models").json
 
     assert [model["id"] for model in models["data"]] == list(MODELS)
@@ -196,8 +198,8 @@ def test_models_are_listed_with_a_key_and_publicly_without(server: Emulator) -> 
     assert send(f"{server.base_url}/models").status == 401
 
 
-def test_one_model_is_described(server: Emulator) -> None:
-    key = bearer(server.api_key)
+def test_model_can_be_retrieved(server: Emulator) -> None:
+    key = auth_header(server.api_key)
     model = send(f"{server.base_url}/models/{QWEN}", headers=key).json
     public_model = send(f"{server.origin}/public/v1/models/{QWEN}").json
 
@@ -208,13 +210,15 @@ def test_one_model_is_described(server: Emulator) -> None:
 def test_unknown_model_is_not_found(server: Emulator) -> None:
     public_model = send(f"{server.origin}/public/v1/models/x")
 
-    assert send(f"{server.base_url}/models/x", headers=bearer(server.api_key)).status == 404
+    assert (
+        send(f"{server.base_url}/models/x", headers=auth_header(server.api_key)).status == 404
+    )
     assert public_model.status == 404
     assert public_model.json == {"detail": "Model 'x' not found or not publicly available"}
 
 
 def test_warm_up_is_answered_and_an_unknown_route_is_not_found(server: Emulator) -> None:
-    warm_up = send(f"{server.base_url}/tcp_warming", headers=bearer(server.api_key))
+    warm_up = send(f"{server.base_url}/tcp_warming", headers=auth_header(server.api_key))
 
     assert warm_up.status == 200
     assert send(f"{server.origin}/chat/completions", method="POST", content=b"{}").status == 404
@@ -228,7 +232,7 @@ def test_session_has_a_demo_key_that_is_accepted(server: Emulator) -> None:
 
     content = json.dumps(request_body()).encode()
     assert key == server.demo_key
-    assert post(server, content, **bearer(key)).status == 200
+    assert post(server, content, **auth_header(key)).status == 200
 
 
 def test_cookie_in_numbered_chunks_is_accepted(server: Emulator) -> None:
@@ -238,12 +242,12 @@ def test_cookie_in_numbered_chunks_is_accepted(server: Emulator) -> None:
     assert "user" in get_session(server, chunks).json
 
 
-def test_other_cookies_are_not_signed_in(server: Emulator) -> None:
+def test_unknown_cookies_are_not_signed_in(server: Emulator) -> None:
     assert get_session(server, {"other": "cookie"}).content == b"{}"
 
 
 def test_session_route_rejects_an_api_key(server: Emulator) -> None:
-    assert send(server.session_url, headers=bearer(server.api_key)).status == 400
+    assert send(server.session_url, headers=auth_header(server.api_key)).status == 400
 
 
 def test_sign_in_page_sets_the_cookie(server: Emulator) -> None:
@@ -258,7 +262,7 @@ def test_old_demo_key_is_rejected_after_a_rotation(server: Emulator) -> None:
 
     server.rotate_demo_key()
 
-    assert post(server, b"{}", **bearer(old_key)).status == 401
+    assert post(server, b"{}", **auth_header(old_key)).status == 401
     assert get_session(server).json["user"]["demoApiKey"] == server.demo_key != old_key
 
 
@@ -342,6 +346,6 @@ def test_command_line_reports_a_port_in_use(
     server: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main(["--port", str(port_of(server))])
+        main(["--port", str(get_port(server))])
 
     assert "cannot listen on 127.0.0.1: Address already in use" in capsys.readouterr().err

@@ -10,16 +10,16 @@ import pytest
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.emulator_client import (
     GPT_OSS,
+    JSON,
     QWEN,
-    Json,
-    assistant,
+    assistant_message,
     chat,
     post,
     request_body,
     tool,
     tool_call,
-    tool_result,
-    user,
+    tool_message,
+    user_message,
 )
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -27,23 +27,23 @@ CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
 JSON_OBJECT = {"type": "json_object"}
 PREDICTION = {"type": "content", "content": "x"}
 CALL_A = tool_call("a")
-RESULT_A = tool_result("a")
+RESULT_A = tool_message("a")
 DEVELOPER = {"role": "developer", "content": "x"}
 
 
-def messages(*items: Json) -> Json:
+def messages(*items: JSON) -> JSON:
     return {"messages": list(items)}
 
 
-def image(url: str) -> Json:
+def image(url: str) -> JSON:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def forced(name: str) -> Json:
+def forced_tool_choice(name: str) -> JSON:
     return {"type": "function", "function": {"name": name}}
 
 
-def shorten(fields: Json) -> str:
+def shorten(fields: JSON) -> str:
     return json.dumps(fields)[:60]
 
 
@@ -55,23 +55,25 @@ def shorten(fields: Json) -> str:
         {"stream_options": {"include_usage": True}},
         {"stop": "x", "logit_bias": {"1": -100}, "prompt_cache_key": "k" * 1024},
         {"prediction": PREDICTION},
-        messages(user([{"type": "text", "text": "x"}]), user(), user()),
-        messages(user(), assistant(reasoning="Hm."), user()),
-        messages(user(), assistant(content=None, tool_calls=[CALL_A]), RESULT_A),
+        messages(user_message([{"type": "text", "text": "x"}]), user_message(), user_message()),
+        messages(user_message(), assistant_message(reasoning="Hm."), user_message()),
         messages(
-            assistant(reasoning="Hm.", tool_calls=[CALL_A, tool_call("b")]),
-            tool_result("b") | {"name": "f"},
+            user_message(), assistant_message(content=None, tool_calls=[CALL_A]), RESULT_A
+        ),
+        messages(
+            assistant_message(reasoning="Hm.", tool_calls=[CALL_A, tool_call("b")]),
+            tool_message("b") | {"name": "f"},
             RESULT_A,
         ),
-        messages(DEVELOPER, user()),
+        messages(DEVELOPER, user_message()),
         {"tools": [tool("f", {"$schema": "x", "type": ["object"]}), tool("g", {})]},
         {"tools": [tool(name, CLOSED, strict=True) for name in ("f", "g")]},
         {"model": QWEN, "tools": [tool("f", {})], "response_format": JSON_OBJECT},
-        {"model": QWEN, **messages(user([image(PNG)]))},
+        {"model": QWEN, **messages(user_message([image(PNG)]))},
     ],
     ids=shorten,
 )
-def test_request_is_accepted(server: Emulator, fields: Json) -> None:
+def test_request_is_accepted(server: Emulator, fields: JSON) -> None:
     assert chat(server, **fields).status == 200
 
 
@@ -83,24 +85,24 @@ def test_request_is_accepted(server: Emulator, fields: Json) -> None:
         ({"disable_reasoning": True}, "body.disable_reasoning"),
         ({"store": False}, "body.store"),
         ({"stream_options": {"other": 1}}, "stream_options.other"),
-        (messages(user() | {"extra": 1}), "messages.0.user.extra"),
+        (messages(user_message() | {"extra": 1}), "messages.0.user.extra"),
         (
-            messages(assistant(content="x", reasoning_content="y"), user()),
+            messages(assistant_message(content="x", reasoning_content="y"), user_message()),
             "messages.0.assistant.reasoning_content",
         ),
         (
-            messages(assistant(content="x", refusal=None), user()),
+            messages(assistant_message(content="x", refusal=None), user_message()),
             "messages.0.assistant.refusal",
         ),
         (
-            messages(user([{"type": "text", "text": "x", "cache_control": {}}])),
+            messages(user_message([{"type": "text", "text": "x", "cache_control": {}}])),
             "messages.0.user.content.0.text.cache_control",
         ),
         ({"tools": [tool("f", {}, other=1)]}, "tools.0.function.other"),
     ],
 )
 def test_unknown_field_is_rejected_as_recorded(
-    server: Emulator, fields: Json, path: str
+    server: Emulator, fields: JSON, path: str
 ) -> None:
     response = chat(server, **fields)
 
@@ -128,22 +130,24 @@ def test_each_invalid_field_is_named_on_a_line_of_its_own(server: Emulator) -> N
         messages(),
         messages({"role": "function", "content": "x"}),
         messages({"role": "user"}),
-        messages(user([{"type": "audio"}])),
-        messages(user(None)),
+        messages(user_message([{"type": "audio"}])),
+        messages(user_message(None)),
         messages(RESULT_A),
-        messages(user(), assistant(tool_calls=[])),
-        messages(user(), assistant(tool_calls=[CALL_A])),
-        messages(user(), assistant(tool_calls=[CALL_A]), user(), RESULT_A),
-        messages(user(), assistant(tool_calls=[CALL_A]), tool_result("b")),
-        messages(assistant(tool_calls=[CALL_A]), RESULT_A, RESULT_A),
-        messages(assistant(tool_calls=[CALL_A, CALL_A]), RESULT_A),
+        messages(user_message(), assistant_message(tool_calls=[])),
+        messages(user_message(), assistant_message(tool_calls=[CALL_A])),
+        messages(
+            user_message(), assistant_message(tool_calls=[CALL_A]), user_message(), RESULT_A
+        ),
+        messages(user_message(), assistant_message(tool_calls=[CALL_A]), tool_message("b")),
+        messages(assistant_message(tool_calls=[CALL_A]), RESULT_A, RESULT_A),
+        messages(assistant_message(tool_calls=[CALL_A, CALL_A]), RESULT_A),
         {"tools": []},
         {"tools": [tool("not a name", {})]},
         {"tools": [tool("f", CLOSED, strict=True), tool("g", CLOSED)]},
         {"tools": [tool("f", {"type": "object"}, strict=True)]},
         {"tool_choice": "auto"},
         {"tools": [tool("f", {})], "tool_choice": "any"},
-        {"tools": [tool("f", {})], "tool_choice": forced("g")},
+        {"tools": [tool("f", {})], "tool_choice": forced_tool_choice("g")},
         {"tools": [tool("f", {})], "response_format": JSON_OBJECT},
         {"response_format": {"type": "yaml"}},
         {"response_format": JSON_OBJECT, "reasoning_format": "raw"},
@@ -171,7 +175,7 @@ def test_each_invalid_field_is_named_on_a_line_of_its_own(server: Emulator) -> N
     ],
     ids=shorten,
 )
-def test_invalid_request_is_rejected(server: Emulator, fields: Json) -> None:
+def test_invalid_request_is_rejected(server: Emulator, fields: JSON) -> None:
     response = chat(server, **fields)
 
     assert response.status == 400
@@ -193,13 +197,13 @@ def test_invalid_request_is_rejected(server: Emulator, fields: Json) -> None:
 def test_unsupported_image_is_rejected(
     server: Emulator, model_name: str, url: str, status: int, code: str
 ) -> None:
-    response = chat(server, model=model_name, **messages(user([image(url)])))
+    response = chat(server, model=model_name, **messages(user_message([image(url)])))
 
     assert (response.status, response.json["code"]) == (status, code)
 
 
 def test_more_than_ten_images_are_rejected(server: Emulator) -> None:
-    response = chat(server, model=QWEN, **messages(user([image(PNG)] * 11)))
+    response = chat(server, model=QWEN, **messages(user_message([image(PNG)] * 11)))
 
     assert (response.status, response.json["code"]) == (413, "image_too_large")
 
@@ -222,10 +226,10 @@ def test_unavailable_model_is_not_found(server: Emulator, model_name: str, code:
 
 @pytest.mark.parametrize(
     "fields",
-    [messages(user("x" * 600_000)), {"max_completion_tokens": 131_072}],
+    [messages(user_message("x" * 600_000)), {"max_completion_tokens": 131_072}],
     ids=["long prompt", "large token limit"],
 )
-def test_request_that_exceeds_the_context_is_rejected(server: Emulator, fields: Json) -> None:
+def test_request_that_exceeds_the_context_is_rejected(server: Emulator, fields: JSON) -> None:
     response = chat(server, **fields)
 
     assert response.status == 400
@@ -258,7 +262,7 @@ def test_only_gzip_is_accepted_as_content_encoding(server: Emulator) -> None:
 
 
 def test_large_response_is_compressed_if_the_client_accepts_gzip(server: Emulator) -> None:
-    content = json.dumps(request_body(**messages(user("Write 300 words.")))).encode()
+    content = json.dumps(request_body(**messages(user_message("Write 300 words.")))).encode()
 
     plain = post(server, content)
     compressed = post(server, content, **{"Accept-Encoding": "gzip"})

@@ -11,23 +11,24 @@ import pytest
 from pydantic import BaseModel, Field
 
 from langchain_cerebras_inference import ChatCerebrasInference
-from langchain_cerebras_inference.emulator import Emulator
+from langchain_cerebras_inference.emulator import Emulator, Reply
 from tests.integration.emulator_client import (
+    JSON,
     MAGIC_TOOL,
     MODELS,
     QWEN,
     WEATHER_TOOL,
-    Json,
-    assistant,
+    assistant_message,
     chat,
+    tool,
     tool_call,
-    tool_result,
-    user,
+    tool_message,
+    user_message,
 )
 
 TOOLS = [MAGIC_TOOL, WEATHER_TOOL]
-ASK_FOR_BOTH_TOOLS: Json = {
-    "messages": [user("magic(3) and the weather in Paris")],
+ASK_FOR_BOTH_TOOLS: JSON = {
+    "messages": [user_message("magic(3) and the weather in Paris")],
     "tools": TOOLS,
 }
 
@@ -49,17 +50,17 @@ def test_same_request_gets_the_same_message(server: Emulator) -> None:
 
 
 def test_content_quotes_the_last_user_message(server: Emulator) -> None:
-    assert "Ahoy" in chat(server, messages=[user("Ahoy")]).message["content"]
+    assert "Ahoy" in chat(server, messages=[user_message("Ahoy")]).message["content"]
 
 
 def test_content_has_as_many_words_as_the_prompt_asks_for(server: Emulator) -> None:
-    message = chat(server, messages=[user("Write 300 words.")]).message
+    message = chat(server, messages=[user_message("Write 300 words.")]).message
 
     assert len(message["content"].split()) == 300
 
 
-def test_prompt_with_half_a_surrogate_pair_is_answered(server: Emulator) -> None:
-    assert chat(server, messages=[user("\ud800" * 1000)], logprobs=True).status == 200
+def test_prompt_with_lone_surrogates_gets_a_completion(server: Emulator) -> None:
+    assert chat(server, messages=[user_message("\ud800" * 1000)], logprobs=True).status == 200
 
 
 def test_service_tier_is_echoed(server: Emulator) -> None:
@@ -74,13 +75,28 @@ def test_usage_adds_up(server: Emulator) -> None:
     assert 0 < reasoning_tokens < usage["completion_tokens"]
 
 
-def test_prefix_that_was_sent_before_is_cached_in_blocks_of_128_tokens(
+def test_prompt_has_a_token_for_every_four_characters(server: Emulator) -> None:
+    short, long = (
+        chat(server, messages=[user_message("x" * length)]).json["usage"]["prompt_tokens"]
+        for length in (400, 800)
+    )
+
+    assert long - short == 100
+
+
+def test_completion_has_a_token_for_every_short_word_and_for_its_end(server: Emulator) -> None:
+    server.script(Reply("one two three"))
+
+    assert chat(server).json["usage"]["completion_tokens"] == 4
+
+
+def test_repeated_prefix_is_cached_in_blocks_of_128_tokens(
     server: Emulator,
 ) -> None:
-    messages = [user("A long story. " * 200)]
+    messages = [user_message("A long story. " * 200)]
 
     first = chat(server, messages=messages).json["usage"]
-    second = chat(server, messages=[*messages, user("More")]).json["usage"]
+    second = chat(server, messages=[*messages, user_message("More")]).json["usage"]
 
     assert first["prompt_tokens_details"]["cached_tokens"] == 0
     assert second["prompt_tokens_details"]["cached_tokens"] == 640
@@ -153,7 +169,7 @@ def test_token_limit_truncates_tool_arguments(server: Emulator) -> None:
 def test_stop_sequence_ends_the_content(server: Emulator) -> None:
     message = chat(server, model=QWEN, stop=" comes").message
 
-    assert message["content"].endswith("This answer")
+    assert message["content"].endswith("This completion")
 
 
 def test_stop_sequence_in_gpt_oss_reasoning_leaves_an_empty_message(server: Emulator) -> None:
@@ -171,7 +187,7 @@ def test_n_is_the_number_of_choices(server: Emulator) -> None:
 
 
 def test_logprobs_include_the_reasoning_unless_it_is_parsed(server: Emulator) -> None:
-    def join_tokens(choice: Json, key: str) -> str:
+    def join_tokens(choice: JSON, key: str) -> str:
         return "".join(entry["token"] for entry in choice[key]["content"])
 
     (choice,) = chat(server, logprobs=True, top_logprobs=2).json["choices"]
@@ -200,9 +216,9 @@ def test_logprobs_include_the_reasoning_unless_it_is_parsed(server: Emulator) ->
     ],
 )
 def test_mentioned_tool_is_called_with_arguments_from_the_prompt(
-    server: Emulator, prompt: str, name: str, arguments: Json
+    server: Emulator, prompt: str, name: str, arguments: JSON
 ) -> None:
-    response = chat(server, messages=[user(prompt)], tools=TOOLS)
+    response = chat(server, messages=[user_message(prompt)], tools=TOOLS)
 
     (call,) = response.tool_calls
     assert call["function"]["name"] == name
@@ -233,14 +249,38 @@ def test_tool_choice_decides_which_unmentioned_tool_is_called(
 def test_content_after_a_tool_message_quotes_it(server: Emulator) -> None:
     calls = [tool_call("a", "get_weather")]
     messages = [
-        user("The weather?"),
-        assistant(tool_calls=calls),
-        tool_result("a", "Sunny, 21°C"),
+        user_message("The weather?"),
+        assistant_message(tool_calls=calls),
+        tool_message("a", "Sunny, 21°C"),
     ]
 
     message = chat(server, messages=messages, tools=TOOLS).message
 
     assert "Sunny, 21°C" in message["content"]
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"),
+    [
+        ([], ["magic", "get_weather"]),
+        (["magic"], ["get_weather"]),
+        (["get_weather"], ["magic"]),
+        (["magic", "get_weather"], ["other"]),
+        (["magic", "get_weather", "other"], ["magic", "get_weather"]),
+    ],
+)
+def test_required_tool_choice_calls_each_mentioned_tool_once(
+    server: Emulator, called: list[str], expected: list[str]
+) -> None:
+    calls = [tool_call(name, name) for name in called]
+    messages = [*ASK_FOR_BOTH_TOOLS["messages"]]
+    if called:
+        messages += [assistant_message(tool_calls=calls), *map(tool_message, called)]
+    tools = [*TOOLS, tool("other", {"type": "object"})]
+
+    response = chat(server, model=QWEN, messages=messages, tools=tools, tool_choice="required")
+
+    assert [call["function"]["name"] for call in response.tool_calls] == expected
 
 
 def test_only_qwen_calls_several_tools_at_once(server: Emulator) -> None:
@@ -276,10 +316,10 @@ JOKE = {"name": "Joke", "schema": JOKE_SCHEMA, "strict": True}
     ],
     ids=["keys of the schema", "keys in quotes"],
 )
-def test_json_content_has_the_keys_that_are_asked_for(
-    server: Emulator, response_format: Json, prompt: str, content: Json
+def test_json_content_has_the_keys_that_the_request_names(
+    server: Emulator, response_format: JSON, prompt: str, content: JSON
 ) -> None:
-    response = chat(server, messages=[user(prompt)], response_format=response_format)
+    response = chat(server, messages=[user_message(prompt)], response_format=response_format)
 
     assert json.loads(response.message["content"]) == content
 
@@ -299,7 +339,7 @@ class Booking(BaseModel):
 
 @pytest.mark.parametrize("strict", [None, False])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_keywords_in_descriptions_are_followed(
+def test_generated_object_follows_the_keywords_in_descriptions(
     model: ChatCerebrasInference, method: Any, strict: Any
 ) -> None:
     booking = model.with_structured_output(Booking, method=method, strict=strict)
@@ -360,7 +400,7 @@ def test_qwen_streams_all_tool_calls_in_one_delta(server: Emulator) -> None:
     ]
 
 
-def test_streamed_choices_take_turns(server: Emulator) -> None:
+def test_events_of_several_choices_alternate(server: Emulator) -> None:
     events = chat(server, n=2, stream=True).events
 
     assert [event["choices"][0]["index"] for event in events[:4]] == [0, 1, 0, 1]
@@ -369,7 +409,7 @@ def test_streamed_choices_take_turns(server: Emulator) -> None:
 def test_tokens_per_second_sets_the_pace_at_about_200_events_per_second() -> None:
     with Emulator(tokens_per_second=2000) as server:
         start = time.monotonic()
-        response = chat(server, messages=[user("Write 300 words.")], stream=True)
+        response = chat(server, messages=[user_message("Write 300 words.")], stream=True)
         seconds = time.monotonic() - start
 
     assert 120 < len(response.events) / seconds < 230

@@ -26,19 +26,19 @@ from langchain_cerebras_inference.emulator.rate_limits import (
 )
 from tests.integration.emulator_client import (
     GPT_OSS,
+    JSON,
     QWEN,
-    Json,
     Response,
-    bearer,
+    auth_header,
     chat,
     chat_with_command_line,
     post,
     request_body,
     run_command_line,
     send,
-    user,
-    wait_until,
+    user_message,
 )
+from tests.integration.helpers import wait_until
 
 REMAINING = "x-ratelimit-remaining-"
 TOKENS_PER_DAY = 100_000
@@ -61,7 +61,7 @@ def get_total_tokens(response: Response) -> int:
 
 
 def wait_until_answered(server: Emulator) -> None:
-    """Wait until the emulator is done with all requests: a client is done a bit earlier."""
+    """Wait until the emulator has finished all requests; its clients finish a bit earlier."""
     for request in server.requests:
         assert request.answered.wait(10)
 
@@ -205,20 +205,22 @@ def test_each_key_has_quotas_of_its_own() -> None:
     content = json.dumps(request_body()).encode()
     with Emulator(requests_per_day=1) as server:
         statuses = [post(server, content).status for _ in range(2)]
-        demo_key = bearer(server.demo_key)
+        demo_key = auth_header(server.demo_key)
         demo_statuses = [post(server, content, **demo_key).status for _ in range(2)]
 
     assert statuses == demo_statuses == [200, 429]
 
 
-def test_only_valid_chat_requests_take_from_the_quotas() -> None:
+def test_only_valid_chat_requests_use_the_quotas() -> None:
     with Emulator(requests_per_day=1) as server:
         assert chat(server, unknown=True).status == 400
-        assert send(f"{server.base_url}/models", headers=bearer(server.api_key)).status == 200
+        assert (
+            send(f"{server.base_url}/models", headers=auth_header(server.api_key)).status == 200
+        )
         assert chat(server).status == 200
 
 
-def test_request_beyond_the_quota_takes_no_scripted_behavior() -> None:
+def test_request_beyond_the_quota_uses_no_scripted_behavior() -> None:
     with Emulator(requests_per_day=1) as server:
         server.script(Reply("First"), Reply("Second"))
 
@@ -242,8 +244,8 @@ def test_request_beyond_the_quota_takes_no_scripted_behavior() -> None:
     ],
     ids=str,
 )
-def test_prompt_and_longest_completion_are_reserved(
-    fields: Json, completion_tokens: int
+def test_tokens_of_the_prompt_and_the_longest_completion_are_reserved(
+    fields: JSON, completion_tokens: int
 ) -> None:
     with Emulator(tokens_per_day=TOKENS_PER_DAY) as server:
         response = chat(server, **fields)
@@ -252,7 +254,7 @@ def test_prompt_and_longest_completion_are_reserved(
     assert 0 <= get_remaining(response) - (TOKENS_PER_DAY - reserved) < MAX_REFILL
 
 
-def test_request_that_does_not_fit_takes_nothing() -> None:
+def test_rejected_request_reserves_nothing() -> None:
     with Emulator(tokens_per_day=5_000, requests_per_day=10) as server:
         accepted = chat(server, max_completion_tokens=4_000)
         rejected = chat(server, max_completion_tokens=4_000)
@@ -348,7 +350,7 @@ def test_scripted_usage_decides_the_refund() -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_exceeded_quota_is_the_recorded_error(
+def test_exceeded_quota_returns_the_recorded_error(
     settings: Any, code: str, error_type: str, message: str
 ) -> None:
     with Emulator(**settings) as server:
@@ -364,7 +366,7 @@ def test_exceeded_quota_is_the_recorded_error(
     assert "Retry-After" not in rejected.headers
 
 
-def test_headers_show_the_quotas_and_recorded_limits_for_the_others() -> None:
+def test_headers_have_the_configured_quotas_and_recorded_limits_for_the_others() -> None:
     with Emulator(requests_per_minute=5, tokens_per_hour=50_000) as server:
         response = chat(server, max_completion_tokens=93)
 
@@ -419,7 +421,7 @@ def test_no_header_shows_the_quota_per_second() -> None:
     assert not [name for name in rejected.headers if name.endswith("-second")]
 
 
-def test_full_queue_can_be_scripted_and_leaves_the_quotas_as_they_are() -> None:
+def test_full_queue_can_be_scripted_and_quotas_are_counted_as_usual() -> None:
     with Emulator(requests_per_day=10) as server:
         server.script(Refuse(429, "queue_exceeded"))
         response = chat(server)
@@ -438,7 +440,7 @@ def test_requests_are_counted_and_have_a_status(server: Emulator) -> None:
     for _ in range(4):
         chat(server)
     chat(server, unknown=True)
-    send(f"{server.base_url}/models", headers=bearer(server.api_key))
+    send(f"{server.base_url}/models", headers=auth_header(server.api_key))
 
     assert (server.accepted, server.rejected) == (1, 2)
     statuses = [request.status for request in server.requests]
@@ -478,7 +480,7 @@ def test_completion_comes_after_the_latency(*, stream: bool) -> None:
 async def test_error_response_does_not_wait_for_the_latency() -> None:
     async with Emulator(latency=(30, 30), requests_per_day=1) as server:
         slow = asyncio.create_task(start_chat(server))
-        await wait_until(lambda: server.accepted == 1)
+        await asyncio.to_thread(wait_until, lambda: server.accepted == 1)
 
         rejected = await asyncio.to_thread(chat, server)
 
@@ -489,7 +491,7 @@ async def test_error_response_does_not_wait_for_the_latency() -> None:
 
 async def start_chat(server: Emulator) -> None:
     async with (
-        aiohttp.ClientSession(headers=bearer(server.api_key)) as session,
+        aiohttp.ClientSession(headers=auth_header(server.api_key)) as session,
         session.post(f"{server.base_url}/chat/completions", json=request_body()),
     ):
         pass
@@ -532,9 +534,9 @@ async def test_log_has_a_line_for_a_request_whose_client_disconnected() -> None:
     log = io.StringIO()
     async with Emulator(log=log, latency=(30, 30)) as server:
         slow = asyncio.create_task(start_chat(server))
-        await wait_until(lambda: server.accepted == 1)
+        await asyncio.to_thread(wait_until, lambda: server.accepted == 1)
         slow.cancel()
-        await wait_until(lambda: log.getvalue().endswith("\n"))
+        await asyncio.to_thread(wait_until, lambda: log.getvalue().endswith("\n"))
 
     ((method, path, model, status, _tokens),) = parse_log(log.getvalue())
     assert (method, path, model, status) == ("POST", "/v1/chat/completions", GPT_OSS, "-")
@@ -543,8 +545,11 @@ async def test_log_has_a_line_for_a_request_whose_client_disconnected() -> None:
 def test_log_has_neither_secrets_nor_line_breaks_from_requests() -> None:
     log = io.StringIO()
     with Emulator(log=log) as server:
-        chat(server, messages=[user("a private prompt")], model="two words\nand a line")
-        send(f"{server.origin}/two%20words?key=secret", headers=bearer("csk-secret"))
+        chat(server, messages=[user_message("a private prompt")], model="two words\nand a line")
+        send(
+            f"{server.origin}/two%20words?key=secret",
+            headers=auth_header("csk-secret"),
+        )
         cookies = "; ".join(f"{name}={value}" for name, value in server.cookies.items())
         send(server.session_url, headers={"Cookie": cookies})
         wait_until_answered(server)
@@ -559,13 +564,13 @@ def test_log_has_neither_secrets_nor_line_breaks_from_requests() -> None:
 
 
 class ClosedPipe(io.StringIO):
-    """Standard output that nobody reads any more."""
+    """A standard output whose reader has exited."""
 
     def flush(self) -> None:
         raise BrokenPipeError
 
 
-def test_requests_are_answered_though_nobody_reads_the_log() -> None:
+def test_closed_log_does_not_stop_the_emulator() -> None:
     with Emulator(log=ClosedPipe()) as server:
         assert [chat(server).status for _ in range(2)] == [200, 200]
 

@@ -28,20 +28,20 @@ from langchain_cerebras_inference.emulator import (
 )
 from tests.integration.emulator_client import (
     QWEN,
-    bearer,
+    auth_header,
     chat,
     request_body,
     send,
-    user,
-    wait_until,
+    user_message,
 )
+from tests.integration.helpers import wait_until
 
 
 @asynccontextmanager
 async def open_stream(server: Emulator) -> AsyncIterator[aiohttp.ClientResponse]:
     url = f"{server.base_url}/chat/completions"
     async with (
-        aiohttp.ClientSession(headers=bearer(server.api_key)) as session,
+        aiohttp.ClientSession(headers=auth_header(server.api_key)) as session,
         session.post(url, json=request_body(stream=True)) as response,
     ):
         yield response
@@ -56,7 +56,7 @@ def test_script_is_used_once_and_in_order(server: Emulator) -> None:
     assert [chat(server).status for _ in range(3)] == [429, 500, 200]
 
 
-def test_rejected_request_takes_nothing_from_the_script(server: Emulator) -> None:
+def test_rejected_request_uses_no_scripted_behavior(server: Emulator) -> None:
     server.script(Reply("Scripted"))
 
     assert chat(server, thinking=1).status == 400
@@ -69,7 +69,7 @@ def test_function_chooses_a_behavior_for_the_request(server: Emulator) -> None:
 
     server.script(reverse_prompt)
 
-    assert chat(server, messages=[user("abc")]).message["content"] == "cba"
+    assert chat(server, messages=[user_message("abc")]).message["content"] == "cba"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_function_chooses_a_behavior_for_the_request(server: Emulator) -> None:
         (lambda _request: Reply, "is not a scripted behavior"),
     ],
 )
-def test_failing_function_is_a_500_that_must_not_be_retried(
+def test_failing_function_returns_a_500_response_that_must_not_be_retried(
     server: Emulator, choose: Any, message: str
 ) -> None:
     server.script(choose)
@@ -96,11 +96,13 @@ def test_routes_have_scripts_of_their_own(server: Emulator) -> None:
     server.script_models(Refuse(503))
 
     assert chat(server).status == 200
-    assert send(f"{server.base_url}/models", headers=bearer(server.api_key)).status == 503
+    assert send(f"{server.base_url}/models", headers=auth_header(server.api_key)).status == 503
 
 
 @pytest.mark.parametrize("item", ["x", None, 5, [Reply("a")], Reply, {"content": "a"}])
-def test_scripting_anything_else_is_a_type_error(server: Emulator, item: Any) -> None:
+def test_scripting_a_value_that_is_not_a_behavior_is_a_type_error(
+    server: Emulator, item: Any
+) -> None:
     with pytest.raises(TypeError, match="Expected a scripted behavior, such as Reply"):
         server.script(Reply("First"), item)
 
@@ -179,7 +181,7 @@ def test_every_choice_has_the_scripted_content(server: Emulator) -> None:
     ],
     ids=["events", "data", "body"],
 )
-def test_reply_can_have_the_exact_events_or_bytes(
+def test_reply_can_define_its_events_or_bytes(
     server: Emulator, reply: Reply, content: bytes
 ) -> None:
     server.script(reply)
@@ -210,7 +212,7 @@ def test_error_response_has_the_flat_body(server: Emulator, status: int) -> None
     assert list(response.json) == ["message", "type", "param", "code"]
 
 
-def test_exceeded_limit_has_nothing_remaining(server: Emulator) -> None:
+def test_headers_of_an_exceeded_limit_have_zero_remaining(server: Emulator) -> None:
     server.script(Refuse(429), Refuse(429, message="Tokens per day limit exceeded"))
 
     minute, day = chat(server).headers, chat(server).headers
@@ -260,7 +262,7 @@ def test_redirect_names_its_location(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 2, -1])
-def test_cut_leaves_out_the_remaining_events(server: Emulator, after: int) -> None:
+def test_truncated_stream_lacks_the_remaining_events(server: Emulator, after: int) -> None:
     whole = chat(server, stream=True).content.split(b"\n\n")[:-1]
     server.script(Cut(after))
 
@@ -270,7 +272,7 @@ def test_cut_leaves_out_the_remaining_events(server: Emulator, after: int) -> No
     assert b"[DONE]" not in response.content
 
 
-def test_half_cut_ends_in_the_middle_of_an_event(server: Emulator) -> None:
+def test_stream_can_be_truncated_in_the_middle_of_an_event(server: Emulator) -> None:
     server.script(Cut(1, "half"))
 
     content = chat(server, stream=True).content
@@ -279,11 +281,18 @@ def test_half_cut_ends_in_the_middle_of_an_event(server: Emulator) -> None:
     assert not content.endswith(b"\n\n")
 
 
-def test_cut_of_a_whole_body_ends_in_its_middle(server: Emulator) -> None:
+def test_truncated_whole_body_ends_in_its_middle(server: Emulator) -> None:
     server.script(Cut())
 
     with pytest.raises(json.JSONDecodeError):
         _ = chat(server).json
+
+
+@pytest.mark.parametrize("how", ["close", "half"])
+def test_cut_sends_the_first_half_of_a_whole_body(server: Emulator, how: Any) -> None:
+    server.script(Cut(how=how, reply=Reply(body="first second")))
+
+    assert chat(server).content == b"first "
 
 
 def test_dropped_connection_ends_after_the_events(server: Emulator) -> None:
@@ -297,7 +306,7 @@ def test_dropped_connection_ends_after_the_events(server: Emulator) -> None:
 
 
 @pytest.mark.parametrize("after", [2, None])
-def test_reset_connection_is_reset(server: Emulator, after: int | None) -> None:
+def test_scripted_reset_resets_the_connection(server: Emulator, after: int | None) -> None:
     server.script(Cut(after, "reset"))
 
     with pytest.raises(ConnectionResetError):
@@ -349,7 +358,7 @@ async def test_endless_event_goes_on_until_the_client_disconnects(server: Emulat
             if size > 5_000_000:
                 break
 
-    await wait_until(server.requests[0].disconnected.is_set)
+    await asyncio.to_thread(wait_until, server.requests[0].disconnected.is_set)
 
 
 def test_stall_sends_the_remaining_events_after_the_pause(server: Emulator) -> None:
@@ -386,7 +395,7 @@ async def test_disconnect_is_noticed_at_once(server: Emulator, behavior: Act) ->
             await response.read()
     closed_at = time.monotonic()
     (request,) = server.requests
-    await wait_until(request.disconnected.is_set)
+    await asyncio.to_thread(wait_until, request.disconnected.is_set)
 
     assert request.disconnected.time is not None
     assert request.disconnected.time - closed_at < 0.2
@@ -402,7 +411,7 @@ async def test_stop_is_quick_while_responses_are_unfinished() -> None:
     with Emulator() as server:
         server.script(Stall(1), Stall(None), Garble("endless"))
         tasks = [asyncio.create_task(read_slowly()) for _ in range(3)]
-        await wait_until(lambda: len(server.requests) == 3)
+        await asyncio.to_thread(wait_until, lambda: len(server.requests) == 3)
         await asyncio.sleep(0.05)
         start = time.monotonic()
 

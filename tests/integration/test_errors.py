@@ -45,7 +45,12 @@ from tests.integration.call_styles import (
     every_streaming_style,
 )
 from tests.integration.helpers import create_model
-from tests.integration.raw_server import STREAM_HEAD, Connection, event, run_raw_server
+from tests.integration.raw_server import (
+    STREAM_HEAD,
+    Connection,
+    event_http_chunk,
+    run_raw_server,
+)
 
 OVERFLOW_CODE = "context_length_exceeded"
 REQUEST_ID = {"x-request-id": "req-1"}
@@ -103,7 +108,7 @@ def model(server: Emulator) -> ChatCerebrasInference:
 # --- error responses ----------------------------------------------------------------
 
 
-def refuse(
+def create_case(
     error_class: type[CerebrasError],
     core_class: type[core.ModelError],
     status: int,
@@ -112,7 +117,7 @@ def refuse(
     is_retryable: bool = False,
     **content: Any,
 ) -> tuple[Refuse, ExpectedError]:
-    """A response with an error status, and the error that it must become."""
+    """Return a response with an error status, and the error that it must become."""
     response = Refuse(status, code, headers={**REQUEST_ID, "Retry-After": "7"}, **content)
     expected = ExpectedError(
         error_class,
@@ -127,36 +132,40 @@ def refuse(
 
 
 ERROR_RESPONSES: Mapping[str, tuple[Refuse, ExpectedError]] = {
-    "400": refuse(*INVALID_REQUEST_ERROR, 400, "wrong_api_format"),
-    "400 context overflow": refuse(*OVERFLOW_ERROR, 400, OVERFLOW_CODE),
-    "401": refuse(
+    "400": create_case(*INVALID_REQUEST_ERROR, 400, "wrong_api_format"),
+    "400 context overflow": create_case(*OVERFLOW_ERROR, 400, OVERFLOW_CODE),
+    "401": create_case(
         CerebrasAuthenticationError, core.ModelAuthenticationError, 401, "wrong_api_key"
     ),
-    "402": refuse(
+    "402": create_case(
         CerebrasBillingError, core.ModelPermissionDeniedError, 402, "payment_required"
     ),
-    "403": refuse(
+    "403": create_case(
         CerebrasPermissionDeniedError, core.ModelPermissionDeniedError, 403, "forbidden"
     ),
-    "404": refuse(CerebrasModelNotFoundError, core.ModelNotFoundError, 404, "model_not_found"),
-    "405 with an empty body": refuse(*INVALID_REQUEST_ERROR, 405, None, body=b""),
-    "408": refuse(*TIMEOUT_ERROR, 408, "request_timeout", is_retryable=True),
-    "409": refuse(*SERVER_ERROR, 409, "bad_request", is_retryable=True),
-    "413": refuse(*INVALID_REQUEST_ERROR, 413, "request_too_large"),
-    "413 context overflow": refuse(*OVERFLOW_ERROR, 413, OVERFLOW_CODE),
-    "422": refuse(*INVALID_REQUEST_ERROR, 422, "wrong_api_format"),
-    "429": refuse(*RATE_LIMIT_ERROR, 429, "request_quota_exceeded", is_retryable=True),
-    "429 daily quota": refuse(
+    "404": create_case(
+        CerebrasModelNotFoundError, core.ModelNotFoundError, 404, "model_not_found"
+    ),
+    "405 with an empty body": create_case(*INVALID_REQUEST_ERROR, 405, None, body=b""),
+    "408": create_case(*TIMEOUT_ERROR, 408, "request_timeout", is_retryable=True),
+    "409": create_case(*SERVER_ERROR, 409, "bad_request", is_retryable=True),
+    "413": create_case(*INVALID_REQUEST_ERROR, 413, "request_too_large"),
+    "413 context overflow": create_case(*OVERFLOW_ERROR, 413, OVERFLOW_CODE),
+    "422": create_case(*INVALID_REQUEST_ERROR, 422, "wrong_api_format"),
+    "429": create_case(*RATE_LIMIT_ERROR, 429, "request_quota_exceeded", is_retryable=True),
+    "429 daily quota": create_case(
         *RATE_LIMIT_ERROR,
         429,
         "request_quota_exceeded",
         message="Requests per day limit exceeded.",
     ),
-    "500": refuse(*SERVER_ERROR, 500, "internal_error", is_retryable=True),
-    "502 with HTML": refuse(*SERVER_ERROR, 502, None, is_retryable=True, body="<html>\n<p>Bad"),
-    "503": refuse(*SERVER_ERROR, 503, "internal_error", is_retryable=True),
-    "504": refuse(*SERVER_ERROR, 504, "internal_error", is_retryable=True),
-    "529": refuse(*SERVER_ERROR, 529, "internal_error", is_retryable=True),
+    "500": create_case(*SERVER_ERROR, 500, "internal_error", is_retryable=True),
+    "502 with HTML": create_case(
+        *SERVER_ERROR, 502, None, is_retryable=True, body="<html>\n<p>Bad"
+    ),
+    "503": create_case(*SERVER_ERROR, 503, "internal_error", is_retryable=True),
+    "504": create_case(*SERVER_ERROR, 504, "internal_error", is_retryable=True),
+    "529": create_case(*SERVER_ERROR, 529, "internal_error", is_retryable=True),
 }
 
 
@@ -328,7 +337,7 @@ def test_error_for_unsupported_content_encoding_names_it(
 def test_invalid_transfer_encoding_raises_connection_error(call: CallStyle) -> None:
     def send_invalid_chunk(connection: Connection) -> None:
         connection.read_request()
-        connection.send(STREAM_HEAD + event("one "))
+        connection.send(STREAM_HEAD + event_http_chunk("one "))
         time.sleep(0.05)
         connection.send(b"no length\r\n")
         connection.read_request()  # keeps the connection open: the bytes alone are the error
@@ -354,7 +363,7 @@ def closed_port() -> Iterator[str]:
 
 
 @contextmanager
-def unknown_name() -> Iterator[str]:
+def unknown_host() -> Iterator[str]:
     """A host name that never resolves."""
     yield "http://cerebras.invalid"
 
@@ -392,8 +401,8 @@ def mail_server() -> Iterator[str]:
 
 UNREACHABLE_SERVERS: Mapping[str, tuple[ServerStarter, ExpectedError, str]] = {
     "closed port": (closed_port, ExpectedError(*CONNECTION_ERROR), "127.0.0.1"),
-    "unknown name": (
-        unknown_name,
+    "unknown host": (
+        unknown_host,
         ExpectedError(*CONNECTION_ERROR),
         "cerebras.invalid.*base_url",
     ),

@@ -25,7 +25,7 @@ HEADINGS = [
     "2. An LCEL chain",
     "3. An agent that calls a tool",
     "4. Structured output",
-    "5. Sign-in with cookies",
+    "5. Authentication with cookies",
 ]
 ESCAPE = "\033["
 
@@ -43,14 +43,14 @@ def keyed_server(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     return server
 
 
-def command_of(name: str, *arguments: str) -> list[str]:
+def create_command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-u", str(EXAMPLES / name), *arguments]
 
 
 def run(name: str, *arguments: str) -> str:
     """Run an example; return its output. It must succeed and write nothing to stderr."""
     process = subprocess.run(
-        command_of(name, *arguments), capture_output=True, check=False, encoding="utf-8"
+        create_command(name, *arguments), capture_output=True, check=False, encoding="utf-8"
     )
     assert (process.returncode, process.stderr) == (0, "")
     return process.stdout
@@ -59,7 +59,7 @@ def run(name: str, *arguments: str) -> str:
 def run_in_terminal(name: str) -> str:
     """Run an example whose standard output is a terminal; return its output."""
     reader, terminal = os.openpty()
-    with subprocess.Popen(command_of(name), stdout=terminal) as process:
+    with subprocess.Popen(create_command(name), stdout=terminal) as process:
         os.close(terminal)
         output = b"".join(iter(lambda: read_terminal(reader), b""))
     os.close(reader)
@@ -74,7 +74,7 @@ def read_terminal(reader: int) -> bytes:
         return b""
 
 
-def headings_in(output: str) -> list[str]:
+def find_headings(output: str) -> list[str]:
     return re.findall(r"^\d\. .*$", output, re.MULTILINE)
 
 
@@ -84,12 +84,12 @@ def headings_in(output: str) -> list[str]:
 def test_demo_without_key_uses_the_emulator_and_says_so() -> None:
     output = run("demo.py")
 
-    assert headings_in(output) == HEADINGS
+    assert find_headings(output) == HEADINGS
     assert "CEREBRAS_API_KEY is not set" in output
     assert "emulator" in output
     assert "tokens per second" in output
-    assert 'call: get_weather {"city": "Paris"}' in output
-    assert "result: Sunny, 22 °C in Paris." in output
+    assert 'tool call: get_weather {"city": "Paris"}' in output
+    assert "tool result: Sunny, 22 °C in Paris." in output
     assert "users_affected  3" in output
     assert "demo key demo…" in output
     assert ESCAPE not in output
@@ -99,7 +99,7 @@ def test_demo_with_key_uses_the_api(keyed_server: Emulator) -> None:
     output = run("demo.py")
 
     paths = [request.path for request in keyed_server.requests]
-    assert headings_in(output) == HEADINGS
+    assert find_headings(output) == HEADINGS
     assert keyed_server.base_url in output
     assert "CEREBRAS_COOKIES is not set" in output
     assert paths.count("/v1/chat/completions") == 5
@@ -127,7 +127,7 @@ def test_demo_reports_an_error_in_one_line(
     monkeypatch.setenv("CEREBRAS_API_KEY", "wrong")
 
     process = subprocess.run(
-        command_of("demo.py"), capture_output=True, check=False, encoding="utf-8"
+        create_command("demo.py"), capture_output=True, check=False, encoding="utf-8"
     )
 
     assert (process.returncode, process.stderr) == (1, "")
@@ -137,7 +137,7 @@ def test_demo_reports_an_error_in_one_line(
 @pytest.mark.parametrize("reason", ["interrupt", "closed pipe"])
 def test_demo_ends_without_a_traceback(reason: str) -> None:
     with subprocess.Popen(
-        command_of("demo.py"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        create_command("demo.py"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as demo:
         assert demo.stdout
         assert demo.stderr
@@ -168,8 +168,8 @@ def test_demo_runs_on_a_terminal_without_color_and_unicode(
 
     output = run_in_terminal("demo.py")
 
-    assert headings_in(output.replace("\r\n", "\n")) == HEADINGS
-    assert "result: Sunny, 22 ?C in Paris." in output
+    assert find_headings(output.replace("\r\n", "\n")) == HEADINGS
+    assert "tool result: Sunny, 22 ?C in Paris." in output
     assert ESCAPE not in output
 
 
@@ -195,14 +195,14 @@ def test_agent_shows_reasoning_tool_calls_results_and_text(keyed_server: Emulato
 
     assert re.findall(r"^\[(.*?)\]", output, re.MULTILINE) == [
         "reasoning",
-        "call get_price",
-        "result",
+        "tool call get_price",
+        "tool result",
         "reasoning",
         "text",
     ]
-    assert '[call get_price] {"item": "helmet"}' in output
-    assert "[result] 55.00 euros" in output
-    assert "[text] The tool get_price answered: 55.00 euros" in output
+    assert '[tool call get_price] {"item": "helmet"}' in output
+    assert "[tool result] 55.00 euros" in output
+    assert "[text] The tool get_price returned: 55.00 euros" in output
 
 
 # --- server.py ----------------------------------------------------------------------
@@ -225,7 +225,7 @@ def langserve_url(api_server: Emulator) -> Iterator[str]:
         "PORT": "0",
     }
     process = subprocess.Popen(
-        command_of("server.py"), stderr=subprocess.PIPE, encoding="utf-8", env=environment
+        create_command("server.py"), stderr=subprocess.PIPE, encoding="utf-8", env=environment
     )
     assert process.stderr
     log = ""

@@ -16,14 +16,9 @@ from langchain_cerebras_inference import (
 from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply, ToolCall
 from tests.integration.call_styles import (
     CallStyle,
-    abatch,
-    ainvoke,
-    astream,
-    batch,
     every_call_style,
     every_non_streaming_style,
-    invoke,
-    stream,
+    parametrize_call,
 )
 from tests.integration.helpers import create_model
 
@@ -183,8 +178,10 @@ def test_configured_model_streams(server: Emulator) -> None:
 # --- fallbacks and retries ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [invoke, ainvoke, stream, astream, batch, abatch])
-def test_fallback_model_answers_if_the_first_fails(call: CallStyle, server: Emulator) -> None:
+@parametrize_call("invoke", "ainvoke", "stream", "astream", "batch", "abatch")
+def test_fallback_model_is_called_if_the_first_model_fails(
+    call: CallStyle, server: Emulator
+) -> None:
     server.script(Refuse(429))
     fallback = create_model(server, model="qwen-3.8-27b")
     model = create_model(server, max_retries=0).with_fallbacks([fallback])
@@ -195,7 +192,7 @@ def test_fallback_model_answers_if_the_first_fails(call: CallStyle, server: Emul
     assert len(server.requests) == 2
 
 
-def test_fallback_is_not_used_for_other_errors_than_the_given_ones(server: Emulator) -> None:
+def test_fallback_model_is_not_called_for_unlisted_errors(server: Emulator) -> None:
     server.script(Refuse(400))
     model = create_model(server, max_retries=0).with_fallbacks(
         [create_model(server)], exceptions_to_handle=(CerebrasRateLimitError,)

@@ -16,13 +16,12 @@ from langchain_cerebras_inference.emulator import Act, Cut, Emulator, Refuse, Re
 from tests.integration.call_styles import (
     CallStyle,
     ainvoke,
-    astream,
+    astream_message,
     collect,
     every_call_style,
-    invoke,
-    stream,
+    parametrize_call,
 )
-from tests.integration.helpers import create_model, has_no_connections
+from tests.integration.helpers import create_model, wait_for_no_connections
 
 SLOW_WORDS = Reply(content="one two three four five six seven", pace=0.05)
 
@@ -81,7 +80,7 @@ def test_copy_works_before_and_after_use(
 # --- event loops and their connections ----------------------------------------------
 
 
-@pytest.mark.parametrize("call", [ainvoke, astream])
+@parametrize_call("ainvoke", "astream")
 def test_one_model_serves_any_number_of_event_loops(
     call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
@@ -93,7 +92,7 @@ def test_one_model_serves_any_number_of_event_loops(
 
 def call_on_two_new_loops(model: ChatCerebrasInference) -> None:
     ainvoke(model, "Hello!")
-    astream(model, "Hello!")
+    astream_message(model, "Hello!")
 
 
 def test_new_event_loop_needs_no_retry_and_no_recovery(
@@ -121,10 +120,10 @@ def test_ended_event_loop_is_garbage_collected_with_its_connections(server: Emul
 
     gc.collect()
     assert [loop() for loop in loops] == [None, None]
-    assert has_no_connections(server)
+    wait_for_no_connections(server)
 
 
-@pytest.mark.parametrize("call", [invoke, stream])
+@parametrize_call("invoke", "stream")
 def test_sync_calls_share_one_connection(
     call: CallStyle, model: ChatCerebrasInference, server: Emulator
 ) -> None:
@@ -157,7 +156,7 @@ def test_close_closes_the_connections_of_sync_calls_and_can_be_repeated(
     model.close()
     model.close()
 
-    assert has_no_connections(server)
+    wait_for_no_connections(server)
 
 
 async def test_aclose_closes_the_connections_of_the_event_loop_and_can_be_repeated(
@@ -168,21 +167,21 @@ async def test_aclose_closes_the_connections_of_the_event_loop_and_can_be_repeat
     await model.aclose()
     await model.aclose()
 
-    assert await asyncio.to_thread(has_no_connections, server)
+    await asyncio.to_thread(wait_for_no_connections, server)
 
 
 def test_context_manager_closes_the_connections(server: Emulator) -> None:
     with create_model(server) as model:
         model.invoke("Hello!")
 
-    assert has_no_connections(server)
+    wait_for_no_connections(server)
 
 
 async def test_async_context_manager_closes_the_connections(server: Emulator) -> None:
     async with create_model(server) as model:
         await model.ainvoke("Hello!")
 
-    assert await asyncio.to_thread(has_no_connections, server)
+    await asyncio.to_thread(wait_for_no_connections, server)
 
 
 async def test_closed_model_can_be_used_again(
@@ -223,10 +222,10 @@ async def test_aclose_does_not_break_a_stream_of_another_model(
     assert text == SLOW_WORDS.content
     assert server.open_connections == 1
     await other_model.aclose()
-    assert await asyncio.to_thread(has_no_connections, server)
+    await asyncio.to_thread(wait_for_no_connections, server)
 
 
-def test_close_keeps_connections_that_another_living_model_has_used(
+def test_close_keeps_connections_that_another_model_has_used(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     other_model = create_model(server)
@@ -239,7 +238,7 @@ def test_close_keeps_connections_that_another_living_model_has_used(
     assert server.connections == 1
 
 
-async def test_aclose_keeps_connections_that_another_living_model_has_used(
+async def test_aclose_keeps_connections_that_another_model_has_used(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     other_model = create_model(server)
@@ -252,7 +251,7 @@ async def test_aclose_keeps_connections_that_another_living_model_has_used(
     assert server.connections == 1
 
 
-async def test_aclose_ignores_models_that_no_longer_exist(
+async def test_aclose_ignores_garbage_collected_models(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     await create_model(server).ainvoke("Hello!")
@@ -261,7 +260,7 @@ async def test_aclose_ignores_models_that_no_longer_exist(
 
     await model.aclose()
 
-    assert await asyncio.to_thread(has_no_connections, server)
+    await asyncio.to_thread(wait_for_no_connections, server)
 
 
 FAILURES: dict[str, Act] = {
@@ -306,7 +305,7 @@ async def test_failed_or_cancelled_call_keeps_no_connection_open_after_aclose(
     await model.aclose()
 
     assert server.connections > 1
-    assert await asyncio.to_thread(has_no_connections, server)
+    await asyncio.to_thread(wait_for_no_connections, server)
 
 
 # --- warming up ---------------------------------------------------------------------

@@ -27,7 +27,7 @@ from langchain_cerebras_inference import (
     CerebrasServerError,
     ChatCerebrasInference,
 )
-from tests.integration.load_server import FAULTS, fault_of, has_permanent_fault, stream_text
+from tests.integration.load_server import FAULTS, get_fault, has_permanent_fault, stream_text
 
 pytestmark = [
     pytest.mark.load,
@@ -50,7 +50,7 @@ MAX_OPEN_FILES = 4096
 ERRORS: dict[str, type[CerebrasError]] = {
     "429": CerebrasRateLimitError,
     "503": CerebrasServerError,
-    "cut": CerebrasConnectionError,
+    "truncated": CerebrasConnectionError,
     "reset": CerebrasConnectionError,
 }
 
@@ -113,7 +113,7 @@ def count_open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 # needs only the names
 
 
-def memory_megabytes() -> float:
+def measure_memory_megabytes() -> float:
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return round(pages * resource.getpagesize() / 2**20, 1)
 
@@ -167,7 +167,7 @@ def test_memory_and_open_files_do_not_grow_in_a_hundred_thousand_calls(
         asyncio.run(call_concurrently(model, numbers))
         if loop + 1 in (EVENT_LOOPS // 20, EVENT_LOOPS // 2, EVENT_LOOPS):
             gc.collect()
-            memory.append(memory_megabytes())
+            memory.append(measure_memory_megabytes())
             open_files.append(count_open_files())
 
     seconds, cpu_seconds = stopwatch.read()
@@ -213,7 +213,7 @@ async def test_a_thousand_concurrent_streams_are_complete(server: Server) -> Non
         chunks=chunks,
         seconds=round(seconds, 1),
         CPU_us_per_chunk=round(cpu_seconds / chunks * 1e6),
-        MB=memory_megabytes(),
+        MB=measure_memory_megabytes(),
     )
     assert texts == {number: stream_text(number) for number in range(STREAMS)}
     assert report["max_open"] == STREAMS
@@ -242,7 +242,7 @@ async def test_every_call_of_a_large_batch_is_answered_once(server: Server) -> N
     print_figures(
         "A batch with faults",
         calls=BATCH_CALLS,
-        calls_with_a_fault=sum(fault_of(number) is not None for number in numbers),
+        calls_with_a_fault=sum(get_fault(number) is not None for number in numbers),
         requests=sum(map(len, responses.values())),
         completions=BATCH_CALLS - len(failed),
         errors=dict(Counter(type(results[number]).__name__ for number in failed)),
@@ -251,7 +251,7 @@ async def test_every_call_of_a_large_batch_is_answered_once(server: Server) -> N
     )
     assert failed == [number for number in numbers if has_permanent_fault(number)]
     for number, result in enumerate(results):
-        fault = fault_of(number)
+        fault = get_fault(number)
         if has_permanent_fault(number):
             assert type(result) is ERRORS[str(fault)]
             assert set(responses[prompts[number]]) == {fault}
@@ -259,4 +259,4 @@ async def test_every_call_of_a_large_batch_is_answered_once(server: Server) -> N
             expected = [fault, "completion"] if fault else ["completion"]
             assert result.text == f"The answer to {prompts[number]}."
             assert responses[prompts[number]] == expected
-    assert {fault_of(number) for number in numbers} >= FAULTS.keys()
+    assert {get_fault(number) for number in numbers} >= FAULTS.keys()

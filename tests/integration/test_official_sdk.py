@@ -45,7 +45,7 @@ TOOLS: Any = [
 ]
 
 
-def client_settings(server: Emulator) -> dict[str, Any]:
+def get_client_settings(server: Emulator) -> dict[str, Any]:
     return {
         "api_key": server.api_key,
         "base_url": server.origin,
@@ -55,13 +55,13 @@ def client_settings(server: Emulator) -> dict[str, Any]:
 
 @pytest.fixture
 def client(server: Emulator) -> Iterator[Cerebras]:
-    with Cerebras(**client_settings(server), max_retries=0) as client:
+    with Cerebras(**get_client_settings(server), max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
 async def async_client(server: Emulator) -> AsyncIterator[AsyncCerebras]:
-    async with AsyncCerebras(**client_settings(server), max_retries=0) as client:
+    async with AsyncCerebras(**get_client_settings(server), max_retries=0) as client:
         yield client
 
 
@@ -184,7 +184,7 @@ def test_sdk_raises_for_an_error_event(server: Emulator, client: Cerebras) -> No
 def test_sdk_retries_rate_limits_and_lost_connections(server: Emulator) -> None:
     server.script(Refuse(429, headers={"retry-after-ms": "1"}), Cut(None), Reply("Hi"))
 
-    with Cerebras(**client_settings(server)) as client:
+    with Cerebras(**get_client_settings(server)) as client:
         content = chat(client).choices[0].message.content
 
     assert content == "Hi"

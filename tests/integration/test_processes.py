@@ -157,7 +157,7 @@ def test_one_model_serves_every_kind_of_event_loop(
     run(LOOPS[name], server)
 
 
-# Those that close a connection in another way over TLS.
+# The event loops that close a connection differently over TLS.
 LOOPS_OVER_TLS = [
     "loops closed without shutdown",
     "loops in threads",
@@ -175,7 +175,7 @@ def test_one_model_serves_every_kind_of_event_loop_over_tls(
     run(LOOPS[name], https_server)
 
 
-# None that is closed without shutdown: uvloop's own `close` then warns of each open
+# No loop that is closed without shutdown: uvloop's own `close` then warns of each open
 # socket and, where a warning is an error, never returns.
 LOOPS_ON_UVLOOP = {
     "uvloop.run": """
@@ -196,7 +196,7 @@ LOOPS_ON_UVLOOP = {
 
 
 @pytest.mark.parametrize("name", LOOPS_ON_UVLOOP)
-def test_one_model_serves_every_kind_of_uvloop(
+def test_one_model_serves_every_kind_of_event_loop_on_uvloop(
     name: str, server: Emulator, run: ProgramRunner
 ) -> None:
     pytest.importorskip("uvloop")
@@ -282,7 +282,7 @@ def fork(child):
 def succeeded(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
-def call_in_every_way():
+def call_in_every_style():
     call()
     asyncio.run(acall())
     run_threads(call, 2)
@@ -290,32 +290,32 @@ def call_in_every_way():
 
 FORKS = {
     "before the first use": """
-        assert succeeded(fork(call_in_every_way))
-        call_in_every_way()
+        assert succeeded(fork(call_in_every_style))
+        call_in_every_style()
         """,
     "after use": """
-        call_in_every_way()
-        child = fork(call_in_every_way)
-        call_in_every_way()
+        call_in_every_style()
+        child = fork(call_in_every_style)
+        call_in_every_style()
         assert succeeded(child)
         """,
     "by a child": """
-        call_in_every_way()
+        call_in_every_style()
 
         def fork_again():
-            call_in_every_way()
-            assert succeeded(fork(call_in_every_way))
-            call_in_every_way()
+            call_in_every_style()
+            assert succeeded(fork(call_in_every_style))
+            call_in_every_style()
 
         assert succeeded(fork(fork_again))
-        call_in_every_way()
+        call_in_every_style()
         """,
     "while threads are calling": """
-        call_in_every_way()
+        call_in_every_style()
         threads = [threading.Thread(target=call) for _ in range(4)]
         for thread in threads:
             thread.start()
-        children = [fork(call_in_every_way) for _ in range(3)]
+        children = [fork(call_in_every_style) for _ in range(3)]
         for thread in threads:
             thread.join()
         assert all(map(succeeded, children))
@@ -323,7 +323,7 @@ FORKS = {
     "during a stream": """
         stream = model.stream("Hello!")
         text = next(stream).text
-        child = fork(call_in_every_way)
+        child = fork(call_in_every_style)
         text += "".join(chunk.text for chunk in stream)
         assert "Hello!" in text
         assert succeeded(child)
@@ -334,7 +334,7 @@ FORKS = {
                 list(stream)
             except CerebrasConnectionError as error:
                 assert "process" in str(error)
-                call_in_every_way()
+                call_in_every_style()
             else:
                 sys.exit("the child could read the stream of its parent")
 
@@ -368,7 +368,7 @@ FORKS = {
     "beside a loop that is not running": """
         loop = asyncio.new_event_loop()
         loop.run_until_complete(acall())
-        child = fork(call_in_every_way)
+        child = fork(call_in_every_style)
         loop.run_until_complete(acall())
         assert succeeded(child)
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -377,14 +377,14 @@ FORKS = {
     "by multiprocessing": """
         import multiprocessing
 
-        call_in_every_way()
+        call_in_every_style()
         processes = [
-            multiprocessing.get_context("fork").Process(target=call_in_every_way)
+            multiprocessing.get_context("fork").Process(target=call_in_every_style)
             for _ in range(3)
         ]
         for process in processes:
             process.start()
-        call_in_every_way()
+        call_in_every_style()
         for process in processes:
             process.join()
         assert [process.exitcode for process in processes] == [0, 0, 0]
@@ -493,7 +493,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_copies_of_every_kind_work(name: str, server: Emulator, run: ProgramRunner) -> None:
+def test_every_kind_of_copy_works(name: str, server: Emulator, run: ProgramRunner) -> None:
     run(COPIES_PRELUDE + dedent(COPIES[name]), server)
 
 

@@ -20,7 +20,7 @@ from tests.integration.certificates import CertificateAuthority
 from tests.integration.helpers import (
     create_cookie_model,
     create_model,
-    has_no_connections,
+    wait_for_no_connections,
     wait_until,
 )
 from tests.integration.proxy import Proxy
@@ -149,9 +149,9 @@ def test_changed_proxy_variables_are_used_after_about_a_second(
 
     assert not uses_proxy()
     monkeypatch.setenv("HTTP_PROXY", proxy.origin)
-    assert wait_until(uses_proxy)
+    wait_until(uses_proxy)
     monkeypatch.setenv("NO_PROXY", "*")
-    assert wait_until(lambda: not uses_proxy())
+    wait_until(lambda: not uses_proxy())
 
 
 def test_key_exchange_over_http_ignores_the_proxy_that_calls_use(
@@ -168,7 +168,7 @@ def test_key_exchange_over_http_ignores_the_proxy_that_calls_use(
     assert proxy.methods == ["POST", "POST"]
 
 
-# A later one is used only if the earlier ones are not set.
+# A variable is used only if those before it are not set.
 PRECEDENCE = ["setting", "CEREBRAS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
 
 
@@ -215,7 +215,7 @@ def test_host_in_no_proxy_is_reached_directly(
     assert len(server.requests) == 1
 
 
-def test_other_hosts_in_no_proxy_change_nothing(
+def test_no_proxy_variable_with_other_hosts_has_no_effect(
     model: ChatCerebrasInference, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy.origin)
@@ -227,7 +227,7 @@ def test_other_hosts_in_no_proxy_change_nothing(
 
 
 @pytest.mark.parametrize("source", ["setting", "CEREBRAS_PROXY"])
-def test_no_proxy_does_not_apply_to_our_own_proxy_settings(
+def test_no_proxy_variable_is_ignored_for_the_proxy_setting(
     source: str, server: Emulator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
@@ -385,7 +385,7 @@ def test_unreachable_proxy_raises_connection_error_without_the_password(
     assert SECRET not in format_completely(caught.value)
 
 
-def test_unknown_proxy_name_raises_connection_error_without_the_password(
+def test_unknown_proxy_host_raises_connection_error_without_the_password(
     server: Emulator,
 ) -> None:
     url = f"http://{CREDENTIALS}@proxy.invalid:3128"
@@ -477,7 +477,7 @@ def test_close_does_not_break_a_stream_in_a_tunnel(
     assert text == SLOW_WORDS.content
     assert https_server.open_connections == 1
     model.close()
-    assert has_no_connections(https_server)
+    wait_for_no_connections(https_server)
 
 
 async def test_aclose_does_not_break_an_async_stream_in_a_tunnel(
@@ -495,4 +495,4 @@ async def test_aclose_does_not_break_an_async_stream_in_a_tunnel(
     assert text == SLOW_WORDS.content
     assert https_server.open_connections == 1
     await model.aclose()
-    assert await asyncio.to_thread(has_no_connections, https_server)
+    await asyncio.to_thread(wait_for_no_connections, https_server)

@@ -334,7 +334,9 @@ def test_retries_and_waits_are_logged(
     CALL_STYLES[style](create_model(limiter), "Hello!")
 
     retry, wait = caplog.messages
-    assert retry.startswith("Retry when the quota has room, after: Cerebras responded with 429")
+    assert retry.startswith(
+        "Waiting for the quota again after: The server responded with status 429"
+    )
     assert wait.startswith("Waiting 2.")
     assert wait.endswith("s for the quota of requests per minute")
 
@@ -350,7 +352,7 @@ def test_retries_after_other_errors_are_logged_and_counted(
     message = CALL_STYLES[style](model, "Hello!")
 
     [line] = caplog.messages
-    assert line.startswith("Retry 1 of 2 in 0.0 s after: Cerebras responded with 503")
+    assert line.startswith("Retry 1 of 2 in 0.0 s after: The server responded with status 503")
     assert message.response_metadata["retries"] == 1
 
 

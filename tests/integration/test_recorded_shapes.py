@@ -30,7 +30,7 @@ STREAMS = [
     "unicode",
 ]
 BROKEN_STREAMS: dict[str, type[CerebrasError]] = {
-    "cut": CerebrasConnectionError,
+    "truncated": CerebrasConnectionError,
     "error_envelope": CerebrasInvalidRequestError,
     "error_flat": CerebrasRateLimitError,
     "error_named": CerebrasServerError,
@@ -45,7 +45,7 @@ def split_into_bytes(data: bytes) -> list[bytes]:
     return [data[index : index + 1] for index in range(len(data))]
 
 
-def fields_of(message: AIMessage) -> dict[str, Any]:
+def get_fields(message: AIMessage) -> dict[str, Any]:
     return {
         "content": message.content,
         "content_blocks": message.content_blocks,
@@ -63,7 +63,7 @@ def complete(model: ChatCerebrasInference, server: Emulator, recorded: Recorded)
 
     def invoke(name: str) -> dict[str, Any]:
         server.script(Reply(body=recorded(f"{name}.json")))
-        return fields_of(model.invoke("Hello!"))
+        return get_fields(model.invoke("Hello!"))
 
     return invoke
 
@@ -83,7 +83,7 @@ def test_stream_adds_up_to_the_completion(
 
     message = STREAMING_STYLES[style](model, "Hello!")
 
-    assert fields_of(message) == expected
+    assert get_fields(message) == expected
 
 
 @pytest.mark.parametrize("style", ["stream", "astream"])
@@ -101,7 +101,7 @@ def test_stream_can_arrive_byte_by_byte(
 
     message = STREAMING_STYLES[style](model, "Hello!")
 
-    assert fields_of(message) == expected
+    assert get_fields(message) == expected
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -126,7 +126,7 @@ async def test_stream_can_be_split_anywhere(
     messages = [add_chunks(chunks) for chunks in await asyncio.gather(*streams)]
 
     assert len(messages) >= SPLIT_COUNT
-    assert [fields for fields in map(fields_of, messages) if fields != expected] == []
+    assert [fields for fields in map(get_fields, messages) if fields != expected] == []
 
 
 @pytest.mark.parametrize("style", STREAMING_STYLES)

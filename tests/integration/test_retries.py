@@ -1,4 +1,4 @@
-"""What is retried, how often, after which wait; and recoveries, which are not retries.
+"""Which errors are retried, how often, and after which wait; and recoveries.
 
 `retry-after: 0.01` in a scripted response makes the retry follow at once.
 """
@@ -41,7 +41,7 @@ from tests.integration.call_styles import (
     stream_and_astream,
 )
 from tests.integration.helpers import create_cookie_model, create_model
-from tests.integration.raw_server import Connection, completion, run_raw_server
+from tests.integration.raw_server import Connection, completion_response, run_raw_server
 
 RETRY_NOW = {"Retry-After": "0.01"}
 
@@ -62,7 +62,7 @@ def no_retry_model(server: Emulator) -> ChatCerebrasInference:
     return create_model(server, timeout=0.3, max_retries=0)
 
 
-def waits_between_requests(server: Emulator) -> list[float]:
+def get_waits_between_requests(server: Emulator) -> list[float]:
     times = [request.time for request in server.requests]
     return [later - earlier for earlier, later in itertools.pairwise(times)]
 
@@ -130,7 +130,7 @@ FAILURES_AFTER_THE_ROLE: dict[str, Act] = {
 
 @stream_and_astream
 @pytest.mark.parametrize("failure", FAILURES_AFTER_THE_ROLE)
-def test_failure_after_the_role_alone_is_retried(
+def test_failure_after_an_event_with_only_the_role_is_retried(
     failure: str, call: CallStyle, quick_model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(FAILURES_AFTER_THE_ROLE[failure], Reply(content="Complete."))
@@ -217,7 +217,7 @@ def test_max_retries_of_a_call_overrides_the_setting(
     assert len(server.requests) == 1
 
 
-def test_batch_retries_each_prompt_by_itself(
+def test_batch_retries_each_prompt_separately(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Refuse(503, headers=RETRY_NOW), Refuse(400), Refuse(503, headers=RETRY_NOW))
@@ -254,7 +254,7 @@ def test_retry_waits_as_long_as_the_server_asks(
 
     call(model, "Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert 0.2 <= wait < 0.7
 
 
@@ -267,7 +267,7 @@ def test_retry_waits_until_the_date_in_retry_after(
 
     model.invoke("Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert 0.9 < wait < 2.5
 
 
@@ -282,7 +282,7 @@ def test_minute_quota_without_wait_headers_is_retried_after_a_short_wait(
 
     assert message.text
     assert len(server.requests) == 3
-    assert all(0.06 <= wait < 0.5 for wait in waits_between_requests(server))
+    assert all(0.06 <= wait < 0.5 for wait in get_waits_between_requests(server))
 
 
 def test_wait_for_a_token_quota_grows_with_the_reserved_tokens(server: Emulator) -> None:
@@ -290,7 +290,7 @@ def test_wait_for_a_token_quota_grows_with_the_reserved_tokens(server: Emulator)
 
     create_model(server, max_tokens=10_000).invoke("Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert 0.6 <= wait < 1.1
 
 
@@ -304,7 +304,7 @@ def test_token_quota_is_retried_when_max_completion_tokens_is_null(server: Emula
     assert message.text
 
 
-def test_full_queue_is_retried_soon_whatever_the_quota_resets_say(
+def test_full_queue_is_retried_soon_despite_quota_reset_headers(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     headers = {
@@ -316,7 +316,7 @@ def test_full_queue_is_retried_soon_whatever_the_quota_resets_say(
 
     model.invoke("Hello!")
 
-    [wait] = waits_between_requests(server)
+    [wait] = get_waits_between_requests(server)
     assert wait < 5
 
 
@@ -375,12 +375,12 @@ def test_max_retry_wait_is_a_setting(wait: str, requests: int, server: Emulator)
     assert len(server.requests) == requests
 
 
-def test_max_retry_wait_limits_the_exponential_waits(server: Emulator) -> None:
+def test_max_retry_wait_limits_the_exponential_backoff(server: Emulator) -> None:
     server.script(*[Refuse(503)] * 4)
 
     create_model(server, max_retries=4, max_retry_wait=0.3).invoke("Hello!")
 
-    assert all(0.25 < wait < 0.6 for wait in waits_between_requests(server))
+    assert all(0.25 < wait < 0.6 for wait in get_waits_between_requests(server))
 
 
 @invoke_and_astream
@@ -406,7 +406,9 @@ def test_list_models_is_retried(model: ChatCerebrasInference, server: Emulator) 
     assert model.list_models()
 
 
-def test_list_models_exchanges_a_rejected_demo_key(server: Emulator) -> None:
+def test_list_models_exchanges_the_cookies_again_when_the_demo_key_is_rejected(
+    server: Emulator,
+) -> None:
     model = create_cookie_model(server)
     model.invoke("Hello!")
     server.rotate_demo_key()
@@ -485,7 +487,7 @@ def test_connection_that_breaks_within_a_response_is_not_replaced() -> None:
     def break_second_response(connection: Connection) -> None:
         connections.append(connection)
         connection.read_request()
-        connection.send(completion("Hello."))
+        connection.send(completion_response("Hello."))
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Ty")
 
@@ -504,9 +506,9 @@ async def test_unrequested_response_on_an_idle_connection_is_not_used() -> None:
 
     def send_two_responses(connection: Connection) -> None:
         while connection.read_request():
-            connection.send(completion("requested"))
+            connection.send(completion_response("requested"))
             time.sleep(0.05)
-            connection.send(completion("unrequested"))
+            connection.send(completion_response("unrequested"))
             unrequested_sent.release()
 
     texts = []
@@ -538,7 +540,7 @@ def test_call_after_a_server_restart_succeeds(
 
 @every_call_style
 @pytest.mark.parametrize("status", [400, 415])
-def test_rejected_gzip_body_is_sent_plain_from_then_on(
+def test_after_a_rejected_gzip_body_requests_are_uncompressed(
     status: int, call: CallStyle, server: Emulator
 ) -> None:
     server.script(Refuse(status, message="Unsupported content encoding."))

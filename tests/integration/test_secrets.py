@@ -41,7 +41,7 @@ from tests.integration.call_styles import (
     collect,
     every_call_style,
     invoke,
-    stream,
+    stream_message,
 )
 
 # No literals, because a traceback quotes the source line that contains a literal.
@@ -79,7 +79,7 @@ def create_model(server: Emulator, credential: str, **settings: Any) -> ChatCere
     return create(server, **{**defaults, **settings})
 
 
-def secrets_in(*values: object, server: Emulator | None = None) -> list[str]:
+def find_secrets(*values: object, server: Emulator | None = None) -> list[str]:
     """Return the secrets, also those of `server`, that the text of some values contains."""
     text = " ".join(map(str, values))
     server_secrets = [server.demo_key, *server.cookies.values()] if server else []
@@ -123,7 +123,7 @@ VIEWS: Mapping[str, Callable[[Any], object]] = {
 def test_view_of_a_new_model_has_no_secret(view: str) -> None:
     model = ChatCerebrasInference(**SETTINGS)
 
-    assert secrets_in(VIEWS[view](model)) == []
+    assert find_secrets(VIEWS[view](model)) == []
 
 
 @both_credentials
@@ -134,7 +134,7 @@ def test_view_of_a_used_model_has_no_secret(
     model = create_model(server, credential)
     model.invoke("Hello!")
 
-    assert secrets_in(VIEWS[view](model), repr(model.credential()), server=server) == []
+    assert find_secrets(VIEWS[view](model), repr(model.credential()), server=server) == []
 
 
 INVALID_SETTINGS: dict[str, Any] = {
@@ -159,7 +159,7 @@ def test_validation_error_has_no_secret(case: str) -> None:
         ChatCerebrasInference(**{**SETTINGS, **INVALID_SETTINGS[case]})
 
     error = caught.value
-    assert secrets_in(error, repr(error), *traceback.format_exception(error)) == []
+    assert find_secrets(error, repr(error), *traceback.format_exception(error)) == []
 
 
 # --- a call -------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_secret_echoed_by_the_server_is_redacted(
     observation = observe(call, create_model(server, credential))
 
     assert isinstance(observation.error, CerebrasError)
-    assert secrets_in(*observation.texts, server=server) == []
+    assert find_secrets(*observation.texts, server=server) == []
 
 
 def ainvoke_in_debug_mode(model: Any, prompt: Any) -> object:
@@ -308,7 +308,9 @@ RESPONSES: Mapping[str, Scripted] = {
 
 
 @both_credentials
-@pytest.mark.parametrize("call", [invoke, ainvoke_in_debug_mode, stream, astream_in_debug_mode])
+@pytest.mark.parametrize(
+    "call", [invoke, ainvoke_in_debug_mode, stream_message, astream_in_debug_mode]
+)
 @pytest.mark.parametrize("response", RESPONSES)
 def test_callbacks_logs_and_errors_of_a_call_have_no_secret(
     response: str, call: CallStyle, credential: str, server: Emulator, observe: Observe
@@ -320,7 +322,7 @@ def test_callbacks_logs_and_errors_of_a_call_have_no_secret(
     text = "".join(observation.texts)
     assert "on_chat_model_start" in text
     assert re.search(r"\b503\b", text)  # the log names the reason of the retry
-    assert secrets_in(text, server=server) == []
+    assert find_secrets(text, server=server) == []
 
 
 @every_call_style
@@ -331,7 +333,7 @@ def test_connection_error_has_no_secret(call: CallStyle, observe: Observe) -> No
 
     assert isinstance(observation.error, CerebrasError)
     assert "proxy" in str(observation.error)
-    assert secrets_in(*observation.texts) == []
+    assert find_secrets(*observation.texts) == []
 
 
 @pytest.mark.parametrize("credential", ["key", "cookies", "proxy"])
@@ -356,7 +358,7 @@ def test_internal_objects_have_no_secret_in_their_repr(
         and not module.startswith("langchain_cerebras_inference.emulator")
     ]
     assert caught.value in own_objects
-    assert secrets_in(*map(repr, own_objects), server=server) == []
+    assert find_secrets(*map(repr, own_objects), server=server) == []
 
 
 def test_tracer_receives_no_secret(server: Emulator) -> None:
@@ -374,4 +376,4 @@ def test_tracer_receives_no_secret(server: Emulator) -> None:
         model.invoke("Hello!")
 
     assert len(runs) >= 4
-    assert secrets_in(*runs, server=server) == []
+    assert find_secrets(*runs, server=server) == []

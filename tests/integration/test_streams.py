@@ -1,4 +1,4 @@
-"""A stream arrives complete, or raises after the text that came."""
+"""A stream arrives complete, or raises an error after the text that arrived."""
 
 import asyncio
 import time
@@ -92,7 +92,7 @@ def test_truncated_stream_raises_in_every_streaming_style(
 
 
 @both_stream_readers
-def test_stream_truncated_before_any_event_but_the_last_raises(
+def test_stream_truncated_after_any_number_of_events_raises(
     read: StreamReader, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     complete_text, _ = read(model)
@@ -109,7 +109,7 @@ def test_stream_truncated_before_any_event_but_the_last_raises(
 
 
 @pytest.mark.parametrize("how", ["close", "drop", "reset"])
-async def test_slow_reader_receives_all_text_before_the_break(
+async def test_slow_reader_receives_all_text_that_arrived_before_the_connection_broke(
     how: Any, model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(SIXTY_WORDS, Cut(after=12, how=how, reply=SIXTY_WORDS))
@@ -129,7 +129,7 @@ async def append_texts(stream: AsyncIterator[AIMessageChunk], texts: list[str]) 
         texts.append(chunk.text)
 
 
-def test_error_response_raises_at_the_first_next(
+def test_error_response_raises_when_the_first_chunk_is_read(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Refuse(503))
@@ -356,8 +356,9 @@ def test_content_type_of_a_stream_is_case_insensitive(
 async def test_coalesce_joins_events_that_arrive_together(
     coalesce: bool, chunk_count: int
 ) -> None:
-    events = [raw_server.event("word ")] * 100 + [raw_server.event(finish_reason="stop")]
-    burst = raw_server.STREAM_HEAD + b"".join(events) + raw_server.STREAM_END
+    words = raw_server.event_http_chunk("word ") * 100
+    finish = raw_server.event_http_chunk(finish_reason="stop")
+    burst = raw_server.STREAM_HEAD + words + finish + raw_server.STREAM_END
 
     def send_burst(connection: raw_server.Connection) -> None:
         while connection.read_request():
@@ -398,7 +399,7 @@ def test_usage_in_the_first_event_is_kept(
     assert message.usage_metadata["total_tokens"] == 7
 
 
-def test_no_chunk_mixes_reasoning_text_and_tool_calls(
+def test_no_chunk_has_two_kinds_of_content(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(

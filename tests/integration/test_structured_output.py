@@ -85,13 +85,13 @@ def astream(chain: Chain) -> Any:
 
 
 def combine(outputs: list[Any]) -> Any:
-    """The result of a stream: its last output, or the sum of its dicts with raw chunks."""
+    """Return the last output of a stream, or the sum of its dicts with raw chunks."""
     has_raw = isinstance(outputs[0], dict) and "raw" in outputs[0]
     return reduce(operator.add, outputs) if has_raw else outputs[-1]
 
 
-each_call_style = pytest.mark.parametrize("call", [invoke, ainvoke, stream, astream])
-each_method = pytest.mark.parametrize("method", METHODS)
+every_call_style = pytest.mark.parametrize("call", [invoke, ainvoke, stream, astream])
+every_method = pytest.mark.parametrize("method", METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +113,8 @@ def is_joke(result: Any, schema: Any) -> bool:
     return isinstance(result, dict) and result.keys() - {"source"} == {"setup", "punchline"}
 
 
-@each_call_style
-@each_method
+@every_call_style
+@every_method
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
 def test_every_method_returns_an_object_of_every_kind_of_schema(
     schema: Any, method: Method, call: Callable[[Chain], Any], model: ChatCerebrasInference
@@ -134,14 +134,14 @@ NOT_OBJECTS = {
     "no text": Reply(content=""),
     "null": Reply(content="null"),
     "list": Reply(content="[]"),
-    "cut at the first value": Reply(content='{"setup": "Why', finish_reason="length"),
-    "cut at the last value": Reply(
+    "truncated at the first value": Reply(content='{"setup": "Why', finish_reason="length"),
+    "truncated at the last value": Reply(
         content='{"setup": "Why", "punchline": "B', finish_reason="length"
     ),
     "call of another tool": Reply(
         tool_calls=[ToolCall("other", {"setup": "a", "punchline": "b"})]
     ),
-    "cut tool call": Reply(
+    "truncated tool call": Reply(
         tool_calls=[ToolCall("Joke", '{"setup": "Why')], finish_reason="length"
     ),
 }
@@ -154,7 +154,7 @@ def assert_error(
     call: Callable[[Chain], Any],
     server: Emulator,
 ) -> None:
-    """Check that a reply is an error, and a `parsing_error` of the chain with `raw`."""
+    """Check that a completion is an error, and a `parsing_error` of the chain with `raw`."""
     chain, chain_with_raw = chains
     server.script(reply, reply)
 
@@ -168,15 +168,15 @@ def assert_error(
 
 
 def create_chains(model: ChatCerebrasInference, schema: Any, method: Method) -> Any:
-    """A chain without and one with `include_raw`."""
+    """Return a chain without and one with `include_raw`."""
     return tuple(
         model.with_structured_output(schema, method=method, include_raw=include_raw)
         for include_raw in (False, True)
     )
 
 
-@each_call_style
-@each_method
+@every_call_style
+@every_method
 @pytest.mark.parametrize("schema", ["pydantic", "JSON schema"])
 @pytest.mark.parametrize("reply", NOT_OBJECTS.values(), ids=NOT_OBJECTS.keys())
 def test_completion_without_an_object_is_an_error_and_never_none(
@@ -190,8 +190,8 @@ def test_completion_without_an_object_is_an_error_and_never_none(
     assert_error(reply, create_chains(model, SCHEMAS[schema], method), call, server)
 
 
-@each_call_style
-@each_method
+@every_call_style
+@every_method
 @pytest.mark.parametrize("schema", ["pydantic", "pydantic 1"])
 def test_object_that_does_not_match_the_class_is_an_error(
     schema: str,
@@ -205,7 +205,7 @@ def test_object_that_does_not_match_the_class_is_an_error(
     assert_error(INCOMPLETE_OBJECT, chains, call, server)
 
 
-@each_call_style
+@every_call_style
 @pytest.mark.parametrize("schema", ["TypedDict", "JSON schema"])
 def test_object_of_a_schema_that_is_not_a_class_is_not_validated(
     schema: str, call: Callable[[Chain], Any], model: ChatCerebrasInference, server: Emulator
@@ -217,7 +217,7 @@ def test_object_of_a_schema_that_is_not_a_class_is_not_validated(
     assert call(chain_with_raw)["parsed"] == {"setup": "Why?"}
 
 
-@each_method
+@every_method
 def test_dict_grows_while_it_is_streamed(method: Method, server: Emulator) -> None:
     text = '{"setup": "Why did the llama cross the road?", "punchline": "Tokens."}'
     server.script(Reply(content=text, tool_calls=[ToolCall("TypedJoke", text)], pace=0.05))
@@ -276,7 +276,7 @@ def test_agent_without_tools_can_have_the_server_enforce_the_schema(
     assert request.body["response_format"]["json_schema"]["strict"] is True
 
 
-def test_agent_with_tools_and_provider_strategy_is_told_what_to_use(
+def test_error_for_an_agent_with_tools_and_provider_strategy_says_what_to_use(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     agent: Any = create_agent(model, [get_joke], response_format=ProviderStrategy(Joke))

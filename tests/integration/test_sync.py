@@ -108,7 +108,7 @@ def test_interrupt_stops_a_sync_call_at_once(call: str, server: Emulator) -> Non
     server.script(Stall(after=2))
 
     with start_program(INTERRUPTED_PROGRAM.format(call=call), server) as process:
-        assert wait_until(lambda: bool(server.requests), EXIT_TIMEOUT)
+        wait_until(lambda: bool(server.requests), EXIT_TIMEOUT)
         time.sleep(0.2)  # until the program waits for the response
         process.send_signal(signal.SIGINT)
         is_disconnected = server.requests[0].disconnected.wait(1)
@@ -179,7 +179,7 @@ def test_error_callback_runs_in_the_callers_thread(
 
 
 @pytest.mark.parametrize("hook", ["_stream", "_stream_chat_model_events"])
-def test_stream_hooks_call_the_callbacks_they_are_given(
+def test_stream_hooks_call_the_callbacks_of_the_run_manager(
     hook: str, model: ChatCerebrasInference
 ) -> None:
     recorder = CallbackRecorder()
@@ -193,7 +193,7 @@ def test_stream_hooks_call_the_callbacks_they_are_given(
 
 
 @pytest.mark.parametrize("hook", ["_astream", "_astream_chat_model_events"])
-async def test_async_stream_hooks_call_the_callbacks_they_are_given(
+async def test_async_stream_hooks_call_the_callbacks_of_the_run_manager(
     hook: str, model: ChatCerebrasInference
 ) -> None:
     recorder = CallbackRecorder()

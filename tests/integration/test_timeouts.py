@@ -83,7 +83,7 @@ NO_PROGRESS = {
     "id fields": b"id: 7\n\n",
     "empty events": b"data:\n\n",
     "spaces": b" ",
-    "line ends": b"\n",
+    "line endings": b"\n",
 }
 
 
@@ -244,7 +244,7 @@ def run_accelerated(work: Coroutine[Any, Any, T], speed: float) -> tuple[T, floa
         return runner.run(measure())
 
 
-def test_stream_may_take_longer_than_its_timeout_and_aiohttps_300_seconds(
+def test_stream_may_take_longer_than_its_timeout_and_the_300_seconds_of_aiohttp(
     server: Emulator,
 ) -> None:
     server.script(Reply(content=SIXTY_WORDS, pace=0.02))  # 22 events, 20 s each
@@ -256,7 +256,7 @@ def test_stream_may_take_longer_than_its_timeout_and_aiohttps_300_seconds(
     assert seconds > 400
 
 
-def test_completion_may_take_longer_than_aiohttps_300_seconds(server: Emulator) -> None:
+def test_completion_may_take_longer_than_the_300_seconds_of_aiohttp(server: Emulator) -> None:
     server.script(Reply(content=SIXTY_WORDS, delay=0.4))
     model = create_model(server, timeout=2000, connect_timeout=math.inf)
 

@@ -12,7 +12,7 @@ from tests.integration.helpers import create_model
 
 
 @every_call_style
-@pytest.mark.parametrize("kind", ["bundle", "folder"])
+@pytest.mark.parametrize("kind", ["bundle", "hashed_directory"])
 def test_verify_setting_trusts_a_certificate_authority(
     kind: str,
     call: CallStyle,
@@ -28,7 +28,7 @@ def test_verify_setting_trusts_a_certificate_authority(
 
 @invoke_and_astream
 @pytest.mark.parametrize(
-    ("variable", "kind"), [("SSL_CERT_FILE", "bundle"), ("SSL_CERT_DIR", "folder")]
+    ("variable", "kind"), [("SSL_CERT_FILE", "bundle"), ("SSL_CERT_DIR", "hashed_directory")]
 )
 def test_environment_variable_trusts_a_certificate_authority(
     variable: str,

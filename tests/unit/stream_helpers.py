@@ -1,4 +1,4 @@
-"""Streams and messages for the tests of the response side."""
+"""Responses, events and messages for the tests of what comes from the server."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,8 +9,10 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
+from langchain_cerebras_inference import CerebrasError
 from langchain_cerebras_inference._conversion.chunks import ChunkBuilder
 from langchain_cerebras_inference._conversion.completion import convert_completion
+from langchain_cerebras_inference._http.response import Response
 from langchain_cerebras_inference._http.sse import SSEDecoder
 
 COMPLETE_STREAMS = [
@@ -26,6 +28,47 @@ COMPLETE_STREAMS = [
 
 ERROR_STREAMS = ["error_envelope", "error_flat", "error_named"]
 LINE_ENDINGS = [b"\n", b"\r\n", b"\r"]
+
+
+# --- responses -----------------------------------------------------------------------
+
+
+class FakeResponse:
+    """A response of the transport that records how the parser uses it.
+
+    Args:
+        parts: The parts in which the body arrives. Empty ones are skipped; errors are raised.
+        status: The HTTP status.
+        headers: The response headers.
+    """
+
+    def __init__(
+        self,
+        parts: Iterable[bytes | CerebrasError],
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = {"x-request-id": "req-1", **(headers or {})}
+        self.timeout_restarts: list[bool] = []
+        self.time_limits: list[float] = []
+        self.is_closed = False
+        self._parts = iter(parts)
+
+    async def read_available(self, *, restart_timeout: bool = False) -> bytes:
+        self.timeout_restarts.append(restart_timeout)
+        part = next((part for part in self._parts if part), b"")
+        if isinstance(part, CerebrasError):
+            raise part
+        return part
+
+    read = Response.read
+
+    def limit_remaining_time(self, seconds: float) -> None:
+        self.time_limits.append(seconds)
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 # --- events --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Which key a request gets, as far as no network is needed."""
+"""Which key a request gets, in the cases that need no network."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from langchain_cerebras_inference._auth.api_key import Credential, KeyProvider
-from langchain_cerebras_inference._auth.key_exchange import Bearer, KeyExchange
+from langchain_cerebras_inference._auth.key_exchange import Key, KeyExchange
 from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
@@ -43,9 +43,9 @@ def fetch_awaitable() -> Coroutine[Any, Any, str]:
         (fetch_awaitable, "fetched"),
     ],
 )
-async def test_key_is_given_or_returned_by_a_function(key: Any, expected: str) -> None:
-    assert await make_provider(key).get_bearer() == Bearer(expected)
-    assert await make_provider(key, cookies="a=b").get_bearer() == Bearer(expected)
+async def test_key_is_a_value_or_is_returned_by_a_function(key: Any, expected: str) -> None:
+    assert await make_provider(key).get_key() == Key(expected)
+    assert await make_provider(key, cookies="a=b").get_key() == Key(expected)
 
 
 async def test_function_is_called_in_another_thread() -> None:
@@ -55,7 +55,7 @@ async def test_function_is_called_in_another_thread() -> None:
         threads.append(threading.current_thread())
         return "k"
 
-    await make_provider(fetch).get_bearer()
+    await make_provider(fetch).get_key()
 
     assert threads != [threading.current_thread()]
 
@@ -67,12 +67,12 @@ async def test_function_that_returns_no_key_raises_authentication_error(
     result: Any, type_name: str
 ) -> None:
     with pytest.raises(CerebrasAuthenticationError, match=rf"no key \(.* {type_name}\)"):
-        await make_provider(lambda: result).get_bearer()
+        await make_provider(lambda: result).get_key()
 
 
 async def test_function_that_raises_stop_iteration_does_not_hang() -> None:
     with pytest.raises(RuntimeError, match="raised StopIteration"):
-        await make_provider(lambda: next(iter(()))).get_bearer()
+        await make_provider(lambda: next(iter(()))).get_key()
 
 
 async def test_error_of_the_function_is_raised_unchanged() -> None:
@@ -80,14 +80,14 @@ async def test_error_of_the_function_is_raised_unchanged() -> None:
         raise LookupError("the vault is closed")
 
     with pytest.raises(LookupError, match="the vault is closed"):
-        await make_provider(fetch).get_bearer()
+        await make_provider(fetch).get_key()
 
 
 async def test_environment_is_read_again_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = make_provider()
     monkeypatch.setenv("CEREBRAS_API_KEY", " late ")
 
-    assert await provider.get_bearer() == Bearer("late")
+    assert await provider.get_key() == Key("late")
 
 
 async def test_unusable_cookies_in_the_environment_raise_cookie_error(
@@ -96,7 +96,7 @@ async def test_unusable_cookies_in_the_environment_raise_cookie_error(
     monkeypatch.setenv("CEREBRAS_COOKIES", "=abc")
 
     with pytest.raises(CerebrasCookieError, match="a cookie cannot be sent"):
-        await make_provider().get_bearer()
+        await make_provider().get_key()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
         ["client", "auth", "conversion", "base"],
     ),
     "client": (
-        ["_client", "_response_parser", "_error_mapping"],
+        ["_client", "_pacing", "_response_parser", "_error_mapping"],
         ["auth", "quota", "transport", "base"],
     ),
     "auth": (["_auth"], ["transport", "base"]),
@@ -52,7 +52,7 @@ PURE = [
 IMPURE_LIBRARIES = {"aiohttp", "asyncio", "socket", "threading"}
 
 
-def allowed_imports(part: str) -> set[str]:
+def get_allowed_imports(part: str) -> set[str]:
     """Return the parts that a part may import."""
     for parts, lower_layers in LAYERS.values():
         if part in parts:
@@ -61,11 +61,11 @@ def allowed_imports(part: str) -> set[str]:
     raise AssertionError(f"{part} belongs to no layer; add it to LAYERS.")
 
 
-def part_of(module: str) -> str:
+def get_part(module: str) -> str:
     return Path(module).parts[0].removesuffix(".py")
 
 
-def imports_of(module: str) -> Iterator[str]:
+def find_imports(module: str) -> Iterator[str]:
     """Yield the full name of every import of a module, also of those inside functions."""
     for node in ast.walk(ast.parse((ROOT / module).read_bytes())):
         if isinstance(node, ast.Import):
@@ -75,39 +75,41 @@ def imports_of(module: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def imported_parts(module: str) -> set[str]:
+def find_imported_parts(module: str) -> set[str]:
     """Return the other parts of this package that a module imports."""
-    names = [name.split(".") for name in imports_of(module)]
+    names = [name.split(".") for name in find_imports(module)]
     parts = {name[1] if name[1:] else "__init__" for name in names if name[0] == PACKAGE}
-    return parts - {part_of(module)}
+    return parts - {get_part(module)}
 
 
-def imported_libraries(module: str) -> set[str]:
-    return {name.split(".")[0] for name in imports_of(module)} - {PACKAGE}
+def find_imported_libraries(module: str) -> set[str]:
+    return {name.split(".")[0] for name in find_imports(module)} - {PACKAGE}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_module_imports_only_lower_layers(module: str) -> None:
-    assert imported_parts(module) <= allowed_imports(part_of(module))
+    assert find_imported_parts(module) <= get_allowed_imports(get_part(module))
 
 
 @pytest.mark.parametrize("prefix", PURE)
 def test_pure_modules_import_no_library_for_input_and_output(prefix: str) -> None:
     modules = [module for module in MODULES if module.startswith(prefix)]
-    libraries = {name for module in modules for name in imported_libraries(module)}
+    libraries = {name for module in modules for name in find_imported_libraries(module)}
 
     assert modules
     assert not libraries & IMPURE_LIBRARIES
 
 
 def test_transport_does_not_import_langchain() -> None:
-    modules = [module for module in MODULES if part_of(module) == "_http"]
-    libraries = {name for module in modules for name in imported_libraries(module)}
+    modules = [module for module in MODULES if get_part(module) == "_http"]
+    libraries = {name for module in modules for name in find_imported_libraries(module)}
 
     assert not {name for name in libraries if name.startswith("lang")}
 
 
 def test_only_transport_and_emulator_import_aiohttp() -> None:
-    parts = {part_of(module) for module in MODULES if "aiohttp" in imported_libraries(module)}
+    parts = {
+        get_part(module) for module in MODULES if "aiohttp" in find_imported_libraries(module)
+    }
 
     assert parts == {"_http", "emulator"}

@@ -268,7 +268,7 @@ def test_missing_encryption_key_is_a_clear_error(home: Path) -> None:
     write_chromium(home / CHROMIUM, (HOST, "a", "", UNDECRYPTABLE))
 
     with pytest.raises(
-        ValueError, match="the key that chromium encrypts its cookies with"
+        ValueError, match="the encryption key for chromium's cookies cannot be found"
     ) as caught:
         read_browser("chromium", HOST)
 

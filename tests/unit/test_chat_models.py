@@ -108,7 +108,7 @@ def test_every_setting_has_its_default() -> None:
     assert {name: getattr(model, name) for name in settings} == DEFAULTS
 
 
-def test_typed_constructor_knows_every_setting_and_alias() -> None:
+def test_typed_constructor_has_every_setting_and_alias() -> None:
     fields = ChatCerebrasInference.model_fields
     aliases = {field.alias for field in fields.values() if field.alias}
 
@@ -378,7 +378,7 @@ def test_copied_model_equals_the_original(method: str) -> None:
     assert copied._get_llm_string() == model._get_llm_string()
 
 
-def test_cookies_that_look_like_a_file_name_survive_rebuilding() -> None:
+def test_cookies_that_look_like_a_file_name_stay_equal_after_copying() -> None:
     model = make_model(cookies={"last": "notes.txt"})
 
     rebuilt = make_model(**model.__dict__)
@@ -387,7 +387,7 @@ def test_cookies_that_look_like_a_file_name_survive_rebuilding() -> None:
     assert "last=notes.txt" in reveal(rebuilt.cookies)
 
 
-def test_rebuilt_model_keeps_its_credential_when_the_environment_changes(
+def test_copied_model_keeps_its_credential_when_the_environment_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CEREBRAS_COOKIES", "env=cookie")
@@ -504,7 +504,7 @@ def test_pydantic_field_for_a_model_rejects_other_values() -> None:
 
 @pytest.mark.filterwarnings("ignore:The function `load` is in beta")
 @pytest.mark.parametrize("source", ["secrets_map", "secrets_from_env"])
-def test_serialized_model_has_no_secrets_and_loads_with_secrets_given_again(
+def test_serialized_model_has_no_secrets_and_loads_if_they_are_passed_again(
     source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model(model="qwen-3.8-27b", temperature=0, stop=["."], verify=True, **SECRETS)
@@ -593,14 +593,14 @@ def test_trace_parameters_follow_the_call_options(options: Options, expected: Op
     assert {name: parameters.get(name) for name in expected} == expected
 
 
-def test_metadata_names_the_versions() -> None:
+def test_metadata_has_the_package_versions() -> None:
     versions = (make_model(metadata={"a": 1}).metadata or {})["lc_versions"]
 
     assert versions["langchain-cerebras-inference"] == __version__
     assert "langchain-core" in versions
 
 
-def test_type_names_the_package() -> None:
+def test_llm_type_is_cerebras_inference() -> None:
     assert make_model()._llm_type == "cerebras-inference"
 
 
@@ -681,7 +681,7 @@ def test_cache_key_depends_on_the_content_of_schemas() -> None:
     )
 
 
-def test_cache_key_does_not_depend_on_the_names_that_are_used() -> None:
+def test_cache_key_does_not_depend_on_the_use_of_aliases() -> None:
     model = make_model()
     by_alias = make_model(model="llama-3.1-8b")
 
@@ -779,7 +779,7 @@ def test_profile_follows_the_model_name(old_name: str, new_name: str) -> None:
 # --- tools and structured output ---------------------------------------------------------
 
 
-def bound_options(runnable: Any) -> Options:
+def get_bound_options(runnable: Any) -> Options:
     """Return the call options that a runnable binds to its model."""
     assert isinstance(runnable, RunnableBinding)
     return dict(runnable.kwargs)
@@ -788,7 +788,7 @@ def bound_options(runnable: Any) -> Options:
 def test_bind_tools_keeps_the_names_of_the_tools() -> None:
     tool = {"name": "math.add", "description": "", "parameters": {}}
 
-    options = bound_options(
+    options = get_bound_options(
         make_model().bind_tools([Tide, tool], tool_choice="math.add", strict=True)
     )
 
@@ -812,10 +812,10 @@ def test_bind_tools_keeps_the_names_of_the_tools() -> None:
     ],
     ids=str,
 )
-def test_bind_tools_binds_only_what_is_given(
+def test_bind_tools_binds_only_the_options_that_are_passed(
     tools: list[Any], options: Options, expected: Options
 ) -> None:
-    bound = bound_options(make_model().bind_tools(tools, **options))
+    bound = get_bound_options(make_model().bind_tools(tools, **options))
 
     assert bool(bound.pop("tools", [])) is bool(tools)
     assert bound == expected
@@ -834,7 +834,7 @@ def test_bind_tools_rejects_the_choice_of_an_unknown_tool() -> None:
 def test_structured_output_sends_a_strict_schema_by_default() -> None:
     chain: Any = make_model().with_structured_output(Tide)
 
-    options = bound_options(chain.first)
+    options = get_bound_options(chain.first)
 
     assert options["response_format"]["type"] == "json_schema"
     assert options["response_format"]["json_schema"]["strict"] is True
@@ -847,7 +847,7 @@ def test_structured_output_sends_a_strict_schema_by_default() -> None:
 def test_structured_output_by_function_calling_forces_one_tool() -> None:
     chain: Any = make_model().with_structured_output(Tide, method="function_calling", seed=5)
 
-    options = bound_options(chain.first)
+    options = get_bound_options(chain.first)
 
     assert [tool["function"]["name"] for tool in options["tools"]] == ["Tide"]
     assert options["tool_choice"] == {"type": "function", "function": {"name": "Tide"}}
@@ -859,14 +859,14 @@ def test_structured_output_tool_can_be_named_none() -> None:
     schema = {"title": "none", "type": "object", "properties": {}}
     chain: Any = make_model().with_structured_output(schema, method="function_calling")
 
-    assert bound_options(chain.first)["tool_choice"]["function"] == {"name": "none"}
+    assert get_bound_options(chain.first)["tool_choice"]["function"] == {"name": "none"}
 
 
 @pytest.mark.parametrize("schema", [None, Tide])
 def test_structured_output_by_json_mode_sends_no_schema(schema: Any) -> None:
     chain: Any = make_model().with_structured_output(schema, method="json_mode")
 
-    assert bound_options(chain.first)["response_format"] == {"type": "json_object"}
+    assert get_bound_options(chain.first)["response_format"] == {"type": "json_object"}
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])

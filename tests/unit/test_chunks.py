@@ -349,7 +349,7 @@ def test_wrong_type_in_usage_raises_protocol_error_at_the_end(fields: Any, field
         builder.build_chunks([])
 
 
-def test_python_error_is_not_converted_to_a_protocol_error() -> None:
+def test_programming_error_is_not_converted_to_a_protocol_error() -> None:
     event_that_the_parser_never_returns: Any = {}
 
     with pytest.raises(KeyError, match="choices"):
@@ -995,7 +995,7 @@ print(repr(chunks.create_chunk("Yes.", {"reasoning_content": "Hm."})))
 """
 
 
-def test_chunk_is_validated_where_private_names_are_forbidden() -> None:
+def test_chunk_is_validated_by_the_public_fallback() -> None:
     output = subprocess.check_output(
         [sys.executable, "-W", "error", "-c", PUBLIC_NAMES_PROGRAM],
         env={**os.environ, "CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY": "1"},

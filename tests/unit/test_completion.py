@@ -146,7 +146,9 @@ def test_complete_arguments_give_a_tool_call(arguments: Any, expected: dict[str,
 
 
 @pytest.mark.parametrize("arguments", ['{"x":1', "[]", "5", "{'x':1}", '{"x":NaN}', [1]])
-def test_other_arguments_give_an_invalid_tool_call(arguments: Any) -> None:
+def test_arguments_that_are_not_a_complete_object_give_an_invalid_tool_call(
+    arguments: Any,
+) -> None:
     message = convert_tool_calls(create_tool_call("f", arguments))
 
     assert message.tool_calls == []
@@ -341,7 +343,7 @@ def test_speed_is_left_out_without_usage(usage: Any) -> None:
     assert "tokens_per_second" not in convert_metadata(completion)
 
 
-def test_metadata_has_only_useful_headers_and_only_if_they_are_given() -> None:
+def test_metadata_has_only_useful_headers_and_none_by_default() -> None:
     useful_headers = {
         "x-ratelimit-remaining-tokens-minute": "100",
         "inference-id": "chatcmpl-1",

@@ -17,21 +17,21 @@ URL = "https://api.example/v1/chat/completions"
 THREADS = 8
 
 
-class User:
-    """An object on whose behalf connections are kept open, as a model is."""
+class Owner:
+    """An object that keeps connections open, as a model does."""
 
 
 async def begin_call(
-    user: User | None, url: str = URL
+    owner: Owner | None, url: str = URL
 ) -> tuple[ConnectionPool, aiohttp.ClientSession]:
     """Begin a call, and return its pool and its client session."""
-    pool = await connection_pool.acquire_pool(url, user)
+    pool = await connection_pool.acquire_pool(url, owner)
     return pool, pool.get_client_session(fresh=False)
 
 
-async def make_call(user: User | None, url: str = URL) -> aiohttp.ClientSession:
+async def make_call(owner: Owner | None, url: str = URL) -> aiohttp.ClientSession:
     """Make a whole call, and return its client session."""
-    pool, client_session = await begin_call(user, url)
+    pool, client_session = await begin_call(owner, url)
     pool.end_call()
     return client_session
 
@@ -43,40 +43,40 @@ def is_open(client_session: aiohttp.ClientSession) -> bool:
 # --- sharing -------------------------------------------------------------------------
 
 
-async def test_users_share_the_pool_of_a_server() -> None:
-    first = await make_call(User())
-    same_server = await make_call(User(), "https://api.example/v1/models")
-    other_server = await make_call(User(), "https://other.example/v1/models")
+async def test_owners_share_the_pool_of_a_server() -> None:
+    first = await make_call(Owner())
+    same_server = await make_call(Owner(), "https://api.example/v1/models")
+    other_server = await make_call(Owner(), "https://other.example/v1/models")
 
     assert same_server is first
     assert other_server is not first
 
 
 async def test_fresh_client_session_is_not_the_shared_one() -> None:
-    pool, client_session = await begin_call(User())
+    pool, client_session = await begin_call(Owner())
 
     assert pool.get_client_session(fresh=True) is not client_session
 
 
-# --- closing the pools that no other user shares -------------------------------------
+# --- closing the pools that no other owner shares -------------------------------------
 
 
-async def test_pool_without_another_user_is_closed() -> None:
-    user = User()
-    client_session = await make_call(user)
+async def test_pool_of_one_owner_is_closed() -> None:
+    owner = Owner()
+    client_session = await make_call(owner)
 
-    await close_unshared(user)
+    await close_unshared(owner)
 
     assert not is_open(client_session)
-    assert await make_call(user) is not client_session
+    assert await make_call(owner) is not client_session
 
 
-async def test_pool_of_another_living_user_stays_open() -> None:
-    user, other = User(), User()
-    client_session = await make_call(user)
+async def test_pool_of_another_owner_stays_open() -> None:
+    owner, other = Owner(), Owner()
+    client_session = await make_call(owner)
     await make_call(other)
 
-    await close_unshared(user)
+    await close_unshared(owner)
     assert is_open(client_session)
     assert await make_call(other) is client_session
 
@@ -84,61 +84,61 @@ async def test_pool_of_another_living_user_stays_open() -> None:
     assert not is_open(client_session)
 
 
-async def test_pool_of_a_user_that_comes_back_stays_open() -> None:
-    user, other = User(), User()
-    client_session = await make_call(user)
+async def test_pool_of_an_owner_that_calls_again_stays_open() -> None:
+    owner, other = Owner(), Owner()
+    client_session = await make_call(owner)
     await make_call(other)
 
-    await close_unshared(user)
-    await make_call(user)
+    await close_unshared(owner)
+    await make_call(owner)
     await close_unshared(other)
 
     assert is_open(client_session)
 
 
-async def test_pool_of_a_dead_user_is_closed() -> None:
-    user, dead = User(), User()
-    client_session = await make_call(user)
-    await make_call(dead)
+async def test_pool_of_a_garbage_collected_owner_is_closed() -> None:
+    owner, collected = Owner(), Owner()
+    client_session = await make_call(owner)
+    await make_call(collected)
 
-    del dead
+    del collected
     gc.collect()
-    await close_unshared(user)
+    await close_unshared(owner)
 
     assert not is_open(client_session)
 
 
-async def test_pool_without_any_user_is_closed() -> None:
+async def test_pool_without_an_owner_is_closed() -> None:
     client_session = await make_call(None)
 
-    await close_unshared(User())
+    await close_unshared(Owner())
 
     assert not is_open(client_session)
 
 
 async def test_pools_of_different_servers_are_closed_independently() -> None:
-    user, other = User(), User()
-    shared = await make_call(user)
+    owner, other = Owner(), Owner()
+    shared = await make_call(owner)
     await make_call(other)
-    unshared = await make_call(user, "https://other.example/v1/models")
+    unshared = await make_call(owner, "https://other.example/v1/models")
 
-    await close_unshared(user)
+    await close_unshared(owner)
 
     assert is_open(shared)
     assert not is_open(unshared)
 
 
 async def test_closing_without_a_pool_does_nothing() -> None:
-    await close_unshared(User())
+    await close_unshared(Owner())
 
 
 async def test_pool_with_calls_in_progress_is_closed_after_the_last_call() -> None:
-    user = User()
-    pool, client_session = await begin_call(user)
-    await begin_call(user)
+    owner = Owner()
+    pool, client_session = await begin_call(owner)
+    await begin_call(owner)
 
-    await close_unshared(user)
-    new_client_session = await make_call(user)
+    await close_unshared(owner)
+    new_client_session = await make_call(owner)
     pool.end_call()
     await asyncio.sleep(0)
     assert is_open(client_session)
@@ -154,18 +154,18 @@ async def test_pool_with_calls_in_progress_is_closed_after_the_last_call() -> No
 
 
 def test_pool_is_closed_when_its_event_loop_ends() -> None:
-    client_session = asyncio.run(make_call(User()))
+    client_session = asyncio.run(make_call(Owner()))
 
     assert not is_open(client_session)
 
 
 def test_pool_of_a_closed_event_loop_is_closed_by_the_next_event_loop() -> None:
     loop = asyncio.new_event_loop()
-    client_session = loop.run_until_complete(make_call(User()))
+    client_session = loop.run_until_complete(make_call(Owner()))
     loop.close()
     assert is_open(client_session)
 
-    asyncio.run(make_call(User()))
+    asyncio.run(make_call(Owner()))
 
     assert not is_open(client_session)
 

@@ -62,7 +62,7 @@ def test_text_is_joined_without_reasoning_and_tool_calls(content: Any, text: str
         (5, "text"),
     ],
 )
-def test_block_that_is_not_text_is_rejected_by_index_and_type(
+def test_block_that_is_not_text_is_rejected_with_its_index_and_type(
     block: Any, block_type: str
 ) -> None:
     with pytest.raises(

@@ -124,7 +124,7 @@ def test_blocks_are_reasoning_text_and_tool_calls_in_this_order(
         ),
     ],
 )
-def test_index_of_a_block_of_a_chunk_is_a_text(
+def test_index_of_a_block_of_a_chunk_is_a_string(
     chunk: AIMessageChunk, expected: list[Any]
 ) -> None:
     assert chunk.content_blocks == expected

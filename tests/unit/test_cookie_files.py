@@ -162,8 +162,8 @@ INVALID = {
         f'["{SECRET}"]',
         "cookie 1: expected an object with a name and a value",
     ),
-    "missing name": (f'[{{"value": "{SECRET}"}}]', "cookie 1: expected a name and a value"),
-    "missing value": ('[{"name": "c"}]', "cookie 1: expected a name and a value"),
+    "missing name": (f'[{{"value": "{SECRET}"}}]', "no cookie has a name and a value"),
+    "missing value": ('[{"name": "c"}]', "no cookie has a name and a value"),
     "value that is not text": ('{"a": {"b": 1}}', "cookie 1"),
     "domain that is not text": ('[{"name": "a", "value": "b", "domain": 1}]', "cookie 1"),
 }

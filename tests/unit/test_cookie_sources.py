@@ -1,4 +1,4 @@
-"""Reading cookies from where a text says, and selecting those for one URL."""
+"""Reading cookies from the source that a string names, and selecting those for one URL."""
 
 import json
 import sys
@@ -104,7 +104,7 @@ def test_expired_cookies_are_left_out_and_named() -> None:
     assert select_cookies(cookies, URL) == ("new=1", ("old",))
 
 
-def test_all_parts_of_a_session_are_selected() -> None:
+def test_all_parts_of_a_split_session_cookie_are_selected() -> None:
     cookies = [make_cookie(f"session.{part}", secure=True) for part in range(3)]
 
     assert select_cookies(cookies, URL).header == "session.0=1; session.1=1; session.2=1"
@@ -114,7 +114,7 @@ def test_value_is_sent_unchanged() -> None:
     assert select_cookies([make_cookie(value='"x y" = é')], URL).header == 'a="x y" = é'
 
 
-def test_value_that_no_header_can_hold_is_rejected_and_not_quoted() -> None:
+def test_value_that_is_invalid_in_a_header_is_rejected_and_not_quoted() -> None:
     cookie = make_cookie(value="abc\r\nX-Evil: 1")
 
     with pytest.raises(ValueError, match="the cookie 'a' cannot be sent") as caught:
@@ -225,7 +225,9 @@ UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the paths are those of POSIX systems")
 @pytest.mark.parametrize("name", UNUSABLE)
-async def test_unusable_cookies_say_why_without_quoting_them(name: str, home: Path) -> None:
+async def test_error_for_unusable_cookies_gives_the_reason_without_quoting_them(
+    name: str, home: Path
+) -> None:
     make_source, message = UNUSABLE[name]
     text = normalize_cookies(make_source(home))
 
@@ -240,7 +242,7 @@ async def test_unusable_cookies_say_why_without_quoting_them(name: str, home: Pa
     assert caught.value.__context__ is None
 
 
-async def test_expired_cookies_of_a_file_are_named_beside_valid_ones(home: Path) -> None:
+async def test_expired_cookies_of_a_file_are_named_if_others_are_valid(home: Path) -> None:
     path = write(home / "a.txt", EXPIRED + make_netscape())
 
     assert await read_cookies(str(path), LOCAL_URL) == SelectedCookies("a=1", ("old",))

@@ -14,7 +14,7 @@ LINKED_TEST = re.compile(r"\[`(?P<name>\w+)`\]\(tests/(?P<path>\w+/test_\w+\.py)
 
 
 @cache
-def functions_in(path: str) -> set[str]:
+def list_functions(path: str) -> set[str]:
     """Return the names of the functions of a test file, or none if there is no such file."""
     file = ROOT / "tests" / path
     if not file.exists():
@@ -31,7 +31,7 @@ def test_every_test_named_in_the_documentation_exists() -> None:
     missing = [
         f"{match['path']}::{match['name']}"
         for match in matches
-        if match["name"] not in functions_in(match["path"])
+        if match["name"] not in list_functions(match["path"])
     ]
 
     assert matches

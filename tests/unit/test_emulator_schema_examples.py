@@ -99,7 +99,7 @@ def test_free_text_property_gets_the_whole_prompt() -> None:
     assert make_example(schema, "who won") == {"query": "who won"}
 
 
-def test_optional_property_is_made_only_from_the_prompt() -> None:
+def test_optional_property_is_present_only_if_the_prompt_has_a_value() -> None:
     unit = {"type": "string", "enum": ["C", "F"]}
     schema = {
         "type": "object",

@@ -130,7 +130,7 @@ def test_recorded_error_inside_a_stream_has_the_class_of_its_code(
         (None, False),
     ],
 )
-def test_error_body_differs_from_a_completion(body: Any, expected: bool) -> None:
+def test_error_body_is_recognized(body: Any, expected: bool) -> None:
     assert is_error_body(body) is expected
 
 

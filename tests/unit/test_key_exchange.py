@@ -1,4 +1,4 @@
-"""The response of the session endpoint, and the demo keys that are kept."""
+"""The response of the session endpoint, and the demo keys that are cached."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 
 from langchain_cerebras_inference._auth import key_exchange
 from langchain_cerebras_inference._auth.key_exchange import (
-    Bearer,
+    Key,
     KeyExchange,
     parse_session_response,
 )
@@ -20,7 +20,7 @@ HTML = {"content-type": "text/html; charset=utf-8"}
 BOT_CHECK = {"cf-mitigated": "challenge"}
 
 
-def parse_json(session: Any) -> Bearer:
+def parse_json(session: Any) -> Key:
     return parse_session_response(200, {}, json.dumps(session).encode())
 
 
@@ -49,19 +49,19 @@ def get_error(
 def test_signed_in_session_gives_demo_key_and_expiry(
     expires: Any, expected: datetime | None
 ) -> None:
-    bearer = parse_json({"user": USER, "expires": expires})
+    key = parse_json({"user": USER, "expires": expires})
 
-    assert bearer == Bearer("demo-0123456789abcdef", is_demo=True, expires=expected)
+    assert key == Key("demo-0123456789abcdef", is_demo=True, expires=expected)
 
 
 def test_json_with_html_content_type_is_accepted() -> None:
     body = json.dumps({"user": USER}).encode()
 
-    assert parse_session_response(200, HTML, body).key == USER["demoApiKey"]
+    assert parse_session_response(200, HTML, body).value == USER["demoApiKey"]
 
 
 def test_key_of_512_characters_is_accepted() -> None:
-    assert parse_json({"user": {"demoApiKey": "k" * 512}}).key == "k" * 512
+    assert parse_json({"user": {"demoApiKey": "k" * 512}}).value == "k" * 512
 
 
 # --- unusable responses --------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_key_of_512_characters_is_accepted() -> None:
 def test_session_without_user_says_to_sign_in(session: Any) -> None:
     error = get_error(200, json.dumps(session).encode())
 
-    assert "No signed-in session for these cookies. Sign in at https://cloud" in str(error)
+    assert "These cookies have no signed-in session. Sign in at https://cloud" in str(error)
     assert error.is_retryable is False
 
 
@@ -178,7 +178,7 @@ def test_redirect_error_quotes_only_the_origin(status: int, location: str, targe
         (503, HTML, b"<html>", "failed (503)"),
     ],
 )
-def test_bot_check_is_told_apart_from_rejected_cookies(
+def test_bot_check_is_distinguished_from_rejected_cookies(
     status: int, headers: dict[str, str], body: bytes, message: str
 ) -> None:
     error = get_error(status, body, headers)
@@ -213,26 +213,26 @@ async def test_cookies_are_never_sent_to_another_host_without_checked_tls(
 # --- demo keys in memory -------------------------------------------------------------
 
 
-def test_bearer_has_expired_once_its_time_is_reached() -> None:
+def test_key_has_expired_once_its_time_is_reached() -> None:
     now = datetime.now(UTC)
 
-    assert Bearer("k", expires=now - timedelta(seconds=1)).has_expired is True
-    assert Bearer("k", expires=now + timedelta(minutes=1)).has_expired is False
-    assert Bearer("k").has_expired is False
+    assert Key("k", expires=now - timedelta(seconds=1)).has_expired is True
+    assert Key("k", expires=now + timedelta(minutes=1)).has_expired is False
+    assert Key("k").has_expired is False
 
 
 def test_expired_demo_key_is_dropped() -> None:
     yesterday = datetime.now(UTC) - timedelta(days=1)
-    key_exchange._store_demo_key(b"digest", Bearer("k", is_demo=True, expires=yesterday))
+    key_exchange._store_demo_key(b"digest", Key("k", is_demo=True, expires=yesterday))
 
     assert key_exchange._find_demo_key(b"digest") is None
     assert not key_exchange._demo_keys
 
 
-def test_rejected_demo_key_is_dropped_for_all_cookies_that_gave_it() -> None:
-    rejected, other = Bearer("rejected", is_demo=True), Bearer("other", is_demo=True)
-    for digest, bearer in [(b"1", rejected), (b"2", other), (b"3", rejected)]:
-        key_exchange._store_demo_key(digest, bearer)
+def test_rejected_demo_key_is_dropped_for_all_cookies_that_share_it() -> None:
+    rejected, other = Key("rejected", is_demo=True), Key("other", is_demo=True)
+    for digest, key in [(b"1", rejected), (b"2", other), (b"3", rejected)]:
+        key_exchange._store_demo_key(digest, key)
 
     key_exchange.drop_demo_key(rejected)
 
@@ -241,8 +241,8 @@ def test_rejected_demo_key_is_dropped_for_all_cookies_that_gave_it() -> None:
 
 def test_oldest_demo_key_is_dropped_beyond_256() -> None:
     for number in range(257):
-        key_exchange._store_demo_key(b"%d" % number, Bearer(f"k{number}", is_demo=True))
+        key_exchange._store_demo_key(b"%d" % number, Key(f"k{number}", is_demo=True))
 
     assert len(key_exchange._demo_keys) == 256
     assert key_exchange._find_demo_key(b"0") is None
-    assert key_exchange._find_demo_key(b"256") == Bearer("k256", is_demo=True)
+    assert key_exchange._find_demo_key(b"256") == Key("k256", is_demo=True)

@@ -9,7 +9,7 @@ import itertools
 import json
 import sys
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -31,6 +31,7 @@ from langchain_cerebras_inference.errors import (
     CerebrasProtocolError,
     CerebrasRateLimitError,
 )
+from tests.unit.stream_helpers import FakeResponse
 
 DATA = Path(__file__).parents[1] / "data"
 API_KEY = "csk-of-mine"
@@ -42,32 +43,12 @@ T = TypeVar("T")
 # --- reading a response -------------------------------------------------------------
 
 
-class FakeResponse:
-    """A response of the transport whose body arrives in the given parts."""
-
-    status = 200
-
-    def __init__(self, parts: Iterable[bytes]) -> None:
-        self.headers: Mapping[str, str] = {"content-type": "text/event-stream"}
-        self._parts = iter(parts)
-
-    async def read_available(self, *, restart_timeout: bool = False) -> bytes:
-        return next((part for part in self._parts if part), b"")
-
-    read = Response.read
-
-    def limit_remaining_time(self, seconds: float) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+def create_response(parts: Iterable[bytes]) -> Response:
+    headers = {"content-type": "text/event-stream"}
+    return cast("Response", FakeResponse(parts, headers=headers))
 
 
-def response_with(parts: Iterable[bytes]) -> Response:
-    return cast("Response", FakeResponse(parts))
-
-
-def new_parser() -> ResponseParser:
+def create_parser() -> ResponseParser:
     return ResponseParser(RequestInfo("gpt-oss-120b"), [API_KEY])
 
 
@@ -83,7 +64,7 @@ def read_batches(parts: Iterable[bytes]) -> list[list[Any]]:
     """Return the events of a stream in batches; the last batch is empty."""
 
     async def read() -> list[list[Any]]:
-        stream = EventStream(response_with(parts), new_parser(), sys.maxsize)
+        stream = EventStream(create_response(parts), create_parser(), sys.maxsize)
         batches = []
         while batch := await stream.read_batch():
             batches.append(batch)
@@ -117,7 +98,7 @@ def read_v3_events(parts: Iterable[bytes]) -> list[Any]:
 
 def read_completion(parts: Iterable[bytes]) -> AIMessage:
     """Return the message of a completion that is not streamed."""
-    body = run(new_parser().parse_completion(response_with(parts)))
+    body = run(create_parser().parse_completion(create_response(parts)))
     message = completion.convert_completion(body, {}).generations[0].message
     assert isinstance(message, AIMessage)
     return message
@@ -212,7 +193,7 @@ CONTENT: JsonPath = ("choices", 0, "delta", "content")
 TOOL_CALLS: JsonPath = ("choices", 0, "delta", "tool_calls")
 
 
-def paths_in(value: Any, path: JsonPath = ()) -> Iterator[JsonPath]:
+def find_paths(value: Any, path: JsonPath = ()) -> Iterator[JsonPath]:
     """Yield the path of every value inside a JSON value."""
     items: Iterable[tuple[str | int, Any]] = ()
     if isinstance(value, dict):
@@ -221,14 +202,14 @@ def paths_in(value: Any, path: JsonPath = ()) -> Iterator[JsonPath]:
         items = enumerate(value)
     for key, item in items:
         yield (*path, key)
-        yield from paths_in(item, (*path, key))
+        yield from find_paths(item, (*path, key))
 
 
-EVENT_PATHS = list(paths_in(LAST_EVENT))
-COMPLETION_PATHS = list(paths_in(COMPLETION))
+EVENT_PATHS = list(find_paths(LAST_EVENT))
+COMPLETION_PATHS = list(find_paths(COMPLETION))
 
 
-def path_id(path: JsonPath) -> str:
+def format_path(path: JsonPath) -> str:
     return ".".join(map(str, path))
 
 
@@ -242,11 +223,11 @@ def replace(document: Any, path: JsonPath, value: Any) -> Any:
     return changed
 
 
-def stream_of(*events: Any) -> list[bytes]:
+def encode_stream(*events: Any) -> list[bytes]:
     return [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
 
 
-def body_of(document: Any) -> list[bytes]:
+def encode_body(document: Any) -> list[bytes]:
     return [json.dumps(document).encode()]
 
 
@@ -254,10 +235,10 @@ def body_of(document: Any) -> list[bytes]:
 
 
 def test_valid_responses_are_parsed() -> None:
-    stream = stream_of(FIRST_EVENT, LAST_EVENT)
+    stream = encode_stream(FIRST_EVENT, LAST_EVENT)
 
     messages = [read_chunks(stream), read_coalesced_chunks(stream)]
-    messages.append(read_completion(body_of(COMPLETION)))
+    messages.append(read_completion(encode_body(COMPLETION)))
     last_event = read_v3_events(stream)[-1]
 
     assert [message.text for message in messages] == ["No. Yes.", "No. Yes.", "Yes."]
@@ -266,22 +247,22 @@ def test_valid_responses_are_parsed() -> None:
 
 
 @pytest.mark.parametrize("reader", STREAM_READERS)
-@pytest.mark.parametrize("path", EVENT_PATHS, ids=path_id)
+@pytest.mark.parametrize("path", EVENT_PATHS, ids=format_path)
 def test_wrong_value_in_an_event_raises_only_cerebras_errors(
     path: JsonPath, reader: Reader
 ) -> None:
     for value in WRONG_VALUES:
         wrong_event = replace(LAST_EVENT, path, value)
 
-        read_or_error(reader, stream_of(wrong_event, LAST_EVENT))
-        read_or_error(reader, stream_of(FIRST_EVENT, wrong_event))
-        read_or_error(reader, stream_of(FIRST_EVENT, wrong_event, LAST_EVENT))
+        read_or_error(reader, encode_stream(wrong_event, LAST_EVENT))
+        read_or_error(reader, encode_stream(FIRST_EVENT, wrong_event))
+        read_or_error(reader, encode_stream(FIRST_EVENT, wrong_event, LAST_EVENT))
 
 
-@pytest.mark.parametrize("path", COMPLETION_PATHS, ids=path_id)
+@pytest.mark.parametrize("path", COMPLETION_PATHS, ids=format_path)
 def test_wrong_value_in_a_completion_raises_only_cerebras_errors(path: JsonPath) -> None:
     for value in WRONG_VALUES:
-        read_or_error(read_completion, body_of(replace(COMPLETION, path, value)))
+        read_or_error(read_completion, encode_body(replace(COMPLETION, path, value)))
 
 
 JSON = st.recursive(
@@ -305,16 +286,16 @@ def test_several_wrong_events_raise_only_cerebras_errors(
 ) -> None:
     wrong_events = [replace(LAST_EVENT, path, value) for path, value in changes]
 
-    read_or_error(reader, stream_of(FIRST_EVENT, *wrong_events, LAST_EVENT))
+    read_or_error(reader, encode_stream(FIRST_EVENT, *wrong_events, LAST_EVENT))
 
 
 @given(documents=st.lists(JSON, max_size=4), reader=st.sampled_from(STREAM_READERS))
 def test_arbitrary_json_raises_only_cerebras_errors(
     documents: list[Any], reader: Reader
 ) -> None:
-    read_or_error(reader, stream_of(*documents))
+    read_or_error(reader, encode_stream(*documents))
     for document in documents:
-        read_or_error(read_completion, body_of(document))
+        read_or_error(read_completion, encode_body(document))
 
 
 # --- arbitrary bytes ----------------------------------------------------------------
@@ -328,12 +309,12 @@ WHOLE_STREAMS = [
     "trailing_usage",
     "unicode",
 ]
-BROKEN_STREAMS = ["cut", "error_envelope", "error_flat", "error_named"]
+BROKEN_STREAMS = ["truncated", "error_envelope", "error_flat", "error_named"]
 LINE_ENDINGS = [b"\n", b"\r\n", b"\r"]
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def recorded_stream(name: str) -> bytes:
+def read_recorded_stream(name: str) -> bytes:
     return (DATA / f"{name}.sse").read_bytes()
 
 
@@ -354,7 +335,7 @@ def split_anywhere(stream: bytes, data: st.DataObject) -> list[bytes]:
 def test_framing_of_a_stream_does_not_change_the_message(
     name: str, line_ending: bytes, prefix: bytes, separator: bytes, data: st.DataObject
 ) -> None:
-    stream = recorded_stream(name)
+    stream = read_recorded_stream(name)
     framed = prefix + stream.replace(b"data:", separator + b"data:")
 
     message = read_chunks(split_anywhere(framed.replace(b"\n", line_ending), data))
@@ -369,9 +350,9 @@ def test_event_in_several_data_lines_is_joined(data: st.DataObject) -> None:
     separators = data.draw(st.lists(separator, min_size=len(lines)))
     event = "".join(map("".join, zip(separators, lines, strict=False)))
 
-    message = read_chunks([f"data: {event}\n\n".encode(), *stream_of(LAST_EVENT)])
+    message = read_chunks([f"data: {event}\n\n".encode(), *encode_stream(LAST_EVENT)])
 
-    assert message == read_chunks(stream_of(FIRST_EVENT, LAST_EVENT))
+    assert message == read_chunks(encode_stream(FIRST_EVENT, LAST_EVENT))
 
 
 @given(
@@ -385,7 +366,7 @@ def test_event_in_several_data_lines_is_joined(data: st.DataObject) -> None:
 def test_changed_bytes_raise_only_cerebras_errors(
     name: str, edits: list[tuple[int, int, bytes]], reader: Reader, data: st.DataObject
 ) -> None:
-    stream = bytearray(recorded_stream(name))
+    stream = bytearray(read_recorded_stream(name))
     for number, length, new in edits:
         place = number % len(stream)
         stream[place : place + length] = new
@@ -426,7 +407,7 @@ def test_arbitrary_bytes_raise_only_cerebras_errors(parts: list[bytes], reader: 
 @pytest.mark.parametrize("reader", [read_chunks, read_coalesced_chunks])
 @pytest.mark.parametrize("ending", [b"", *LINE_ENDINGS])
 def test_last_event_without_a_blank_line_is_parsed(ending: bytes, reader: Reader) -> None:
-    first, last = stream_of(FIRST_EVENT, LAST_EVENT)
+    first, last = encode_stream(FIRST_EVENT, LAST_EVENT)
 
     message = reader([first, last.rstrip() + ending])
 
@@ -436,7 +417,7 @@ def test_last_event_without_a_blank_line_is_parsed(ending: bytes, reader: Reader
 @pytest.mark.parametrize("reader", STREAM_READERS)
 @pytest.mark.parametrize("event", [b'{"usage": {"a": "\xff"}}', b'{"id": "\xc3"}', b'"\xfe"'])
 def test_invalid_utf8_raises_protocol_error(event: bytes, reader: Reader) -> None:
-    error = read_or_error(reader, [b"data: " + event + b"\n\n", *stream_of(LAST_EVENT)])
+    error = read_or_error(reader, [b"data: " + event + b"\n\n", *encode_stream(LAST_EVENT)])
 
     assert error is CerebrasProtocolError
 
@@ -446,22 +427,16 @@ def test_invalid_utf8_raises_protocol_error(event: bytes, reader: Reader) -> Non
 def test_broken_stream_raises_the_same_error_in_every_reader(
     name: str, line_ending: bytes
 ) -> None:
-    stream = recorded_stream(name).replace(b"\n", line_ending)
+    stream = read_recorded_stream(name).replace(b"\n", line_ending)
 
     [error] = {read_or_error(reader, [stream]) for reader in STREAM_READERS}
 
     assert issubclass(error, CerebrasError)
 
 
-def test_truncated_error_response_has_the_class_of_its_status() -> None:
-    class TruncatedErrorResponse(FakeResponse):
-        status = 429
-
-        async def read_available(self, *, restart_timeout: bool = False) -> bytes:
-            raise CerebrasConnectionError
-
-    response = cast("Response", TruncatedErrorResponse([]))
-    error = run(new_parser().parse_error(response))
+def test_error_response_without_a_body_has_the_class_of_its_status() -> None:
+    response = FakeResponse([CerebrasConnectionError()], status=429)
+    error = run(create_parser().parse_error(cast("Response", response)))
 
     assert type(error) is CerebrasRateLimitError
     assert error.body == ""
@@ -484,7 +459,7 @@ def test_memory_for_an_event_of_five_megabytes_is_bounded(
     peak_megabytes: Callable[[], float],
 ) -> None:
     text = "long " * MEGABYTE
-    stream = b"".join(stream_of(replace(FIRST_EVENT, CONTENT, text), LAST_EVENT))
+    stream = b"".join(encode_stream(replace(FIRST_EVENT, CONTENT, text), LAST_EVENT))
     parts = [stream[at : at + PART_BYTES] for at in range(0, len(stream), PART_BYTES)]
 
     message = read_chunks(parts)
@@ -554,7 +529,7 @@ def stream_with_tool_arguments(arguments: str) -> list[bytes]:
     for fragment in fragments:
         tool_call = {"index": 0, "function": {"arguments": fragment}}
         events.append({"choices": [{"index": 0, "delta": {"tool_calls": [tool_call]}}]})
-    return stream_of(*events)
+    return encode_stream(*events)
 
 
 @pytest.mark.parametrize("reader", [read_chunks, read_coalesced_chunks])

@@ -372,7 +372,7 @@ any_messages = (
     messages=st.lists(any_messages, max_size=5) | st.lists(user_messages, max_size=2),
     replay_reasoning=st.booleans(),
 )
-def test_any_conversation_is_accepted_by_the_server_or_rejected_by_index(
+def test_any_conversation_is_accepted_by_the_server_or_rejected_with_the_index(
     messages: list[BaseMessage], replay_reasoning: bool
 ) -> None:
     try:
@@ -410,7 +410,7 @@ def conversations(draw: st.DrawFn) -> list[BaseMessage]:
 
 @settings(max_examples=150)
 @given(messages=conversations(), model=st.sampled_from([GPT, QWEN]))
-def test_conversation_with_all_calls_answered_is_accepted(
+def test_conversation_with_a_tool_message_for_every_call_is_accepted(
     messages: list[BaseMessage], model: str
 ) -> None:
     body = build_body(messages, model)

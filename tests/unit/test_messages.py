@@ -129,7 +129,7 @@ def test_unknown_role_is_rejected_with_the_index_of_the_message(
 
 
 @pytest.mark.parametrize("message_class", [SystemMessage, AIMessage])
-def test_images_outside_of_user_messages_are_rejected(
+def test_images_are_rejected_except_in_user_messages(
     message_class: type[BaseMessage],
 ) -> None:
     message = message_class([{"type": "image_url", "image_url": {"url": PNG}}])
@@ -329,7 +329,7 @@ def create_invalid_call(**keys: Any) -> Any:
 
 
 @pytest.mark.parametrize("text", ['{"x":"ha', '{"x":[1', '{"x":"\\', '{"x":"a"', '{"x":', ""])
-def test_truncated_tool_arguments_are_sent_as_they_came(text: str) -> None:
+def test_truncated_tool_arguments_are_sent_back_unchanged(text: str) -> None:
     call = create_invalid_call(args=text + create_truncation_marker(text))
 
     assert convert(AIMessage("", invalid_tool_calls=[call]))["tool_calls"] == [
@@ -399,7 +399,7 @@ TWO_CALLS = AIMessage("calls", tool_calls=[create_call("f", "a"), create_call("g
         ),
     ],
 )
-def test_tool_message_is_moved_directly_behind_its_call(
+def test_tool_message_is_moved_directly_after_its_call(
     messages: list[BaseMessage], order: list[str]
 ) -> None:
     converted = convert_messages(messages, model=GPT)
@@ -516,7 +516,7 @@ def test_longer_conversation_begins_with_the_same_ids() -> None:
         ("", {"reasoning_content": "Hm."}, {"reasoning": "Hm."}),
     ],
 )
-def test_unanswered_invalid_tool_call_is_not_sent(
+def test_invalid_tool_call_without_a_tool_message_is_not_sent(
     content: str, additional_kwargs: dict[str, Any], sent: dict[str, str]
 ) -> None:
     message = AIMessage(
@@ -530,7 +530,7 @@ def test_unanswered_invalid_tool_call_is_not_sent(
     assert converted == {"role": "assistant", **sent}
 
 
-def test_answered_invalid_tool_call_is_sent_with_its_answer() -> None:
+def test_invalid_tool_call_with_a_tool_message_is_sent() -> None:
     message = AIMessage(
         "",
         tool_calls=[create_call("g", "b")],

@@ -144,13 +144,13 @@ def test_listed_model_has_the_details_of_the_public_catalog() -> None:
     )
 
 
-def test_model_that_is_not_public_has_the_details_known_here() -> None:
+def test_model_that_is_not_public_has_the_details_of_the_built_in_catalog() -> None:
     infos = merge_model_lists({"data": [{"id": "gpt-oss-120b"}, {"id": "my-own-endpoint"}]}, {})
 
     assert infos == [MODELS["gpt-oss-120b"], ModelInfo("my-own-endpoint")]
 
 
-def test_only_models_of_the_key_are_listed() -> None:
+def test_public_model_that_the_key_cannot_use_is_not_listed() -> None:
     assert merge_model_lists({"data": []}, {"data": [PUBLIC_ENTRY]}) == []
 
 
@@ -164,7 +164,7 @@ def test_only_models_of_the_key_are_listed() -> None:
         {"id": "gpt-oss-120b", "limits": "none", "pricing": [], "capabilities": 5},
     ],
 )
-def test_missing_public_details_are_those_known_here(public: dict[str, Any]) -> None:
+def test_missing_public_details_come_from_the_built_in_catalog(public: dict[str, Any]) -> None:
     assert merge_model_lists({"data": [{"id": "gpt-oss-120b"}]}, {"data": [public]}) == [
         MODELS["gpt-oss-120b"]
     ]

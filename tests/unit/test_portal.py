@@ -167,7 +167,7 @@ def open_endless_source() -> tuple[Source, Generator[list[int], None, None]]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 100])
-def test_batches_keep_their_order_and_end_with_an_empty_one(count: int) -> None:
+def test_batches_keep_their_order_and_end_with_an_empty_batch(count: int) -> None:
     *batches, last = portal.iterate(Source(count_up(count)).open)
 
     assert [number for batch in batches for number in batch] == list(range(count))
@@ -235,7 +235,7 @@ def test_closing_the_iterator_closes_the_source() -> None:
     assert source.is_closed
 
 
-def test_dropping_the_iterator_closes_the_source() -> None:
+def test_deleting_the_iterator_closes_the_source() -> None:
     source, batches = open_endless_source()
 
     del batches

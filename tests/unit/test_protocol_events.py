@@ -112,7 +112,7 @@ def streams(draw: st.DrawFn) -> list[list[Any]]:
 
 
 @given(streams())
-def test_sequence_of_protocol_events_is_valid(batches: list[list[Any]]) -> None:
+def test_sequence_of_v3_events_is_valid(batches: list[list[Any]]) -> None:
     assert_valid_event_stream(build_protocol_events(*batches))
 
 
@@ -138,7 +138,7 @@ def test_each_kind_of_content_is_one_block_in_the_order_of_its_first_delta() -> 
     ] == [(0, "text"), (1, "reasoning")]
 
 
-def test_first_protocol_event_has_provider_and_model() -> None:
+def test_first_v3_event_has_provider_and_model() -> None:
     first, *_ = build_protocol_events([create_event({"content": "a"}), FINISH])
 
     assert first == {
@@ -161,7 +161,7 @@ def test_truncated_arguments_give_an_invalid_tool_call_without_marker() -> None:
     assert invalid["error"] == "The arguments are not a complete JSON object."
 
 
-def test_last_protocol_event_has_all_logprobs() -> None:
+def test_last_v3_event_has_all_logprobs() -> None:
     protocol_events = build_protocol_events(
         [
             create_event({"content": "a"}, logprobs={"content": [{"token": "a"}]}),
@@ -180,7 +180,7 @@ def test_empty_completion_has_only_a_start_and_a_finish() -> None:
     assert [event["event"] for event in protocol_events] == ["message-start", "message-finish"]
 
 
-def test_chunk_for_callbacks_precedes_the_protocol_events_of_its_delta() -> None:
+def test_chunk_for_callbacks_precedes_the_v3_events_of_its_delta() -> None:
     builder = ProtocolEventBuilder({})
     event = create_event({"reasoning": "a", "content": "b"})
 
@@ -199,7 +199,7 @@ def test_chunk_for_callbacks_precedes_the_protocol_events_of_its_delta() -> None
 
 
 @pytest.mark.parametrize("with_chunks", [False, True])
-def test_builder_is_complete_after_the_last_protocol_event(with_chunks: bool) -> None:
+def test_builder_is_complete_after_the_last_v3_event(with_chunks: bool) -> None:
     builder = ProtocolEventBuilder({})
 
     builder.build_protocol_events([FINISH], with_chunks=with_chunks)

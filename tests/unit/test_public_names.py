@@ -54,7 +54,7 @@ def test_public_name_can_be_imported(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS))
-def test_error_is_that_of_the_errors_module(name: str) -> None:
+def test_error_class_is_the_one_of_the_errors_module(name: str) -> None:
     assert getattr(package, name) is getattr(errors, name)
 
 
@@ -84,7 +84,7 @@ def test_transport_is_imported_by_the_first_call() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(Path(package.__file__).parent.rglob("*.py")))
-def test_nothing_private_of_langchain_is_imported(path: Path) -> None:
+def test_no_private_name_of_langchain_is_imported(path: Path) -> None:
     imports = [
         f"{node.module}.{alias.name}"
         for node in ast.walk(ast.parse(path.read_bytes()))

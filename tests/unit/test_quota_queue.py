@@ -160,6 +160,19 @@ def test_calls_with_many_tokens_use_the_whole_quota() -> None:
     run(work)
 
 
+def test_estimate_that_is_too_high_does_not_slow_down_calls_one_after_another() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, 1e3, 1e3, token_rate=500, token_capacity=30_000)
+        quota = Quota("q", clock=clock)
+        for _ in range(50):
+            await make_call(quota, limiter, create_ticket(16_384), tokens=100)
+
+        assert limiter.rejections == 0
+        assert clock() - limiter.start < 1
+
+    run(work)
+
+
 def test_limit_that_no_header_shows_is_learned() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=60, hidden_rate=10, latency=0.1)

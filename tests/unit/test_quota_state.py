@@ -120,6 +120,7 @@ def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
     server.capacity = capacity
     now = 0.0
     pending: list[tuple[float, int, Outcome]] = []
+    answered = 0
     needs = Amounts(1, 0)
 
     for number, latency in enumerate(latencies * 4):
@@ -128,12 +129,24 @@ def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
             moment = now + grant.wait
             if pending and pending[0][0] < moment:
                 moment, _, outcome = heapq.heappop(pending)
+                since = answered - outcome.in_flight.requests
+                outcome.in_flight = Amounts(len(pending) + since, 0)
                 quota.settle(outcome, moment)
+                answered += 1
             now = moment
             grant = quota.reserve(needs, now, place=grant.place)
         assert server.accept(1, now)
         limits = limits_of(server, "requests-minute")
-        outcome = Outcome("answered", needs, grant, age=latency, limits=limits)
+        in_flight = Amounts(answered, 0)  # until the response arrives
+        outcome = Outcome(
+            "answered",
+            needs,
+            grant,
+            age=latency,
+            limits=limits,
+            in_flight=in_flight,
+            is_alone=True,
+        )
         heapq.heappush(pending, (now + latency, number, outcome))
 
     ideal = len(latencies) * 4 / rate
@@ -209,9 +222,9 @@ def test_requests_without_response_count_when_the_first_headers_arrive() -> None
     order = sorted(range(16), key=lambda number: number * 7 % 16)
 
     for count, number in enumerate(order):
-        unseen = Amounts(15 - count, 10 * (15 - count))
+        in_flight = Amounts(15 - count, 10 * (15 - count))
         limits = {"requests-minute": (600.0, 19.0 - number)}
-        outcome = Outcome("answered", needs, grants[number], limits=limits, unseen=unseen)
+        outcome = Outcome("answered", needs, grants[number], limits=limits, in_flight=in_flight)
         quota.settle(outcome, 0.0)
         bucket = quota.buckets["requests-minute"]
         assert bucket.granted - quota.taken[REQUESTS] <= 4
@@ -249,11 +262,11 @@ def test_share_of_the_rate_recovers() -> None:
     bucket.share = 0.02
 
     wait = bucket.compute_wait(100.0)
-    bucket.refill(wait, 1e9)
+    bucket.refill(wait)
 
     assert bucket.share < 1
     assert bucket.granted - quota.taken[REQUESTS] == pytest.approx(100)
-    bucket.refill(60.0, 1e9)
+    bucket.refill(60.0)
     assert bucket.share == pytest.approx(1)
 
 
@@ -262,7 +275,7 @@ def test_wait_is_exactly_the_time_of_the_refill(share: float, amount: float) -> 
     bucket = create_state_with_room(0).buckets["requests-minute"]
     bucket.share, bucket.granted = share, 0.0
 
-    bucket.refill(bucket.compute_wait(amount), 1e9)
+    bucket.refill(bucket.compute_wait(amount))
 
     assert bucket.granted == pytest.approx(amount)
 
@@ -358,3 +371,17 @@ def test_state_survives_json() -> None:
 
     assert copy.reserve(needs, 4.0) == quota.reserve(needs, 4.0)
     assert copy.buckets["requests-minute"].granted == quota.buckets["requests-minute"].granted
+
+
+@pytest.mark.parametrize("period", ["hour", "day"])
+def test_empty_bucket_is_found_whatever_kind_the_error_names(period: str) -> None:
+    quota = create_state_with_room(50)
+    needs = Amounts(1, 100)
+    grant = quota.reserve(needs, 1.0)
+    limits = {"requests-minute": (600.0, 50.0), f"requests-{period}": (3_600.0, 0.0)}
+
+    quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=TOKENS), 1.0)
+
+    grant = quota.reserve(needs, 1.0)
+    assert grant.find_bottleneck() == f"requests-{period}"
+    assert quota.buckets["requests-minute"].share == 1

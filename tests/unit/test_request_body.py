@@ -108,7 +108,7 @@ def test_timeout_retries_and_coalescing_are_not_part_of_the_body() -> None:
     assert request.body.keys() == {"model", "messages"}
 
 
-def test_body_of_a_stream_says_stream() -> None:
+def test_body_of_a_stream_has_stream_true() -> None:
     assert build_body(streaming=True)["stream"] is True
     assert "stream" not in build_body()
 
@@ -159,7 +159,7 @@ def resolve(settings: dict[str, Any] | None = None, **options: Any) -> dict[str,
     return json.loads(json.dumps(parameters))  # type: ignore[no-any-return] # json returns Any
 
 
-def test_parameters_have_only_what_determines_the_completion() -> None:
+def test_parameters_have_only_fields_that_determine_the_completion() -> None:
     options = {"seed": None, "timeout": 5, "max_retries": 0, "coalesce": True, "stream": True}
 
     assert resolve({"temperature": None, "extra_body": {}}, **options) == {
@@ -289,7 +289,7 @@ def test_earlier_reasoning_is_sent_if_it_is_replayed(replay_reasoning: bool) -> 
 
 
 @pytest.mark.parametrize("tools", [None, []])
-def test_request_without_tools_has_nothing_about_tools(tools: Any) -> None:
+def test_request_without_tools_has_no_tool_fields(tools: Any) -> None:
     body = build_body(tools=tools, tool_choice="any", parallel_tool_calls=True)
 
     assert body.keys() == {"model", "messages"}
@@ -314,7 +314,7 @@ def test_tools_and_tool_choice_have_names_that_cerebras_accepts() -> None:
     assert request.tool_names == {"math_add_ecef409b": "math.add"}
 
 
-def test_tool_choice_that_is_left_to_the_server_is_not_sent() -> None:
+def test_tool_choice_false_is_not_sent() -> None:
     assert "tool_choice" not in build_body(tools=[Tide], tool_choice=False)
 
 

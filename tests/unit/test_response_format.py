@@ -77,12 +77,12 @@ SCHEMAS: dict[str, Any] = {
     "format": {"type": "json_schema", "json_schema": FORMAT},
 }
 
-each_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
+every_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS.keys())
 
 # --- schemas -----------------------------------------------------------------------------
 
 
-@each_schema
+@every_schema
 def test_schema_of_any_kind_becomes_a_strict_format(schema: Any) -> None:
     built = build_schema_format(schema)
 
@@ -95,7 +95,7 @@ def test_schema_of_any_kind_becomes_a_strict_format(schema: Any) -> None:
     assert built["json_schema"]["schema"]["additionalProperties"] is False
 
 
-@each_schema
+@every_schema
 def test_schema_of_any_kind_becomes_a_function(schema: Any) -> None:
     function = to_function(schema)
 
@@ -196,7 +196,7 @@ def test_value_that_is_not_a_schema_is_rejected() -> None:
         build_schema_format(Optional[int])  # noqa: UP045 # `int | None` fails differently
 
 
-def test_strict_that_is_impossible_is_logged_with_the_name_of_the_class(
+def test_impossible_strict_mode_is_logged_with_the_name_of_the_class(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "langchain_cerebras_inference"):
@@ -206,7 +206,7 @@ def test_strict_that_is_impossible_is_logged_with_the_name_of_the_class(
     assert "Schema 'Node' is sent without strict" in caplog.text
 
 
-def test_schema_that_strict_cannot_express_is_not_strict() -> None:
+def test_schema_that_strict_mode_cannot_express_is_not_strict() -> None:
     class Facts(BaseModel):
         """Any keys."""
 
@@ -215,7 +215,7 @@ def test_schema_that_strict_cannot_express_is_not_strict() -> None:
     assert build_schema_format(Facts)["json_schema"]["strict"] is False
 
 
-def test_strict_can_be_turned_off() -> None:
+def test_strict_mode_can_be_turned_off() -> None:
     built = build_schema_format(Tide, strict=False)
 
     assert built["json_schema"]["strict"] is False
@@ -270,7 +270,7 @@ def test_unknown_method_is_rejected() -> None:
         },
     ],
 )
-def test_schema_in_any_form_is_sent_strict(response_format: Any) -> None:
+def test_schema_in_any_form_is_sent_as_a_strict_schema(response_format: Any) -> None:
     schema = Tide.model_json_schema() | {"additionalProperties": False}
 
     assert build_response_format(response_format) == {
@@ -321,7 +321,9 @@ def create_format(**keys: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_only_keys_that_cerebras_knows_are_sent(response_format: Any, sent: Any) -> None:
+def test_unknown_keys_of_a_response_format_are_not_sent(
+    response_format: Any, sent: Any
+) -> None:
     assert build_response_format(response_format) == sent
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
@@ -23,49 +22,12 @@ from langchain_cerebras_inference.errors import (
     CerebrasServerError,
     CerebrasTimeoutError,
 )
+from tests.unit.stream_helpers import FakeResponse
 
 API_KEY = "csk-0123456789"
 SHORT_SECRET = "no"
 ERROR_BODY = {"error": {"message": "slow down"}, "status_code": 429}
 ROLE = {"choices": [{"delta": {"role": "assistant"}}]}
-
-
-class FakeResponse:
-    """A response of the transport that records what the parser asks of it.
-
-    Args:
-        parts: The parts in which the body arrives; an error breaks the connection.
-        status: The HTTP status.
-        headers: The response headers.
-    """
-
-    def __init__(
-        self,
-        parts: Iterable[bytes | CerebrasError],
-        status: int = 200,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        self.status = status
-        self.headers = {"x-request-id": "req-1", **(headers or {})}
-        self.timeout_restarts: list[bool] = []
-        self.time_limits: list[float] = []
-        self.is_closed = False
-        self._parts = iter(parts)
-
-    async def read_available(self, *, restart_timeout: bool = False) -> bytes:
-        self.timeout_restarts.append(restart_timeout)
-        part = next(self._parts, b"")
-        if isinstance(part, CerebrasError):
-            raise part
-        return part
-
-    read = Response.read
-
-    def limit_remaining_time(self, seconds: float) -> None:
-        self.time_limits.append(seconds)
-
-    def close(self) -> None:
-        self.is_closed = True
 
 
 def create_parser() -> ResponseParser:

@@ -16,7 +16,7 @@ from langchain_cerebras_inference._settings import (
     validate_options,
 )
 
-# --- settings of the classes that people come from ---------------------------------------
+# --- settings of other LangChain classes ---------------------------------------
 
 # The fields and aliases of ChatCerebras 0.8.2 (langchain-cerebras) and of ChatOpenAI 1.7.4
 # (langchain-openai), which the former inherits, with values that people pass.
@@ -102,12 +102,12 @@ def create_model(**settings: Any) -> ChatCerebrasInference:
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_supported_setting_of_other_class_is_accepted(name: str) -> None:
+def test_supported_setting_of_another_class_is_accepted(name: str) -> None:
     assert create_model(**{name: ACCEPTED[name]}) is not None
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_unsupported_setting_of_other_class_is_rejected_with_advice(name: str) -> None:
+def test_unsupported_setting_of_another_class_is_rejected_with_advice(name: str) -> None:
     with pytest.raises(ValidationError) as caught:
         create_model(**{name: "a secret"})
 
@@ -117,7 +117,7 @@ def test_unsupported_setting_of_other_class_is_rejected_with_advice(name: str) -
     assert "a secret" not in str(caught.value)
 
 
-def test_advice_exists_exactly_for_unsupported_settings() -> None:
+def test_every_unsupported_setting_has_advice() -> None:
     assert FOREIGN_SETTINGS.keys() == UNSUPPORTED.keys()
     assert not FOREIGN_SETTINGS.keys() & {*ACCEPTED, *ChatCerebrasInference.model_fields}
 
@@ -174,7 +174,7 @@ def test_options_are_returned_by_field_name_and_none_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["stream", "stream_usage", "stream_options"])
-def test_option_without_meaning_here_is_ignored(name: str) -> None:
+def test_irrelevant_call_option_is_ignored(name: str) -> None:
     assert read(**{name: True}) == {}
 
 
@@ -249,7 +249,7 @@ VALID_OPTIONS: list[tuple[str, Any, Any]] = [
     ("coalesce", "yes", True),
 ]
 
-# Option, values that are rejected, and what the error says of them.
+# Option, values that are rejected, and what the error says about them.
 INVALID_OPTIONS: list[tuple[str, list[Any], str]] = [
     ("model", [5, ["m"]], "Input should be a valid string"),
     ("temperature", ["hot", [0.5]], "Input should be a valid number"),

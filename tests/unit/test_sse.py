@@ -42,7 +42,7 @@ def decode_at_each_split(stream: bytes) -> list[list[bytes]]:
 
 @pytest.mark.parametrize("line_ending", LINE_ENDINGS)
 @pytest.mark.parametrize("name", [*COMPLETE_STREAMS, *ERROR_STREAMS])
-def test_recorded_stream_gives_the_same_payloads_however_it_is_split(
+def test_recorded_stream_gives_the_same_payloads_for_every_split(
     recorded: Callable[[str], bytes], name: str, line_ending: bytes
 ) -> None:
     stream = recorded(f"{name}.sse")
@@ -100,7 +100,7 @@ def test_recorded_stream_gives_the_same_payloads_however_it_is_split(
         (b"data: a\x0bb\x0cc\x1cd\n\n", [b"a\x0bb\x0cc\x1cd"]),
     ],
 )
-def test_stream_gives_the_same_payloads_however_it_is_split(
+def test_stream_gives_the_same_payloads_for_every_split(
     stream: bytes, payloads: list[bytes]
 ) -> None:
     results = decode_at_each_split(stream)
@@ -136,7 +136,7 @@ def test_stream_truncated_inside_an_event_returns_the_incomplete_payload_at_clos
 ) -> None:
     decoder = SSEDecoder()
 
-    payloads = decoder.feed(recorded("cut.sse"))
+    payloads = decoder.feed(recorded("truncated.sse"))
     is_inside_data = decoder.is_inside_data
     [incomplete] = decoder.close()
 
@@ -247,7 +247,7 @@ streams = st.lists(
 
 
 @given(streams, st.data())
-def test_any_bytes_give_the_same_payloads_however_they_are_split(
+def test_any_bytes_give_the_same_payloads_for_every_split(
     stream: bytes, data: st.DataObject
 ) -> None:
     positions = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))

@@ -1,4 +1,4 @@
-"""Conversion of JSON schemas to Cerebras' strict subset."""
+"""Conversion of JSON schemas to the strict schemas of Cerebras."""
 
 import json
 import logging
@@ -69,7 +69,7 @@ def test_keywords_of_the_subset_keep_their_order() -> None:
     assert json.dumps(converted) == json.dumps(schema)
 
 
-def test_reference_is_inlined_and_its_siblings_win() -> None:
+def test_reference_is_inlined_and_keywords_beside_it_take_precedence() -> None:
     name = {"type": "string", "description": "A name", "title": "Name"}
     schema = {"$ref": "#/$defs/Name", "description": "Whose"}
 
@@ -203,7 +203,7 @@ def test_tuple_of_fixed_length_is_closed(keywords: Schema) -> None:
 # --- keywords that become part of the description ----------------------------------------
 
 
-def test_constraints_that_strict_lacks_become_part_of_the_description() -> None:
+def test_constraints_that_strict_mode_lacks_become_part_of_the_description() -> None:
     tags = {"type": "array", "items": STRING, "minItems": 1, "maxItems": 5}
     code = {"type": "string", "pattern": "^a+$", "format": "code"}
 
@@ -289,7 +289,7 @@ def test_inner_object_without_properties_is_an_open_map() -> None:
         {"type": "object", "properties": ["a"]},
     ],
 )
-def test_schema_that_strict_cannot_express_is_sent_unchanged(schema: Any) -> None:
+def test_schema_that_strict_mode_cannot_express_is_sent_unchanged(schema: Any) -> None:
     root = create_object(it=schema)
 
     assert prepare_schema(root) == (root, False)
@@ -318,7 +318,7 @@ def test_recursive_schema_is_not_strict(ref: str) -> None:
     assert not can_be_strict({"$ref": ref}, **{"$defs": definitions})
 
 
-def test_references_that_multiply_are_limited() -> None:
+def test_exponential_references_are_rejected() -> None:
     definitions: Schema = {
         f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(50)
     }
@@ -343,14 +343,14 @@ def nest(levels: int) -> Schema:
             create_object(**{f"p{n}": STRING for n in range(500)}),
         ),
     ],
-    ids=["levels", "enum values", "names", "enum texts", "const texts", "properties"],
+    ids=["levels", "enum values", "names", "enum strings", "const strings", "properties"],
 )
 def test_schema_beyond_a_limit_is_not_strict(schema: Any, too_much: Any) -> None:
     assert can_be_strict(schema)
     assert not can_be_strict(too_much)
 
 
-def test_schema_is_copied_unchanged_if_strict_is_turned_off() -> None:
+def test_schema_is_copied_unchanged_if_strict_mode_is_turned_off() -> None:
     schema = create_object(a=STRING | {"pattern": "^a$"})
 
     converted, is_strict = prepare_schema(schema, strict=False)
@@ -362,7 +362,7 @@ def test_schema_is_copied_unchanged_if_strict_is_turned_off() -> None:
 # --- warnings ----------------------------------------------------------------------------
 
 
-def test_requested_strict_that_is_impossible_is_logged_once(
+def test_impossible_strict_mode_that_was_requested_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     schema = create_object(a={}) | {"title": "Anything"}
@@ -413,7 +413,7 @@ def test_warning_gives_the_reason_and_the_place(
     assert f"Schema 'Tide' is sent without strict, because {reason}" in caplog.text
 
 
-def test_strict_that_was_not_requested_is_given_up_without_a_warning(
+def test_impossible_strict_mode_that_was_not_requested_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     prepare_schema(create_object(a={}) | {"title": "Anything else"})

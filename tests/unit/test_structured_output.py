@@ -201,7 +201,7 @@ def test_object_that_does_not_match_the_class_raises_an_error(
 
 
 @pytest.mark.parametrize("tool_name", [None, "Tide"])
-def test_error_of_a_message_stopped_at_the_token_limit_says_what_to_do(
+def test_error_for_a_message_truncated_by_the_token_limit_says_what_to_do(
     tool_name: str | None,
 ) -> None:
     message = AIMessage(TEXT[:-5], response_metadata={"finish_reason": "length"})
@@ -357,7 +357,7 @@ async def test_incomplete_stream_raises_an_error_after_the_last_object() -> None
         await anext(async_outputs)
 
 
-def test_error_of_a_truncated_tool_call_quotes_the_arguments_from_the_server() -> None:
+def test_error_for_a_truncated_tool_call_quotes_the_sent_arguments() -> None:
     arguments = '{"place":'
     chain = create_chain(
         create_call_chunk(arguments + create_truncation_marker(arguments)), tool_name="Tide"
@@ -415,7 +415,7 @@ class RunRecorder(BaseTracer):
 
 @pytest.mark.parametrize("include_raw", [False, True])
 @pytest.mark.parametrize("streaming", [False, True])
-def test_parser_is_one_run_of_the_trace(streaming: bool, include_raw: bool) -> None:
+def test_trace_has_one_run_for_the_parser(streaming: bool, include_raw: bool) -> None:
     recorder = RunRecorder()
     chain = create_chain(*create_chunks(TEXT[:9], TEXT[9:]), include_raw=include_raw)
 

@@ -113,7 +113,7 @@ def test_model_with_a_reasoning_field_can_write_about_think_tags() -> None:
     assert get_parts(join_chunks(stream)) == ("Hm.", text)
 
 
-def test_start_of_a_tag_before_reasoning_is_text() -> None:
+def test_incomplete_tag_before_reasoning_is_text() -> None:
     stream = [
         create_event({"content": "<th"}),
         create_event({"reasoning": "Hm."}),
@@ -157,7 +157,7 @@ def test_long_reasoning_is_not_kept() -> None:
         assert parser._pending == ""
 
 
-def test_protocol_events_have_a_block_for_reasoning_in_think_tags() -> None:
+def test_v3_events_have_a_block_for_reasoning_in_think_tags() -> None:
     builder = ProtocolEventBuilder({})
     events = create_stream("<think>Is it?</think>", "Yes.")
 
@@ -174,7 +174,7 @@ def test_protocol_events_have_a_block_for_reasoning_in_think_tags() -> None:
     ]
 
 
-def test_logprobs_of_events_without_certain_text_are_kept() -> None:
+def test_logprobs_of_events_with_undecided_text_are_kept() -> None:
     events = create_stream("<think>So.", "</think>", "Yes.")
     for number, event in enumerate(events):
         event["choices"][0]["logprobs"] = {"content": [{"token": str(number)}]}

@@ -116,14 +116,14 @@ def test_tool_of_any_kind_becomes_a_function(
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_strict_applies_to_every_tool(strict: bool) -> None:
+def test_strict_option_applies_to_every_tool(strict: bool) -> None:
     converted = convert_tools([Tide, TOOL_DICT], strict=strict)
 
     assert [tool["function"]["strict"] for tool in converted] == [strict, strict]
     assert "strict" not in TOOL_DICT["function"]
 
 
-def test_strict_of_a_tool_is_kept_by_default() -> None:
+def test_strict_mode_of_a_tool_is_kept_by_default() -> None:
     [converted] = convert_tools([create_tool("tide", strict=True)])
 
     assert converted["function"]["strict"] is True
@@ -216,7 +216,7 @@ def test_choice_without_a_name_is_rejected(choice: Any) -> None:
         convert_tool_choice(choice, TOOLS)
 
 
-def test_choice_auto_does_not_choose_a_tool_of_that_name() -> None:
+def test_tool_choice_auto_does_not_choose_a_tool_named_auto() -> None:
     assert convert_tool_choice("auto", [create_tool("auto")]) == "auto"
 
 
@@ -280,13 +280,13 @@ def test_only_changed_names_are_mapped_back() -> None:
 # --- strict ------------------------------------------------------------------------------
 
 
-def test_tools_without_strict_keep_their_schemas() -> None:
+def test_tools_without_strict_mode_keep_their_schemas() -> None:
     tools, _ = build_request_tools([create_tool("tide", strict=False), create_tool("wind")])
 
     assert tools == [create_tool("tide"), create_tool("wind")]
 
 
-def test_all_tools_are_strict_if_one_asks_and_all_can_be() -> None:
+def test_all_tools_are_strict_if_one_is_strict_and_all_can_be() -> None:
     tools, _ = build_request_tools(
         [create_tool("tide", strict=True), create_tool("wind", strict=False)]
     )
@@ -330,7 +330,7 @@ def test_no_tool_is_strict_if_one_cannot_be_and_this_is_logged_once(
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_only_keys_that_cerebras_knows_are_sent(strict: bool) -> None:
+def test_unknown_keys_of_a_tool_are_not_sent(strict: bool) -> None:
     unknown = {"cache_control": {"type": "ephemeral"}, "examples": [1], "returns": {}}
     tool = create_tool("tide", strict=strict)
     tool_with_unknown_keys = create_tool("tide", strict=strict, **unknown)

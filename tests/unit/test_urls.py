@@ -116,7 +116,7 @@ def test_session_url_is_https_or_on_this_machine(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["HTTPS://session.example/me?a=b", " https://session.example/me?a=b#top\n"]
 )
-def test_session_url_loses_whitespace_and_fragment(url: str) -> None:
+def test_whitespace_and_fragment_are_removed_from_the_session_url(url: str) -> None:
     assert normalize_session_url(url) == "https://session.example/me?a=b"
 
 
@@ -154,7 +154,7 @@ def test_loopback_is_this_machine_only(url: str, is_local: bool) -> None:
         ("https://gateway.example/cerebras", "https://gateway.example/cerebras/public/v1"),
     ],
 )
-def test_public_catalog_is_beside_the_api(base: str, expected: str) -> None:
+def test_public_catalog_url_is_derived_from_the_api_base(base: str, expected: str) -> None:
     assert get_public_api_base(base) == expected
 
 

@@ -1,4 +1,4 @@
-"""The log of received requests: what arrived, and what became of it."""
+"""The record of a received request: its content, its outcome, and its log line."""
 
 import gzip
 import json
@@ -19,13 +19,13 @@ MAX_LOGGED_CHARACTERS = 200
 
 
 class Moment(threading.Event):
-    """An event that also knows when it was set."""
+    """A flag that records when it was set."""
 
     time: float | None = None
-    """When it was set first, in seconds of `time.monotonic()`."""
+    """When it was first set, in seconds of `time.monotonic()`. `None` means not yet."""
 
     def set(self) -> None:
-        """Set the event."""
+        """Set the flag."""
         if not self.is_set():
             self.time = time.monotonic()
         super().set()
@@ -33,35 +33,35 @@ class Moment(threading.Event):
 
 @dataclass(eq=False, kw_only=True)
 class Request:
-    """One received request, and what became of it."""
+    """One received request and its outcome."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    """Case-insensitive; of a repeated header, the first."""
+    """Case-insensitive. A repeated header has its first value."""
     raw_headers: tuple[tuple[str, str], ...]
-    """As sent: order, case and repetitions kept."""
+    """The headers as they were sent, with their order, case and repetitions."""
     content: bytes
-    """The body's bytes as sent, compressed if they were."""
+    """The bytes of the body as they were sent. They may be compressed."""
     body: Any = None
-    """The decoded JSON body; `None` if there is none, or it is invalid."""
+    """The decoded JSON body. `None` means that there is no body, or that it is invalid."""
     body_error: RequestError | None = None
-    """Why the body could not be decoded."""
+    """Why the body could not be decoded. `None` means that it could."""
     peer: tuple[Any, ...] = ()
-    """The client's address: the same for all requests of one connection."""
+    """The address of the client. All requests of one connection have the same."""
     time: float = field(default_factory=time.monotonic)
     """When it arrived, in seconds of `time.monotonic()`."""
     answered: Moment = field(default_factory=Moment)
-    """Set once everything was sent: the whole response, or as much as the script says."""
+    """Set when everything was sent: the whole response, or the part that a script allows."""
     disconnected: Moment = field(default_factory=Moment)
-    """Set when the client disconnected before that."""
+    """Set when the client disconnected before `answered` was set."""
     status: int | None = None
-    """The status of the response; `None` if none was sent yet."""
+    """The status of the response. `None` means that no response was sent yet."""
     tokens: int | None = None
-    """How many tokens the prompt and the completion have; `None` without a completion.
+    """How many tokens the prompt and the completion have. `None` means no completion.
 
-    It is the `total_tokens` of the usage, even if the script replaces body or events.
+    This is `total_tokens` of the usage, even if a script replaces the body or the events.
     """
 
     @property
@@ -71,7 +71,7 @@ class Request:
 
     @property
     def model(self) -> str | None:
-        """The model that the body names."""
+        """The name of the model in the body."""
         name = self.body.get("model") if isinstance(self.body, dict) else None
         return name if isinstance(name, str) else None
 
@@ -85,8 +85,8 @@ class Request:
 def format_log_line(request: Request) -> str:
     """Describe a request in one line, without headers, query and content.
 
-    The line has the time, method and path, and then the model, the status, the tokens, and
-    the milliseconds since the request arrived; `-` is a value that the request does not have.
+    The line has the time, method, path, model, status, tokens, and the milliseconds since the
+    request arrived. A missing value is shown as `-`.
     """
     values = {
         "model": request.model and _escape(request.model),
@@ -100,7 +100,7 @@ def format_log_line(request: Request) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape what would break the line or its fields, and shorten a long text."""
+    """Escape spaces and control characters, and shorten a long text."""
     return urllib.parse.quote(text[:MAX_LOGGED_CHARACTERS], errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""The routes of the service: who may call them, and what they answer."""
+"""The endpoints of the service, their checks and their responses."""
 
 import asyncio
 import contextlib
@@ -16,10 +16,10 @@ from langchain_cerebras_inference.emulator.browser_session import BrowserSession
 from langchain_cerebras_inference.emulator.checks import check_request
 from langchain_cerebras_inference.emulator.completions import Completion
 from langchain_cerebras_inference.emulator.delivery import (
-    BuildResponse,
-    Deliverable,
     Delivery,
-    OutgoingResponse,
+    ResponseBehavior,
+    ResponseBuilder,
+    SuccessResponse,
     encode_body,
 )
 from langchain_cerebras_inference.emulator.errors import Refuse, RequestError
@@ -30,8 +30,12 @@ from langchain_cerebras_inference.emulator.models import (
     list_public_models,
 )
 from langchain_cerebras_inference.emulator.prompt_cache import PromptCache
-from langchain_cerebras_inference.emulator.rate_limits import QuotaSettings, RateLimiter
-from langchain_cerebras_inference.emulator.request_log import (
+from langchain_cerebras_inference.emulator.rate_limits import (
+    QuotaSettings,
+    RateLimiter,
+    find_exceeded_quota,
+)
+from langchain_cerebras_inference.emulator.received_requests import (
     Request,
     format_log_line,
     read_request,
@@ -45,24 +49,24 @@ from langchain_cerebras_inference.emulator.script import (
 )
 from langchain_cerebras_inference.emulator.tokens import count_reserved_tokens
 
-Route: TypeAlias = Literal["chat", "models", "session"]
-"""A route that can be scripted."""
+Endpoint: TypeAlias = Literal["chat", "models", "session"]
+"""An endpoint, or a group of endpoints, that can be scripted."""
 
 CHAT_PATH = "v1/chat/completions"
-MAX_LOGGED_REQUESTS = 20_000
+MAX_RECORDED_REQUESTS = 20_000
 LATENCY_SEED = 0
 
 
 @dataclass
 class RequestCounts:
-    """How many chat requests were accepted, and how many rejected with status 429."""
+    """How many chat requests were accepted, and how many were rejected with status 429."""
 
     accepted: int = 0
     rejected: int = 0
 
 
 class Service:
-    """The emulated service: answers requests by script, or as Cerebras would."""
+    """The emulated service. It responds as scripted, or else as Cerebras would."""
 
     def __init__(
         self,
@@ -74,7 +78,7 @@ class Service:
         quotas: QuotaSettings,
         log: TextIO | None,
     ) -> None:
-        """Start without requests and without a script; `Emulator` describes the settings."""
+        """Start without requests and without a script. `Emulator` documents the settings."""
         self.browser_session = browser_session
         self.api_key = api_key or f"csk-{secrets.token_hex(24)}"
         self.connections = 0
@@ -87,9 +91,9 @@ class Service:
         self.reset()
 
     def reset(self) -> None:
-        """Clear the request log, its counts and the script; fill the quotas."""
-        self.requests: deque[Request] = deque(maxlen=MAX_LOGGED_REQUESTS)
-        self.scripts: dict[Route, deque[Scripted]] = {
+        """Clear the recorded requests, their counts and the script, and fill the quotas."""
+        self.requests: deque[Request] = deque(maxlen=MAX_RECORDED_REQUESTS)
+        self.scripts: dict[Endpoint, deque[Scripted]] = {
             "chat": deque(),
             "models": deque(),
             "session": deque(),
@@ -99,47 +103,47 @@ class Service:
         self._random = random.Random(LATENCY_SEED)  # noqa: S311 # the latency is no secret
 
     async def handle(self, http: web.Request) -> web.StreamResponse:
-        """Log and answer one request."""
+        """Record one request and respond to it."""
         request = await read_request(http)
         self.requests.append(request)
         try:
-            response = await self._answer(http, request)
+            response = await self._respond(http, request)
         except asyncio.CancelledError:
-            self._log_disconnect(request)
+            self._mark_disconnected(request)
             raise
         except ConnectionError:
-            self._log_disconnect(request)
+            self._mark_disconnected(request)
             return web.Response()
         finally:
             self._finish(request)
         request.answered.set()
         return response
 
-    def _log_disconnect(self, request: Request) -> None:
+    def _mark_disconnected(self, request: Request) -> None:
         if not self.is_stopping and not request.answered.is_set():
             request.disconnected.set()
 
     def _finish(self, request: Request) -> None:
         self._rate_limiter.refund(request)
         if self._log is not None:
-            # Whoever read the log may be gone, which is no reason to stop answering.
+            # If the log can no longer be written, the emulator still responds.
             with contextlib.suppress(OSError):
                 self._log.write(f"{format_log_line(request)}\n")
                 self._log.flush()
 
-    async def _answer(self, http: web.Request, request: Request) -> web.StreamResponse:
-        behavior: Deliverable
+    async def _respond(self, http: web.Request, request: Request) -> web.StreamResponse:
+        behavior: ResponseBehavior
         try:
             self._check_key_and_body(request)
-            route, build_response = self._find_route(request)
-            behavior = self._next_behavior(route, request)
+            endpoint, build_response = self._find_endpoint(request)
+            behavior = self._take_behavior(endpoint, request)
         except RequestError as error:
-            behavior, build_response = error.response, _prepare_reply(Reply())
+            behavior, build_response = error.response, _create_response_builder(Reply())
         self._count(request, behavior)
         headers = {"x-request-id": uuid.uuid4().hex[:16]}
         return await Delivery(http, request, headers, build_response).deliver(behavior)
 
-    def _count(self, request: Request, behavior: Deliverable) -> None:
+    def _count(self, request: Request, behavior: ResponseBehavior) -> None:
         if request.path.strip("/") == CHAT_PATH:
             if not isinstance(behavior, Refuse):
                 self.counts.accepted += 1
@@ -154,30 +158,36 @@ class Service:
         if request.body_error:
             raise request.body_error
 
-    def _find_route(self, request: Request) -> tuple[Route | None, BuildResponse]:
-        """Return the route, if it can be scripted, and the function that builds its response.
+    def _find_endpoint(self, request: Request) -> tuple[Endpoint | None, ResponseBuilder]:
+        """Find the endpoint of a request, and create the function that builds its response.
+
+        The endpoint is `None` if it cannot be scripted.
 
         Raises:
-            RequestError: if Cerebras would reject the request.
+            RequestError: If Cerebras would reject the request.
         """
         match (request.method, *request.path.strip("/").split("/")):
             case ("POST", "v1", "chat", "completions"):
-                return "chat", self._prepare_completion(request)
+                return "chat", self._create_completion_builder(request)
             case ("GET", "v1", "models", *name):
                 models = find_model("/".join(name)).build_entry() if name else list_models()
-                return "models", _prepare_reply(Reply(body=models))
+                return "models", _create_response_builder(Reply(body=models))
             case ("GET", "public", "v1", "models", *name):
                 models = get_public_model("/".join(name)) if name else list_public_models()
-                return "models", _prepare_reply(Reply(body=models))
+                return "models", _create_response_builder(Reply(body=models))
             case ("GET", "v1", "tcp_warming"):
-                return None, _prepare_reply(Reply(body={}))
+                return None, _create_response_builder(Reply(body={}))
             case ("GET", "api", "auth", "session"):
-                return "session", _prepare_reply(self.browser_session.answer(request))
+                return "session", _create_response_builder(
+                    self.browser_session.build_reply(request)
+                )
             case ("GET", "api", "auth", "signin"):
-                return None, _prepare_reply(self.browser_session.sign_in())
+                return None, _create_response_builder(
+                    self.browser_session.build_sign_in_reply()
+                )
         raise RequestError(Refuse(404, body='{"detail":"Not Found"}'))
 
-    def _prepare_completion(self, request: Request) -> BuildResponse:
+    def _create_completion_builder(self, request: Request) -> ResponseBuilder:
         chat_request, model = check_request(request.body)
         self._rate_limiter.reserve(request, count_reserved_tokens(chat_request))
         cached_tokens = self._prompt_cache.add(chat_request, request.bearer)
@@ -185,51 +195,53 @@ class Service:
         headers = self._rate_limiter.build_headers(request)
         latency = self._random.uniform(*self._latency) if self._latency else 0
 
-        def build_response(reply: Reply) -> OutgoingResponse:
+        def build_response(reply: Reply) -> SuccessResponse:
             response = completion.build_response(reply, headers)
             request.tokens = response.tokens
             return replace(response, delay=response.delay + latency)
 
         return build_response
 
-    def _next_behavior(self, route: Route | None, request: Request) -> Deliverable:
-        """Take the next scripted behavior of a route; without one, reply."""
-        script = self.scripts[route] if route else None
+    def _take_behavior(self, endpoint: Endpoint | None, request: Request) -> ResponseBehavior:
+        """Take the next scripted behavior of an endpoint. Without one, return `Reply()`."""
+        script = self.scripts[endpoint] if endpoint else None
         behavior = script.popleft() if script else Reply()
         if not isinstance(behavior, Act):
             behavior = _call_scripted_function(behavior, request)
         if isinstance(behavior, Session):
-            return self.browser_session.to_reply(behavior)
-        if isinstance(behavior, ErrorEvent) and not (route == "chat" and request.streamed):
-            behavior = behavior.refusal
+            return self.browser_session.convert_session(behavior)
+        if isinstance(behavior, ErrorEvent) and not (endpoint == "chat" and request.streamed):
+            behavior = behavior.error_response
         if isinstance(behavior, Refuse) and behavior.status == 429:
-            headers = self._rate_limiter.build_headers(request, behavior)
+            exceeded = find_exceeded_quota(behavior)
+            headers = self._rate_limiter.build_headers(request, exceeded)
             return replace(behavior, headers={**headers, **behavior.headers})
         return behavior
 
 
-def _prepare_reply(default: Reply) -> BuildResponse:
-    """Return the function that builds the responses of a route with a default reply.
+def _create_response_builder(default: Reply) -> ResponseBuilder:
+    """Create the function that builds the response of an endpoint with a default reply.
 
-    A scripted reply adds headers and a delay; one with a body replaces the default.
+    The function's argument is a scripted reply. Its headers and its delay are always used; the
+    default reply is used if it has no body.
     """
 
-    def build_response(reply: Reply) -> OutgoingResponse:
+    def build_response(reply: Reply) -> SuccessResponse:
         if reply.body is None:
             reply = replace(
                 reply, body=default.body, headers={**default.headers, **reply.headers}
             )
         body = b"" if reply.body is None else encode_body(reply.body)
-        return OutgoingResponse([body], headers=reply.headers, delay=reply.delay)
+        return SuccessResponse([body], headers=reply.headers, delay=reply.delay)
 
     return build_response
 
 
 def _call_scripted_function(choose: Callable[[Request], Act], request: Request) -> Act:
-    """Let a scripted function choose a behavior.
+    """Call a scripted function, which returns a behavior.
 
     Raises:
-        RequestError: if the function fails: a status 500 that clients do not retry.
+        RequestError: If the function fails. The status is 500, and clients do not retry it.
     """
     try:
         behavior: Any = choose(request)

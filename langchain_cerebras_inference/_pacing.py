@@ -1,0 +1,212 @@
+"""One call and its quota: when it may be sent, and what the quota learns from its responses."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from langchain_cerebras_inference._http import rate_limits
+from langchain_cerebras_inference._quota.queue import Ticket
+from langchain_cerebras_inference._quota.registry import get_quota
+from langchain_cerebras_inference.errors import (
+    CerebrasConnectionError,
+    CerebrasError,
+    CerebrasRateLimitError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_cerebras_inference._quota.queue import Quota, Reservation
+    from langchain_cerebras_inference._types import RequestBody
+
+_MAX_RESERVED_COMPLETION = 16_384
+"""The maximum number of tokens that the server reserves for a completion, as reported by
+users of the API."""
+
+_BYTES_PER_TOKEN = 4
+_TOKENS_PER_IMAGE = 2_304
+"""The maximum number of tokens of one image."""
+
+_LONG_QUOTA_PAUSE = 60.0
+_MAX_LONG_QUOTA_PAUSE = 900.0
+_REJECTIONS_BEFORE_BACKOFF = 2
+
+
+class PacedCall:
+    """A call that respects its quota: it waits for room, and reports what happened to it.
+
+    Args:
+        pace: `True` waits as long as it takes, and `"auto"` for a limited time.
+        max_wait: The longest time in the queue with `"auto"`, in seconds.
+        can_wait: Whether the call may wait at all.
+        store_url: The URL of a store that several processes share, or `None`.
+
+    Attributes:
+        rejection: The last error for which the call was queued again.
+        waited: The seconds that the call has spent in queues.
+    """
+
+    def __init__(
+        self,
+        *,
+        pace: Literal["auto", True],
+        max_wait: float,
+        can_wait: bool,
+        store_url: str | None,
+    ) -> None:
+        self.rejection: CerebrasError | None = None
+        self._is_paced = pace is True
+        self._max_wait = max_wait
+        self._can_wait = can_wait
+        self._store_url = store_url
+        self._ticket: Ticket | None = None
+        self._quota: Quota | None = None
+        self._reservation: Reservation | None = None
+        self._rejections = 0
+
+    @property
+    def waited(self) -> float:
+        return self._ticket.waited if self._ticket is not None else 0.0
+
+    @property
+    def has_reservation(self) -> bool:
+        """Whether the request was sent with a reservation of its quota."""
+        return self._reservation is not None
+
+    async def wait(
+        self, base_url: str, headers: Mapping[str, str], body: RequestBody, size: int
+    ) -> None:
+        """Wait until the quota has room for the request.
+
+        Args:
+            base_url: The URL of the API.
+            headers: The request headers; the quota belongs to their `Authorization`.
+            body: The request body.
+            size: The number of bytes of the body as JSON.
+
+        Raises:
+            QueueLimitError: If the call would wait for too long.
+            CerebrasConnectionError: If a shared store does not work.
+        """
+        if self._ticket is None:
+            self._ticket = self._create_ticket(body, size)
+        self._reservation = None
+        authorization = _find_authorization(headers)
+        self._quota = get_quota(
+            _get_origin(base_url), authorization, body["model"], self._store_url
+        )
+        self._reservation = await self._quota.enter(self._ticket)
+
+    def settle(self, headers: Mapping[str, str]) -> None:
+        """Report that the server handled the request, or that this is unknown."""
+        if self._quota is not None and self._reservation is not None:
+            self._quota.settle(self._reservation, headers)
+
+    def cancel(self) -> None:
+        """Report that the request was not sent, or that the server did not get it."""
+        if self._quota is not None and self._reservation is not None:
+            self._quota.cancel(self._reservation)
+
+    def report_error(self, error: CerebrasError, headers: Mapping[str, str]) -> None:
+        """Report an error of the request, also one in a stream.
+
+        Args:
+            error: The error.
+            headers: The response headers, with lower-case names; empty without a response.
+        """
+        if self._quota is None or self._reservation is None:
+            return
+        if is_quota_error(error):
+            self._rejections += 1
+            pause = _compute_pause(error, headers, self._rejections)
+            self._quota.reject(self._reservation, headers, error.code, pause)
+        elif error.code == "queue_exceeded" or (
+            isinstance(error, CerebrasConnectionError) and error.status is None
+        ):
+            self.cancel()
+        else:
+            self.settle(headers)
+
+    def can_queue_again(self, error: CerebrasError, headers: Mapping[str, str]) -> bool:
+        """Return whether the call may wait in the queue again after an error."""
+        if not (self.has_reservation and self._can_wait and is_quota_error(error)):
+            return False
+        if self._is_paced:  # it also waits for the quota of a day
+            return rate_limits.get_should_retry(headers) is not False
+        return error.is_retryable
+
+    def _create_ticket(self, body: RequestBody, size: int) -> Ticket:
+        prompt, completion = _estimate_tokens(body, size)
+        is_completion_limited = "max_completion_tokens" in body
+        return Ticket(
+            tokens=prompt + completion,
+            min_tokens=prompt // 2 + (completion if is_completion_limited else 0),
+            is_paced=self._is_paced,
+            can_wait=self._can_wait,
+            max_wait=self._max_wait,
+        )
+
+
+def is_quota_error(error: CerebrasError) -> bool:
+    """Return whether the server rejected a request because a quota is exhausted."""
+    is_rejection = isinstance(error, CerebrasRateLimitError) and error.status == 429
+    return is_rejection and error.code != "queue_exceeded"
+
+
+def count_reserved_tokens(body: RequestBody, size: int) -> int:
+    """Estimate the tokens that the server reserves for the prompt and the completion."""
+    return sum(_estimate_tokens(body, size))
+
+
+def _estimate_tokens(body: RequestBody, size: int) -> tuple[int, int]:
+    """Estimate the tokens of the prompt, and those that are reserved for the completion."""
+    images = 0
+    for message in body["messages"]:
+        content: Any = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if part.get("type") == "image_url":
+                images += 1
+                size -= len(part["image_url"]["url"])
+    limit: Any = body.get("max_completion_tokens")  # `extra_body` can put any type there
+    completion = limit if isinstance(limit, int) and limit >= 0 else _MAX_RESERVED_COMPLETION
+    prompt = size // _BYTES_PER_TOKEN + images * _TOKENS_PER_IMAGE
+    return prompt, min(completion, _MAX_RESERVED_COMPLETION)
+
+
+def _find_authorization(headers: Mapping[str, str]) -> str:
+    authorization = headers.get("Authorization")
+    if authorization is not None:
+        return authorization
+    # A header of the user may have another case.
+    values = (headers[name] for name in headers if name.lower() == "authorization")
+    return next(values, "")
+
+
+@cache
+def _get_origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _compute_pause(
+    error: CerebrasError, headers: Mapping[str, str], rejections: int
+) -> float | None:
+    """Return the seconds in which no request of the quota should be sent, if they are known.
+
+    The limits in the headers say more than a pause. Without them, or if the request is
+    rejected again and again, the pauses become longer.
+    """
+    pause = rate_limits.get_retry_after(headers, time.time())
+    if pause is None:
+        pause = rate_limits.get_reset_wait(headers, error.code)
+    if pause is None and not error.is_retryable:
+        if not rate_limits.is_long_quota_used_up(headers):
+            longer = _LONG_QUOTA_PAUSE * 2.0 ** min(rejections - 1, 9)
+            pause = rate_limits.add_jitter(min(longer, _MAX_LONG_QUOTA_PAUSE))
+    elif pause is None and not rate_limits.parse_limits(headers):
+        pause = rate_limits.add_jitter(rate_limits.compute_backoff(rejections, error.code))
+    if rejections > _REJECTIONS_BEFORE_BACKOFF:
+        backoff = rate_limits.compute_backoff(rejections - _REJECTIONS_BEFORE_BACKOFF, None)
+        pause = max(pause or 0.0, backoff)
+    return pause
