@@ -116,6 +116,7 @@ def create_tool_call_chunk(tool_call_chunks: list[ToolCallChunk]) -> ChatGenerat
         )
         return ChatGenerationChunk(message=message)
     chunk = create_chunk("", {})
+    # The constructor above would not have marked this field as set.
     chunk.message.model_fields_set.discard("additional_kwargs")
     message = cast("AIMessageChunk", chunk.message)
     message.tool_calls = []

@@ -79,8 +79,8 @@ class DeltaParser:
         """
         deltas: list[Delta] = []
         for event in events:
-            if event["choices"]:
-                choice: Mapping[str, Any] = event["choices"][0]
+            if choices := event["choices"]:
+                choice: Mapping[str, Any] = choices[0]
                 event_deltas = self._parse_delta(choice.get("delta") or {})
                 if finish_reason := choice.get("finish_reason"):
                     event_deltas += self._parse_finish_reason(finish_reason)
@@ -139,9 +139,10 @@ class DeltaParser:
         if self._think_tag_parser is None and content.lstrip()[:1] in ("", "<"):
             self._think_tag_parser = think_tags.ThinkTagParser()
         if self._think_tag_parser is None:
-            parts = [(TEXT, content)]
-        elif self._has_reasoning:
-            # A model with a field for reasoning sends no think tags; these are its text.
+            self._is_before_text = False
+            return [(TEXT, content, None)]
+        if self._has_reasoning:
+            # A model with a field for reasoning sends no think tags, so these are its text.
             parts = [*self._think_tag_parser.close(), (TEXT, content)]
         else:
             parts = self._think_tag_parser.feed(content)

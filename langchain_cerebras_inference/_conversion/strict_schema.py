@@ -150,7 +150,7 @@ class _StrictConverter:
         return self._convert(root)
 
     def _count(self, limit: str, amount: int = 1) -> None:
-        """Add an amount to what is used of a limit; raise an error if that exceeds it."""
+        """Count the use of a limit; raise `ValueError` if the limit is exceeded."""
         self._used[limit] += amount
         if self._used[limit] > _LIMITS[limit]:
             alternative = ", or is recursive" if limit in _RECURSION_LIMITS else ""

@@ -178,7 +178,7 @@ def test_several_completions_are_generations_of_one_result(
 def test_stream_of_several_completions_is_rejected(server: Emulator) -> None:
     model = create_model(server, n=2)
 
-    with pytest.raises(ValueError, match="stream"):
+    with pytest.raises(ValueError, match="only one completion"):
         next(model.stream("Hello!"))
 
     assert not server.requests

@@ -165,9 +165,9 @@ def test_marker_never_gives_a_valid_tool_call(arguments: str) -> None:
 def test_removing_the_marker_restores_the_sent_arguments(arguments: str) -> None:
     sent = ["", *truncate_everywhere(arguments)]
 
-    with_markeres = [text + create_truncation_marker(text) for text in sent]
+    with_markers = [text + create_truncation_marker(text) for text in sent]
 
-    assert list(map(remove_truncation_marker, with_markeres)) == sent
+    assert list(map(remove_truncation_marker, with_markers)) == sent
 
 
 @pytest.mark.parametrize(
