@@ -67,9 +67,8 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=ChunkBuilder)
 T = TypeVar("T")
 
-_KEY = "cerebras_api_key"
-_CLIENT = "langchain_cerebras_inference._client"
-_TRACERS = "langchain_core.tracers.langchain"  # core imports it at the first call
+_CLIENT_MODULE = "langchain_cerebras_inference._client"
+_TRACER_MODULE = "langchain_core.tracers.langchain"
 
 
 def _use_text_keys(value: Any) -> Any:
@@ -99,21 +98,22 @@ class ChatCerebrasInference(BaseChatModel):
         print(chunk.text, end="", flush=True)
     ```
 
-    `None` stands for the default of every setting. Most settings can also be given for a
-    single call, as keyword arguments of `invoke` or of `bind`.
+    For every setting, `None` means the default. Most settings can also be passed for a single
+    call, as keyword arguments of `invoke`, or with `bind`.
     """
 
     model_name: _ModelId = Field(_model_catalog.DEFAULT_MODEL, alias="model")
     """The id of the model."""
 
     cerebras_api_key: SecretStr | Callable[[], Any] | None = Field(None, alias="api_key")
-    """The API key, or a function, sync or async, that returns it for each request. The
-    default is the environment variable `CEREBRAS_API_KEY`."""
+    """The API key, or a function, sync or async, that returns it for each request. If
+    neither a key nor cookies are passed, it is the environment variable `CEREBRAS_API_KEY`."""
 
     cookies: SecretStr | None = None
     """The cookies of a signed-in browser session, to be exchanged for a key: a mapping, a
-    `Cookie` header, a `CookieJar`, an exported file or its path, or `"browser"`. The default
-    is the environment variable `CEREBRAS_COOKIES`. They are as secret as a key."""
+    `Cookie` header, a `CookieJar`, an exported file or its path, or `"browser"`. If
+    neither a key nor cookies are passed, and `CEREBRAS_API_KEY` is not set, it is the
+    environment variable `CEREBRAS_COOKIES`. Cookies are as secret as a key."""
 
     session_url: str = Field(
         default_factory=_urls.get_default_session_url, validate_default=True
@@ -134,10 +134,11 @@ class ChatCerebrasInference(BaseChatModel):
     """The probability mass from which tokens are drawn, from 0 to 1."""
 
     seed: int | None = None
-    """A number that makes equal requests give equal completions, as far as the server can."""
+    """A number with which the server tries to answer equal requests with equal completions."""
 
     n: int | None = Field(None, ge=1)
-    """How many completions `invoke` requests; they are the generations of one result."""
+    """How many completions `invoke` requests. `generate` returns them as the generations of
+    one result."""
 
     logprobs: bool | None = None
     """Whether to return the log probability of each token."""
@@ -168,13 +169,13 @@ class ChatCerebrasInference(BaseChatModel):
     """How much the model reasons before it answers."""
 
     reasoning_format: str | None = None
-    """How the server separates reasoning from text; by default, as the model does."""
+    """How the server separates reasoning from text. The default depends on the model."""
 
     clear_thinking: bool | None = None
     """Whether the server drops the reasoning of earlier messages."""
 
     disable_reasoning: bool | None = None
-    """The older name, in `ChatCerebras`, of `reasoning_effort="none"`."""
+    """What `reasoning_effort="none"` was called in `ChatCerebras`."""
 
     replay_reasoning: bool = True
     """Whether to send the reasoning of earlier messages, in the form that the model expects."""
@@ -192,16 +193,16 @@ class ChatCerebrasInference(BaseChatModel):
     """A name that keeps the requests of a conversation on the same prompt cache."""
 
     extra_body: dict[str, Any] | None = None
-    """Fields to merge into the request body, deeply and last: for parameters that are newer
-    than this package."""
+    """Fields to merge into the finished request body, for parameters that are newer than this
+    package. Nested objects are merged, too."""
 
     default_headers: dict[str, SecretStr] | None = Field(None, exclude=True)
     """Headers for each request to the API. They replace this package's own headers, and are
     not serialized."""
 
     timeout: float = Field(60.0, gt=0)
-    """Seconds without progress after which a call fails: until the first event, and between
-    two events; without streaming, until the whole completion."""
+    """Seconds that the server may be silent: before the first event, and between two events.
+    Without streaming, it is the limit for the whole completion."""
 
     connect_timeout: float = Field(10.0, gt=0)
     """Seconds for DNS, TCP and TLS together."""
@@ -210,13 +211,13 @@ class ChatCerebrasInference(BaseChatModel):
     """How often a request is sent again after an error that may be temporary."""
 
     max_retry_wait: float = Field(60.0, ge=0)
-    """Seconds; if a retry needs a longer wait, because the server asks for it or because of a
-    quota, the call fails at once. It is also the longest time in the queue of a quota, unless
-    `pace` is `True`."""
+    """The longest wait before a retry, in seconds; if the server asks for a longer one, the
+    call fails at once. It is also the longest time in the queue of a quota, unless `pace` is
+    `True`."""
 
     pace: Literal["auto"] | bool = "auto"
-    """Whether calls wait in a queue while their quota is exhausted: `"auto"`: up to
-    `max_retry_wait` seconds; `True`: as long as it takes, for batch jobs; `False`: never."""
+    """Whether calls wait in a queue while their quota is exhausted. `"auto"` waits up to
+    `max_retry_wait` seconds, `True` as long as it takes (for batches), and `False` never."""
 
     quota_store: SecretStr | None = Field(
         default_factory=_urls.get_default_quota_store, validate_default=True
@@ -225,7 +226,8 @@ class ChatCerebrasInference(BaseChatModel):
     `redis://HOST:PORT`. The default is the environment variable `CEREBRAS_QUOTA_STORE`."""
 
     proxy: SecretStr | None = Field(default_factory=_urls.get_default_proxy)
-    """The URL of a proxy. The default is `CEREBRAS_PROXY`, or else the usual variables."""
+    """The URL of a proxy. The default is `CEREBRAS_PROXY`, or else `HTTPS_PROXY`,
+    `HTTP_PROXY` or `ALL_PROXY`, except for the hosts in `NO_PROXY`."""
 
     verify: bool | str = True
     """Whether to check certificates, or the path of a CA bundle to check them with."""
@@ -234,11 +236,11 @@ class ChatCerebrasInference(BaseChatModel):
     """`True` makes `invoke` use a stream, and `False` disables streaming."""
 
     stream_usage: bool = True
-    """Accepted for compatibility; usage is always there."""
+    """Accepted for compatibility and ignored: the last chunk always has the usage."""
 
     coalesce: bool = False
-    """Whether to join deltas of the same kind that have already arrived, up to some dozens.
-    A slow consumer then gets fewer and larger chunks; nothing is delayed."""
+    """Whether to join deltas of the same kind that have already arrived. A slow reader then
+    gets fewer and larger chunks. No delta is delayed."""
 
     compression: Literal["auto"] | bool = "auto"
     """Whether to compress request bodies; `"auto"` compresses those of 4 KiB or more to
@@ -330,8 +332,8 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        client, call, names = self._prepare(messages, stop, kwargs, stream=False)
-        return self._convert_completion(client.complete_sync(call), call, names)
+        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=False)
+        return self._convert_completion(client.complete_sync(call), call, tool_names)
 
     async def _agenerate(
         self,
@@ -341,8 +343,8 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         await _import_client()
-        client, call, names = self._prepare(messages, stop, kwargs, stream=False)
-        return self._convert_completion(await client.complete(call), call, names)
+        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=False)
+        return self._convert_completion(await client.complete(call), call, tool_names)
 
     def _stream(
         self,
@@ -351,9 +353,9 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
         with contextlib.closing(client.stream_sync(call)) as batches:
-            builder = self._create_builder(ChunkBuilder, call, names)
+            builder = self._create_builder(ChunkBuilder, call, tool_names)
             for events in batches:
                 for chunk in builder.build_chunks(events):
                     if run_manager:
@@ -368,9 +370,9 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         await _import_client()
-        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
         with await client.open_stream(call) as stream:
-            builder = self._create_builder(ChunkBuilder, call, names)
+            builder = self._create_builder(ChunkBuilder, call, tool_names)
             while not builder.is_complete:
                 for chunk in builder.build_chunks(await stream.read_batch()):
                     if run_manager:
@@ -385,10 +387,10 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
         """Stream protocol events; without this hook langchain-core converts chunks."""
-        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
         has_callbacks = bool(run_manager and run_manager.handlers)
         with contextlib.closing(client.stream_sync(call)) as batches:
-            builder = self._create_builder(ProtocolEventBuilder, call, names)
+            builder = self._create_builder(ProtocolEventBuilder, call, tool_names)
             for events in batches:
                 for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
                     if isinstance(item, dict):
@@ -406,10 +408,10 @@ class ChatCerebrasInference(BaseChatModel):
     ) -> AsyncIterator[dict[str, Any]]:
         """Stream protocol events; without this hook langchain-core converts chunks."""
         await _import_client()
-        client, call, names = self._prepare(messages, stop, kwargs, stream=True)
+        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
         has_callbacks = bool(run_manager and run_manager.handlers)
         with await client.open_stream(call) as stream, _close_with_task(stream):
-            builder = self._create_builder(ProtocolEventBuilder, call, names)
+            builder = self._create_builder(ProtocolEventBuilder, call, tool_names)
             while not builder.is_complete:
                 events = await stream.read_batch()
                 for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
@@ -470,14 +472,14 @@ class ChatCerebrasInference(BaseChatModel):
         )
 
     def _convert_completion(
-        self, response: Completion, call: Call, names: _tools.ToolNames
+        self, response: Completion, call: Call, tool_names: _tools.ToolNames
     ) -> ChatResult:
         headers = call.response_headers if self.include_response_headers else None
-        return completion.convert_completion(response, names, headers, call.metadata)
+        return completion.convert_completion(response, tool_names, headers, call.metadata)
 
-    def _create_builder(self, kind: type[B], call: Call, names: _tools.ToolNames) -> B:
+    def _create_builder(self, kind: type[B], call: Call, tool_names: _tools.ToolNames) -> B:
         headers = call.response_headers if self.include_response_headers else None
-        return kind(names, headers, coalesce=call.coalesce, call_metadata=call.metadata)
+        return kind(tool_names, headers, coalesce=call.coalesce, call_metadata=call.metadata)
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Return whether `invoke` must not stream: several completions cannot be streamed."""
@@ -548,16 +550,17 @@ class ChatCerebrasInference(BaseChatModel):
         Args:
             tools: Pydantic classes, functions, `BaseTool`s, JSON schemas or dicts in
                 OpenAI's form. An empty list sends nothing about tools.
-            tool_choice: `"any"` or `"required"` for at least one call, `"none"`,
-                `"auto"`, the name of a tool, a dict that names one, or `True` for
-                `"any"`.
+            tool_choice: `"auto"` lets the model decide, `"none"` forbids calls, and
+                `"any"`, `"required"` and `True` require at least one. The name of a tool,
+                or a dict with it in OpenAI's form, requires a call of this tool.
             strict: Whether tool arguments must match the schema exactly.
-            response_format: A schema or format of the completion, if there are no tools.
+            response_format: A schema or format of the completion. Cerebras accepts it only
+                without tools.
             kwargs: Other call options, such as `parallel_tool_calls`.
 
         Raises:
-            ValueError: If `tool_choice` names another tool, or there are both tools and
-                a response format.
+            ValueError: If `tool_choice` names a tool that is not in `tools`, or if both
+                tools and a response format are passed.
         """
         bound_tools = _tools.convert_tools(tools, strict=strict)
         request_body.reject_tools_with_format(bound_tools, response_format)
@@ -566,8 +569,8 @@ class ChatCerebrasInference(BaseChatModel):
             "tool_choice": _tools.convert_tool_choice(tool_choice, bound_tools),
             "response_format": response_format,
         }
-        given = {name: value for name, value in options.items() if value is not None}
-        return super().bind(**given, **kwargs)
+        options = {name: value for name, value in options.items() if value is not None}
+        return super().bind(**options, **kwargs)
 
     def with_structured_output(
         self,
@@ -581,21 +584,21 @@ class ChatCerebrasInference(BaseChatModel):
         """Return a runnable whose output is an object of a schema.
 
         Args:
-            schema: A pydantic class of either major version, a TypedDict or a JSON
-                schema. Only `"json_mode"` works without one.
-            method: `"json_schema"` makes the server enforce the schema, if Cerebras'
-                strict subset can express it; `"function_calling"` has the model call a
-                tool; `"json_mode"` asks for any JSON, which the prompt must do, too.
-            include_raw: Whether the output is a dict of `raw`, `parsed` and
-                `parsing_error`, so that a completion without a valid object raises no
-                exception.
-            strict: `False` never makes the server enforce the schema, `True` logs a
-                warning if it cannot.
+            schema: A class of pydantic 1 or 2, a TypedDict or a JSON schema. Only
+                `"json_mode"` works without one.
+            method: With `"json_schema"` the server enforces the schema, if the schema fits
+                the strict subset that Cerebras supports. With `"function_calling"` the
+                model calls a tool. With `"json_mode"` the server enforces only JSON, and
+                the prompt must describe the object.
+            include_raw: Whether the output is a dict with `raw`, `parsed` and
+                `parsing_error`. Then an invalid completion raises no exception.
+            strict: With `False` the server does not enforce the schema. With `True` a
+                warning is logged if it cannot.
             kwargs: Other call options.
 
         Returns:
-            A runnable. For a pydantic class its output is an instance, validated by the
-            class; for any other schema it is a dict, which is not validated here.
+            A runnable. For a pydantic class, its output is a validated instance. For any
+            other schema it is a dict, which this package does not validate.
 
         Raises:
             ValueError: If the method is unknown, or does not support `schema` or `strict`.
@@ -640,7 +643,7 @@ class ChatCerebrasInference(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Estimate the prompt tokens of messages and tools, rather too high than too low."""
+        """Estimate the prompt tokens of messages and tools; the estimate tends to be high."""
         request_messages = _messages.convert_messages(
             messages,
             model=self.model_name,
@@ -694,19 +697,20 @@ class ChatCerebrasInference(BaseChatModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, validated as at construction."""
-        if name in _SETTABLE:
-            # The key keeps the validation from reading the environment's cookies.
-            validated = ChatCerebrasInference.model_validate({_KEY: "unused", name: value})
+        if name in _OWN_FIELDS:
+            # With a key, validation does not read the cookies of the environment.
+            fields = {"cerebras_api_key": "unused", name: value}
+            validated = ChatCerebrasInference.model_validate(fields)
             value = getattr(validated, name)
         super().__setattr__(name, value)
-        self.__dict__.pop("_serialized", None)  # langchain-core's copy of the old fields
+        self.__dict__.pop("_serialized", None)  # langchain-core caches the fields here
         if name == "model_name" and _model_catalog.is_default_profile(self.profile):
             self.profile = self._resolve_model_profile()
 
     # --- models, credentials, connections ------------------------------------------------
 
     def list_models(self) -> list[ModelInfo]:
-        """List the models that this key can use, with the facts of the public catalog.
+        """List the models that this key can use, with their details from the public catalog.
 
         Raises:
             CerebrasError: If the list cannot be fetched.
@@ -714,7 +718,7 @@ class ChatCerebrasInference(BaseChatModel):
         return _run_sync(self.alist_models())
 
     async def alist_models(self) -> list[ModelInfo]:
-        """List the models that this key can use, with the facts of the public catalog.
+        """List the models that this key can use, with their details from the public catalog.
 
         Raises:
             CerebrasError: If the list cannot be fetched.
@@ -732,9 +736,9 @@ class ChatCerebrasInference(BaseChatModel):
         return _model_catalog.merge_model_lists(usable_models, public_catalog)
 
     def credential(self) -> Credential:
-        """Return what the model authenticates with, without the secret.
+        """Describe the key or cookies that the model authenticates with, without the secret.
 
-        Cookies are exchanged for a key if that has not been done yet.
+        If the model uses cookies and has no demo key yet, they are exchanged for one.
 
         Raises:
             CerebrasAuthenticationError: If there is no credential.
@@ -743,9 +747,9 @@ class ChatCerebrasInference(BaseChatModel):
         return _run_sync(self.acredential())
 
     async def acredential(self) -> Credential:
-        """Return what the model authenticates with, without the secret.
+        """Describe the key or cookies that the model authenticates with, without the secret.
 
-        Cookies are exchanged for a key if that has not been done yet.
+        If the model uses cookies and has no demo key yet, they are exchanged for one.
 
         Raises:
             CerebrasAuthenticationError: If there is no credential.
@@ -755,27 +759,27 @@ class ChatCerebrasInference(BaseChatModel):
         return await self._create_client().get_credential(self.max_retries)
 
     def warm_up(self) -> None:
-        """Open the connection for the next synchronous call; a failure is not an error."""
+        """Open the connection for the next synchronous call; errors are ignored."""
         _run_sync(self.awarm_up())
 
     async def awarm_up(self) -> None:
-        """Open the connection for this event loop's next call; a failure is not an error."""
+        """Open the connection for the next call in this event loop; errors are ignored."""
         await _import_client()
-        await asyncio.to_thread(importlib.import_module, _TRACERS)
+        await asyncio.to_thread(importlib.import_module, _TRACER_MODULE)
         with contextlib.suppress(CerebrasError):
             await self._create_client().get(f"{self.cerebras_api_base}/tcp_warming")
 
     def close(self) -> None:
-        """Close the connections of synchronous calls that no other living model has used.
+        """Close the connections for synchronous calls, except those that other models use.
 
-        Calls in progress go on, and the next call opens a new connection.
+        Calls in progress continue, and the next call opens a new connection.
         """
         _run_sync(self.aclose())
 
     async def aclose(self) -> None:
-        """Close this event loop's connections that no other living model has used.
+        """Close the connections of this event loop, except those that other models use.
 
-        Calls in progress go on, and the next call opens a new connection.
+        Calls in progress continue, and the next call opens a new connection.
         """
         await _import_client()
         await self._create_client().close()
@@ -793,7 +797,7 @@ class ChatCerebrasInference(BaseChatModel):
         await self.aclose()
 
 
-_SETTABLE = [
+_OWN_FIELDS = [
     name
     for name in ChatCerebrasInference.model_fields
     if name not in BaseChatModel.model_fields
@@ -815,10 +819,11 @@ def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
 
 @contextlib.contextmanager
 def _close_with_task(stream: EventStream) -> Iterator[None]:
-    """Close a stream when the current task ends, if that is before the end of the block.
+    """Close a stream at the end of the block, or when the current task ends.
 
-    langchain-core cancels the task when a version 3 stream is left. If a callback is running
-    at that moment, the traceback of the task keeps the generator with this block alive.
+    If the reader leaves a v3 stream, langchain-core cancels the task that runs this block. If
+    the task was running a callback, its traceback then keeps this generator alive, so the end
+    of the block may be reached late or never.
     """
     task = asyncio.current_task()
 
@@ -836,5 +841,5 @@ def _close_with_task(stream: EventStream) -> Iterator[None]:
 
 async def _import_client() -> None:
     """Import aiohttp, which takes 80 ms, in a thread."""
-    if _CLIENT not in sys.modules:
-        await asyncio.to_thread(importlib.import_module, _CLIENT)
+    if _CLIENT_MODULE not in sys.modules:
+        await asyncio.to_thread(importlib.import_module, _CLIENT_MODULE)

