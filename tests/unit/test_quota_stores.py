@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from langchain_cerebras_inference._quota import stores
-from langchain_cerebras_inference._quota.state import Amounts, Grant, Outcome, QuotaState
+from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome, QuotaState
 from langchain_cerebras_inference._quota.stores import (
     QuotaStoreError,
     RedisStore,
@@ -42,10 +42,10 @@ def other_store(path: str) -> Iterator[SQLiteStore]:
     opened.close()
 
 
-async def answer(store: stores.Store, grant: Grant) -> None:
+async def answer(store: stores.Store, decision: Decision) -> None:
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
-    outcome = Outcome("answered", NEEDS, grant, limits=LIMITS)
+    outcome = Outcome("accepted", NEEDS, decision, limits=LIMITS)
 
     def on_done() -> None:
         loop.call_soon_threadsafe(done.set)
@@ -59,20 +59,20 @@ async def test_limits_learned_by_one_process_are_known_to_all(
 ) -> None:
     await answer(store, await store.reserve("quota", NEEDS))
 
-    grant = await other_store.reserve("quota", NEEDS)
+    decision = await other_store.reserve("quota", NEEDS)
 
-    assert grant.knows_limits
-    assert 0.5 < grant.wait <= 1
+    assert decision.knows_limits
+    assert 0.5 < decision.wait <= 1
 
 
 async def test_processes_take_turns(store: SQLiteStore, other_store: SQLiteStore) -> None:
     await answer(store, await store.reserve("quota", NEEDS))
 
-    grants = [
+    decisions = [
         await each.reserve("quota", NEEDS) for each in (store, other_store, store, other_store)
     ]
 
-    waits = [grant.wait for grant in grants]
+    waits = [decision.wait for decision in decisions]
     assert waits == sorted(waits)
     assert all(
         after - before == pytest.approx(1, abs=0.3)
@@ -146,7 +146,7 @@ async def test_failed_operation_leaves_the_state_as_it_was(store: SQLiteStore) -
     await answer(store, await store.reserve("quota", NEEDS))
 
     def fail(quota_state: QuotaState, now: float) -> None:
-        quota_state.taken[0] += 1e9
+        quota_state.reserved[0] += 1e9
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -10,7 +10,7 @@ from langchain_cerebras_inference._http.rate_limits import (
     estimate_quota_wait,
     get_retry_after,
     get_should_retry,
-    is_long_quota_used_up,
+    is_long_quota_exhausted,
 )
 
 NOW = 1_785_585_600.0  # Sat, 01 Aug 2026 12:00:00 GMT
@@ -185,7 +185,7 @@ def test_invalid_limit_gives_no_wait(code: str, limit: str | None) -> None:
 def test_hourly_or_daily_quota_is_used_up_if_nothing_remains(
     headers: dict[str, str], is_used_up: bool
 ) -> None:
-    assert is_long_quota_used_up(headers) is is_used_up
+    assert is_long_quota_exhausted(headers) is is_used_up
 
 
 # --- the wait without any header -----------------------------------------------------
