@@ -433,8 +433,8 @@ class Quota:
         if ticket.min_tokens > limit or cannot_fit:
             raise QueueLimitError(
                 f"The request needs about {ticket.tokens:.0f} tokens (prompt and max_tokens),"
-                f" but the quota never has more than {min(limit, max_observed):.0f}. Shorten the"
-                " prompt, or lower max_tokens.",
+                f" but the quota never has more than {min(limit, max_observed):.0f}. Shorten"
+                " the prompt, or lower max_tokens.",
                 is_retryable=False,
             )
 

@@ -1,4 +1,4 @@
-"""The queue of a quota on real asyncio, in virtual time, against a limiter."""
+"""The queue of a quota, on an event loop with virtual time, against a simulated server."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ Clock = Callable[[], float]
 
 @dataclass
 class Limiter:
-    """A server with a bucket of requests and one of tokens, and perhaps a hidden one."""
+    """A server with a bucket for requests, one for tokens, and optionally a hidden one."""
 
     clock: Clock
     rate: float
@@ -108,7 +108,7 @@ def run(work: Callable[[Clock], Coroutine[Any, Any, None]]) -> None:
     virtual_time.run(work)
 
 
-# --- sending when there is room ----------------------------------------------------------
+# --- sending while the quota allows it ---------------------------------------------------
 
 
 @pytest.mark.parametrize("latency", [0.001, 0.2])
@@ -160,7 +160,7 @@ def test_calls_with_many_tokens_use_the_whole_quota() -> None:
     run(work)
 
 
-def test_estimate_that_is_too_high_does_not_slow_down_calls_one_after_another() -> None:
+def test_too_high_token_estimate_does_not_slow_down_sequential_calls() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, 1e3, 1e3, token_rate=500, token_capacity=30_000)
         quota = Quota("q", clock=clock)
@@ -173,7 +173,7 @@ def test_estimate_that_is_too_high_does_not_slow_down_calls_one_after_another() 
     run(work)
 
 
-def test_limit_that_no_header_shows_is_learned() -> None:
+def test_hidden_limit_causes_few_rejections() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=60, hidden_rate=10, latency=0.1)
         await make_calls(Quota("q", clock=clock), limiter, 600, is_paced=True)
@@ -199,7 +199,7 @@ def test_calls_leave_the_queue_in_order_of_arrival() -> None:
     run(work)
 
 
-def test_rejected_call_keeps_its_place() -> None:
+def test_rejected_call_returns_to_its_position_in_the_queue() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=1, capacity=1, latency=0.5)
         quota = Quota("q", clock=clock)
@@ -244,7 +244,7 @@ def test_few_requests_are_sent_before_the_limits_are_known(is_paced: bool, count
     run(work)
 
 
-def test_each_response_without_limits_lets_two_more_requests_be_sent() -> None:
+def test_each_response_without_limits_allows_two_more_requests() -> None:
     async def work(clock: Clock) -> None:
         quota = Quota("q", clock=clock)
         permits: list[Permit] = []
@@ -267,7 +267,7 @@ def test_each_response_without_limits_lets_two_more_requests_be_sent() -> None:
     run(work)
 
 
-def test_server_without_headers_is_paced_by_its_rejections() -> None:
+def test_all_calls_succeed_on_a_server_without_limit_headers() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=20, has_headers=False)
         await make_calls(Quota("q", clock=clock), limiter, 100, is_paced=True)
@@ -292,7 +292,7 @@ async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -
     return quota
 
 
-def test_call_that_would_wait_too_long_fails_at_once_and_says_when_there_is_room() -> None:
+def test_call_that_would_wait_too_long_fails_at_once_with_the_wait_in_the_error() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock)
         tasks = [
@@ -315,7 +315,7 @@ def test_call_that_would_wait_too_long_fails_at_once_and_says_when_there_is_room
     run(work)
 
 
-def test_first_headers_let_calls_fail_that_would_wait_too_long() -> None:
+def test_waiting_calls_fail_if_the_first_headers_show_a_wait_that_is_too_long() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=1, capacity=70, latency=0.2)
         quota = Quota("q", clock=clock)
@@ -347,7 +347,7 @@ def test_time_in_the_queue_is_limited_over_all_attempts() -> None:
 
 
 @pytest.mark.parametrize("period", ["hour", "day"])
-def test_quota_of_an_hour_or_a_day_fails_at_once_unless_paced(
+def test_call_fails_at_once_for_an_exhausted_long_quota_unless_paced(
     period: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "langchain_cerebras_inference")
@@ -374,7 +374,7 @@ def test_quota_of_an_hour_or_a_day_fails_at_once_unless_paced(
     assert "until 2" in message
 
 
-def test_call_that_may_not_wait_is_sent_at_once() -> None:
+def test_call_that_may_not_wait_is_sent_or_fails_at_once() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock)
         start = clock()
@@ -421,7 +421,7 @@ def test_request_that_is_larger_than_the_bucket_fails_after_three_rejections() -
     run(work)
 
 
-def test_estimate_that_is_too_low_is_raised() -> None:
+def test_token_estimate_that_is_too_low_is_raised_after_a_rejection() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, 10, 10, token_rate=100, token_capacity=1_000)
         quota = Quota("q", clock=clock)
@@ -437,7 +437,7 @@ def test_estimate_that_is_too_low_is_raised() -> None:
 # --- leaving the queue -------------------------------------------------------------------
 
 
-def test_cancelled_call_frees_its_place() -> None:
+def test_cancelled_call_leaves_the_queue() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock)
         start = clock()
@@ -454,7 +454,7 @@ def test_cancelled_call_frees_its_place() -> None:
     run(work)
 
 
-def test_response_that_shows_more_room_ends_the_wait_early() -> None:
+def test_cancelled_permit_ends_the_wait_of_the_next_call() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, rate=0.01, remaining=1)
         permit = await quota.acquire(create_ticket())
@@ -470,8 +470,8 @@ def test_response_that_shows_more_room_ends_the_wait_early() -> None:
     run(work)
 
 
-def test_other_event_loops_are_woken() -> None:
-    """The quota has one position, which a thread gives back to the event loop of another."""
+def test_cancelled_permit_ends_the_wait_in_another_event_loop() -> None:
+    """The quota allows one request; the permit for it is cancelled in another thread."""
     quota = Quota("q")
     headers = {
         "x-ratelimit-limit-requests-minute": "0.001",
@@ -547,7 +547,9 @@ def test_paced_call_fails_if_the_store_does_not_work() -> None:
     run(work)
 
 
-def test_other_calls_go_on_without_a_store_and_log_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_unpaced_calls_continue_without_the_store_and_log_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     store = BrokenStore()
 
     async def work(clock: Clock) -> None:
@@ -581,7 +583,7 @@ def test_quota_belongs_to_origin_authorization_and_model() -> None:
     assert "Bearer" not in shown
 
 
-def test_unused_quotas_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_idle_quotas_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(registry._MAX_QUOTAS + 10):
         registry.get_quota("https://a.example", f"Bearer {number}", "m", None)
 
