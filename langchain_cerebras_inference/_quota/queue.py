@@ -464,21 +464,21 @@ class Quota:
         bottleneck = queue.find_bottleneck()
         quota = _describe_quota(bottleneck)
         count = len(queue.tickets)
-        details = f"calls in the queue: {count}"
+        details = f"Calls in the queue: {count}"
         waited = ticket.max_wait - (ticket.deadline - self._clock())
         if waited >= _MIN_LOGGED_WAIT:
-            details += f", this call has waited {waited:.0f} s"
+            details += f"; waited: {waited:.0f} s"
         if wait > 0:
-            details += f", and it could be sent in {math.ceil(wait)} s"
+            details += f"; this call could be sent in {math.ceil(wait)} s"
         if _is_long_quota(bottleneck):
             message = (
-                f"The call does not wait for {quota}: {details}. Set pace=True to wait as long"
+                f"The call does not wait for {quota}. {details}. Set pace=True to wait as long"
                 " as it takes."
             )
         else:
             message = (
                 f"The call would wait for {quota} for more than {ticket.max_wait:g} s"
-                f" (max_retry_wait): {details}. Set pace=True to wait as long as it takes, or"
+                f" (max_retry_wait). {details}. Set pace=True to wait as long as it takes, or"
                 " raise max_retry_wait."
             )
         return QueueLimitError(message, retry_after=wait or None)
