@@ -1,7 +1,7 @@
 """Compare how clients behave when a quota limits them: `python -m benchmarks.quota`.
 
-Each client sends 200 prompts, 16 at once, to an emulator that grants 10 requests a second and
-has room for 20 at the start. The results are printed, and written to `benchmarks/quota.svg`.
+Each client sends 200 prompts, 16 at once, to an emulator that allows 10 requests a second, and
+20 at once at the start. The results are printed, and written to `benchmarks/quota.svg`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class QuotaResult(NamedTuple):
     """The result of one client.
 
     Attributes:
-        answered: How many prompts have got a completion.
+        answered: How many prompts got a completion.
         seconds: How long the batch took.
         accepted: The times at which the server accepted a request, from the start.
         rejected: The times at which it rejected a request with status 429.

@@ -387,7 +387,7 @@ class CerebrasClient:
         return wait
 
     def _can_retry(self, call: Call, error: CerebrasError) -> bool:
-        if call.paced is not None and call.paced.has_reservation and is_quota_error(error):
+        if call.paced is not None and call.paced.has_permit and is_quota_error(error):
             return False  # `can_queue_again` decides about these
         return error.is_retryable and (error.retry_after or 0.0) <= self._max_retry_wait
 

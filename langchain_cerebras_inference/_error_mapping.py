@@ -196,7 +196,7 @@ def _is_retryable(status: int, message: str, headers: Mapping[str, str]) -> bool
 def _is_long_quota(message: str, headers: Mapping[str, str]) -> bool:
     """Return whether the exhausted quota is that of an hour or a day."""
     is_in_message = any(period in message.lower() for period in _LONG_PERIODS)
-    return is_in_message or rate_limits.is_long_quota_used_up(headers)
+    return is_in_message or rate_limits.is_long_quota_exhausted(headers)
 
 
 def _get_advice(

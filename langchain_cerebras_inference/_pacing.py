@@ -1,4 +1,4 @@
-"""One call and its quota: when it may be sent, and what the quota learns from its responses."""
+"""One call and its quota: the call waits for the quota, and reports its responses to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from langchain_cerebras_inference.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_cerebras_inference._quota.queue import Quota, Reservation
+    from langchain_cerebras_inference._quota.queue import Permit, Quota
     from langchain_cerebras_inference._types import RequestBody
 
 _MAX_RESERVED_COMPLETION = 16_384
@@ -35,17 +35,17 @@ _REJECTIONS_BEFORE_BACKOFF = 2
 
 
 class PacedCall:
-    """A call that respects its quota: it waits for room, and reports what happened to it.
+    """A call that waits while its quota is exhausted, and reports each response to the quota.
 
     Args:
         pace: `True` waits as long as it takes, and `"auto"` for a limited time.
         max_wait: The longest time in the queue with `"auto"`, in seconds.
         can_wait: Whether the call may wait at all.
-        store_url: The URL of a store that several processes share, or `None`.
+        store_url: The URL of a store that processes share, or `None`.
 
     Attributes:
-        rejection: The last error for which the call was queued again.
-        waited: The seconds that the call has spent in queues.
+        rejection: The last error after which the call returned to the queue.
+        waited: The seconds that the call has spent in the queue.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class PacedCall:
         self._store_url = store_url
         self._ticket: Ticket | None = None
         self._quota: Quota | None = None
-        self._reservation: Reservation | None = None
+        self._permit: Permit | None = None
         self._rejections = 0
 
     @property
@@ -71,14 +71,14 @@ class PacedCall:
         return self._ticket.waited if self._ticket is not None else 0.0
 
     @property
-    def has_reservation(self) -> bool:
-        """Whether the request was sent with a reservation of its quota."""
-        return self._reservation is not None
+    def has_permit(self) -> bool:
+        """Whether the request has a permit of its quota."""
+        return self._permit is not None
 
     async def wait(
         self, base_url: str, headers: Mapping[str, str], body: RequestBody, size: int
     ) -> None:
-        """Wait until the quota has room for the request.
+        """Wait until the quota allows the request.
 
         Args:
             base_url: The URL of the API.
@@ -92,22 +92,22 @@ class PacedCall:
         """
         if self._ticket is None:
             self._ticket = self._create_ticket(body, size)
-        self._reservation = None
+        self._permit = None
         authorization = _find_authorization(headers)
         self._quota = get_quota(
             _get_origin(base_url), authorization, body["model"], self._store_url
         )
-        self._reservation = await self._quota.enter(self._ticket)
+        self._permit = await self._quota.acquire(self._ticket)
 
     def settle(self, headers: Mapping[str, str]) -> None:
         """Report that the server handled the request, or that this is unknown."""
-        if self._quota is not None and self._reservation is not None:
-            self._quota.settle(self._reservation, headers)
+        if self._quota is not None and self._permit is not None:
+            self._quota.settle(self._permit, headers)
 
     def cancel(self) -> None:
         """Report that the request was not sent, or that the server did not get it."""
-        if self._quota is not None and self._reservation is not None:
-            self._quota.cancel(self._reservation)
+        if self._quota is not None and self._permit is not None:
+            self._quota.cancel(self._permit)
 
     def report_error(self, error: CerebrasError, headers: Mapping[str, str]) -> None:
         """Report an error of the request, also one in a stream.
@@ -116,12 +116,12 @@ class PacedCall:
             error: The error.
             headers: The response headers, with lower-case names; empty without a response.
         """
-        if self._quota is None or self._reservation is None:
+        if self._quota is None or self._permit is None:
             return
         if is_quota_error(error):
             self._rejections += 1
             pause = _compute_pause(error, headers, self._rejections)
-            self._quota.reject(self._reservation, headers, error.code, pause)
+            self._quota.reject(self._permit, headers, error.code, pause)
         elif error.code == "queue_exceeded" or (
             isinstance(error, CerebrasConnectionError) and error.status is None
         ):
@@ -130,8 +130,8 @@ class PacedCall:
             self.settle(headers)
 
     def can_queue_again(self, error: CerebrasError, headers: Mapping[str, str]) -> bool:
-        """Return whether the call may wait in the queue again after an error."""
-        if not (self.has_reservation and self._can_wait and is_quota_error(error)):
+        """Return whether the call may return to the queue after an error."""
+        if not (self.has_permit and self._can_wait and is_quota_error(error)):
             return False
         if self._is_paced:  # it also waits for the quota of a day
             return rate_limits.get_should_retry(headers) is not False
@@ -192,18 +192,18 @@ def _get_origin(url: str) -> str:
 def _compute_pause(
     error: CerebrasError, headers: Mapping[str, str], rejections: int
 ) -> float | None:
-    """Return the seconds in which no request of the quota should be sent, if they are known.
+    """Return the seconds in which no request of the quota may be sent, or `None`.
 
-    The limits in the headers say more than a pause. Without them, or if the request is
-    rejected again and again, the pauses become longer.
+    No pause is needed if the headers contain the limits, because these say when to send the
+    next request. Otherwise, and after several rejections, the pause grows with each rejection.
     """
     pause = rate_limits.get_retry_after(headers, time.time())
     if pause is None:
         pause = rate_limits.get_reset_wait(headers, error.code)
     if pause is None and not error.is_retryable:
-        if not rate_limits.is_long_quota_used_up(headers):
-            longer = _LONG_QUOTA_PAUSE * 2.0 ** min(rejections - 1, 9)
-            pause = rate_limits.add_jitter(min(longer, _MAX_LONG_QUOTA_PAUSE))
+        if not rate_limits.is_long_quota_exhausted(headers):
+            seconds = _LONG_QUOTA_PAUSE * 2.0 ** min(rejections - 1, 9)
+            pause = rate_limits.add_jitter(min(seconds, _MAX_LONG_QUOTA_PAUSE))
     elif pause is None and not rate_limits.parse_limits(headers):
         pause = rate_limits.add_jitter(rate_limits.compute_backoff(rejections, error.code))
     if rejections > _REJECTIONS_BEFORE_BACKOFF:

@@ -1,8 +1,8 @@
-"""Limits, and how long to wait before a retry, from the headers of a response; pure functions.
+"""Pure functions that find limits and waits in the headers of a response.
 
-The responses of Cerebras name limits and remaining amounts, and since 2026 no reset times.
-The quotas refill continuously, so a limit of N a minute has room for another request after
-60 / N seconds. Source: https://inference-docs.cerebras.ai/support/rate-limits
+The responses of Cerebras contain limits and remaining amounts, but since 2026 no reset times.
+The server refills a quota continuously: with a limit of N requests per minute, it allows
+another request after 60 / N seconds. Source: https://inference-docs.cerebras.ai/support/rate-limits
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LIMIT_HEADERS = tuple(
     for unit in ("requests", "tokens")
     for period in ("minute", "hour", "day")
 )
-"""For each quota its name, and the headers with its limit and with what remains of it."""
+"""For each quota: its name, the header with its limit, the header with its remaining amount."""
 
 
 def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -49,10 +49,10 @@ def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | None]]:
-    """Return the limits that a response names, and what remains of them.
+    """Return the limit and the remaining amount of each quota in the headers.
 
-    In 2025 there were two of them, `requests-day` and `tokens-minute`; since 2026 there is
-    one for each combination. An amount that is missing or is not a number is `None`.
+    In 2025 there were two quotas, `requests-day` and `tokens-minute`; since 2026 there is one
+    for each combination. A remaining amount that is missing or is not a number is `None`.
 
     Args:
         headers: The response headers, with lower-case names.
@@ -63,7 +63,7 @@ def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | N
         if limit_text is None:
             continue
         remaining_text = headers.get(remaining_header, "")
-        try:  # the same as below without calls, because this runs for each response
+        try:  # faster than `_parse_number`, because this runs for each response
             limit, remaining = float(limit_text), float(remaining_text)
         except ValueError:
             limit, remaining = _parse_number(limit_text) or 0.0, -1.0
@@ -73,9 +73,10 @@ def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | N
 
 
 def get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
-    """Return the seconds until the latest reset of an empty quota.
+    """Return the seconds until the reset of an exhausted quota, or `None`.
 
-    If no quota is empty, but the error is about one, return those until the earliest reset.
+    If several quotas are exhausted, the latest reset counts. If none is exhausted, but the code
+    names a quota, the earliest reset counts.
     """
     resets = {
         name.lower().removeprefix(_RESET_PREFIX): seconds
@@ -83,25 +84,25 @@ def get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None
         if name.lower().startswith(_RESET_PREFIX)
         and (seconds := _parse_number(value)) is not None
     }
-    resets_of_empty_quotas = [
+    resets_of_exhausted_quotas = [
         seconds
         for quota, seconds in resets.items()
         if _parse_number(headers.get(f"x-ratelimit-remaining-{quota}")) == 0
     ]
-    if resets_of_empty_quotas:
-        return max(resets_of_empty_quotas)
-    # A full queue is not a quota: it may be over long before any reset.
+    if resets_of_exhausted_quotas:
+        return max(resets_of_exhausted_quotas)
+    # A full queue of the server is not a quota, and may be short long before any reset.
     return min(resets.values(), default=None) if code in _QUOTA_CODES else None
 
 
 def estimate_quota_wait(
     headers: Mapping[str, str], code: str | None, count_reserved_tokens: Callable[[], int]
 ) -> float | None:
-    """Return the seconds until a quota has room: until its reset, or as its limit implies.
+    """Return the seconds until the quota allows the request, from its reset or its limit.
 
     Args:
         headers: The headers of a response with status 429.
-        code: The error code, which says which quota is used up.
+        code: The error code, which names the exhausted quota.
         count_reserved_tokens: Counts the tokens that the server reserves for the request:
             its prompt and its longest completion.
     """
@@ -126,12 +127,12 @@ def compute_backoff(attempt: int, code: str | None) -> float:
 
 
 def add_jitter(seconds: float) -> float:
-    """Return a somewhat longer time, so that calls which wait do not return together."""
+    """Return a slightly longer time, so that calls do not end their waits together."""
     return seconds * (1 + _MAX_JITTER * random.random())  # noqa: S311 # needs no secrecy
 
 
-def is_long_quota_used_up(headers: Mapping[str, str]) -> bool:
-    """Return whether a quota of an hour or a day has nothing left."""
+def is_long_quota_exhausted(headers: Mapping[str, str]) -> bool:
+    """Return whether a quota of an hour or a day is exhausted."""
     return any(
         _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}")) == 0
         for unit in ("requests", "tokens")

@@ -1,6 +1,6 @@
-"""Queues for the quotas of Cerebras, so that requests are sent when there is room for them.
+"""Queues for the quotas of Cerebras: a request is sent when its quota allows it.
 
-`registry` finds the quota of a request, `queue` lets its calls wait, `stores` keep its state,
-and `state` is the arithmetic. Nothing here knows of aiohttp or LangChain.
+`registry` finds the quota of a request, `queue` contains the calls that wait for it, `stores`
+keep its state, and `state` is the arithmetic. These modules do not use aiohttp or LangChain.
 Source: https://inference-docs.cerebras.ai/support/rate-limits
 """

@@ -14,7 +14,7 @@ _MAX_QUOTAS = 1_000
 
 _lock = threading.Lock()
 _quotas: dict[int, Quota] = {}
-"""The quotas by a hash of what they belong to, so that no key is kept."""
+"""The quotas by a hash of the server, key and model, so that no key is kept."""
 
 _stores: dict[str, SharedStore] = {}
 _stores_of_parent_process: list[SharedStore] = []
@@ -61,7 +61,7 @@ def _get_store(url: str | None) -> SharedStore | None:
 
 
 def _remove_idle_quotas() -> None:
-    """Limit the number of quotas: keys that expire leave theirs behind."""
+    """Remove quotas that are not in use if there are too many, as after many expired keys."""
     if len(_quotas) >= _MAX_QUOTAS:
         for key in [key for key, quota in _quotas.items() if quota.is_idle]:
             del _quotas[key]
@@ -73,9 +73,10 @@ def _close_stores() -> None:
 
 
 def _forget_parent_process() -> None:
-    """Forget what a fork has copied: its threads and connections belong to the parent."""
+    """Start without quotas after a fork: their threads and connections belong to the parent."""
     forget_all()
-    # SQLite does not allow to close a connection that was opened before a fork.
+    # A reference is kept, because SQLite does not allow the child process to close a
+    # connection that its parent has opened.
     _stores_of_parent_process.extend(_stores.values())
     _stores.clear()
 

@@ -1,19 +1,27 @@
 """The arithmetic of one quota: pure functions of plain data and of the current time.
 
-A quota has up to six buckets: requests and tokens, each for a minute, an hour and a day. The
-server refills each of them continuously and takes from it what a request needs; responses
-say how much remains. The state here predicts those amounts, so that a request is sent when
-there is room for it and not before.
+Words of this module:
 
-All requests of a quota stand in one line. `taken` is the sum of what all of them need, and
-the place of a request is that sum up to and including its own need. `Bucket.granted` is how
-far the line may advance: it grows as the server refills the bucket, and a request may be sent
-once `granted` has reached its place.
+- quota: the limits that the server enforces for one key and one model.
+- bucket: one of these limits: requests or tokens, for a minute, an hour or a day. The server
+  refills each bucket continuously and takes from it what a request needs. It rejects the
+  request if a bucket contains too little. Its responses say how much remains.
+- needs: the amounts that one request takes from the buckets: 1 request, and its tokens.
+- reserve: to add the needs of a request to `QuotaState.reserved`, the sum of the needs of all
+  requests up to now. The position of the request is that sum, including its own needs.
+- granted: the sum of the needs of all requests that may have been sent up to now. There is
+  such a sum for each bucket, and it grows as the server refills the bucket. A request may be
+  sent when this sum has reached its position in each bucket.
+- early request: a request that was sent before the server had shown its limits. It has no
+  position.
+
+So `granted - reserved` is the predicted content of a bucket. It is negative while requests
+wait.
 
 Responses arrive late and out of order, each with the amount that remained when the server
-handled its request. Therefore each request remembers what was predicted when it was sent, and
-the sum of all corrections up to then. A response corrects only the error that no earlier
-response has corrected already.
+handled its request. Therefore the decision to send a request contains the predicted remaining
+amount, and the sum of all corrections up to then. A response corrects only the error that no
+earlier response has corrected already.
 """
 
 from __future__ import annotations
@@ -30,20 +38,21 @@ PERIODS: Mapping[str, float] = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0
 Limits: TypeAlias = Mapping[str, tuple[float, float | None]]
 """Limit and remaining amount by the name of the bucket, such as `tokens-minute`."""
 
-_CUT = 0.7
-"""Factor for the share of the rate after a 429: another client uses the quota as well."""
+_SHARE_AFTER_REJECTION = 0.7
+"""Factor for `Bucket.share` after a 429, because another client may use the quota as well."""
 
 _MIN_SHARE = 0.02
 _SHARE_RECOVERY = 0.02
-"""How much of the whole rate the share recovers each second."""
+"""How much `Bucket.share` grows each second."""
 
-_GENTLE = 0.1
+_UPWARD_CORRECTION = 0.1
 """Part of an upward correction that is applied; a downward correction is applied in full."""
 
-_DISTRUST_SECONDS = 60.0
+_IGNORE_SECONDS = 60.0
 _MAX_ESTIMATION_ERROR = 2.0
-_TOO_SHORT_TO_WAIT = 1e-6
-"""Seconds: less than a timer can wait, and more than rounding errors add up to."""
+_MIN_WAIT = 1e-6
+"""Seconds; a shorter wait counts as none. Timers cannot wait for so short a time, and
+rounding errors stay below it."""
 
 
 class Amounts(NamedTuple):
@@ -64,15 +73,15 @@ class Bucket:
         kind: `REQUESTS` or `TOKENS`.
         limit: The limit for the whole period, as the server states it.
         rate: The amount that the server adds each second.
-        capacity: The most that the bucket can contain, as far as that is known.
-        granted: How far the line may advance.
-        corrected: The sum of all corrections.
-        largest: The largest remaining amount that was seen.
-        least: The least remaining amount that the first responses named.
-        share: Which part of the rate is used; less than 1 after a 429.
-        cut_time: When the share was cut.
-        distrust_until: Until when the server's remaining amounts are ignored.
-        distrust: How many seconds the next distrust lasts.
+        capacity: The largest amount that the bucket can contain, as far as that is known.
+        granted: The sum of the needs of all requests that may have been sent up to now.
+        corrected: The sum of all corrections of `granted`.
+        max_observed: The largest amount that the bucket has contained according to responses.
+        min_remaining: The smallest remaining amount in the responses to early requests.
+        share: The part of the rate that is used; less than 1 after a 429.
+        share_reduced_at: When the share was reduced.
+        ignore_remaining_until: Until when remaining amounts in responses are ignored.
+        ignore_seconds: How long they are ignored after the next discovery of a hidden limit.
     """
 
     kind: int
@@ -81,128 +90,133 @@ class Bucket:
     capacity: float
     granted: float
     corrected: float = 0.0
-    largest: float = 0.0
-    least: float = 0.0
+    max_observed: float = 0.0
+    min_remaining: float = 0.0
     share: float = 1.0
-    cut_time: float = -math.inf
-    distrust_until: float = -math.inf
-    distrust: float = _DISTRUST_SECONDS
+    share_reduced_at: float = -math.inf
+    ignore_remaining_until: float = -math.inf
+    ignore_seconds: float = _IGNORE_SECONDS
 
     def refill(self, seconds: float) -> None:
-        """Add what the server has added in that time, and let the share recover."""
+        """Add what the server has added in these seconds, and let the share recover."""
         share = self.share
-        ramp = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
-        self.share = min(1.0, share + _SHARE_RECOVERY * ramp)
-        self.granted += self.rate * (seconds + ((share + self.share) / 2 - 1.0) * ramp)
+        recovery_seconds = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
+        self.share = min(1.0, share + _SHARE_RECOVERY * recovery_seconds)
+        # While the share recovers, it grows linearly, so its average is used.
+        average_share = (share + self.share) / 2
+        self.granted += self.rate * (seconds + (average_share - 1.0) * recovery_seconds)
 
-    def compute_wait(self, missing: float) -> float:
-        """Return the seconds until the bucket has been refilled by that amount."""
-        whole_seconds = missing / self.rate
+    def compute_wait(self, amount: float) -> float:
+        """Return the seconds in which `refill` adds an amount."""
+        seconds_at_full_rate = amount / self.rate
         share = self.share
         if share >= 1.0:
-            return whole_seconds
-        ramp = (1.0 - share) / _SHARE_RECOVERY
-        recovered = (share + 1.0) / 2 * ramp
-        if whole_seconds >= recovered:
-            return ramp + whole_seconds - recovered
-        root = math.sqrt(share * share + 2 * _SHARE_RECOVERY * whole_seconds)
+            return seconds_at_full_rate
+        recovery_seconds = (1.0 - share) / _SHARE_RECOVERY
+        average_share = (share + 1.0) / 2
+        equivalent_seconds = average_share * recovery_seconds  # at the full rate
+        if seconds_at_full_rate >= equivalent_seconds:
+            return recovery_seconds + seconds_at_full_rate - equivalent_seconds
+        root = math.sqrt(share * share + 2 * _SHARE_RECOVERY * seconds_at_full_rate)
         return (root - share) / _SHARE_RECOVERY
 
     def correct(self, amount: float) -> None:
-        """Correct how far the line may advance, for requests sent from now on."""
+        """Add an amount to `granted`, and remember that it was a correction."""
         self.granted += amount
         self.corrected += amount
 
-    def add_blind(self, need: float, remaining: float) -> None:
-        """Count a response to a request that was sent before any limit was known.
+    def count_early_request(self, need: float, remaining: float) -> None:
+        """Correct the bucket by the response to an early request.
 
-        The new bucket was reduced by all such requests: those that the server had not
-        handled yet, and those that it had, but whose responses had not arrived.
+        When the bucket was created, the needs of all early requests without a response were
+        subtracted from the remaining amount. The server had handled some of these requests
+        already, so their needs were subtracted twice. Therefore this adds the need, and
+        subtracts only by how much the remaining amount is smaller than any before.
         """
-        self.correct(need + min(remaining - self.least, 0.0))
-        self.least = min(self.least, remaining)
+        self.correct(need + min(remaining - self.min_remaining, 0.0))
+        self.min_remaining = min(self.min_remaining, remaining)
 
-    def cut(self, now: float) -> None:
-        """Use a smaller share of the rate."""
-        self.share = max(_MIN_SHARE, self.share * _CUT)
-        self.cut_time = now
+    def reduce_share(self, now: float) -> None:
+        """Use a smaller part of the rate."""
+        self.share = max(_MIN_SHARE, self.share * _SHARE_AFTER_REJECTION)
+        self.share_reduced_at = now
 
-    def limit_burst(self, need: float, now: float) -> None:
-        """Learn that there is a limit that no header shows, such as one for a second."""
+    def reduce_capacity(self, need: float, now: float) -> None:
+        """Allow shorter bursts, because of a hidden limit, such as one for a second."""
         self.capacity = max(need, min(self.capacity / 2, self.rate))
-        self.distrust_until = now + self.distrust
-        self.distrust *= 2
+        self.ignore_remaining_until = now + self.ignore_seconds
+        self.ignore_seconds *= 2
 
 
 @dataclass(slots=True)
-class Grant:
-    """The result of a reservation: the request may be sent, or has to wait.
+class Decision:
+    """The decision about one request: it may be sent now, or it has to wait.
 
     Attributes:
         wait: Seconds until the request may be sent; 0 means now.
-        time: The time of the store.
-        place: The place in the line, if there is one.
-        predictions: For a request that may be sent: for each bucket how much will remain
-            after it, and the sum of all corrections.
+        time: The time of the decision, by the clock of the store.
+        position: The position of the request; `None` for an early request.
+        predictions: For a request that may be sent: for each bucket the amount that will
+            remain after it, and the sum of all corrections.
         missing: For a request that has to wait: for each bucket the amount that is missing
-            until then, and the amount that is added each second.
-        knows_limits: Whether the server had shown its limits. If not, the request has no
-            place in the line, and is blind.
+            until it may be sent, and the amount that is added each second.
+        knows_limits: Whether the server had shown its limits; false for an early request.
     """
 
     wait: float
     time: float
-    place: Amounts | None = None
+    position: Amounts | None = None
     predictions: dict[str, tuple[float, float]] = field(default_factory=dict)
     missing: dict[str, tuple[float, float]] = field(default_factory=dict)
     knows_limits: bool = False
 
     def find_bottleneck(self) -> str | None:
-        """Return the name of the bucket that the request waits for, if it is one."""
+        """Return the name of the bucket that the request waits for, or `None`."""
         waits = {name: amount / rate for name, (amount, rate) in self.missing.items()}
         name = max(waits, key=waits.__getitem__, default=None)
         return name if name is not None and waits[name] > 0 else None
 
-    def estimate_wait(self, behind: Amounts) -> float:
-        """Return the seconds until there is room for so much more behind this request."""
+    def estimate_wait(self, additional: Amounts) -> float:
+        """Return the seconds until this request and these additional amounts may be sent."""
         wait = self.wait
         for name, (amount, rate) in self.missing.items():
-            needed = behind.tokens if name.startswith("tokens") else behind.requests
+            needed = additional.tokens if name.startswith("tokens") else additional.requests
             wait = max(wait, (amount + needed) / rate)
         return wait
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a request that had a place in the line.
+    """What happened to a request after the decision.
 
     Attributes:
-        result: `"answered"`: the server handled the request, or nobody knows; `"rejected"`:
-            it rejected the request because of this quota; `"unsent"`: it never got it.
+        result: `"accepted"`: the server accepted the request, or this is unknown;
+            `"rejected"`: it rejected the request because of this quota; `"unsent"`: it did not
+            get the request.
         needs: What was reserved for the request.
-        grant: The last grant of the request.
+        decision: The last decision about the request.
         age: Seconds from sending the request to the headers of the response.
-        limits: The limits that the response names.
-        kind: Which kind of bucket rejected the request, if the server says so.
-        pause: Seconds in which no request of this quota shall be sent.
-        is_late: Whether an outcome of the request was reported before, as when an error
-            occurs in a stream.
-        in_flight: What those other requests of this process need that the server may have
-            handled after this one: they have no response yet, or got one while this request
-            waited for its own.
-        is_alone: Whether no other process uses this state.
+        limits: The limits in the headers of the response.
+        kind: The kind of the bucket that rejected the request, if the server names it.
+        pause: Seconds in which no request of this quota may be sent.
+        is_repeated: Whether an outcome of the request was reported before. This happens if an
+            error occurs in a stream.
+        in_flight: The needs of other requests of this process that the server may have
+            handled after this one: those without a response, and those whose response arrived
+            while this request waited for its own.
+        is_only_process: Whether no other process uses this state.
     """
 
-    result: Literal["answered", "rejected", "unsent"]
+    result: Literal["accepted", "rejected", "unsent"]
     needs: Amounts
-    grant: Grant
+    decision: Decision
     age: float = 0.0
     limits: Limits = field(default_factory=dict)
     kind: int | None = None
     pause: float = 0.0
-    is_late: bool = False
+    is_repeated: bool = False
     in_flight: Amounts = _NO_AMOUNTS
-    is_alone: bool = False
+    is_only_process: bool = False
 
 
 @dataclass(slots=True)
@@ -211,114 +225,119 @@ class QuotaState:
 
     Attributes:
         time: When the buckets were last refilled.
-        taken: What all requests in the line need, those of the past included.
-        waiting: What those requests in the line need that were not sent yet.
-        pause_until: Until when no request shall be sent.
-        buckets: The buckets by name.
+        reserved: The sum of the needs of all requests up to now, by kind.
+        waiting: The part of `reserved` whose requests have not been sent yet.
+        pause_until: Until when no request may be sent.
+        buckets: The buckets by name, such as `tokens-minute`.
     """
 
     time: float
-    taken: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    reserved: list[float] = field(default_factory=lambda: [0.0, 0.0])
     waiting: list[float] = field(default_factory=lambda: [0.0, 0.0])
     pause_until: float = -math.inf
     buckets: dict[str, Bucket] = field(default_factory=dict)
 
     def reserve(
-        self, needs: Amounts, now: float, *, place: Amounts | None = None, force: bool = False
-    ) -> Grant:
-        """Ask whether a request may be sent now, and take a place in the line for it.
+        self,
+        needs: Amounts,
+        now: float,
+        *,
+        position: Amounts | None = None,
+        force: bool = False,
+    ) -> Decision:
+        """Decide whether a request may be sent now; reserve its needs the first time.
 
         Args:
             needs: What the request needs.
             now: The current time.
-            place: The place that an earlier reservation of the request took.
-            force: Whether the request is sent in any case.
+            position: The position in an earlier decision about this request, if there was one.
+            force: Whether to send the request even if it should wait.
         """
         wait = self.pause_until - now
         if not self.buckets:
-            is_paused = wait > _TOO_SHORT_TO_WAIT and not force
-            return Grant(wait if is_paused else 0.0, now)
+            is_paused = wait > _MIN_WAIT and not force
+            return Decision(wait if is_paused else 0.0, now)
         self._refill(now)
-        if place is None:
-            place = self._join(needs)
+        if position is None:
+            position = self._take_position(needs)
         for bucket in self.buckets.values():
-            amount = place[bucket.kind] - bucket.granted
+            amount = position[bucket.kind] - bucket.granted
             if amount > 0:
                 wait = max(wait, bucket.compute_wait(amount))
-        if wait > _TOO_SHORT_TO_WAIT and not force:
+        if wait > _MIN_WAIT and not force:
             missing = {
-                name: (place[bucket.kind] - bucket.granted, bucket.rate * bucket.share)
+                name: (position[bucket.kind] - bucket.granted, bucket.rate * bucket.share)
                 for name, bucket in self.buckets.items()
             }
-            return Grant(wait, now, place, missing=missing, knows_limits=True)
-        self._leave(needs)
+            return Decision(wait, now, position, missing=missing, knows_limits=True)
+        self._stop_waiting(needs)
         predictions = {}
         for name, bucket in self.buckets.items():
-            remaining = bucket.granted - place[bucket.kind]
-            most = bucket.capacity - needs[bucket.kind]
-            if remaining > most and remaining > 0:
-                # What was added while a late timer let the request wait is lost, as in the
-                # server's bucket, if that was full.
-                bucket.granted -= remaining - max(most, 0.0)
-                remaining = max(most, 0.0)
+            remaining = bucket.granted - position[bucket.kind]
+            max_remaining = max(bucket.capacity - needs[bucket.kind], 0.0)
+            if remaining > max_remaining:
+                # A timer fired late, and meanwhile the server's bucket was full, so it has lost
+                # what exceeded its capacity.
+                bucket.granted -= remaining - max_remaining
+                remaining = max_remaining
             predictions[name] = remaining, bucket.corrected
-        return Grant(0.0, now, place, predictions, knows_limits=True)
+        return Decision(0.0, now, position, predictions, knows_limits=True)
 
     def settle(self, outcome: Outcome, now: float) -> None:
-        """Correct the state by what became of a request."""
+        """Update the state by what happened to a request."""
         self._refill(now)
         if outcome.pause > 0:
             self.pause_until = max(self.pause_until, now + outcome.pause)
-        if outcome.result != "answered" and not outcome.is_late:
-            self._give_back(outcome)
+        if outcome.result != "accepted" and not outcome.is_repeated:
+            self._release(outcome)
         if outcome.limits:
             self._update_buckets(outcome)
         if outcome.result == "rejected":
             self._slow_down(outcome)
 
     def _update_buckets(self, outcome: Outcome) -> None:
-        """Correct the buckets by the amounts that remain according to the server."""
-        is_blind = not outcome.grant.knows_limits
+        """Create or correct the buckets by the limits in the headers."""
+        is_early = not outcome.decision.knows_limits
         for name, (limit, remaining) in outcome.limits.items():
             bucket = self.buckets.get(name)
             if bucket is None:
                 self._add_bucket(name, limit, remaining, outcome)
             elif remaining is not None:
-                if is_blind:
-                    bucket.add_blind(outcome.needs[bucket.kind], remaining)
+                if is_early:
+                    bucket.count_early_request(outcome.needs[bucket.kind], remaining)
                 self._update_bucket(name, bucket, limit, remaining, outcome)
 
     def _refill(self, now: float) -> None:
         seconds = now - self.time
         self.time = now
-        if seconds <= 0:  # a clock may be set back
+        if seconds <= 0:  # the clock was set back
             return
         for bucket in self.buckets.values():
             if bucket.share < 1.0:
                 bucket.refill(seconds)
             else:  # the same without a call, because this runs for each response
                 bucket.granted += bucket.rate * seconds
-            full = self.taken[bucket.kind] + bucket.capacity
-            bucket.granted = min(bucket.granted, full)
+            granted_when_full = self.reserved[bucket.kind] + bucket.capacity
+            bucket.granted = min(bucket.granted, granted_when_full)
 
-    def _join(self, needs: Amounts) -> Amounts:
-        taken = self.taken
-        taken[REQUESTS] += needs[REQUESTS]
-        taken[TOKENS] += needs[TOKENS]
+    def _take_position(self, needs: Amounts) -> Amounts:
+        reserved = self.reserved
+        reserved[REQUESTS] += needs[REQUESTS]
+        reserved[TOKENS] += needs[TOKENS]
         self.waiting[REQUESTS] += needs[REQUESTS]
         self.waiting[TOKENS] += needs[TOKENS]
-        return Amounts(taken[REQUESTS], taken[TOKENS])
+        return Amounts(reserved[REQUESTS], reserved[TOKENS])
 
-    def _leave(self, needs: Amounts) -> None:
+    def _stop_waiting(self, needs: Amounts) -> None:
         self.waiting[REQUESTS] -= needs[REQUESTS]
         self.waiting[TOKENS] -= needs[TOKENS]
 
-    def _give_back(self, outcome: Outcome) -> None:
-        """Let the line advance by what a request needed that the server did not accept."""
-        if outcome.grant.place is None:
-            return  # `Bucket.add_blind` does it for blind requests
-        if not outcome.grant.predictions:
-            self._leave(outcome.needs)  # it was never sent
+    def _release(self, outcome: Outcome) -> None:
+        """Give back what was reserved for a request that the server did not accept."""
+        if outcome.decision.position is None:
+            return  # nothing was reserved; `count_early_request` corrects the buckets
+        if not outcome.decision.predictions:
+            self._stop_waiting(outcome.needs)  # the request was never sent
         for bucket in self.buckets.values():
             bucket.granted += outcome.needs[bucket.kind]
 
@@ -332,16 +351,16 @@ class QuotaState:
             if outcome.result != "rejected":
                 return
             remaining = 0.0
-        is_accepted = outcome.result == "answered"
-        largest = remaining + need if is_accepted else remaining
+        is_accepted = outcome.result == "accepted"
+        max_observed = remaining + need if is_accepted else remaining
         self.buckets[name] = Bucket(
             kind=kind,
             limit=limit,
             rate=limit / period,
-            capacity=max(largest, need),
-            granted=self.taken[kind] + remaining - outcome.in_flight[kind],
-            largest=largest,
-            least=remaining,
+            capacity=max(max_observed, need),
+            granted=self.reserved[kind] + remaining - outcome.in_flight[kind],
+            max_observed=max_observed,
+            min_remaining=remaining,
         )
 
     def _update_bucket(
@@ -351,51 +370,60 @@ class QuotaState:
             bucket.rate *= limit / bucket.limit
             bucket.limit = limit
         need = outcome.needs[bucket.kind]
-        if outcome.result != "answered" or self.time < bucket.distrust_until:
-            bucket.largest = max(bucket.largest, remaining)
+        if outcome.result != "accepted" or self.time < bucket.ignore_remaining_until:
+            bucket.max_observed = max(bucket.max_observed, remaining)
             return
-        if remaining + need > bucket.largest:
-            bucket.largest = remaining + need
+        if remaining + need > bucket.max_observed:
+            bucket.max_observed = remaining + need
             bucket.capacity = max(bucket.capacity, remaining + need)
         correction = 0.0
-        prediction = outcome.grant.predictions.get(name)
+        prediction = outcome.decision.predictions.get(name)
         if prediction is not None:
             predicted, corrected = prediction
             refilled = min(outcome.age * bucket.rate, bucket.capacity / 2)
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
-            correction = error if error < 0 else error * _GENTLE
-        if outcome.is_alone:
-            # In whatever order the server handled the requests, so much is left.
+            correction = error if error < 0 else error * _UPWARD_CORRECTION
+        if outcome.is_only_process:
+            # The bucket contains at least this, even if the server handled all the requests
+            # in flight after this one.
             kind = bucket.kind
-            sent = self.taken[kind] - self.waiting[kind]
-            missing = sent + remaining - outcome.in_flight[kind] - bucket.granted
-            correction = max(correction, missing)
+            sent = self.reserved[kind] - self.waiting[kind]
+            min_granted = sent + remaining - outcome.in_flight[kind]
+            correction = max(correction, min_granted - bucket.granted)
         bucket.correct(correction)
 
     def _slow_down(self, outcome: Outcome) -> None:
-        """Learn from a rejection which bucket has less than was predicted."""
+        """Lower the rate after a rejection, and correct the bucket that caused it.
+
+        If the headers show an empty bucket, that bucket caused it. If they show that no bucket
+        is empty, there is a hidden limit: one that no header shows. If they show nothing, the
+        bucket for a minute counts as empty.
+        """
         names = [
             name for name, bucket in self.buckets.items() if outcome.kind in (None, bucket.kind)
         ]
         # If no bucket of the named kind is empty, the error may have named the wrong kind.
-        empty = self._find_empty(names, outcome) or self._find_empty(self.buckets, outcome)
-        for name in empty or names[:1]:  # the first bucket is that of a minute
+        empty = self._find_empty_buckets(names, outcome) or self._find_empty_buckets(
+            self.buckets, outcome
+        )
+        for name in empty or names[:1]:  # the first bucket is the one for a minute
             bucket = self.buckets[name]
             remaining = _get_remaining(outcome, name)
             is_hidden = not empty and remaining is not None
             if is_hidden and is_estimate_too_low(outcome, name):
                 continue
-            is_new = outcome.grant.time > bucket.cut_time  # not sent before the last cut
-            if is_new and outcome.grant.knows_limits:
-                bucket.cut(self.time)
+            # Requests that were sent before the last reduction do not cause another one.
+            is_new = outcome.decision.time > bucket.share_reduced_at
+            if is_new and outcome.decision.knows_limits:
+                bucket.reduce_share(self.time)
                 if is_hidden:
-                    bucket.limit_burst(outcome.needs[bucket.kind], self.time)
-            left = remaining if empty and remaining is not None else 0.0
-            excess = bucket.granted - self.taken[bucket.kind] - left
+                    bucket.reduce_capacity(outcome.needs[bucket.kind], self.time)
+            content = remaining if empty and remaining is not None else 0.0
+            excess = bucket.granted - self.reserved[bucket.kind] - content
             bucket.correct(-max(excess, 0.0))
 
-    def _find_empty(self, names: Iterable[str], outcome: Outcome) -> list[str]:
-        """Return those buckets that have too little for a request, as the server says."""
+    def _find_empty_buckets(self, names: Iterable[str], outcome: Outcome) -> list[str]:
+        """Return the names of the buckets that contain too little for the request."""
         return [
             name
             for name in names
@@ -405,12 +433,12 @@ class QuotaState:
 
 
 def is_estimate_too_low(outcome: Outcome, name: str) -> bool:
-    """Return whether a rejected request probably has more tokens than was estimated."""
+    """Return whether a rejected request probably needs more tokens than was estimated."""
     remaining = _get_remaining(outcome, name)
     if remaining is None or not name.startswith("tokens"):
         return False
-    needed = outcome.needs.tokens
-    return needed <= remaining < _MAX_ESTIMATION_ERROR * needed
+    estimate = outcome.needs.tokens
+    return estimate <= remaining < _MAX_ESTIMATION_ERROR * estimate
 
 
 def _get_remaining(outcome: Outcome, name: str) -> float | None:
@@ -418,10 +446,10 @@ def _get_remaining(outcome: Outcome, name: str) -> float | None:
 
 
 def to_json_data(state: QuotaState) -> dict[str, Any]:
-    """Return a state as data that JSON can represent."""
+    """Convert a state to data that JSON can represent."""
     return {
         "time": state.time,
-        "taken": state.taken,
+        "reserved": state.reserved,
         "waiting": state.waiting,
         "pause_until": _to_finite(state.pause_until),
         "buckets": {
@@ -432,10 +460,11 @@ def to_json_data(state: QuotaState) -> dict[str, Any]:
 
 
 def from_json_data(data: dict[str, Any]) -> QuotaState:
-    """Return the state that `to_json_data` has converted."""
+    """Convert the result of `to_json_data` back to a state."""
     buckets = {name: Bucket(*values) for name, values in data["buckets"].items()}
     return QuotaState(**{**data, "buckets": buckets})
 
 
 def _to_finite(value: float) -> float:
+    # JSON has no infinity; each infinite time here lies in the past, and so does 0.
     return value if math.isfinite(value) else 0.0

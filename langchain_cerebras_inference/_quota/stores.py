@@ -1,9 +1,9 @@
-"""Where the state of a quota is kept: in this process, in SQLite or in Redis.
+"""The stores for the state of quotas: memory, SQLite and Redis.
 
-Every store does the same arithmetic on the same data. A store that processes share reads,
-computes and writes one JSON document in one transaction. It does so in a thread of its own,
-one operation after another: an event loop never waits for a file or a socket, and operations
-keep their order. For the same reason the Redis store uses the synchronous client: an
+Every store does the arithmetic of `state`. A shared store is one that several processes use.
+In one transaction it reads a JSON document, computes, and writes the document. A thread of the
+store does this, one operation after another, so that no event loop waits for a file or a
+socket, and operations keep their order. The Redis store uses the synchronous client because an
 asynchronous one belongs to one event loop, and a process may have many.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from langchain_cerebras_inference._quota import state
-from langchain_cerebras_inference._quota.state import Amounts, Grant, Outcome, QuotaState
+from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome, QuotaState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TIMEOUT = 5.0
-"""Seconds that one operation of a shared store may take."""
+"""Seconds to wait for the lock of SQLite, or for a response of Redis."""
 
 _EXPIRY = 7 * 86_400
 """Seconds after which the state of an unused quota is deleted from a shared store."""
@@ -48,7 +48,7 @@ class QuotaStoreError(Exception):
 
 
 class Store(Protocol):
-    """The state of quotas, which are named by digests."""
+    """Keeps the states of quotas; a digest identifies each quota."""
 
     is_shared: bool
 
@@ -57,17 +57,17 @@ class Store(Protocol):
         name: str,
         needs: Amounts,
         *,
-        place: Amounts | None = None,
+        position: Amounts | None = None,
         force: bool = False,
-    ) -> Grant:
-        """Ask whether a request may be sent now, and take a place in the line for it.
+    ) -> Decision:
+        """Decide whether a request may be sent now; see `QuotaState.reserve`.
 
         Raises:
             QuotaStoreError: If the store does not work.
         """
 
     def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
-        """Record what became of a request, and then call `on_done`, in any thread."""
+        """Record what happened to a request, and then call `on_done` in any thread."""
 
 
 class MemoryStore:
@@ -90,13 +90,15 @@ class MemoryStore:
         name: str,
         needs: Amounts,
         *,
-        place: Amounts | None = None,
+        position: Amounts | None = None,
         force: bool = False,
-    ) -> Grant:
+    ) -> Decision:
         """See `Store`; this never waits."""
         with self._lock:
             now = self._clock()
-            return self._get_state(name, now).reserve(needs, now, place=place, force=force)
+            return self._get_state(name, now).reserve(
+                needs, now, position=position, force=force
+            )
 
     def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
         """See `Store`."""
@@ -113,7 +115,7 @@ class MemoryStore:
 
 
 class SharedStore:
-    """A store that processes share; subclasses implement the transaction."""
+    """A store that processes share; subclasses implement `update`."""
 
     is_shared = True
 
@@ -125,24 +127,24 @@ class SharedStore:
         name: str,
         needs: Amounts,
         *,
-        place: Amounts | None = None,
+        position: Amounts | None = None,
         force: bool = False,
-    ) -> Grant:
+    ) -> Decision:
         """See `Store`."""
 
-        def reserve(quota_state: QuotaState, now: float) -> Grant:
-            return quota_state.reserve(needs, now, place=place, force=force)
+        def reserve(quota_state: QuotaState, now: float) -> Decision:
+            return quota_state.reserve(needs, now, position=position, force=force)
 
         future = self._executor.submit(self.update, name, reserve)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            if place is None:
-                future.add_done_callback(lambda _: self._give_back(name, needs, future))
+            if position is None:
+                future.add_done_callback(lambda _: self._release(name, needs, future))
             raise
 
     def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
-        """See `Store`; if the store does not work, the next reservation will tell."""
+        """See `Store`; an error of the store is raised by the next `reserve`."""
 
         def settle(quota_state: QuotaState, now: float) -> None:
             quota_state.settle(outcome, now)
@@ -163,8 +165,8 @@ class SharedStore:
         """Finish all operations and close the connection."""
         self._executor.shutdown()
 
-    def _give_back(self, name: str, needs: Amounts, future: Future[Grant]) -> None:
-        """Give up a place that was taken while its request was being cancelled."""
+    def _release(self, name: str, needs: Amounts, future: Future[Decision]) -> None:
+        """Give back a reservation that was made while its call was cancelled."""
         if not future.cancelled() and future.exception() is None:
             self.settle(name, Outcome("unsent", needs, future.result()), lambda: None)
 
@@ -244,12 +246,12 @@ class RedisStore(SharedStore):
             from redis.retry import Retry
         except ImportError:
             raise ImportError(
-                "A quota_store in Redis needs the package redis; install"
+                "A quota_store in Redis needs the package redis. Install"
                 " langchain-cerebras-inference[redis]."
             ) from None
         super().__init__()
         parts = urlsplit(url)
-        self._where = f"Redis at {parts.hostname or parts.path}"
+        self._location = f"Redis at {parts.hostname or parts.path}"
         self._error = redis.RedisError
         self._client: redis.Redis = redis.Redis.from_url(
             url,
@@ -276,7 +278,7 @@ class RedisStore(SharedStore):
                     return result
         except (self._error, OSError) as error:
             # The message of an error may quote the URL, so only its type is shown.
-            raise QuotaStoreError(f"{self._where}: {type(error).__name__}") from None
+            raise QuotaStoreError(f"{self._location}: {type(error).__name__}") from None
 
     def close(self) -> None:
         """See `SharedStore`."""

@@ -135,21 +135,23 @@ class Limiter:
 
     @contextmanager
     def serve(self) -> Iterator["Limiter"]:
-        """Serve in a thread; `url` is the base URL then."""
+        """Serve in a thread, and set `url` to the base URL."""
         loop = asyncio.new_event_loop()
         ready = threading.Event()
         stop = asyncio.Event()
 
         async def main() -> None:
-            server = await asyncio.start_server(self._talk, "127.0.0.1", 0, backlog=4_096)
+            server = await asyncio.start_server(
+                self._handle_connection, "127.0.0.1", 0, backlog=4_096
+            )
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
             ready.set()
             await stop.wait()
             server.close()
-            talks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in talks:
+            connections = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in connections:
                 task.cancel()
-            await asyncio.gather(*talks, return_exceptions=True)
+            await asyncio.gather(*connections, return_exceptions=True)
 
         def run() -> None:
             loop.run_until_complete(main())
@@ -164,7 +166,9 @@ class Limiter:
             loop.call_soon_threadsafe(stop.set)
             thread.join()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode("latin-1").split("\r\n")

@@ -29,12 +29,12 @@ from tests.integration.limiter import Limiter
 ROOT = Path(__file__).parents[2]
 
 styles = pytest.mark.parametrize("style", CALL_STYLES)
-one_of_each = pytest.mark.parametrize("style", ["invoke", "astream"])
+invoke_and_astream = pytest.mark.parametrize("style", ["invoke", "astream"])
 
 
 @pytest.fixture
 def limiter() -> Iterator[Limiter]:
-    """A server that grants 20 requests a second, and has room for 20."""
+    """A server that allows 20 requests a second, and 20 at once."""
     with Limiter(requests=20).serve() as running:
         yield running
 
@@ -58,7 +58,7 @@ def number_prompts(count: int) -> list[Any]:
 
 @styles
 @pytest.mark.parametrize("pace", ["auto", True])
-def test_calls_wait_for_room_instead_of_being_rejected(
+def test_calls_wait_while_the_quota_is_exhausted(
     pace: Any, style: str, limiter: Limiter
 ) -> None:
     create_model(limiter, api_key="other").invoke("Import everything")
@@ -75,7 +75,7 @@ def test_calls_wait_for_room_instead_of_being_rejected(
 
 
 @styles
-def test_rejected_call_is_sent_again_when_there_is_room(style: str, limiter: Limiter) -> None:
+def test_rejected_call_is_sent_again(style: str, limiter: Limiter) -> None:
     limiter.empty()
 
     message = CALL_STYLES[style](create_model(limiter), "Hello!")
@@ -108,7 +108,7 @@ def test_without_retries_a_rejection_is_raised_at_once(style: str, limiter: Limi
     assert len(limiter.rejected) == 1
 
 
-@one_of_each
+@invoke_and_astream
 def test_fallback_is_used_at_once(style: str, limiter: Limiter, server: Emulator) -> None:
     server.script(Reply(content="From the fallback."))
     fallback = ChatCerebrasInference(base_url=server.base_url, api_key=server.api_key)
@@ -119,7 +119,7 @@ def test_fallback_is_used_at_once(style: str, limiter: Limiter, server: Emulator
     assert len(limiter.rejected) == 1
 
 
-@one_of_each
+@invoke_and_astream
 def test_without_pace_a_call_is_retried_as_often_as_allowed(
     style: str, server: Emulator
 ) -> None:
@@ -135,7 +135,7 @@ def test_without_pace_a_call_is_retried_as_often_as_allowed(
 
 
 @styles
-def test_call_that_would_wait_too_long_fails_and_names_pace(
+def test_error_for_a_wait_that_is_too_long_recommends_pace(
     style: str, limiter: Limiter
 ) -> None:
     limiter.requests = 0.01
@@ -146,14 +146,14 @@ def test_call_that_would_wait_too_long_fails_and_names_pace(
 
     assert caught.value.status == 429
     assert "The limit is exceeded." in str(caught.value)
-    with pytest.raises(CerebrasRateLimitError, match="max_retry_wait is 5 s") as caught:
+    with pytest.raises(CerebrasRateLimitError, match="max_retry_wait") as caught:
         CALL_STYLES[style](create_model(limiter, max_retry_wait=5), "Hello!")
     assert caught.value.status is None
     assert len(limiter.rejected) == 1
 
 
 @pytest.mark.parametrize("style", STREAMING_STYLES)
-def test_rejection_inside_a_stream_is_raised_and_parks_the_quota(
+def test_rejection_in_a_stream_is_raised_and_delays_the_next_call(
     style: str, server: Emulator
 ) -> None:
     event = ErrorEvent(after=2, status=429, code="request_quota_exceeded")
@@ -230,7 +230,7 @@ def test_default_settings_finish_a_batch_larger_than_the_quota(limiter: Limiter)
     assert len(limiter.rejected) <= 2
 
 
-def test_paced_batch_uses_the_quota(limiter: Limiter) -> None:
+def test_paced_batch_uses_most_of_the_quota(limiter: Limiter) -> None:
     asyncio.run(run_batch(create_model(limiter, pace=True), number_prompts(80)))
 
     assert len(limiter.accepted) == 80
@@ -258,7 +258,7 @@ def test_event_loops_in_threads_share_the_quota(limiter: Limiter) -> None:
     assert len(limiter.rejected) <= 2
 
 
-def test_quota_outlives_its_event_loop(limiter: Limiter) -> None:
+def test_quota_is_kept_after_its_event_loop_is_closed(limiter: Limiter) -> None:
     model = create_model(limiter, pace=True)
     for _ in range(3):
         asyncio.run(run_batch(model, number_prompts(20)))
@@ -276,7 +276,7 @@ async def test_streams_are_paced(limiter: Limiter) -> None:
     assert len(limiter.rejected) <= 1
 
 
-async def test_cancelled_call_frees_its_place(limiter: Limiter) -> None:
+async def test_cancelled_call_leaves_the_queue(limiter: Limiter) -> None:
     model = create_model(limiter)
     limiter.requests, limiter.request_level = 2.0, 1.0
     await model.ainvoke("First")
@@ -323,7 +323,7 @@ def test_forked_child_has_a_queue_of_its_own(limiter: Limiter) -> None:
 # --- what is logged --------------------------------------------------------------------
 
 
-@one_of_each
+@invoke_and_astream
 def test_retries_and_waits_are_logged(
     style: str, limiter: Limiter, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,7 +341,7 @@ def test_retries_and_waits_are_logged(
     assert wait.endswith("s for the quota of requests per minute")
 
 
-@one_of_each
+@invoke_and_astream
 def test_retries_after_other_errors_are_logged_and_counted(
     style: str, server: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -380,7 +380,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
 def run_processes(
     limiter: Limiter, store: str, count: int, *, processes: int = 4, kill_after: float = 0
 ) -> list[str]:
-    """Run processes that share a store; return the errors of their calls."""
+    """Run processes that share a store, and return the errors of their calls."""
     command = [sys.executable, "-W", "error", "-c", PROCESS, limiter.url, store]
     running = [
         subprocess.Popen(
@@ -407,8 +407,8 @@ def run_processes(
         del running[0]
     errors: list[str] = []
     for process in running:
-        output, complaints = process.communicate()
-        assert (process.returncode, complaints) == (0, "")
+        output, error_output = process.communicate()
+        assert (process.returncode, error_output) == (0, "")
         errors += json.loads(output)
     return errors
 
@@ -509,7 +509,7 @@ def test_killed_process_does_not_stop_the_others(store_url: str) -> None:
 
 
 @pytest.mark.scale
-def test_redis_that_stops_is_an_error_or_a_fallback(
+def test_stopped_redis_raises_an_error_or_is_not_used(
     tmp_path: Path, limiter: Limiter, caplog: pytest.LogCaptureFixture
 ) -> None:
     if shutil.which("redis-server") is None:
@@ -520,7 +520,7 @@ def test_redis_that_stops_is_an_error_or_a_fallback(
 
     assert "quota store does not work (Redis at 127.0.0.1" in caplog.text
     assert "secret" not in caplog.text
-    with pytest.raises(Exception, match="check quota_store") as caught:
+    with pytest.raises(Exception, match="Check the setting quota_store") as caught:
         create_model(limiter, quota_store=url, pace=True).invoke("Hello!")
     assert "secret" not in f"{caught.value!r}"
 
@@ -604,7 +604,7 @@ def test_figures_with_another_client_and_changing_latencies() -> None:
 @load
 @long
 @pytest.mark.parametrize("burst", [1, 10])
-def test_figures_with_a_limit_that_no_header_shows(burst: float) -> None:
+def test_figures_with_a_hidden_limit(burst: float) -> None:
     with Limiter(
         requests=20, burst=burst, hidden_requests=20, latency=(0.05, 0.1)
     ).serve() as limiter:

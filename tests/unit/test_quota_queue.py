@@ -1,4 +1,4 @@
-"""The queue of a quota on real asyncio, in virtual time, against a limiter."""
+"""The queue of a quota, on an event loop with virtual time, against a simulated server."""
 
 import asyncio
 import logging
@@ -12,12 +12,12 @@ import pytest
 from langchain_cerebras_inference import CerebrasConnectionError, CerebrasRateLimitError
 from langchain_cerebras_inference._quota import registry
 from langchain_cerebras_inference._quota.queue import (
+    Permit,
     QueueLimitError,
     Quota,
-    Reservation,
     Ticket,
 )
-from langchain_cerebras_inference._quota.state import Amounts, Grant, Outcome
+from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome
 from langchain_cerebras_inference._quota.stores import QuotaStoreError
 from tests.unit import virtual_time
 
@@ -26,7 +26,7 @@ Clock = Callable[[], float]
 
 @dataclass
 class Limiter:
-    """A server with a bucket of requests and one of tokens, and perhaps a hidden one."""
+    """A server with a bucket for requests, one for tokens, and optionally a hidden one."""
 
     clock: Clock
     rate: float
@@ -84,14 +84,14 @@ async def make_call(
 ) -> None:
     """Make one call as the client does."""
     while True:
-        reservation = await quota.enter(ticket)
+        permit = await quota.acquire(ticket)
         await asyncio.sleep(limiter.latency / 2)
         code, headers = limiter.handle(name, tokens)
         await asyncio.sleep(limiter.latency / 2)
         if code is None:
-            quota.settle(reservation, headers)
+            quota.settle(permit, headers)
             return
-        quota.reject(reservation, headers, code, None if headers else 1.0)
+        quota.reject(permit, headers, code, None if headers else 1.0)
 
 
 def create_ticket(tokens: float = 100.0, **options: Any) -> Ticket:
@@ -108,7 +108,7 @@ def run(work: Callable[[Clock], Coroutine[Any, Any, None]]) -> None:
     virtual_time.run(work)
 
 
-# --- sending when there is room ----------------------------------------------------------
+# --- sending while the quota allows it ---------------------------------------------------
 
 
 @pytest.mark.parametrize("latency", [0.001, 0.2])
@@ -160,7 +160,7 @@ def test_calls_with_many_tokens_use_the_whole_quota() -> None:
     run(work)
 
 
-def test_estimate_that_is_too_high_does_not_slow_down_calls_one_after_another() -> None:
+def test_too_high_token_estimate_does_not_slow_down_sequential_calls() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, 1e3, 1e3, token_rate=500, token_capacity=30_000)
         quota = Quota("q", clock=clock)
@@ -173,7 +173,7 @@ def test_estimate_that_is_too_high_does_not_slow_down_calls_one_after_another() 
     run(work)
 
 
-def test_limit_that_no_header_shows_is_learned() -> None:
+def test_hidden_limit_causes_few_rejections() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=60, hidden_rate=10, latency=0.1)
         await make_calls(Quota("q", clock=clock), limiter, 600, is_paced=True)
@@ -189,7 +189,7 @@ def test_calls_leave_the_queue_in_order_of_arrival() -> None:
         left: list[int] = []
 
         async def call(number: int) -> None:
-            await quota.enter(create_ticket(is_paced=number % 2 == 0))
+            await quota.acquire(create_ticket(is_paced=number % 2 == 0))
             left.append(number)
 
         await asyncio.gather(*map(call, range(100)))
@@ -199,7 +199,7 @@ def test_calls_leave_the_queue_in_order_of_arrival() -> None:
     run(work)
 
 
-def test_rejected_call_keeps_its_place() -> None:
+def test_rejected_call_returns_to_its_position_in_the_queue() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=1, capacity=1, latency=0.5)
         quota = Quota("q", clock=clock)
@@ -227,7 +227,7 @@ def test_few_requests_are_sent_before_the_limits_are_known(is_paced: bool, count
         sent: list[float] = []
 
         async def send() -> None:
-            await quota.enter(create_ticket(is_paced=is_paced))
+            await quota.acquire(create_ticket(is_paced=is_paced))
             sent.append(clock())
 
         tasks = [asyncio.create_task(send()) for _ in range(8 * count)]
@@ -244,22 +244,22 @@ def test_few_requests_are_sent_before_the_limits_are_known(is_paced: bool, count
     run(work)
 
 
-def test_each_response_without_limits_lets_two_more_requests_be_sent() -> None:
+def test_each_response_without_limits_allows_two_more_requests() -> None:
     async def work(clock: Clock) -> None:
         quota = Quota("q", clock=clock)
-        reservations: list[Reservation] = []
+        permits: list[Permit] = []
 
         async def send() -> None:
-            reservations.append(await quota.enter(create_ticket()))
+            permits.append(await quota.acquire(create_ticket()))
 
         tasks = [asyncio.create_task(send()) for _ in range(100)]
         await asyncio.sleep(0)
-        for reservation in reservations[:10]:
-            quota.settle(reservation, {})
+        for permit in permits[:10]:
+            quota.settle(permit, {})
         for _ in range(50):
             await asyncio.sleep(0)
 
-        assert len(reservations) == 64 + 20
+        assert len(permits) == 64 + 20
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -267,7 +267,7 @@ def test_each_response_without_limits_lets_two_more_requests_be_sent() -> None:
     run(work)
 
 
-def test_server_without_headers_is_paced_by_its_rejections() -> None:
+def test_all_calls_succeed_on_a_server_without_limit_headers() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=20, has_headers=False)
         await make_calls(Quota("q", clock=clock), limiter, 100, is_paced=True)
@@ -288,15 +288,15 @@ async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -
         "x-ratelimit-limit-requests-minute": str(60 * rate),
         "x-ratelimit-remaining-requests-minute": str(remaining),
     }
-    quota.settle(await quota.enter(create_ticket()), headers)
+    quota.settle(await quota.acquire(create_ticket()), headers)
     return quota
 
 
-def test_call_that_would_wait_too_long_fails_at_once_and_says_when_there_is_room() -> None:
+def test_call_that_would_wait_too_long_fails_at_once_with_the_wait_in_the_error() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock)
         tasks = [
-            asyncio.create_task(quota.enter(create_ticket(max_wait=10))) for _ in range(20)
+            asyncio.create_task(quota.acquire(create_ticket(max_wait=10))) for _ in range(20)
         ]
         start = clock()
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -307,7 +307,7 @@ def test_call_that_would_wait_too_long_fails_at_once_and_says_when_there_is_room
         assert "pace=True" in str(errors[0])
         assert "requests per minute" in str(errors[0])
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert sum(isinstance(result, Reservation) for result in results) == 10
+        assert sum(isinstance(result, Permit) for result in results) == 10
         error = next(result for result in results if isinstance(result, QueueLimitError))
         assert error.retry_after == pytest.approx(11, abs=1)
         assert error.is_retryable
@@ -315,7 +315,7 @@ def test_call_that_would_wait_too_long_fails_at_once_and_says_when_there_is_room
     run(work)
 
 
-def test_first_headers_let_calls_fail_that_would_wait_too_long() -> None:
+def test_waiting_calls_fail_if_the_first_headers_show_a_wait_that_is_too_long() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=1, capacity=70, latency=0.2)
         quota = Quota("q", clock=clock)
@@ -347,7 +347,7 @@ def test_time_in_the_queue_is_limited_over_all_attempts() -> None:
 
 
 @pytest.mark.parametrize("period", ["hour", "day"])
-def test_quota_of_an_hour_or_a_day_fails_at_once_unless_paced(
+def test_call_fails_at_once_for_an_exhausted_long_quota_unless_paced(
     period: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "langchain_cerebras_inference")
@@ -358,12 +358,12 @@ def test_quota_of_an_hour_or_a_day_fails_at_once_unless_paced(
             f"x-ratelimit-limit-requests-{period}": "2",
             f"x-ratelimit-remaining-requests-{period}": "0",
         }
-        quota.settle(await quota.enter(create_ticket()), headers)
+        quota.settle(await quota.acquire(create_ticket()), headers)
 
         with pytest.raises(QueueLimitError, match=f"requests per {period}"):
-            await quota.enter(create_ticket(max_wait=1e9))
+            await quota.acquire(create_ticket(max_wait=1e9))
         start = clock()
-        await quota.enter(create_ticket(is_paced=True))
+        await quota.acquire(create_ticket(is_paced=True))
 
         expected = {"hour": 1_800, "day": 43_200}[period]
         assert clock() - start == pytest.approx(expected, rel=0.01)
@@ -374,17 +374,17 @@ def test_quota_of_an_hour_or_a_day_fails_at_once_unless_paced(
     assert "until 2" in message
 
 
-def test_call_that_may_not_wait_is_sent_at_once() -> None:
+def test_call_that_may_not_wait_is_sent_or_fails_at_once() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock)
         start = clock()
-        waiting = asyncio.create_task(quota.enter(create_ticket()))
+        waiting = asyncio.create_task(quota.acquire(create_ticket()))
         await asyncio.sleep(0)
 
-        await quota.enter(create_ticket(can_wait=False))
+        await quota.acquire(create_ticket(can_wait=False))
         assert clock() == start
         with pytest.raises(QueueLimitError, match="max_retries"):
-            await quota.enter(create_ticket(can_wait=False, is_paced=True))
+            await quota.acquire(create_ticket(can_wait=False, is_paced=True))
         assert clock() == start
         await waiting
 
@@ -399,7 +399,7 @@ def test_request_that_is_larger_than_the_limit_fails_at_once() -> None:
         start = clock()
 
         with pytest.raises(CerebrasRateLimitError, match="max_tokens") as caught:
-            await quota.enter(create_ticket(9_000, min_tokens=7_000, is_paced=True))
+            await quota.acquire(create_ticket(9_000, min_tokens=7_000, is_paced=True))
 
         assert clock() == start
         assert caught.value.is_retryable is False
@@ -421,7 +421,7 @@ def test_request_that_is_larger_than_the_bucket_fails_after_three_rejections() -
     run(work)
 
 
-def test_estimate_that_is_too_low_is_raised() -> None:
+def test_token_estimate_that_is_too_low_is_raised_after_a_rejection() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, 10, 10, token_rate=100, token_capacity=1_000)
         quota = Quota("q", clock=clock)
@@ -437,11 +437,11 @@ def test_estimate_that_is_too_low_is_raised() -> None:
 # --- leaving the queue -------------------------------------------------------------------
 
 
-def test_cancelled_call_frees_its_place() -> None:
+def test_cancelled_call_leaves_the_queue() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock)
         start = clock()
-        tasks = [asyncio.create_task(quota.enter(create_ticket())) for _ in range(4)]
+        tasks = [asyncio.create_task(quota.acquire(create_ticket())) for _ in range(4)]
         await asyncio.sleep(0.5)
 
         tasks[0].cancel()
@@ -449,20 +449,20 @@ def test_cancelled_call_frees_its_place() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
         assert clock() - start == pytest.approx(2, abs=0.05)
-        assert not quota._lines
+        assert not quota._queues
 
     run(work)
 
 
-def test_response_that_shows_more_room_ends_the_wait_early() -> None:
+def test_cancelled_permit_ends_the_wait_of_the_next_call() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, rate=0.01, remaining=1)
-        reservation = await quota.enter(create_ticket())
-        task = asyncio.create_task(quota.enter(create_ticket(is_paced=True)))
+        permit = await quota.acquire(create_ticket())
+        task = asyncio.create_task(quota.acquire(create_ticket(is_paced=True)))
         await asyncio.sleep(1)
         start = clock()
 
-        quota.cancel(reservation)
+        quota.cancel(permit)
         await task
 
         assert clock() == start
@@ -470,30 +470,30 @@ def test_response_that_shows_more_room_ends_the_wait_early() -> None:
     run(work)
 
 
-def test_other_event_loops_are_woken() -> None:
-    """The quota has one place, which a thread gives back to the event loop of another."""
+def test_cancelled_permit_ends_the_wait_in_another_event_loop() -> None:
+    """The quota allows one request; the permit for it is cancelled in another thread."""
     quota = Quota("q")
     headers = {
         "x-ratelimit-limit-requests-minute": "0.001",
         "x-ratelimit-remaining-requests-minute": "1",
     }
 
-    async def take() -> Reservation:
-        quota.settle(await quota.enter(create_ticket()), headers)
-        return await quota.enter(create_ticket())
+    async def take() -> Permit:
+        quota.settle(await quota.acquire(create_ticket()), headers)
+        return await quota.acquire(create_ticket())
 
-    reservation = asyncio.run(take())
+    permit = asyncio.run(take())
     thread = threading.Thread(
-        target=lambda: asyncio.run(quota.enter(create_ticket(is_paced=True)))
+        target=lambda: asyncio.run(quota.acquire(create_ticket(is_paced=True)))
     )
     thread.start()
-    while not quota._lines:
+    while not quota._queues:
         pass
-    quota.cancel(reservation)
+    quota.cancel(permit)
     thread.join(30)
 
     assert not thread.is_alive()
-    assert not quota._lines
+    assert not quota._queues
 
 
 def test_waits_above_a_second_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -501,7 +501,7 @@ def test_waits_above_a_second_are_logged_once(caplog: pytest.LogCaptureFixture) 
 
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, rate=2.0)
-        await asyncio.gather(*(quota.enter(create_ticket()) for _ in range(3)))
+        await asyncio.gather(*(quota.acquire(create_ticket()) for _ in range(3)))
 
     run(work)
 
@@ -525,9 +525,9 @@ class BrokenStore:
         name: str,
         needs: Amounts,
         *,
-        place: Amounts | None = None,
+        position: Amounts | None = None,
         force: bool = False,
-    ) -> Grant:
+    ) -> Decision:
         self.operations += 1
         raise QuotaStoreError("Redis at example.com: ConnectionError")
 
@@ -538,14 +538,18 @@ class BrokenStore:
 def test_paced_call_fails_if_the_store_does_not_work() -> None:
     async def work(clock: Clock) -> None:
         quota = Quota("q", BrokenStore(), clock=clock)
-        with pytest.raises(CerebrasConnectionError, match=r"example\.com.*check quota_store"):
-            await quota.enter(create_ticket(is_paced=True))
-        assert not quota._lines
+        with pytest.raises(
+            CerebrasConnectionError, match=r"example\.com.*Check the setting quota_store"
+        ):
+            await quota.acquire(create_ticket(is_paced=True))
+        assert not quota._queues
 
     run(work)
 
 
-def test_other_calls_go_on_without_a_store_and_log_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_unpaced_calls_continue_without_the_store_and_log_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     store = BrokenStore()
 
     async def work(clock: Clock) -> None:
@@ -579,7 +583,7 @@ def test_quota_belongs_to_origin_authorization_and_model() -> None:
     assert "Bearer" not in shown
 
 
-def test_unused_quotas_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_idle_quotas_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(registry._MAX_QUOTAS + 10):
         registry.get_quota("https://a.example", f"Bearer {number}", "m", None)
 

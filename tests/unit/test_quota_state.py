@@ -1,4 +1,4 @@
-"""The arithmetic of a quota, against a bucket that does what the server does."""
+"""The arithmetic of a quota, against a simulated bucket of the server."""
 
 import heapq
 import itertools
@@ -14,7 +14,7 @@ from langchain_cerebras_inference._quota.state import (
     REQUESTS,
     TOKENS,
     Amounts,
-    Grant,
+    Decision,
     Limits,
     Outcome,
     QuotaState,
@@ -42,28 +42,30 @@ class ServerBucket:
         return True
 
 
-def limits_of(bucket: ServerBucket, name: str = "tokens-minute", period: float = 60) -> Limits:
+def get_limits(bucket: ServerBucket, name: str = "tokens-minute", period: float = 60) -> Limits:
     return {name: (bucket.rate * period, bucket.level)}
 
 
-def create_known_state(bucket: ServerBucket, name: str = "tokens-minute") -> QuotaState:
+def create_state_with_empty_bucket(
+    bucket: ServerBucket, name: str = "tokens-minute"
+) -> QuotaState:
     """Return the state after one response, to a request that needed the whole bucket."""
     quota = QuotaState(0.0)
     needs = Amounts(1, bucket.capacity)
-    grant = quota.reserve(needs, 0.0)
+    decision = quota.reserve(needs, 0.0)
     bucket.level = 0.0
-    quota.settle(Outcome("answered", needs, grant, limits=limits_of(bucket, name)), 0.0)
+    quota.settle(Outcome("accepted", needs, decision, limits=get_limits(bucket, name)), 0.0)
     return quota
 
 
-def wait_for_turn(quota: QuotaState, needs: Amounts, now: float) -> tuple[Grant, float]:
-    """Wait as the head of a queue does; return the grant, and the time then."""
-    grant = quota.reserve(needs, now)
+def wait_for_turn(quota: QuotaState, needs: Amounts, now: float) -> tuple[Decision, float]:
+    """Wait as the head of a queue does; return the decision, and the time then."""
+    decision = quota.reserve(needs, now)
     for _ in range(100):
-        if grant.wait == 0:
-            return grant, now
-        now += grant.wait
-        grant = quota.reserve(needs, now, place=grant.place)
+        if decision.wait == 0:
+            return decision, now
+        now += decision.wait
+        decision = quota.reserve(needs, now, position=decision.position)
     raise AssertionError("the request is never sent")
 
 
@@ -76,12 +78,12 @@ gaps = st.floats(0.0, 20.0)
     seconds_of_capacity=st.floats(1.0, 60.0),
     requests=st.lists(st.tuples(gaps, fractions), min_size=1, max_size=40),
 )
-def test_requests_are_sent_exactly_when_the_server_has_room(
+def test_requests_are_sent_as_soon_as_the_server_accepts_them(
     rate: float, seconds_of_capacity: float, requests: list[tuple[float, float]]
 ) -> None:
     capacity = rate * seconds_of_capacity
     server = ServerBucket(rate, capacity, capacity)
-    quota = create_known_state(server)
+    quota = create_state_with_empty_bucket(server)
     ideal = ServerBucket(rate, capacity, 0.0)
     sent: list[tuple[float, float]] = []
     now = 0.0
@@ -91,12 +93,12 @@ def test_requests_are_sent_exactly_when_the_server_has_room(
         need = capacity * fraction
         ideal.accept(0.0, now)
         earliest = now + max(need - ideal.level, 0.0) / rate
-        grant, now = wait_for_turn(quota, Amounts(1, need), now)
-        assert now == pytest.approx(earliest, abs=TOLERANCE)  # never idle, never too early
+        decision, now = wait_for_turn(quota, Amounts(1, need), now)
+        assert now == pytest.approx(earliest, abs=TOLERANCE)  # neither later nor earlier
         assert ideal.accept(need, now)
         assert server.accept(need, now)
-        limits = limits_of(server)
-        quota.settle(Outcome("answered", Amounts(1, need), grant, limits=limits), now)
+        limits = get_limits(server)
+        quota.settle(Outcome("accepted", Amounts(1, need), decision, limits=limits), now)
         sent.append((now, need))
 
     for (i, (start, _)), (j, (end, _)) in itertools.combinations_with_replacement(
@@ -110,13 +112,13 @@ def test_requests_are_sent_exactly_when_the_server_has_room(
     latencies=st.lists(st.floats(0.0, 2.0), min_size=30, max_size=30),
     rate=st.floats(1.0, 50.0),
 )
-def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
+def test_late_and_unordered_responses_cause_no_rejection_and_little_delay(
     latencies: list[float], rate: float
 ) -> None:
     """The server handles each request at once, and the responses arrive in any order."""
     capacity = 2 * rate
     server = ServerBucket(rate, capacity, capacity)
-    quota = create_known_state(server, "requests-minute")
+    quota = create_state_with_empty_bucket(server, "requests-minute")
     server.capacity = capacity
     now = 0.0
     pending: list[tuple[float, int, Outcome]] = []
@@ -124,9 +126,9 @@ def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
     needs = Amounts(1, 0)
 
     for number, latency in enumerate(latencies * 4):
-        grant = quota.reserve(needs, now)
-        while grant.wait:
-            moment = now + grant.wait
+        decision = quota.reserve(needs, now)
+        while decision.wait:
+            moment = now + decision.wait
             if pending and pending[0][0] < moment:
                 moment, _, outcome = heapq.heappop(pending)
                 since = answered - outcome.in_flight.requests
@@ -134,18 +136,18 @@ def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
                 quota.settle(outcome, moment)
                 answered += 1
             now = moment
-            grant = quota.reserve(needs, now, place=grant.place)
+            decision = quota.reserve(needs, now, position=decision.position)
         assert server.accept(1, now)
-        limits = limits_of(server, "requests-minute")
+        limits = get_limits(server, "requests-minute")
         in_flight = Amounts(answered, 0)  # until the response arrives
         outcome = Outcome(
-            "answered",
+            "accepted",
             needs,
-            grant,
+            decision,
             age=latency,
             limits=limits,
             in_flight=in_flight,
-            is_alone=True,
+            is_only_process=True,
         )
         heapq.heappush(pending, (now + latency, number, outcome))
 
@@ -156,20 +158,20 @@ def test_late_and_unordered_headers_cause_no_rejection_and_little_delay(
 @pytest.mark.parametrize(
     ("name", "period"), [("minute", 60.0), ("hour", 3600.0), ("day", 86_400.0)]
 )
-def test_quotas_of_all_periods_are_refilled_continuously(name: str, period: float) -> None:
+def test_buckets_of_all_periods_are_refilled_continuously(name: str, period: float) -> None:
     quota = QuotaState(0.0)
     needs = Amounts(1, 100)
-    grant = quota.reserve(needs, 0.0)
+    decision = quota.reserve(needs, 0.0)
     limits = {f"requests-{name}": (60.0, 0.0)}
-    quota.settle(Outcome("answered", needs, grant, limits=limits), 0.0)
+    quota.settle(Outcome("accepted", needs, decision, limits=limits), 0.0)
 
-    grant = quota.reserve(needs, 0.0)
+    decision = quota.reserve(needs, 0.0)
 
-    assert grant.wait == pytest.approx(period / 60)
-    assert grant.find_bottleneck() == f"requests-{name}"
+    assert decision.wait == pytest.approx(period / 60)
+    assert decision.find_bottleneck() == f"requests-{name}"
 
 
-def test_the_emptiest_bucket_decides() -> None:
+def test_wait_is_that_of_the_bucket_with_the_longest_wait() -> None:
     quota = QuotaState(0.0)
     needs = Amounts(1, 1_000)
     limits = {
@@ -177,21 +179,21 @@ def test_the_emptiest_bucket_decides() -> None:
         "tokens-minute": (6_000.0, 500.0),
         "tokens-day": (1e6, 9e5),
     }
-    quota.settle(Outcome("answered", needs, quota.reserve(needs, 0.0), limits=limits), 0.0)
+    quota.settle(Outcome("accepted", needs, quota.reserve(needs, 0.0), limits=limits), 0.0)
 
-    grant = quota.reserve(needs, 0.0)
+    decision = quota.reserve(needs, 0.0)
 
-    assert grant.wait == pytest.approx(500 / 100)
-    assert grant.find_bottleneck() == "tokens-minute"
-    assert grant.estimate_wait(Amounts(2, 3_000)) == pytest.approx(3_500 / 100)
+    assert decision.wait == pytest.approx(500 / 100)
+    assert decision.find_bottleneck() == "tokens-minute"
+    assert decision.estimate_wait(Amounts(2, 3_000)) == pytest.approx(3_500 / 100)
 
 
-def test_capacity_is_the_largest_remaining_amount_and_what_its_request_took() -> None:
+def test_capacity_is_the_largest_remaining_amount_plus_the_need_of_its_request() -> None:
     quota = QuotaState(0.0)
     for time, remaining in ((0.0, 7.0), (0.1, 19.0), (0.2, 12.0)):
         needs = Amounts(1, 5)
         outcome = Outcome(
-            "answered",
+            "accepted",
             needs,
             quota.reserve(needs, time),
             limits={"requests-minute": (60.0, remaining)},
@@ -201,7 +203,7 @@ def test_capacity_is_the_largest_remaining_amount_and_what_its_request_took() ->
     assert quota.buckets["requests-minute"].capacity == 20
 
 
-def test_first_rejection_without_remaining_amount_does_not_deadlock() -> None:
+def test_request_is_sent_after_a_first_rejection_with_nothing_remaining() -> None:
     quota = QuotaState(0.0)
     needs = Amounts(1, 500)
     limits = {"requests-minute": (60.0, 0.0), "tokens-minute": (60_000.0, 0.0)}
@@ -214,42 +216,46 @@ def test_first_rejection_without_remaining_amount_does_not_deadlock() -> None:
     assert 0 < now <= 2
 
 
-def test_requests_without_response_count_when_the_first_headers_arrive() -> None:
-    """16 requests are sent at once; the bucket had room for 20."""
+def test_requests_in_flight_are_subtracted_when_the_first_limits_arrive() -> None:
+    """16 requests are sent at once; the bucket contains 20."""
     quota = QuotaState(0.0)
     needs = Amounts(1, 10)
-    grants = [quota.reserve(needs, 0.0) for _ in range(16)]
+    decisions = [quota.reserve(needs, 0.0) for _ in range(16)]
     order = sorted(range(16), key=lambda number: number * 7 % 16)
 
     for count, number in enumerate(order):
         in_flight = Amounts(15 - count, 10 * (15 - count))
         limits = {"requests-minute": (600.0, 19.0 - number)}
-        outcome = Outcome("answered", needs, grants[number], limits=limits, in_flight=in_flight)
+        outcome = Outcome(
+            "accepted", needs, decisions[number], limits=limits, in_flight=in_flight
+        )
         quota.settle(outcome, 0.0)
         bucket = quota.buckets["requests-minute"]
-        assert bucket.granted - quota.taken[REQUESTS] <= 4
+        assert bucket.granted - quota.reserved[REQUESTS] <= 4
 
-    assert bucket.granted - quota.taken[REQUESTS] == pytest.approx(4)
+    assert bucket.granted - quota.reserved[REQUESTS] == pytest.approx(4)
 
 
-def create_state_with_room(remaining: float, *, name: str = "requests-minute") -> QuotaState:
+def create_state_with_remaining(
+    remaining: float, *, name: str = "requests-minute"
+) -> QuotaState:
     quota = QuotaState(0.0)
     needs = Amounts(1, 100)
     outcome = Outcome(
-        "answered", needs, quota.reserve(needs, 0.0), limits={name: (600.0, remaining)}
+        "accepted", needs, quota.reserve(needs, 0.0), limits={name: (600.0, remaining)}
     )
     quota.settle(outcome, 0.0)
     return quota
 
 
-def test_rejection_parks_the_whole_quota_and_slows_down_once() -> None:
-    quota = create_state_with_room(50)
+def test_simultaneous_rejections_delay_all_requests_and_reduce_the_rate_once() -> None:
+    quota = create_state_with_remaining(50)
     needs = Amounts(1, 100)
-    grants = [quota.reserve(needs, 1.0) for _ in range(5)]
+    decisions = [quota.reserve(needs, 1.0) for _ in range(5)]
 
-    for grant in grants:
+    for decision in decisions:
         limits = {"requests-minute": (600.0, 0.0)}
-        quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=REQUESTS), 1.1)
+        quota.settle(Outcome("rejected", needs, decision, limits=limits, kind=REQUESTS), 1.1)
 
     bucket = quota.buckets["requests-minute"]
     assert bucket.share == pytest.approx(0.7)
@@ -257,7 +263,7 @@ def test_rejection_parks_the_whole_quota_and_slows_down_once() -> None:
 
 
 def test_share_of_the_rate_recovers() -> None:
-    quota = create_state_with_room(0)
+    quota = create_state_with_remaining(0)
     bucket = quota.buckets["requests-minute"]
     bucket.share = 0.02
 
@@ -265,14 +271,14 @@ def test_share_of_the_rate_recovers() -> None:
     bucket.refill(wait)
 
     assert bucket.share < 1
-    assert bucket.granted - quota.taken[REQUESTS] == pytest.approx(100)
+    assert bucket.granted - quota.reserved[REQUESTS] == pytest.approx(100)
     bucket.refill(60.0)
     assert bucket.share == pytest.approx(1)
 
 
 @given(share=st.floats(0.02, 1.0), amount=st.floats(0.1, 1e4))
-def test_wait_is_exactly_the_time_of_the_refill(share: float, amount: float) -> None:
-    bucket = create_state_with_room(0).buckets["requests-minute"]
+def test_refill_for_the_computed_wait_adds_the_amount(share: float, amount: float) -> None:
+    bucket = create_state_with_remaining(0).buckets["requests-minute"]
     bucket.share, bucket.granted = share, 0.0
 
     bucket.refill(bucket.compute_wait(amount))
@@ -280,39 +286,39 @@ def test_wait_is_exactly_the_time_of_the_refill(share: float, amount: float) -> 
     assert bucket.granted == pytest.approx(amount)
 
 
-def test_rejection_without_headers_means_that_nothing_remains() -> None:
-    quota = create_state_with_room(50)
+def test_rejection_without_headers_empties_the_bucket() -> None:
+    quota = create_state_with_remaining(50)
     needs = Amounts(1, 100)
-    grant = quota.reserve(needs, 1.0)
+    decision = quota.reserve(needs, 1.0)
 
-    quota.settle(Outcome("rejected", needs, grant, kind=REQUESTS), 1.0)
+    quota.settle(Outcome("rejected", needs, decision, kind=REQUESTS), 1.0)
 
     assert quota.reserve(needs, 1.0).wait > 0
 
 
-def test_rejection_despite_room_reveals_a_limit_that_no_header_shows() -> None:
-    quota = create_state_with_room(500)
+def test_rejection_with_enough_remaining_reduces_the_capacity() -> None:
+    quota = create_state_with_remaining(500)
     needs = Amounts(1, 100)
-    grants = [quota.reserve(needs, 1.0) for _ in range(3)]
+    decisions = [quota.reserve(needs, 1.0) for _ in range(3)]
 
-    for grant in grants:
+    for decision in decisions:
         limits = {"requests-minute": (600.0, 500.0)}
-        quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=REQUESTS), 1.0)
+        quota.settle(Outcome("rejected", needs, decision, limits=limits, kind=REQUESTS), 1.0)
     bucket = quota.buckets["requests-minute"]
 
     assert bucket.capacity == 10  # that of a second
     assert quota.reserve(needs, 1.0).wait > 0
-    answered = Outcome("answered", needs, quota.reserve(needs, 9.0, force=True), limits=limits)
+    answered = Outcome("accepted", needs, quota.reserve(needs, 9.0, force=True), limits=limits)
     quota.settle(answered, 9.0)
     assert bucket.capacity == 10
 
 
-def test_token_estimate_that_is_too_low_is_no_hidden_limit() -> None:
-    quota = create_state_with_room(1_500, name="tokens-minute")
+def test_rejection_of_a_too_low_token_estimate_keeps_the_capacity() -> None:
+    quota = create_state_with_remaining(1_500, name="tokens-minute")
     needs = Amounts(1, 1_000)
-    grant = quota.reserve(needs, 1.0)
+    decision = quota.reserve(needs, 1.0)
     limits = {"tokens-minute": (600.0, 1_200.0)}
-    outcome = Outcome("rejected", needs, grant, limits=limits, kind=TOKENS)
+    outcome = Outcome("rejected", needs, decision, limits=limits, kind=TOKENS)
 
     quota.settle(outcome, 1.0)
 
@@ -320,19 +326,19 @@ def test_token_estimate_that_is_too_low_is_no_hidden_limit() -> None:
     assert quota.buckets["tokens-minute"].capacity == 1_600
 
 
-def test_request_that_was_not_sent_gives_back_what_it_reserved() -> None:
-    quota = create_state_with_room(1)
+def test_unsent_request_gives_back_its_reservation() -> None:
+    quota = create_state_with_remaining(1)
     needs = Amounts(1, 100)
-    grant = quota.reserve(needs, 0.0)
+    decision = quota.reserve(needs, 0.0)
     assert quota.reserve(needs, 0.0).wait > 0
 
-    quota.settle(Outcome("unsent", needs, grant), 0.0)
+    quota.settle(Outcome("unsent", needs, decision), 0.0)
     quota.settle(Outcome("unsent", needs, quota.reserve(needs, 0.0, force=True)), 0.0)
 
-    assert quota.buckets["requests-minute"].granted > grant.place.requests  # type: ignore[union-attr] # known
+    assert quota.buckets["requests-minute"].granted > decision.position.requests  # type: ignore[union-attr] # known
 
 
-def test_pause_of_the_server_is_kept() -> None:
+def test_no_request_is_sent_during_a_pause() -> None:
     quota = QuotaState(0.0)
     needs = Amounts(1, 100)
     quota.settle(Outcome("rejected", needs, quota.reserve(needs, 0.0), pause=7.0), 0.0)
@@ -342,29 +348,29 @@ def test_pause_of_the_server_is_kept() -> None:
     assert quota.reserve(needs, 8.0).wait == 0
 
 
-def test_limit_that_changes_changes_the_rate() -> None:
-    quota = create_state_with_room(0)
+def test_changed_limit_changes_the_rate() -> None:
+    quota = create_state_with_remaining(0)
     needs = Amounts(1, 100)
-    grant = quota.reserve(needs, 1.0)
+    decision = quota.reserve(needs, 1.0)
 
     limits = {"requests-minute": (1_200.0, 9.0)}
-    quota.settle(Outcome("answered", needs, grant, limits=limits), 1.0)
+    quota.settle(Outcome("accepted", needs, decision, limits=limits), 1.0)
 
     assert quota.buckets["requests-minute"].rate == 20
 
 
-def test_clock_that_is_set_back_does_no_harm() -> None:
-    quota = create_state_with_room(0)
+def test_wait_is_correct_after_the_clock_was_set_back() -> None:
+    quota = create_state_with_remaining(0)
     needs = Amounts(1, 100)
 
-    grant = quota.reserve(needs, -1e6)
+    decision = quota.reserve(needs, -1e6)
 
-    assert grant.wait == pytest.approx(0.1)
-    assert quota.reserve(needs, -1e6 + 0.1, place=grant.place).wait == 0
+    assert decision.wait == pytest.approx(0.1)
+    assert quota.reserve(needs, -1e6 + 0.1, position=decision.position).wait == 0
 
 
-def test_state_survives_json() -> None:
-    quota = create_state_with_room(12)
+def test_state_is_equal_after_conversion_to_json_and_back() -> None:
+    quota = create_state_with_remaining(12)
     needs = Amounts(1, 100)
     quota.reserve(needs, 3.0)
     copy = state.from_json_data(json.loads(json.dumps(state.to_json_data(quota))))
@@ -374,14 +380,14 @@ def test_state_survives_json() -> None:
 
 
 @pytest.mark.parametrize("period", ["hour", "day"])
-def test_empty_bucket_is_found_whatever_kind_the_error_names(period: str) -> None:
-    quota = create_state_with_room(50)
+def test_empty_bucket_is_found_if_the_error_names_another_kind(period: str) -> None:
+    quota = create_state_with_remaining(50)
     needs = Amounts(1, 100)
-    grant = quota.reserve(needs, 1.0)
+    decision = quota.reserve(needs, 1.0)
     limits = {"requests-minute": (600.0, 50.0), f"requests-{period}": (3_600.0, 0.0)}
 
-    quota.settle(Outcome("rejected", needs, grant, limits=limits, kind=TOKENS), 1.0)
+    quota.settle(Outcome("rejected", needs, decision, limits=limits, kind=TOKENS), 1.0)
 
-    grant = quota.reserve(needs, 1.0)
-    assert grant.find_bottleneck() == f"requests-{period}"
+    decision = quota.reserve(needs, 1.0)
+    assert decision.find_bottleneck() == f"requests-{period}"
     assert quota.buckets["requests-minute"].share == 1

@@ -1,4 +1,4 @@
-"""Where the state of quotas is kept."""
+"""The shared stores for the state of quotas."""
 
 import asyncio
 import itertools
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from langchain_cerebras_inference._quota import stores
-from langchain_cerebras_inference._quota.state import Amounts, Grant, Outcome, QuotaState
+from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome, QuotaState
 from langchain_cerebras_inference._quota.stores import (
     QuotaStoreError,
     RedisStore,
@@ -42,10 +42,11 @@ def other_store(path: str) -> Iterator[SQLiteStore]:
     opened.close()
 
 
-async def answer(store: stores.Store, grant: Grant) -> None:
+async def report_acceptance(store: stores.Store, decision: Decision) -> None:
+    """Report that the server has accepted a request and has shown its limits."""
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
-    outcome = Outcome("answered", NEEDS, grant, limits=LIMITS)
+    outcome = Outcome("accepted", NEEDS, decision, limits=LIMITS)
 
     def on_done() -> None:
         loop.call_soon_threadsafe(done.set)
@@ -54,25 +55,28 @@ async def answer(store: stores.Store, grant: Grant) -> None:
     await done.wait()
 
 
-async def test_limits_learned_by_one_process_are_known_to_all(
+async def test_limits_from_one_process_are_known_to_another(
     store: SQLiteStore, other_store: SQLiteStore
 ) -> None:
-    await answer(store, await store.reserve("quota", NEEDS))
+    await report_acceptance(store, await store.reserve("quota", NEEDS))
 
-    grant = await other_store.reserve("quota", NEEDS)
+    decision = await other_store.reserve("quota", NEEDS)
 
-    assert grant.knows_limits
-    assert 0.5 < grant.wait <= 1
+    assert decision.knows_limits
+    assert 0.5 < decision.wait <= 1
 
 
-async def test_processes_take_turns(store: SQLiteStore, other_store: SQLiteStore) -> None:
-    await answer(store, await store.reserve("quota", NEEDS))
+async def test_reservations_of_two_processes_have_increasing_waits(
+    store: SQLiteStore, other_store: SQLiteStore
+) -> None:
+    await report_acceptance(store, await store.reserve("quota", NEEDS))
 
-    grants = [
-        await each.reserve("quota", NEEDS) for each in (store, other_store, store, other_store)
+    decisions = [
+        await opened.reserve("quota", NEEDS)
+        for opened in (store, other_store, store, other_store)
     ]
 
-    waits = [grant.wait for grant in grants]
+    waits = [decision.wait for decision in decisions]
     assert waits == sorted(waits)
     assert all(
         after - before == pytest.approx(1, abs=0.3)
@@ -81,15 +85,15 @@ async def test_processes_take_turns(store: SQLiteStore, other_store: SQLiteStore
 
 
 async def test_quotas_are_independent(store: SQLiteStore) -> None:
-    await answer(store, await store.reserve("quota", NEEDS))
+    await report_acceptance(store, await store.reserve("quota", NEEDS))
 
     assert (await store.reserve("other quota", NEEDS)).wait == 0
 
 
-async def test_place_of_a_call_that_is_cancelled_while_reserving_is_given_back(
+async def test_reservation_is_given_back_if_its_call_is_cancelled_meanwhile(
     store: SQLiteStore,
 ) -> None:
-    await answer(store, await store.reserve("quota", NEEDS))
+    await report_acceptance(store, await store.reserve("quota", NEEDS))
     before = (await store.reserve("quota", NEEDS)).wait
     for _ in range(20):
         task = asyncio.create_task(store.reserve("quota", NEEDS))
@@ -105,7 +109,7 @@ async def test_place_of_a_call_that_is_cancelled_while_reserving_is_given_back(
 async def test_operations_of_threads_and_event_loops_keep_their_order(
     store: SQLiteStore,
 ) -> None:
-    await answer(store, await store.reserve("quota", NEEDS))
+    await report_acceptance(store, await store.reserve("quota", NEEDS))
 
     async def reserve_often() -> list[float]:
         return [(await store.reserve("quota", NEEDS)).wait for _ in range(20)]
@@ -117,7 +121,7 @@ async def test_operations_of_threads_and_event_loops_keep_their_order(
     assert all(waits == sorted(waits) for waits in results)
 
 
-async def test_states_that_nobody_uses_are_deleted(path: str, store: SQLiteStore) -> None:
+async def test_old_states_are_deleted(path: str, store: SQLiteStore) -> None:
     await store.reserve("quota", NEEDS)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE cerebras_quotas SET time = 0")
@@ -133,7 +137,7 @@ async def test_states_that_nobody_uses_are_deleted(path: str, store: SQLiteStore
     assert names == [("other quota",)]
 
 
-async def test_database_that_cannot_be_opened_is_an_error_of_the_store(tmp_path: Path) -> None:
+async def test_database_that_cannot_be_opened_raises_a_store_error(tmp_path: Path) -> None:
     broken = SQLiteStore(str(tmp_path / "missing" / "quotas.db"))
 
     with pytest.raises(QuotaStoreError, match="unable to open"):
@@ -142,11 +146,11 @@ async def test_database_that_cannot_be_opened_is_an_error_of_the_store(tmp_path:
     broken.close()
 
 
-async def test_failed_operation_leaves_the_state_as_it_was(store: SQLiteStore) -> None:
-    await answer(store, await store.reserve("quota", NEEDS))
+async def test_failed_operation_does_not_change_the_state(store: SQLiteStore) -> None:
+    await report_acceptance(store, await store.reserve("quota", NEEDS))
 
     def fail(quota_state: QuotaState, now: float) -> None:
-        quota_state.taken[0] += 1e9
+        quota_state.reserved[0] += 1e9
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -155,7 +159,7 @@ async def test_failed_operation_leaves_the_state_as_it_was(store: SQLiteStore) -
     assert (await store.reserve("quota", NEEDS)).wait < 5
 
 
-async def test_server_that_cannot_be_reached_is_an_error_without_the_password() -> None:
+async def test_error_for_an_unreachable_redis_does_not_contain_the_password() -> None:
     pytest.importorskip("redis")
     store = open_store("unix://:secret@/missing/redis.sock")
     assert isinstance(store, RedisStore)

@@ -10,7 +10,7 @@ from langchain_cerebras_inference._http.rate_limits import (
     estimate_quota_wait,
     get_retry_after,
     get_should_retry,
-    is_long_quota_used_up,
+    is_long_quota_exhausted,
 )
 
 NOW = 1_785_585_600.0  # Sat, 01 Aug 2026 12:00:00 GMT
@@ -24,7 +24,7 @@ LIMITS = {
 }
 """The headers of a response since 2026."""
 
-RESETS_OF_QUOTAS_WITH_ROOM = {
+RESETS_OF_AVAILABLE_QUOTAS = {
     "x-ratelimit-reset-tokens-minute": "41",
     "x-ratelimit-reset-requests-day": "33011.5",
     "x-ratelimit-remaining-tokens-minute": "100",
@@ -97,14 +97,14 @@ waits_by_headers = pytest.mark.parametrize(
         ({"x-ratelimit-reset-tokens-minute": "3.25"}, 3.25, None),
         ({"X-RateLimit-Reset-Tokens-Minute": "2"}, 2.0, None),
         ({"x-ratelimit-reset-tokens-minute": "soon"}, None, None),
-        (RESETS_OF_QUOTAS_WITH_ROOM, 41.0, None),
+        (RESETS_OF_AVAILABLE_QUOTAS, 41.0, None),
         (
-            {**RESETS_OF_QUOTAS_WITH_ROOM, "x-ratelimit-remaining-requests-day": "0"},
+            {**RESETS_OF_AVAILABLE_QUOTAS, "x-ratelimit-remaining-requests-day": "0"},
             33011.5,
             33011.5,
         ),
         (
-            {**RESETS_OF_QUOTAS_WITH_ROOM, "x-ratelimit-remaining-tokens-minute": "0"},
+            {**RESETS_OF_AVAILABLE_QUOTAS, "x-ratelimit-remaining-tokens-minute": "0"},
             41.0,
             41.0,
         ),
@@ -132,7 +132,7 @@ def test_exceeded_quota_waits_for_a_reset(
 
 @waits_by_headers
 @pytest.mark.parametrize("code", ["queue_exceeded", None])
-def test_full_queue_waits_only_for_the_reset_of_an_empty_quota(
+def test_full_queue_waits_only_for_the_reset_of_an_exhausted_quota(
     code: str | None,
     headers: dict[str, str],
     quota_wait: float | None,
@@ -171,7 +171,7 @@ def test_invalid_limit_gives_no_wait(code: str, limit: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "is_used_up"),
+    ("headers", "is_exhausted"),
     [
         ({}, False),
         (LIMITS, False),
@@ -182,10 +182,10 @@ def test_invalid_limit_gives_no_wait(code: str, limit: str | None) -> None:
         ({"x-ratelimit-remaining-tokens-day": "1"}, False),
     ],
 )
-def test_hourly_or_daily_quota_is_used_up_if_nothing_remains(
-    headers: dict[str, str], is_used_up: bool
+def test_hourly_or_daily_quota_is_exhausted_if_nothing_remains(
+    headers: dict[str, str], is_exhausted: bool
 ) -> None:
-    assert is_long_quota_used_up(headers) is is_used_up
+    assert is_long_quota_exhausted(headers) is is_exhausted
 
 
 # --- the wait without any header -----------------------------------------------------
@@ -227,7 +227,7 @@ arbitrary_headers = st.dictionaries(
 
 
 @given(arbitrary_headers)
-def test_no_headers_give_a_negative_wait(headers: dict[str, str]) -> None:
+def test_wait_is_never_negative(headers: dict[str, str]) -> None:
     waits = [
         get_retry_after(headers, NOW),
         estimate_quota_wait(headers, "token_quota_exceeded", lambda: 10),
