@@ -177,6 +177,7 @@ class _CallQueue:
         self._tokens = 0.0
         self._head_decision: Decision | None = None
         self._head_tokens = 0.0
+        self._head_time = 0.0
 
     def add(self, ticket: Ticket) -> None:
         """Insert a ticket by its arrival; a rejected call comes before later ones."""
@@ -195,20 +196,22 @@ class _CallQueue:
         if index == len(self.tickets):
             self.tickets[-1].wake()  # its wait may be too long as well
 
-    def record_head(self, head: Ticket) -> None:
+    def record_head(self, head: Ticket, now: float) -> None:
         """Remember the decision about the head, for the estimates of the waits of others."""
         self._head_decision = head.decision
         self._head_tokens = head.tokens
+        self._head_time = now
 
-    def estimate_wait(self, ticket: Ticket) -> float:
+    def estimate_wait(self, ticket: Ticket, now: float) -> float:
         """Return the seconds until the first or the last call may be sent; 0 if unknown."""
         decision = self._head_decision
         if decision is None:
             return 0.0
-        if ticket is self.tickets[0]:
-            return decision.wait
-        additional = Amounts(len(self.tickets) - 1, self._tokens - self._head_tokens)
-        return decision.estimate_wait(additional)
+        wait = decision.wait
+        if ticket is not self.tickets[0]:
+            additional = Amounts(len(self.tickets) - 1, self._tokens - self._head_tokens)
+            wait = decision.estimate_wait(additional)
+        return max(wait - (now - self._head_time), 0.0)
 
     def find_bottleneck(self) -> str | None:
         """Return the name of the bucket that the head waits for, or `None`."""
@@ -336,7 +339,7 @@ class Quota:
                     wait = await self._reserve(ticket)
                     if wait <= 0:
                         return self._turn_into_permit(ticket)
-                    queue.record_head(ticket)
+                    queue.record_head(ticket, self._clock())
                     self._recheck_last(queue)
             else:  # a rejected call has returned to the queue before this one
                 self._release_reservation(ticket)
@@ -441,7 +444,7 @@ class Quota:
     def _check_wait(self, queue: _CallQueue, ticket: Ticket) -> None:
         """Log the wait of a call if it is long; raise an error if it is too long."""
         is_head, is_last = queue.tickets[0] is ticket, queue.tickets[-1] is ticket
-        wait = queue.estimate_wait(ticket) if is_head or is_last else 0.0
+        wait = queue.estimate_wait(ticket, self._clock()) if is_head or is_last else 0.0
         time_left = ticket.deadline - self._clock()
         bottleneck = queue.find_bottleneck() if wait > 0 else None
         is_too_long = wait > time_left or time_left <= 0
@@ -455,7 +458,8 @@ class Quota:
     def _recheck_last(self, queue: _CallQueue) -> None:
         """Wake the last call if it would wait for too long; it then checks that itself."""
         last = queue.tickets[-1]
-        if queue.estimate_wait(last) > last.deadline - self._clock():
+        now = self._clock()
+        if queue.estimate_wait(last, now) > last.deadline - now:
             last.wake()
 
     def _create_wait_error(

@@ -258,7 +258,8 @@ class QuotaState:
             is_paused = wait > _MIN_WAIT and not force
             return Decision(wait if is_paused else 0.0, now)
         self._refill(now)
-        if position is None:
+        if position is None or position.requests > self.reserved[REQUESTS]:
+            # A position after all others is from a store that has lost its state since.
             position = self._take_position(needs)
         for bucket in self.buckets.values():
             amount = position[bucket.kind] - bucket.granted

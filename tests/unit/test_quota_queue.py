@@ -315,6 +315,21 @@ def test_call_that_would_wait_too_long_fails_at_once_with_the_wait_in_the_error(
     run(work)
 
 
+def test_wait_of_the_last_call_is_estimated_from_the_current_time() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, rate=0.05)
+        start = clock()
+        head = asyncio.create_task(quota.acquire(Ticket(100.0)))
+        await asyncio.sleep(19.0)
+
+        await quota.acquire(Ticket(100.0, max_wait=25.0))
+
+        assert head.done()
+        assert clock() - start == pytest.approx(40.0)
+
+    virtual_time.run(work)
+
+
 def test_waiting_calls_fail_if_the_first_headers_show_a_wait_that_is_too_long() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=1, capacity=70, latency=0.2)

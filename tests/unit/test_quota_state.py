@@ -369,6 +369,18 @@ def test_wait_is_correct_after_the_clock_was_set_back() -> None:
     assert quota.reserve(needs, -1e6 + 0.1, position=decision.position).wait == 0
 
 
+def test_waiting_request_gets_a_new_position_if_the_state_was_lost() -> None:
+    needs = Amounts(1, 100)
+    lost = create_state_with_remaining(0)
+    for _ in range(1_000):
+        decision = lost.reserve(needs, 0.0)
+
+    quota = create_state_with_remaining(0)
+    decision = quota.reserve(needs, 0.0, position=decision.position)
+
+    assert decision.wait == pytest.approx(0.1)
+
+
 def test_state_is_equal_after_conversion_to_json_and_back() -> None:
     quota = create_state_with_remaining(12)
     needs = Amounts(1, 100)
