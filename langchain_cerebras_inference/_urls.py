@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from functools import cache
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -34,13 +35,21 @@ def check_quota_store(url: str) -> None:
     """Check the URL of a quota store.
 
     Raises:
-        ValueError: If no kind of store has such a URL. The message does not quote the URL,
-            which may contain a password.
+        ValueError: If no kind of store has such a URL, or if the package `redis` is missing.
+            The message does not quote the URL, which may contain a password.
     """
     scheme, separator, rest = url.partition("://")
-    is_redis = scheme in ("redis", "rediss", "unix") and rest
-    if not (separator and (is_redis or (scheme == "sqlite" and rest.strip("/")))):
-        raise ValueError("quota_store must be sqlite:///PATH or redis://HOST:PORT.")
+    is_redis = scheme in ("redis", "rediss", "unix") and bool(rest)
+    is_sqlite = scheme == "sqlite" and rest.startswith("/") and bool(rest.strip("/"))
+    if not (separator and (is_redis or is_sqlite)):
+        raise ValueError(
+            "quota_store must be sqlite:///PATH (with three slashes) or redis://HOST:PORT."
+        )
+    if is_redis and importlib.util.find_spec("redis") is None:
+        raise ValueError(
+            "A quota_store in Redis needs the package redis. Install"
+            " langchain-cerebras-inference[redis]."
+        )
 
 
 def get_default_session_url() -> str:

@@ -22,6 +22,7 @@ _QUOTA_BACKOFFS = (5.0, 15.0, 30.0)
 _RESET_PREFIX = "x-ratelimit-reset-"
 _QUOTA_CODES = frozenset({"request_quota_exceeded", "token_quota_exceeded"})
 _MAX_JITTER = 0.25
+_PERIODS = {"minute": 60, "hour": 3_600, "day": 86_400}
 _LIMIT_HEADERS = tuple(
     (
         f"{unit}-{period}",
@@ -29,7 +30,7 @@ _LIMIT_HEADERS = tuple(
         f"x-ratelimit-remaining-{unit}-{period}",
     )
     for unit in ("requests", "tokens")
-    for period in ("minute", "hour", "day")
+    for period in _PERIODS
 )
 """For each quota: its name, the header with its limit, the header with its remaining amount."""
 
@@ -109,13 +110,17 @@ def estimate_quota_wait(
     wait = get_reset_wait(headers, code)
     if wait is not None:
         return wait
-    if code == "token_quota_exceeded":
-        limit = _parse_number(headers.get("x-ratelimit-limit-tokens-minute"))
-        return count_reserved_tokens() * 60 / limit if limit else None
-    if code == "request_quota_exceeded":
-        limit = _parse_number(headers.get("x-ratelimit-limit-requests-minute"))
-        return 60 / limit if limit else None
-    return None
+    if code not in _QUOTA_CODES:
+        return None
+    unit = "tokens" if code == "token_quota_exceeded" else "requests"
+    need = count_reserved_tokens() if unit == "tokens" else 1
+    waits = []
+    for period, seconds in _PERIODS.items():
+        limit = _parse_number(headers.get(f"x-ratelimit-limit-{unit}-{period}"))
+        remaining = _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}"))
+        if limit and (period == "minute" or remaining == 0):
+            waits.append(need * seconds / limit)
+    return max(waits, default=None)
 
 
 def compute_backoff(attempt: int, code: str | None) -> float:

@@ -430,16 +430,22 @@ class Quota:
     # --- limits of waiting ------------------------------------------------------------------
 
     def _check_size(self, ticket: Ticket) -> None:
-        limit = self._token_limit
         max_observed = min(self._max_observed_tokens.values(), default=math.inf)
-        cannot_fit = ticket.token_rejections >= _MAX_REJECTIONS and ticket.tokens > max_observed
-        if ticket.min_tokens > limit or cannot_fit:
-            raise QueueLimitError(
+        is_rejected_again = ticket.token_rejections >= _MAX_REJECTIONS
+        if ticket.min_tokens > self._token_limit:
+            problem = (
                 f"The request needs about {ticket.tokens:.0f} tokens (prompt and max_tokens),"
-                f" but the quota never has more than {min(limit, max_observed):.0f}. Shorten"
-                " the prompt, or lower max_tokens.",
-                is_retryable=False,
+                f" and the limit of the quota is {self._token_limit:.0f}."
             )
+        elif is_rejected_again and ticket.tokens > max_observed:
+            problem = (
+                f"The request needs too many tokens (prompt and max_tokens): the quota never"
+                f" had more than {max_observed:.0f}."
+            )
+        else:
+            return
+        advice = "Shorten the prompt or reduce max_tokens."
+        raise QueueLimitError(f"{problem} {advice}", is_retryable=False)
 
     def _check_wait(self, queue: _CallQueue, ticket: Ticket) -> None:
         """Log the wait of a call if it is long; raise an error if it is too long."""
@@ -453,7 +459,12 @@ class Quota:
             raise self._create_wait_error(queue, ticket, wait)
         if wait >= _MIN_LOGGED_WAIT and not ticket.is_logged:
             ticket.is_logged = True
-            logger.info("Waiting %s for %s", _describe_wait(wait), _describe_quota(bottleneck))
+            logger.info(
+                "Waiting %s for %s; calls in the queue: %d",
+                _describe_wait(wait),
+                _describe_quota(bottleneck),
+                len(queue.tickets),
+            )
 
     def _recheck_last(self, queue: _CallQueue) -> None:
         """Wake the last call if it would wait for too long; it then checks that itself."""
@@ -474,7 +485,8 @@ class Quota:
             details += f"; waited: {waited:.0f} s"
         if wait > 0:
             details += f"; this call could be sent in {math.ceil(wait)} s"
-        if _is_long_quota(bottleneck):
+        is_long = _is_long_quota(bottleneck)
+        if is_long:
             message = (
                 f"The call does not wait for {quota}. {details}. Set pace=True to wait as long"
                 " as it takes."
@@ -485,7 +497,7 @@ class Quota:
                 f" (max_retry_wait). {details}. Set pace=True to wait as long as it takes, or"
                 " raise max_retry_wait."
             )
-        return QueueLimitError(message, retry_after=wait or None)
+        return QueueLimitError(message, retry_after=wait or None, is_retryable=not is_long)
 
     def _record_wait(self, ticket: Ticket, seconds: float) -> None:
         ticket.waited += seconds

@@ -40,7 +40,7 @@ def _create_parser() -> argparse.ArgumentParser:
         prog="python -m langchain_cerebras_inference.emulator",
         description="A local emulator of Cerebras, for tests and demonstrations.",
     )
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument(
         "--tokens-per-second",
@@ -72,13 +72,13 @@ def _add_quotas(parser: argparse.ArgumentParser) -> None:
         "--burst",
         type=int,
         metavar="N",
-        help="how many requests are accepted at once; default: --requests-per-minute",
+        help="the most requests in a burst; default: --requests-per-minute",
     )
     quotas.add_argument(
         "--token-burst",
         type=int,
         metavar="N",
-        help="how many tokens are accepted at once; default: --tokens-per-minute",
+        help="the most tokens in a burst; default: --tokens-per-minute",
     )
     quotas.add_argument(
         "--requests-per-second",

@@ -172,6 +172,7 @@ def test_unknown_setting_without_a_similar_name_is_rejected_without_a_suggestion
         ("quota_store", "redis.example:6379"),
         ("quota_store", "postgres://redis.example"),
         ("quota_store", "sqlite://"),
+        ("quota_store", "sqlite://quotas.db"),
         ("temperature", "hot"),
         ("cerebras_api_key", 5),
         ("cerebras_api_base", "api.cerebras.ai"),

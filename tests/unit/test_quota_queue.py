@@ -521,7 +521,9 @@ def test_waits_above_a_second_are_logged_once(caplog: pytest.LogCaptureFixture) 
     run(work)
 
     assert len(caplog.messages) == 2
-    assert caplog.messages[0] == "Waiting 1.0 s for the quota of requests per minute"
+    assert caplog.messages[0] == (
+        "Waiting 1.0 s for the quota of requests per minute; calls in the queue: 2"
+    )
 
 
 # --- stores that do not work -------------------------------------------------------------

@@ -157,6 +157,18 @@ def test_wait_without_a_reset_follows_from_the_limit(
     assert estimate_quota_wait(LIMITS, code, lambda: reserved_tokens) == seconds
 
 
+@pytest.mark.parametrize(("period", "seconds"), [("hour", 900.0), ("day", 21_600.0)])
+def test_wait_for_an_exhausted_long_quota_follows_from_its_limit(
+    period: str, seconds: float
+) -> None:
+    long_quota = {
+        f"x-ratelimit-limit-requests-{period}": "4",
+        f"x-ratelimit-remaining-requests-{period}": "0",
+    }
+
+    assert estimate_quota_wait({**LIMITS, **long_quota}, QUOTA_CODES[0], int) == seconds
+
+
 @pytest.mark.parametrize("code", QUOTA_CODES)
 @pytest.mark.parametrize("limit", [None, "0", "many", "-5"])
 def test_invalid_limit_gives_no_wait(code: str, limit: str | None) -> None:
