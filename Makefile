@@ -37,7 +37,7 @@ test: .venv/ready ## Run the unit tests, without sockets, then the integration t
 	.venv/bin/pytest -n 3 tests/integration
 	CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY=1 .venv/bin/pytest -n 3 $(FALLBACK_TESTS)
 
-test-browser: .venv/ready ## Read the cookies of the real browsers that are installed
+test-browser: .venv/ready ## Sign in to the emulator with Chromium and Firefox, and read their cookies
 	.venv/bin/pytest -m browser tests/integration
 
 test-scale: .venv/ready ## Run processes that share a quota; Redis needs redis-server

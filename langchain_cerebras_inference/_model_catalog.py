@@ -28,7 +28,9 @@ ReplayStyle: TypeAlias = Literal["reasoning", "think"]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model with its limits, prices and capabilities. Unknown values are `None`.
+    """A model with its limits, prices and capabilities.
+
+    Unknown limits, prices and owners are `None`; unknown capabilities have the defaults below.
 
     Attributes:
         id: The value for `model`.
@@ -39,7 +41,8 @@ class ModelInfo:
         output_price: Price of a million completion tokens, in US dollars.
         images: Whether user messages can contain images.
         reasoning_efforts: The values that `reasoning_effort` accepts, lowest first.
-        default_effort: The reasoning effort if none is sent.
+        default_effort: The effort that the server uses if the request has no
+            `reasoning_effort`.
         tool_calling: Whether the model can call tools.
         deprecated: Whether Cerebras has announced that it will retire the model.
     """

@@ -35,7 +35,7 @@ ReasoningEffort: TypeAlias = Literal["none", "low", "medium", "high"]
 
 
 class Settings(TypedDict, total=False):
-    """The arguments of the constructor. `None` means the default."""
+    """The settings that the constructor accepts. `None` means the default."""
 
     model: str | None
     model_name: str | None
@@ -136,32 +136,33 @@ CALL_OPTIONS = frozenset(
 """Settings that one call can override."""
 
 _OPTIONS_WITHOUT_SETTING = frozenset({"tools", "tool_choice", "response_format"})
-_IGNORED_OPTIONS = frozenset({"stream", "stream_usage", "stream_options"})
-"""Call options that are accepted and ignored: the method (`invoke` or `stream`) decides about
-streaming, and usage is always requested."""
+_OPTIONS_NOT_SENT = frozenset({"stream", "stream_usage", "stream_options"})
+"""Call options that are accepted but not sent. langchain-core reads `stream` before this
+package does; usage is always requested."""
 
 _NO_RESPONSES_API = (
     "It belongs to OpenAI's Responses API, which Cerebras does not have. Leave it out."
 )
 _NO_HTTP_CLIENT = (
-    "Requests are sent with aiohttp. Use proxy, verify, connect_timeout and default_headers."
+    "Requests are sent with aiohttp. Use the settings proxy, verify,"
+    " connect_timeout and default_headers."
 )
 _NO_ORGANIZATIONS = "Cerebras has no organizations. Leave it out."
 
 FOREIGN_SETTINGS = {
     "model_kwargs": "Pass its entries as settings, and those without a setting in extra_body.",
-    "cerebras_proxy": "Use proxy.",
+    "cerebras_proxy": "Use the setting proxy.",
     "openai_api_key": "Use api_key.",
     "openai_api_base": "Use base_url.",
-    "openai_proxy": "Use proxy.",
+    "openai_proxy": "Use the setting proxy.",
     "openai_organization": _NO_ORGANIZATIONS,
     "organization": _NO_ORGANIZATIONS,
-    "request_timeout": "Use timeout.",
-    "stream_chunk_timeout": "Use timeout, which also limits the time between two events.",
+    "request_timeout": "Use the setting timeout.",
+    "stream_chunk_timeout": "Use the setting timeout. It also limits the time between events.",
     "reasoning": "Use reasoning_effort and reasoning_format.",
     "verbosity": "Cerebras has no such setting. Describe the wanted length in the prompt.",
     "prompt_cache_options": "Caching needs no options. Use prompt_cache_key for its key.",
-    "disabled_params": "A setting that is None is not sent. Leave it out.",
+    "disabled_params": "Leave disabled_params out: a setting that is None is not sent.",
     "tiktoken_model_name": "get_num_tokens needs no tokenizer. Leave it out.",
     "default_query": "Cerebras accepts no query parameters. Leave it out.",
     "http_client": _NO_HTTP_CLIENT,
@@ -226,7 +227,7 @@ def validate_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[s
     aliases = _get_aliases(cls)
     for name, value in options.items():
         field = aliases.get(name, name)
-        if field in _IGNORED_OPTIONS:
+        if field in _OPTIONS_NOT_SENT:
             continue
         if field not in CALL_OPTIONS and field not in _OPTIONS_WITHOUT_SETTING:
             raise ValueError(_explain_unknown_option(name, cls.model_fields, aliases))

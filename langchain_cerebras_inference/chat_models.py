@@ -71,7 +71,7 @@ _CLIENT_MODULE = "langchain_cerebras_inference._client"
 _TRACER_MODULE = "langchain_core.tracers.langchain"
 
 
-def _use_text_keys(value: Any) -> Any:
+def _convert_token_ids_to_strings(value: Any) -> Any:
     """Convert token ids that are numbers to text, as JSON needs them."""
     if not isinstance(value, Mapping):
         return value
@@ -81,7 +81,7 @@ def _use_text_keys(value: Any) -> Any:
 # Settings that are call options have their validators in the type, not in the class:
 # `_settings.validate_options` validates options by the types of the fields.
 _ModelId = Annotated[str, AfterValidator(_model_catalog.resolve_model_id)]
-_LogitBias = Annotated[dict[str, float], BeforeValidator(_use_text_keys)]
+_LogitBias = Annotated[dict[str, float], BeforeValidator(_convert_token_ids_to_strings)]
 
 
 class ChatCerebrasInference(BaseChatModel):
@@ -110,10 +110,11 @@ class ChatCerebrasInference(BaseChatModel):
     neither a key nor cookies are passed, it is the environment variable `CEREBRAS_API_KEY`."""
 
     cookies: SecretStr | None = None
-    """The cookies of a signed-in browser session, to be exchanged for a key: a mapping, a
-    `Cookie` header, a `CookieJar`, an exported file or its path, or `"browser"`. If
-    neither a key nor cookies are passed, and `CEREBRAS_API_KEY` is not set, it is the
-    environment variable `CEREBRAS_COOKIES`. Cookies are as secret as a key."""
+    """The cookies of a signed-in browser session, to be exchanged for a key: a mapping, a list
+    of cookie objects, a `Cookie` header, a `CookieJar`, exported JSON, the path of an exported
+    file, `"browser"` or `"browser:NAME"`. If neither a key nor cookies are passed, and
+    `CEREBRAS_API_KEY` is not set, it is the environment variable `CEREBRAS_COOKIES`. Cookies
+    are as secret as a key."""
 
     session_url: str = Field(
         default_factory=_urls.get_default_session_url, validate_default=True
@@ -134,11 +135,11 @@ class ChatCerebrasInference(BaseChatModel):
     """The probability mass from which tokens are drawn, from 0 to 1."""
 
     seed: int | None = None
-    """A number with which the server tries to answer equal requests with equal completions."""
+    """With the same seed, the server tries to return the same completion for the same
+    request."""
 
     n: int | None = Field(None, ge=1)
-    """How many completions `invoke` requests. `generate` returns them as the generations of
-    one result."""
+    """How many completions to request. `invoke` returns the first; `generate` returns all."""
 
     logprobs: bool | None = None
     """Whether to return the log probability of each token."""
@@ -153,7 +154,8 @@ class ChatCerebrasInference(BaseChatModel):
     """How much less likely tokens become that have occurred, from -2 to 2."""
 
     logit_bias: _LogitBias | None = None
-    """How much more likely tokens become, by their ids, from -100 to 100."""
+    """Maps token ids to a bias from -100 to 100; a positive bias makes the token more
+    likely."""
 
     user: str | None = None
     """An id of your end user, with which Cerebras can trace abuse."""
@@ -175,7 +177,8 @@ class ChatCerebrasInference(BaseChatModel):
     """Whether the server drops the reasoning of earlier messages."""
 
     disable_reasoning: bool | None = None
-    """What `reasoning_effort="none"` was called in `ChatCerebras`."""
+    """Whether to turn reasoning off, like `reasoning_effort="none"`. For code that was written
+    for `ChatCerebras`."""
 
     replay_reasoning: bool = True
     """Whether to send the reasoning of earlier messages, in the form that the model expects."""
@@ -197,8 +200,8 @@ class ChatCerebrasInference(BaseChatModel):
     package. Nested objects are merged, too."""
 
     default_headers: dict[str, SecretStr] | None = Field(None, exclude=True)
-    """Headers for each request to the API. They replace this package's own headers, and are
-    not serialized."""
+    """Headers for each request to the API. A header replaces this package's header of the same
+    name. Headers are not serialized."""
 
     timeout: float = Field(60.0, gt=0)
     """Seconds that the server may be silent: before the first event, and between two events.
@@ -208,7 +211,8 @@ class ChatCerebrasInference(BaseChatModel):
     """Seconds for DNS, TCP and TLS together."""
 
     max_retries: int = Field(2, ge=0)
-    """How often a request is sent again after an error that may be temporary."""
+    """The maximum number of retries after an error that may be temporary. With 0, calls also do
+    not wait for their quota."""
 
     max_retry_wait: float = Field(60.0, ge=0)
     """The longest wait before a retry, in seconds; if the server asks for a longer one, the
@@ -217,7 +221,8 @@ class ChatCerebrasInference(BaseChatModel):
 
     pace: Literal["auto"] | bool = "auto"
     """Whether calls wait in a queue while their quota is exhausted. `"auto"` waits up to
-    `max_retry_wait` seconds, `True` as long as it takes (for batches), and `False` never."""
+    `max_retry_wait` seconds, `True` as long as it takes (for batches), and `False` never. With
+    `max_retries=0` a call never waits."""
 
     quota_store: SecretStr | None = Field(
         default_factory=_urls.get_default_quota_store, validate_default=True
@@ -239,15 +244,16 @@ class ChatCerebrasInference(BaseChatModel):
     """Accepted for compatibility and ignored: the last chunk always has the usage."""
 
     coalesce: bool = False
-    """Whether to join deltas of the same kind that have already arrived. A slow reader then
-    gets fewer and larger chunks. No delta is delayed."""
+    """Whether to merge adjacent text or reasoning that has arrived together into one chunk. No
+    chunk is delayed for this."""
 
     compression: Literal["auto"] | bool = "auto"
     """Whether to compress request bodies; `"auto"` compresses those of 4 KiB or more to
     Cerebras' own host."""
 
     include_response_headers: bool = False
-    """Whether `response_metadata["headers"]` has the rate limits and request ids."""
+    """Whether to add `headers` to `response_metadata`: rate limits, request ids and server
+    timing."""
 
     model_config = ConfigDict(
         populate_by_name=True,
@@ -430,7 +436,8 @@ class ChatCerebrasInference(BaseChatModel):
         stream: bool,
     ) -> tuple[CerebrasClient, Call, _tools.ToolNames]:
         """Create the client, the call and the tool names for one call."""
-        from langchain_cerebras_inference._client import Call  # aiohttp
+        # imported here, because it imports aiohttp
+        from langchain_cerebras_inference._client import Call
 
         request = request_body.build_request(
             self.__dict__, messages, self._read_options(stop, options), stream=stream
@@ -477,13 +484,18 @@ class ChatCerebrasInference(BaseChatModel):
         headers = call.response_headers if self.include_response_headers else None
         return completion.convert_completion(response, tool_names, headers, call.metadata)
 
-    def _create_builder(self, kind: type[B], call: Call, tool_names: _tools.ToolNames) -> B:
+    def _create_builder(
+        self, builder_class: type[B], call: Call, tool_names: _tools.ToolNames
+    ) -> B:
         headers = call.response_headers if self.include_response_headers else None
-        return kind(tool_names, headers, coalesce=call.coalesce, call_metadata=call.metadata)
+        return builder_class(
+            tool_names, headers, coalesce=call.coalesce, call_metadata=call.metadata
+        )
 
     def _streaming_disabled(self, **kwargs: Any) -> bool:
         """Return whether `invoke` must not stream: several completions cannot be streamed."""
         has_several = (kwargs.get("n") or self.n or 1) != 1
+        # With an explicit `stream=True`, `build_request` raises an error for several.
         return (has_several and not kwargs.get("stream")) or super()._streaming_disabled(
             **kwargs
         )
@@ -502,7 +514,10 @@ class ChatCerebrasInference(BaseChatModel):
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Return the cache key: everything that determines a completion, and no secret."""
+        """Return the model's part of LangChain's cache key.
+
+        It is everything that determines a completion except the messages, and no secret.
+        """
         options = self._read_options(stop, kwargs)
         parameters = request_body.build_parameters(self.__dict__, options)
         source = [*self.lc_id(), self.cerebras_api_base, self.output_version]
@@ -635,7 +650,7 @@ class ChatCerebrasInference(BaseChatModel):
     # --- tokens --------------------------------------------------------------------------
 
     def get_num_tokens(self, text: str) -> int:
-        """Estimate the number of tokens of a text, without a tokenizer or the network."""
+        """Count the tokens of a text with `custom_get_token_ids`, or else estimate them."""
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
         return token_estimate.estimate_tokens(text)
@@ -643,7 +658,10 @@ class ChatCerebrasInference(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
-        """Estimate the prompt tokens of messages and tools; the estimate tends to be high."""
+        """Estimate the prompt tokens of messages and tools; the estimate tends to be high.
+
+        `custom_get_token_ids` is not used.
+        """
         request_messages = _messages.convert_messages(
             messages,
             model=self.model_name,
@@ -674,7 +692,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Return that LangChain can serialize the model, without its secrets."""
+        """Return `True`: LangChain can serialize the model, without its secrets."""
         return True
 
     @property
@@ -698,7 +716,8 @@ class ChatCerebrasInference(BaseChatModel):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, validated as at construction."""
         if name in _OWN_FIELDS:
-            # With a key, validation does not read the cookies of the environment.
+            # The placeholder key keeps validation from reading credentials from the
+            # environment.
             fields = {"cerebras_api_key": "unused", name: value}
             validated = ChatCerebrasInference.model_validate(fields)
             value = getattr(validated, name)
@@ -759,12 +778,19 @@ class ChatCerebrasInference(BaseChatModel):
         return await self._create_client().get_credential(self.max_retries)
 
     def warm_up(self) -> None:
-        """Open the connection for the next synchronous call; errors are ignored."""
+        """Send a small request, so that the next call finds an open connection and a key.
+
+        The connection is that for synchronous calls. A `CerebrasError` is ignored.
+        """
         _run_sync(self.awarm_up())
 
     async def awarm_up(self) -> None:
-        """Open the connection for the next call in this event loop; errors are ignored."""
+        """Send a small request, so that the next call finds an open connection and a key.
+
+        The connection is that of the current event loop. A `CerebrasError` is ignored.
+        """
         await _import_client()
+        # langchain-core imports this module at the first call, which blocks the event loop.
         await asyncio.to_thread(importlib.import_module, _TRACER_MODULE)
         with contextlib.suppress(CerebrasError):
             await self._create_client().get(f"{self.cerebras_api_base}/tcp_warming")
@@ -821,9 +847,9 @@ def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
 def _close_with_task(stream: EventStream) -> Iterator[None]:
     """Close a stream at the end of the block, or when the current task ends.
 
-    If the reader leaves a v3 stream, langchain-core cancels the task that runs this block. If
-    the task was running a callback, its traceback then keeps this generator alive, so the end
-    of the block may be reached late or never.
+    If the caller stops reading a stream of protocol events, langchain-core cancels the task
+    that runs this block. If a callback was running, the traceback of the cancellation keeps a
+    reference to this generator. Python may then run the end of the block late or never.
     """
     task = asyncio.current_task()
 

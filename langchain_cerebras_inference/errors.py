@@ -11,13 +11,14 @@
     ├── CerebrasServerError                 + ModelAPIError              409, 5xx  retryable
     ├── CerebrasTimeoutError                + ModelTimeoutError          408       retryable
     ├── CerebrasConnectionError             + ModelConnectionError                 retryable
-    ├── CerebrasProtocolError               + ModelAPIError              3xx       retryable
+    ├── CerebrasProtocolError               + ModelAPIError                        retryable
     └── CerebrasCookieError                 + ModelAuthenticationError
 
 The numbers are HTTP status codes. The base classes on the right are langchain-core's, so code
 that handles errors of any provider handles these, too. `is_retryable` decides about retries,
 both in this package and in LangChain's middleware. The table shows the default of each class.
-A single error can differ: a 429 for a daily quota is not retryable.
+A single error can differ: a 429 for a daily quota is not retryable. A redirect (3xx) is also a
+`CerebrasProtocolError`, but is not retryable.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ class CerebrasError(ModelError):
     Invalid settings, call options and messages raise `ValueError` instead.
 
     Attributes:
-        status: The HTTP status, or the status that an error event in a stream contains.
-            `None` if there is no response.
+        status: The HTTP status. For an error event in a stream: its status, or the one that
+            its code implies, or 500. `None` if there is no response.
         code: The error code in the response, such as `"wrong_api_key"`.
         request_id: The id of the request, for Cerebras' support.
         retry_after: Seconds to wait before a retry, if the server sends a time or its rate
             limits imply one.
         body: The body of the response, decoded if it is JSON.
-        is_retryable: Whether the same request may succeed later.
+        is_retryable: Whether a retry may succeed soon.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class CerebrasModelNotFoundError(CerebrasError, ModelNotFoundError):
 
 
 class CerebrasRateLimitError(CerebrasError, ModelRateLimitError):
-    """A quota is used up (429)."""
+    """A quota is exhausted (429)."""
 
 
 class CerebrasServerError(CerebrasError, ModelAPIError):

@@ -1,4 +1,4 @@
-"""Read one host's cookies from the databases of installed browsers, without copying them.
+"""Read one host's cookies from installed browsers, without copying the databases.
 
 Firefox stores cookies in plain text. Chromium and the browsers that are based on it encrypt
 them. yt-dlp, from the extra `browser`, finds the encryption key in the desktop's keyring and
@@ -39,14 +39,14 @@ class _Chromium(NamedTuple):
 
 
 _BRAVE_FOLDER = "BraveSoftware/Brave-Browser"
-_CHROMIUMS = {
+_CHROMIUM_BROWSERS = {
     "chrome": _Chromium("google-chrome", "Google/Chrome", "Chrome", "Chrome"),
     "chromium": _Chromium("chromium", "Chromium", "Chromium", "Chromium"),
     "edge": _Chromium("microsoft-edge", "Microsoft Edge", "Chromium", "Microsoft Edge"),
     "brave": _Chromium(_BRAVE_FOLDER, _BRAVE_FOLDER, "Brave", "Brave"),
     "vivaldi": _Chromium("vivaldi", "Vivaldi", "Chrome", "Vivaldi"),
 }
-_BROWSERS = ("firefox", *_CHROMIUMS)
+_BROWSERS = ("firefox", *_CHROMIUM_BROWSERS)
 
 _CONFIG = ".config/"
 _LINUX_FOLDERS = (".config/{}", "snap/*/common/{}", ".var/app/*/config/{}")
@@ -102,7 +102,7 @@ def read_browser(browser: str, host: str) -> list[Cookie]:
         raise ValueError(f"{name} is not one of {', '.join(_BROWSERS)}; {_ADVICE}")
     databases = _find_databases(browser)
     if not databases:
-        raise ValueError(f"no profile of {browser} was found; {_ADVICE}")
+        raise ValueError(_explain_missing_profile(browser))
     rows = _read_best_profile(browser, databases, host)
     if browser != "firefox":
         rows = _decrypt_rows(browser, rows)
@@ -110,6 +110,15 @@ def read_browser(browser: str, host: str) -> list[Cookie]:
 
 
 # --- profiles ------------------------------------------------------------------------
+
+
+def _explain_missing_profile(browser: str) -> str:
+    if sys.platform == "win32" and browser != "firefox":
+        return (
+            f"the cookies of {browser} cannot be read on Windows, because only {browser} has"
+            f" the encryption key; {_ADVICE}"
+        )
+    return f"no profile of {browser} was found; {_ADVICE}"
 
 
 def _find_databases(browser: str) -> list[Path]:
@@ -129,7 +138,7 @@ def _get_patterns(browser: str) -> list[str]:
     if browser == "firefox":
         folders = _FIREFOX_FOLDERS.get(sys.platform, _FIREFOX_FOLDERS["linux"])
         return [f"{folder}/*/cookies.sqlite" for folder in folders]
-    chromium = _CHROMIUMS[browser]
+    chromium = _CHROMIUM_BROWSERS[browser]
     match sys.platform:
         case "darwin":
             folders = (f"Library/Application Support/{chromium.macos_folder}",)
@@ -227,7 +236,7 @@ def _create_decryptor(browser: str, version: int) -> Any:
     yt-dlp does not document this function. If it is missing or has changed, the error says
     what to install.
     """
-    chromium = _CHROMIUMS[browser]
+    chromium = _CHROMIUM_BROWSERS[browser]
     key_name = chromium.macos_key if sys.platform == "darwin" else chromium.linux_key
     try:
         from yt_dlp.cookies import get_cookie_decryptor

@@ -102,8 +102,8 @@ def check_cookie(name: Any, value: Any) -> None:
     # A name that is not an HTTP token may be a misplaced value, so it is not quoted.
     cookie = f"the cookie {name!r}" if _HTTP_TOKEN.fullmatch(str(name)) else "a cookie"
     raise ValueError(
-        f"{cookie} cannot be sent: its name and its value must be strings without semicolons"
-        " and control characters, and the name must not be empty."
+        f"{cookie} cannot be sent: its name and its value must be strings without semicolons,"
+        " control characters or lone surrogates; the name must not be empty or contain `=`."
     )
 
 
@@ -124,7 +124,10 @@ def _absolute_path(path: str) -> str:
 
 
 def _mark_header(header: str) -> str:
-    """Add `Cookie:` if the header would otherwise be detected as another form."""
+    """Add `Cookie:` and a final `;` if the header would be detected as another form.
+
+    The `;` is needed because a text that ends in `.txt` is a path.
+    """
     is_unambiguous = detect_form(header) == "header" and parse_header(header) == header
     return header if is_unambiguous else f"Cookie: {header};"
 

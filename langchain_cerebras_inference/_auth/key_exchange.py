@@ -130,7 +130,7 @@ class KeyExchange:
             CerebrasCookieError: If the exchange fails or would expose the cookies.
         """
         if not self._is_encrypted and not _urls.is_loopback(self.session_url):
-            raise _exchange_error(
+            raise _create_exchange_error(
                 "Cookies are only sent over https with certificate checks. Set verify to"
                 " True or to the path of a CA bundle."
             )
@@ -170,7 +170,7 @@ class KeyExchange:
             with await self._send(selected.header) as response:
                 body = await response.read(_MAX_RESPONSE_BYTES)
         except CerebrasError as error:
-            raise _exchange_error(
+            raise _create_exchange_error(
                 str(error), error.status, is_retryable=error.is_retryable
             ) from error
         key = parse_session_response(response.status, response.headers, body, selected.expired)
@@ -222,16 +222,21 @@ def parse_session_response(
     """
     is_html = "text/html" in headers.get("content-type", "") or body.lstrip()[:1] == b"<"
     if status != 200:
-        raise _status_error(status, headers, is_html=is_html)
+        raise _create_status_error(status, headers, is_html=is_html)
     session = _decode_session(body, is_html=is_html)
     user = session.get("user")
     if not user:
-        not_sent = f" Not sent, because expired: {', '.join(expired)}." if expired else ""
-        raise _exchange_error(f"These cookies have no signed-in session.{not_sent} {_SIGN_IN}")
+        not_sent = ""
+        if expired:
+            names = ", ".join(expired)
+            not_sent = f" These cookies were not sent, because they have expired: {names}."
+        raise _create_exchange_error(
+            f"These cookies have no signed-in session.{not_sent} {_SIGN_IN}"
+        )
     demo_key = user.get("demoApiKey") if isinstance(user, dict) else None
     if not _is_usable_key(demo_key):
-        raise _exchange_error(
-            "The session is signed in but has no demo key. Use an API key from"
+        raise _create_exchange_error(
+            "The user is signed in but has no demo key. Use an API key from"
             " https://cloud.cerebras.ai."
         )
     return Key(demo_key, is_demo=True, expires=_parse_session_expiry(session.get("expires")))
@@ -239,17 +244,20 @@ def parse_session_response(
 
 def _decode_session(body: bytes, *, is_html: bool) -> dict[str, Any]:
     if len(body) > _MAX_RESPONSE_BYTES:
-        raise _exchange_error(f"The response is too large for a session. {_CHECK_URL}")
+        raise _create_exchange_error(
+            f"The response of the session endpoint is larger than {_MAX_RESPONSE_BYTES} bytes."
+            f" {_CHECK_URL}"
+        )
     try:
         session = json.loads(body)
     except (ValueError, RecursionError):
         if is_html:
-            raise _html_error() from None
-        raise _exchange_error(f"The response is not JSON. {_CHECK_URL}") from None
+            raise _create_html_error() from None
+        raise _create_exchange_error(f"The response is not JSON. {_CHECK_URL}") from None
     if session is None:  # not signed in
         return {}
     if not isinstance(session, dict):
-        raise _exchange_error(f"The response is not a session object. {_CHECK_URL}")
+        raise _create_exchange_error(f"The response is not a JSON object. {_CHECK_URL}")
     return session
 
 
@@ -271,43 +279,43 @@ def _parse_session_expiry(value: Any) -> datetime | None:
     return expires if expires.tzinfo else None
 
 
-def _status_error(
+def _create_status_error(
     status: int, headers: Mapping[str, str], *, is_html: bool
 ) -> CerebrasCookieError:
     if "cf-mitigated" in headers or (status == 403 and is_html):
-        return _html_error(status)
+        return _create_html_error(status)
     if 300 <= status < 400:
         # Only the origin is quoted: the path and the query may contain a secret.
         origin = _ORIGIN.match(headers.get("location", ""))
         target = f"to {origin[0]}" if origin else "to another page"
-        return _exchange_error(
+        return _create_exchange_error(
             f"The session endpoint redirects {target}. {_SIGN_IN} If that does not help,"
             " check session_url.",
             status,
         )
     if status in (401, 403):
-        return _exchange_error(
+        return _create_exchange_error(
             f"The session endpoint rejected the cookies ({status}). {_SIGN_IN}", status
         )
     if status == 429 or status >= 500:
         reason = "Too many key exchanges" if status == 429 else "The session endpoint failed"
-        error = _exchange_error(
+        error = _create_exchange_error(
             f"{reason} ({status}). Try again later.", status, is_retryable=True
         )
         error.retry_after = rate_limits.get_retry_after(headers, time.time())
         return error
-    return _exchange_error(
+    return _create_exchange_error(
         f"The session endpoint returned status {status}. {_CHECK_URL}", status
     )
 
 
-def _html_error(status: int | None = None) -> CerebrasCookieError:
-    return _exchange_error(
+def _create_html_error(status: int | None = None) -> CerebrasCookieError:
+    return _create_exchange_error(
         f"The response is a web page (a sign-in page or a bot check). {_SIGN_IN}", status
     )
 
 
-def _exchange_error(
+def _create_exchange_error(
     reason: str, status: int | None = None, *, is_retryable: bool = False
 ) -> CerebrasCookieError:
     return CerebrasCookieError(

@@ -60,7 +60,11 @@ class ChunkBuilder(DeltaParser):
         return convert_deltas(self.parse_deltas(events))
 
     def build_last_chunk(self) -> ChatGenerationChunk:
-        """Build the chunk with usage, metadata and the markers for truncated arguments."""
+        """Build the last chunk of the stream.
+
+        It has usage and metadata, and a marker (see `tool_arguments`) for each call whose
+        arguments are truncated or invalid.
+        """
         metadata = self.get_metadata()
         message = AIMessageChunk(
             content="",

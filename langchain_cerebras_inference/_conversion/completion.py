@@ -78,7 +78,10 @@ def convert_completion(
 
 
 def warn_if_stopped_by_token_limit(finish_reason: str | None) -> None:
-    """Log a warning if a completion without text and tool calls stopped at the token limit."""
+    """Log a warning if the finish reason is the token limit.
+
+    Call it only for a completion without text and tool calls.
+    """
     if finish_reason == "length":
         logger.warning(
             "The completion stopped at the token limit before its first text, usually because"
@@ -195,7 +198,7 @@ def _convert_choice(
     usage: UsageMetadata | None,
     metadata: Mapping[str, Any],
 ) -> ChatGeneration:
-    choice = type_checks.check_object("choices", choice)
+    choice = type_checks.check_object("choices[]", choice)
     message = type_checks.check_object("message", choice.get("message"))
     choice_metadata = _convert_choice_metadata(choice)
     tool_calls, invalid_tool_calls = _convert_tool_calls(
@@ -235,7 +238,7 @@ def _convert_tool_calls(
     invalid: list[InvalidToolCall] = []
     ids: set[str] = set()
     for item in type_checks.check_list("tool_calls", message.get("tool_calls") or []):
-        call = type_checks.check_object("tool_calls", item)
+        call = type_checks.check_object("tool_calls[]", item)
         function = type_checks.check_object("function", call.get("function"))
         request_name = type_checks.check_string("name", function.get("name") or "")
         name = tool_names.get(request_name, request_name)

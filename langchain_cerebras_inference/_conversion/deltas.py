@@ -1,7 +1,7 @@
 """The deltas of one stream: what each event adds to the completion.
 
-A delta is a piece of reasoning, a piece of text, or a list of tool call chunks. Both forms of
-a LangChain stream are built from deltas: message chunks, and protocol events (version 3).
+A delta is some reasoning, some text, or a list of tool call chunks. Both forms of a LangChain
+stream are built from deltas: message chunks, and protocol events (version 3).
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class DeltaParser:
     Args:
         tool_names: Maps tool names in the request to the original names.
         headers: The response headers, if the metadata should contain them.
-        coalesce: Whether to merge adjacent deltas of the same kind.
+        coalesce: Whether to merge adjacent text or reasoning that has arrived together into
+            one delta. No delta is delayed for this.
         call_metadata: Additional metadata about the call.
     """
 
@@ -96,7 +97,7 @@ class DeltaParser:
 
     @property
     def tool_calls(self) -> list[ToolCallState]:
-        """The tool calls, with the part of each that has arrived."""
+        """The tool calls, as far as they have arrived."""
         return self._tool_calls.calls if self._tool_calls is not None else []
 
     def get_usage(self) -> UsageMetadata | None:
@@ -142,7 +143,8 @@ class DeltaParser:
             self._is_before_text = False
             return [(TEXT, content, None)]
         if self._has_reasoning:
-            # A model with a field for reasoning sends no think tags, so these are its text.
+            # A model with a field for reasoning sends no think tags, so what looks like a tag
+            # is text.
             parts = [*self._think_tag_parser.close(), (TEXT, content)]
         else:
             parts = self._think_tag_parser.feed(content)
@@ -161,7 +163,10 @@ class DeltaParser:
         return [(TOOL_CALLS, chunks, None)] if chunks else []
 
     def _parse_finish_reason(self, finish_reason: Any) -> list[Delta]:
-        """Store the finish reason; return text or reasoning that looked like part of a tag."""
+        """Store the finish reason; return text or reasoning that looked like part of a tag.
+
+        Log a warning if the completion stopped at the token limit without text and tool calls.
+        """
         type_checks.check_string("finish_reason", finish_reason)
         parts = []
         if self._is_before_text:

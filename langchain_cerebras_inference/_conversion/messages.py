@@ -192,7 +192,9 @@ def _order_tool_messages(
     """Move each tool message directly after the call it answers, in the order of the calls.
 
     Args:
-        converted: The messages of a request. Those with tool calls are changed.
+        converted: The messages of a request. Assistant messages with tool calls and tool
+            messages are changed: ids become unique, and invalid calls without a tool message
+            are removed.
         messages: The messages from which they were converted.
 
     Raises:
@@ -225,7 +227,8 @@ def _pair_calls_with_tool_messages(
 ) -> list[tuple[_types.ToolCall, _types.Message]]:
     """Remove from `remaining` the tool messages for the calls of `message`.
 
-    A valid call without a tool message is an error. An invalid one is removed from `message`.
+    If a valid call has no tool message, raise an error. If an invalid call has none, remove it
+    from `message`.
 
     Returns:
         Each remaining call of `message` with its tool message.

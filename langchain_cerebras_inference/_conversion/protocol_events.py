@@ -29,9 +29,9 @@ class ProtocolEventBuilder(chunks.ChunkBuilder):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_started = False
-        # The keys are the kind of a text block, or the index of a tool call.
+        # The keys are `TEXT`, `REASONING`, or the index of a tool call.
         self._block_indices: dict[str | int, int] = {}
-        self._texts: dict[str, list[str]] = {deltas.TEXT: [], deltas.REASONING: []}
+        self._parts_by_kind: dict[str, list[str]] = {deltas.TEXT: [], deltas.REASONING: []}
         self._deltas_with_logprobs: list[deltas.Delta] = []
 
     def build_protocol_events(
@@ -73,13 +73,13 @@ class ProtocolEventBuilder(chunks.ChunkBuilder):
             self._deltas_with_logprobs.append(delta)
         if kind is deltas.TOOL_CALLS:
             return [event for call in value for event in self._convert_tool_call_chunk(call)]
-        return self._convert_text(kind, value) if value else []
+        return self._convert_text_or_reasoning(kind, value) if value else []
 
-    def _convert_text(self, kind: str, text: str) -> list[dict[str, Any]]:
+    def _convert_text_or_reasoning(self, kind: str, text: str) -> list[dict[str, Any]]:
         protocol_events = []
         if kind not in self._block_indices:
             protocol_events.append(self._build_block_start(kind, {"type": kind, kind: ""}))
-        self._texts[kind].append(text)
+        self._parts_by_kind[kind].append(text)
         delta = {"type": f"{kind}-delta", kind: text}
         protocol_events.append(_build_block_delta(self._block_indices[kind], delta))
         return protocol_events
@@ -108,7 +108,7 @@ class ProtocolEventBuilder(chunks.ChunkBuilder):
     def _build_block_finishes(self) -> Iterator[dict[str, Any]]:
         for key, index in self._block_indices.items():
             if isinstance(key, str):
-                content = self._build_text_block(key)
+                content = self._build_text_or_reasoning_block(key)
             else:
                 content = self._build_tool_call_block(self.tool_calls[key])
             yield {"event": "content-block-finish", "index": index, "content": content}
@@ -121,12 +121,12 @@ class ProtocolEventBuilder(chunks.ChunkBuilder):
         }
         if usage := self.get_usage():
             protocol_event["usage"] = usage
-        if reasoning := "".join(self._texts[deltas.REASONING]):
+        if reasoning := "".join(self._parts_by_kind[deltas.REASONING]):
             protocol_event["additional_kwargs"] = {"reasoning_content": reasoning}
         return protocol_event
 
-    def _build_text_block(self, kind: str) -> dict[str, Any]:
-        text = "".join(self._texts[kind])
+    def _build_text_or_reasoning_block(self, kind: str) -> dict[str, Any]:
+        text = "".join(self._parts_by_kind[kind])
         return {"type": kind, kind: text, "index": content_blocks.TEXT_INDICES[kind]}
 
     def _build_tool_call_block(self, call: ToolCallState) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class Request(NamedTuple):
         tool_names: Maps tool names in the body to the original names.
         timeout: Seconds without progress after which the call fails.
         max_retries: The maximum number of retries after errors.
-        coalesce: Whether to merge deltas that arrive together.
+        coalesce: Whether to merge adjacent text or reasoning that has arrived together into one
+            chunk. No chunk is delayed for this.
     """
 
     body: _types.RequestBody
@@ -81,9 +82,7 @@ def build_request(
         raise ValueError("There are no messages. Pass at least one.")
     values = _merge_values(settings, options)
     if stream and (values["n"] or 1) > 1:
-        raise ValueError(
-            "Streaming supports only one completion. Use invoke for n > 1, or set n=1."
-        )
+        raise ValueError("Streaming supports only one completion. Use generate, or set n=1.")
     tool_names: tools.ToolNames = {}
     if values["tools"]:
         values["tools"], tool_names = tools.build_request_tools(values["tools"])
@@ -138,7 +137,10 @@ def reject_tools_with_format(bound_tools: Sequence[Any], response_format: Any) -
 
 
 def _merge_values(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge settings and options, and convert each value to the form for the request."""
+    """Merge settings and options, and normalize the values.
+
+    `build_request` then converts tools and `tool_choice` for the request.
+    """
     values = {
         "tools": None,
         "tool_choice": None,
@@ -182,8 +184,8 @@ def _prepare_tools(values: dict[str, Any]) -> None:
 
 def _set_reasoning_defaults(values: dict[str, Any], options: Mapping[str, Any]) -> None:
     if values["disable_reasoning"]:
-        # A call option overrides `reasoning_effort` of the settings, but not that of the same
-        # call.
+        # `disable_reasoning` as a call option overrides the setting `reasoning_effort`, but not
+        # a `reasoning_effort` that is passed with the same call.
         overriding = options if "disable_reasoning" in options else values
         if overriding.get("reasoning_effort") is None:
             values["reasoning_effort"] = "none"

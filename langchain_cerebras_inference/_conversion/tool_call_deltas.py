@@ -64,7 +64,7 @@ class ToolCallAccumulator:
         Raises:
             CerebrasProtocolError: If the fragment has values of the wrong type.
         """
-        fragment = type_checks.check_object("tool_calls", fragment)
+        fragment = type_checks.check_object("tool_calls[]", fragment)
         function = type_checks.check_object("function", fragment.get("function") or {})
         index, server_id = fragment.get("index"), fragment.get("id") or ""
         request_name, arguments = function.get("name") or "", function.get("arguments")
@@ -144,12 +144,12 @@ class ToolCallAccumulator:
 
 def _check_types(index: Any, server_id: Any, request_name: Any) -> None:
     if index is not None and type(index) is not int:
-        raise type_checks.create_type_error("tool_calls.index", index, "an integer")
+        raise type_checks.create_type_error("tool_calls[].index", index, "an integer")
     if type(server_id) is not str:
-        raise type_checks.create_type_error("tool_calls.id", server_id, "a string")
+        raise type_checks.create_type_error("tool_calls[].id", server_id, "a string")
     if type(request_name) is not str:
         raise type_checks.create_type_error(
-            "tool_calls.function.name", request_name, "a string"
+            "tool_calls[].function.name", request_name, "a string"
         )
 
 

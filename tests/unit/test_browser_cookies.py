@@ -256,6 +256,17 @@ def test_unknown_or_missing_browser_is_named() -> None:
         read_browser("chrome", HOST)
 
 
+def test_chromium_browser_on_windows_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+
+    with pytest.raises(
+        ValueError, match=r"of chrome cannot be read on Windows, .*exported file"
+    ):
+        read_browser("chrome", HOST)
+    with pytest.raises(ValueError, match="no profile of firefox was found"):
+        read_browser("firefox", HOST)
+
+
 @pytest.mark.parametrize("name", ["firefox; session=secret", "secret" * 4, "secret1"])
 def test_name_that_may_be_a_cookie_is_not_quoted(name: str) -> None:
     with pytest.raises(ValueError, match="the text after browser: is not one of") as caught:

@@ -309,11 +309,11 @@ def test_last_chunk_has_the_finish_reason_and_the_response_headers() -> None:
         (create_event({"reasoning": {"text": "a"}}), "reasoning"),
         (create_event({"tool_calls": "a"}), "tool_calls"),
         (create_event({"tool_calls": 5}), "tool_calls"),
-        (create_event({"tool_calls": [None]}), "tool_calls"),
+        (create_event({"tool_calls": [None]}), "tool_calls[]"),
         (create_event({"tool_calls": [{"function": "a"}]}), "function"),
-        (create_tool_call_event(name=5, id="a", index=0), "tool_calls.function.name"),
-        (create_tool_call_event(name="a", id=5, index=0), "tool_calls.id"),
-        (create_tool_call_event(name="a", id="a", index=[]), "tool_calls.index"),
+        (create_tool_call_event(name=5, id="a", index=0), "tool_calls[].function.name"),
+        (create_tool_call_event(name="a", id=5, index=0), "tool_calls[].id"),
+        (create_tool_call_event(name="a", id="a", index=[]), "tool_calls[].index"),
         (create_event(finish_reason=5), "finish_reason"),
         (create_event({"content": "a"}, logprobs=["odd"]), "logprobs"),
         (create_event({"content": "a"}, logprobs={"content": "odd"}), "logprobs"),
@@ -329,8 +329,9 @@ def test_wrong_type_raises_protocol_error_that_names_the_field(
     after_text.build_chunks([create_event({"content": "Yes"})])
 
     for builder in (before_text, after_text):
-        with pytest.raises(CerebrasProtocolError, match=rf"The field {field} .*base_url"):
+        with pytest.raises(CerebrasProtocolError, match="base_url") as caught:
             builder.build_chunks([event])
+        assert f"The field {field} " in str(caught.value)
 
 
 @pytest.mark.parametrize(

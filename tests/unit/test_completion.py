@@ -99,14 +99,14 @@ def test_generation_info_has_finish_reason_and_logprobs() -> None:
 @pytest.mark.parametrize(
     ("completion", "field"),
     [
-        ({"choices": ["a"]}, "choices"),
+        ({"choices": ["a"]}, "choices[]"),
         ({"choices": [{}]}, "message"),
         ({"choices": [{"message": None}]}, "message"),
         ({"choices": [{"message": "a"}]}, "message"),
         (create_completion({"content": 5}), "content"),
         (create_completion({"content": "a", "reasoning": 5}), "reasoning"),
         (create_completion({"tool_calls": "a"}), "tool_calls"),
-        (create_completion({"tool_calls": [None]}), "tool_calls"),
+        (create_completion({"tool_calls": [None]}), "tool_calls[]"),
         (create_completion({"tool_calls": [{}]}), "function"),
         (create_completion({"tool_calls": [create_tool_call("f", "{}", 5)]}), "id"),
         (create_completion({"tool_calls": [create_tool_call(5, "{}")]}), "name"),
@@ -118,8 +118,10 @@ def test_generation_info_has_finish_reason_and_logprobs() -> None:
 def test_missing_or_wrong_value_raises_protocol_error_that_names_the_field(
     completion: Any, field: str
 ) -> None:
-    with pytest.raises(CerebrasProtocolError, match=rf"The field {field} .*base_url"):
+    with pytest.raises(CerebrasProtocolError, match="base_url") as caught:
         convert_completion(completion, {})
+
+    assert f"The field {field} " in str(caught.value)
 
 
 # --- tool calls ----------------------------------------------------------------------

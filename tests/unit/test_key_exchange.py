@@ -103,11 +103,14 @@ def test_session_without_usable_key_says_to_use_an_api_key(user: Any) -> None:
         (b"Not found", "The response is not JSON."),
         (b"\xff\xfe", "The response is not JSON."),
         (b"[" * 100_000, "The response is not JSON."),
-        (b"[]", "The response is not a session object. Check session_url."),
-        (b"[1]", "The response is not a session object."),
-        (b'"text"', "The response is not a session object."),
-        (b"5", "The response is not a session object."),
-        (b"{" + b" " * 262_144 + b"}", "The response is too large for a session."),
+        (b"[]", "The response is not a JSON object. Check session_url."),
+        (b"[1]", "The response is not a JSON object."),
+        (b'"text"', "The response is not a JSON object."),
+        (b"5", "The response is not a JSON object."),
+        (
+            b"{" + b" " * 262_144 + b"}",
+            "The response of the session endpoint is larger than 262144",
+        ),
     ],
 )
 def test_response_that_is_not_a_session_says_to_check_the_url(

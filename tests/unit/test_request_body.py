@@ -140,7 +140,7 @@ def test_stream_with_several_completions_is_rejected(
 ) -> None:
     assert build_body(settings, **options)["n"] == 2
     with pytest.raises(
-        ValueError, match=r"Streaming supports only one completion\. Use invoke"
+        ValueError, match=r"Streaming supports only one completion\. Use generate"
     ):
         build_body(settings, streaming=True, **options)
 
