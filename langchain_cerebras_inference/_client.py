@@ -44,6 +44,7 @@ from langchain_cerebras_inference.errors import (
     CerebrasAuthenticationError,
     CerebrasError,
     CerebrasInvalidRequestError,
+    CerebrasRateLimitError,
 )
 
 if TYPE_CHECKING:
@@ -373,9 +374,8 @@ class CerebrasClient:
         """Prepare another attempt and return the seconds before it, or raise the error."""
         paced_call = call.paced_call
         if isinstance(error, QueueLimitError):
-            raise _choose_queue_error(
-                error, paced_call.rejection if paced_call else None
-            ) from None
+            rejection = paced_call.rejection if paced_call is not None else None
+            raise _create_queue_error(error, rejection) from None
         if paced_call is not None:
             paced_call.report_error(error, call.response_headers)
         if self._recover(call, error):
@@ -467,15 +467,21 @@ def _count_reserved_tokens(body: RequestBody) -> int:
     return count_reserved_tokens(body, len(_encode_body(body)))
 
 
-def _choose_queue_error(
+def _create_queue_error(
     error: QueueLimitError, rejection: CerebrasError | None
-) -> CerebrasError:
-    """Return the error for a call that left the queue.
-
-    It is the server's last rejection with the queue's message added, or the queue's error if
-    there was no rejection.
-    """
+) -> CerebrasRateLimitError:
+    """Create the error for a call that left the queue, after a rejection if there was one."""
     if rejection is None:
-        return error
-    rejection.args = (f"{rejection} {error}",)
-    return rejection
+        return CerebrasRateLimitError(
+            str(error), retry_after=error.retry_after, is_retryable=error.is_retryable
+        )
+    reason = f"{rejection.status} {rejection.code or ''}".strip()
+    return CerebrasRateLimitError(
+        f"The server rejected the request with status {reason}. {error}",
+        status=rejection.status,
+        code=rejection.code,
+        request_id=rejection.request_id,
+        retry_after=error.retry_after,
+        body=rejection.body,
+        is_retryable=error.is_retryable,
+    )

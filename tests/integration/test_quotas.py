@@ -145,7 +145,8 @@ def test_error_for_a_wait_that_is_too_long_recommends_pace(
         CALL_STYLES[style](create_model(limiter, max_retry_wait=5), "Hello!")
 
     assert caught.value.status == 429
-    assert "The limit is exceeded." in str(caught.value)
+    assert "The limit is exceeded." in str(caught.value.body)
+    assert caught.value.retry_after == pytest.approx(100, rel=0.1)
     with pytest.raises(CerebrasRateLimitError, match="max_retry_wait") as caught:
         CALL_STYLES[style](create_model(limiter, max_retry_wait=5), "Hello!")
     assert caught.value.status is None
@@ -180,7 +181,7 @@ def test_request_larger_than_the_limit_fails_before_it_is_sent(
     model = create_model(limiter, pace=True)
     CALL_STYLES[style](model, "Hello!")
 
-    with pytest.raises(CerebrasRateLimitError, match="lower max_tokens"):
+    with pytest.raises(CerebrasRateLimitError, match="reduce max_tokens"):
         CALL_STYLES[style](model.bind(max_tokens=10_000), "Hello!")
 
     assert len(limiter.accepted) == 1
@@ -338,7 +339,7 @@ def test_retries_and_waits_are_logged(
         "Waiting for the quota again after: The server responded with status 429"
     )
     assert wait.startswith("Waiting 2.")
-    assert wait.endswith("s for the quota of requests per minute")
+    assert wait.endswith("s for the quota of requests per minute; calls in the queue: 1")
 
 
 @invoke_and_astream
