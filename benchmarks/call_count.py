@@ -220,6 +220,7 @@ class FunctionCallCounter:
         """Count the function calls of the async call styles."""
         model = self._construct_model()
         coalescing_model = self._construct_model(coalesce=True)
+        unpaced_model = self._construct_model(pace=False)
         await self._record_completions(lambda: model.ainvoke(PROMPT))  # imports and connects
         size = _EVENTS_PER_BATCH
         texts, reasoning = _TEXT * size, _REASONING * size
@@ -262,10 +263,15 @@ class FunctionCallCounter:
                 size,
             ),
             FunctionCallCount(
-                "request until the first chunk",
+                "request until the first chunk, `pace=False`",
+                "astream",
+                await self._record_first_chunks(lambda: unpaced_model.astream(PROMPT)),
+                goal="≤ 100 calls, ≤ 14 files",
+            ),
+            FunctionCallCount(
+                "request until the first chunk, with the queue of the quota",
                 "astream",
                 await self._record_first_chunks(lambda: model.astream(PROMPT)),
-                goal="≤ 100 calls, ≤ 14 files",
             ),
             FunctionCallCount(
                 "whole request",
