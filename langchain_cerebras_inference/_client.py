@@ -4,8 +4,9 @@ A request is never sent again once an event with content has been returned. Befo
 known problem is fixed once and the request is sent again (a recovery), and an error that may
 be temporary leads to a retry, after the wait that the server asks for.
 
-A request waits in the queue of its quota while that is exhausted, and again if the server
-rejects it because of the quota. This uses up no retries.
+A request waits in the queue of its quota while that is exhausted. If the server rejects the
+request because of the quota, the call enters the queue again. This does not count against
+`max_retries`, but `metadata["retries"]` includes it.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ logger = logging.getLogger("langchain_cerebras_inference")
 T = TypeVar("T")
 
 Recovery: TypeAlias = Literal[
-    "a fresh connection", "a new demo key", "no prediction", "an uncompressed body"
+    "fresh-connection", "new-demo-key", "without-prediction", "plain-body"
 ]
-"""What the request is sent again with after a known problem."""
+"""The kinds of recovery: how the request is changed before it is sent again."""
 
-_KEY_LIFETIME = 10.0
-"""Seconds in the queue after which the key is requested again, because a function may return
-another one."""
+_SECONDS_BEFORE_NEW_KEY = 10.0
+"""After this many seconds in the queue, get the key again before the request is sent: if
+`api_key` is a function, it may return another key."""
 
 _CEREBRAS_URL_PREFIX = "https://api.cerebras.ai/"
 _MIN_COMPRESSED_BYTES = 4096
@@ -91,20 +92,22 @@ class Call:
         timeout: The idle timeout in seconds.
         max_retries: How often the request is sent again after an error that may be temporary.
         coalesce: Whether to merge adjacent deltas of the stream.
-        paced: The call in its quota; `None` if it does not wait for its quota.
+        paced_call: The state of the call in the queue of its quota; `None` before the first
+            attempt, and if `pace` is `False`.
         key: The key of the last request.
         is_compressed: Whether the body of the last request was compressed.
         response_headers: The headers of the last response, with lower-case names.
         recoveries: The recoveries that have been tried.
-        retries: How many retries there were, without rejections because of the quota.
-        metadata: Data for the response metadata: how often the request was sent again.
+        retries: The number of retries that count against `max_retries`.
+        metadata: Data for the response metadata: `retries`, the number of retries and of
+            rejections because of the quota; recoveries are not counted.
     """
 
     body: RequestBody
     timeout: float
     max_retries: int
     coalesce: bool = False
-    paced: PacedCall | None = field(default=None, repr=False)
+    paced_call: PacedCall | None = field(default=None, repr=False)
     key: Key | None = None
     is_compressed: bool = False
     response_headers: dict[str, str] = field(default_factory=dict)
@@ -198,11 +201,15 @@ class CerebrasClient:
         return await self._with_retries(self._create_get_call(max_retries), get_once)
 
     async def close(self) -> None:
-        """Close the running event loop's connections that only this model has used."""
+        """Close the running event loop's connections.
+
+        Connections that another living model has used stay open.
+        """
         await connection_pool.close_unshared(self._owner)
 
     def _create_get_call(self, max_retries: int) -> Call:
-        return Call({"model": ""}, self._timeout, max_retries)  # it has no request body
+        # A GET sends no body; only the parser reads `model`.
+        return Call({"model": ""}, self._timeout, max_retries)
 
     # --- synchronous callers ----------------------------------------------------------------
 
@@ -230,9 +237,9 @@ class CerebrasClient:
                 raise parser.create_unexpected_error(response, body)
             stream = EventStream(response, parser)
             await stream.wait_for_content()
-            if call.paced is not None:
+            if call.paced_call is not None:
                 stream.on_error = partial(
-                    call.paced.report_error, headers=call.response_headers
+                    call.paced_call.report_error, headers=call.response_headers
                 )
         except BaseException:
             response.close()
@@ -270,13 +277,13 @@ class CerebrasClient:
             route=self._route,
             timeout=call.timeout,
             owner=self._owner,
-            use_fresh_connection="a fresh connection" in call.recoveries,
+            use_fresh_connection="fresh-connection" in call.recoveries,
         )
         for name, value in response.headers.items():
             call.response_headers[name.lower()] = value
         if response.status == 200:
-            if call.paced is not None:
-                call.paced.settle(call.response_headers)
+            if call.paced_call is not None:
+                call.paced_call.settle(call.response_headers)
             return response
         with response:
             raise await self._create_parser(call).parse_error(response)
@@ -295,10 +302,7 @@ class CerebrasClient:
         return headers
 
     def _should_compress(self, call: Call, body: bytes) -> bool:
-        if (
-            "an uncompressed body" in call.recoveries
-            or self._base_url in compression.rejecting_servers
-        ):
+        if "plain-body" in call.recoveries or self._base_url in compression.rejecting_servers:
             return False
         if self._compression == "auto":
             is_long = len(body) >= _MIN_COMPRESSED_BYTES
@@ -322,23 +326,26 @@ class CerebrasClient:
     async def _wait_for_quota(
         self, call: Call, pace: Literal["auto", True], headers: dict[str, str], size: int
     ) -> dict[str, str]:
-        """Wait until the quota has room for the request; return the headers to send then."""
-        if call.paced is None:
-            call.paced = PacedCall(
+        """Wait until the quota allows the request; return the headers to send then."""
+        if call.paced_call is None:
+            call.paced_call = PacedCall(
                 pace=pace,
                 max_wait=self._max_retry_wait,
                 can_wait=call.max_retries > 0,
                 store_url=self._quota_store,
             )
         while True:
-            waited_before = call.paced.waited
-            await call.paced.wait(self._base_url, headers, call.body, size)
-            if call.key is None or call.paced.waited - waited_before < _KEY_LIFETIME:
+            waited_before = call.paced_call.waited
+            await call.paced_call.wait(self._base_url, headers, call.body, size)
+            if (
+                call.key is None
+                or call.paced_call.waited - waited_before < _SECONDS_BEFORE_NEW_KEY
+            ):
                 return headers
             key = await self._keys.get_key()
             if key == call.key:
                 return headers
-            call.paced.cancel()  # another key has another quota
+            call.paced_call.cancel()  # another key has another quota
             call.key = key
             headers = self._create_headers(key, has_body=True)
 
@@ -352,11 +359,11 @@ class CerebrasClient:
             except CerebrasError as error:
                 wait = self._handle_error(call, error)
             except BaseException:  # such as a cancellation
-                if call.paced is not None:
-                    call.paced.settle({})
+                if call.paced_call is not None:
+                    call.paced_call.settle({})
                 raise
             else:
-                if "an uncompressed body" in call.recoveries:  # and it was accepted
+                if "plain-body" in call.recoveries:  # and it was accepted
                     compression.rejecting_servers.add(self._base_url)
                 return result
             # After the `except` block, so that a cancellation does not refer to the error.
@@ -364,15 +371,17 @@ class CerebrasClient:
 
     def _handle_error(self, call: Call, error: CerebrasError) -> float:
         """Prepare another attempt and return the seconds before it, or raise the error."""
-        paced = call.paced
+        paced_call = call.paced_call
         if isinstance(error, QueueLimitError):
-            raise _add_rejection(error, paced.rejection if paced else None) from None
-        if paced is not None:
-            paced.report_error(error, call.response_headers)
+            raise _choose_queue_error(
+                error, paced_call.rejection if paced_call else None
+            ) from None
+        if paced_call is not None:
+            paced_call.report_error(error, call.response_headers)
         if self._recover(call, error):
             return 0.0
-        if paced is not None and paced.can_queue_again(error, call.response_headers):
-            paced.rejection = error
+        if paced_call is not None and paced_call.can_queue_again(error, call.response_headers):
+            paced_call.rejection = error
             call.metadata["retries"] += 1
             logger.info("Waiting for the quota again after: %s", error)
             return 0.0
@@ -387,7 +396,7 @@ class CerebrasClient:
         return wait
 
     def _can_retry(self, call: Call, error: CerebrasError) -> bool:
-        if call.paced is not None and call.paced.has_permit and is_quota_error(error):
+        if call.paced_call is not None and call.paced_call.has_permit and is_quota_error(error):
             return False  # `can_queue_again` decides about these
         return error.is_retryable and (error.retry_after or 0.0) <= self._max_retry_wait
 
@@ -396,7 +405,7 @@ class CerebrasClient:
         wait = error.retry_after
         if wait is None:
             wait = min(rate_limits.compute_backoff(retry, error.code), self._max_retry_wait)
-        # Calls that failed at the same time should not return at the same time.
+        # Calls that failed at the same time should not be retried at the same time.
         return max(wait, min(rate_limits.add_jitter(wait), self._max_retry_wait))
 
     def _recover(self, call: Call, error: CerebrasError) -> bool:
@@ -406,16 +415,16 @@ class CerebrasClient:
             Whether to send the request again.
         """
         recovery = _choose_recovery(call, error)
-        if recovery == "a new demo key" and call.key is not None:
+        if recovery == "new-demo-key" and call.key is not None:
             drop_demo_key(call.key)
         if recovery is None or recovery in call.recoveries:
             return False
-        if recovery == "no prediction":
+        if recovery == "without-prediction":
             body = call.body.copy()
             del body["prediction"]
             call.body = body
         call.recoveries.add(recovery)
-        logger.debug("Sending the request again with %s after: %s", recovery, error)
+        logger.debug("Sending the request again (recovery %s) after: %s", recovery, error)
         return True
 
 
@@ -426,10 +435,10 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _choose_recovery(call: Call, error: CerebrasError) -> Recovery | None:
     if isinstance(error, request.DeadConnectionError):
-        return "a fresh connection"
+        return "fresh-connection"
     if isinstance(error, CerebrasAuthenticationError):
         is_demo_key = call.key is not None and call.key.is_demo
-        return "a new demo key" if is_demo_key else None
+        return "new-demo-key" if is_demo_key else None
     message = str(error).lower().replace("-", " ")
     is_unsupported = "unsupported" in message or "not currently supported" in message
     if (
@@ -438,12 +447,12 @@ def _choose_recovery(call: Call, error: CerebrasError) -> Recovery | None:
         and "prediction" in message
         and is_unsupported
     ):
-        return "no prediction"
+        return "without-prediction"
     is_about_encoding = "content encoding" in message or "gzip" in message
     if call.is_compressed and (
         error.status == 415 or (error.status == 400 and is_about_encoding)
     ):
-        return "an uncompressed body"
+        return "plain-body"
     return None
 
 
@@ -458,8 +467,14 @@ def _count_reserved_tokens(body: RequestBody) -> int:
     return count_reserved_tokens(body, len(_encode_body(body)))
 
 
-def _add_rejection(error: QueueLimitError, rejection: CerebrasError | None) -> CerebrasError:
-    """Return the error for a call that left the queue, with the server's last rejection."""
+def _choose_queue_error(
+    error: QueueLimitError, rejection: CerebrasError | None
+) -> CerebrasError:
+    """Return the error for a call that left the queue.
+
+    It is the server's last rejection with the queue's message added, or the queue's error if
+    there was no rejection.
+    """
     if rejection is None:
         return error
     rejection.args = (f"{rejection} {error}",)

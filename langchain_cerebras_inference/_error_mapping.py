@@ -53,7 +53,7 @@ _STATUS_BY_CODE_OR_TYPE: Mapping[str, int] = {
 _ADVICE: Mapping[type[CerebrasError], str] = {
     errors.CerebrasAuthenticationError: "Check the key at https://cloud.cerebras.ai.",
     errors.CerebrasBillingError: "Add credit at https://cloud.cerebras.ai.",
-    errors.CerebrasContextOverflowError: "Shorten the messages or lower max_tokens.",
+    errors.CerebrasContextOverflowError: "Shorten the messages or reduce max_tokens.",
     errors.CerebrasProtocolError: _urls.get_wrong_server_advice(),
 }
 
@@ -83,6 +83,8 @@ def create_error(
     body: Any,
     headers: Mapping[str, str] | None = None,
     request: RequestInfo = RequestInfo(),  # immutable
+    *,
+    is_in_stream: bool = False,
 ) -> CerebrasError:
     """Create the error for an error response.
 
@@ -91,6 +93,7 @@ def create_error(
         body: The body, as decoded JSON or as text, with secrets redacted.
         headers: The response headers.
         request: Data of the request for the message and the wait.
+        is_in_stream: Whether the body is an event of a stream.
     """
     fields, headers = _get_error_fields(body), headers or {}
     code, error_type = _get_text(fields, "code"), _get_text(fields, "type")
@@ -105,10 +108,15 @@ def create_error(
     error_class = _choose_class(status, code)
     retry_after = _get_retry_after(status, code, headers, request)
     sentence = message if message.endswith((".", "!", "?", "…")) else f"{message}."
-    text = f"The server responded with status {f'{status} {code}'.strip()}: {sentence}"
+    status_text = f"status {status} {code}".strip()
+    problem = (
+        f"The stream contains an error ({status_text})"
+        if is_in_stream
+        else f"The server responded with {status_text}"
+    )
     advice = _get_advice(error_class, code, retry_after, message, headers, request)
     return error_class(
-        f"{text} {advice}".strip(),
+        f"{problem}: {sentence} {advice}".strip(),
         status=status,
         code=code or None,
         request_id=find_request_id(headers),
@@ -119,7 +127,7 @@ def create_error(
 
 
 def is_error_body(body: Any) -> bool:
-    """Return whether decoded JSON describes an error and is not a completion."""
+    """Return whether decoded JSON describes an error."""
     if not isinstance(body, dict):
         return False
     is_flat_error = "message" in body and ("code" in body or "type" in body)
@@ -135,8 +143,8 @@ def find_request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def quote(body: Any) -> str:
-    """Return the beginning of a body in one line."""
-    text = " ".join(str(body).split()) if body else "nothing"
+    """Return the beginning of a body in one line; describe an empty one."""
+    text = "an empty body" if body in (None, "") else " ".join(str(body).split())
     return text if len(text) <= _MAX_QUOTE_LENGTH else f"{text[:_MAX_QUOTE_LENGTH]}…"
 
 
@@ -214,7 +222,7 @@ def _get_advice(
         return _get_quota_advice(code, retry_after, is_long=is_long)
     if error_class is errors.CerebrasAuthenticationError and request.has_demo_key:
         return "The key came from the cookies. Sign in again and renew them, or use an API key."
-    if error_class is errors.CerebrasProtocolError and "location" in headers:
+    if error_class is errors.CerebrasProtocolError and headers.get("location"):
         origin = "/".join(headers["location"].split("/", 3)[:3])
         return f"The server redirects to {quote(origin)!r}. Check base_url."
     return _ADVICE.get(error_class, "")
@@ -238,6 +246,7 @@ def _get_quota_advice(code: str, retry_after: float | None, *, is_long: bool) ->
         advice.append("Try again when the hour or the day is over.")
     if code == "token_quota_exceeded":
         advice.append(
-            "The server reserves max_tokens before it generates a completion. Lower max_tokens."
+            "The server reserves max_tokens before it generates a completion."
+            " Reduce max_tokens."
         )
     return " ".join(advice)

@@ -50,7 +50,8 @@ _DONE = b"[DONE]"
 _CONTENT_FIELDS = ("finish_reason", "logprobs", "reasoning_logprobs")
 
 _MIN_SECRET_LENGTH = 8
-"""Shorter secrets occur in ordinary text, where each `***` would reveal them."""
+"""Secrets that are shorter are not redacted. They also occur in ordinary text, and replacing
+them there would reveal them."""
 
 
 class ResponseParser:
@@ -107,28 +108,39 @@ class ResponseParser:
             raise self.create_unexpected_error(response, body)
         return cast("Completion", body)
 
-    def create_error_from_body(self, response: Response, body: Any) -> CerebrasError:
+    def create_error_from_body(
+        self, response: Response, body: Any, *, is_in_stream: bool = False
+    ) -> CerebrasError:
         """Return the error for an error body that arrived with status 200."""
         status = body.get("status_code") if isinstance(body, dict) else None
         is_number = isinstance(status, int) and not isinstance(status, bool)
-        return self._create_error(response, status if is_number else None, body)
+        status = status if is_number else None
+        return self._create_error(response, status, body, is_in_stream=is_in_stream)
 
     def create_unexpected_error(self, response: Response, body: Any) -> CerebrasError:
         """Return the error for a body that this API does not send."""
         body = self._redact(body)
-        content_type = self._redact(response.headers.get("content-type", "unknown"))
+        content_type = self._redact(response.headers.get("content-type") or "unknown")
+        quoted = _error_mapping.quote(body)
+        body_text = quoted if body in (None, "") else f"body {quoted!r}"
         return CerebrasProtocolError(
             f"Unexpected response with status {response.status}, content type"
-            f" {_error_mapping.quote(content_type)} and body {_error_mapping.quote(body)!r}."
+            f" {_error_mapping.quote(content_type)} and {body_text}."
             f" {_urls.get_wrong_server_advice()}",
             status=response.status,
             body=body,
             request_id=_error_mapping.find_request_id(response.headers),
         )
 
-    def _create_error(self, response: Response, status: int | None, body: Any) -> CerebrasError:
+    def _create_error(
+        self, response: Response, status: int | None, body: Any, *, is_in_stream: bool = False
+    ) -> CerebrasError:
         return _error_mapping.create_error(
-            status, self._redact(body), response.headers, self._request
+            status,
+            self._redact(body),
+            response.headers,
+            self._request,
+            is_in_stream=is_in_stream,
         )
 
     def _redact(self, body: Any) -> Any:
@@ -185,7 +197,7 @@ class EventStream:
     async def wait_for_content(self) -> None:
         """Wait for the first event with content; until then a retry is possible.
 
-        Earlier events contain only the role, and are dropped.
+        Earlier events, without content, are dropped.
 
         Raises:
             CerebrasError: If the stream is truncated or contains an error before the first
@@ -200,8 +212,8 @@ class EventStream:
         """Wait for the next events; an empty list is the end of a complete stream.
 
         Raises:
-            CerebrasError: If the stream is truncated or contains an error. All events
-                before that have been returned.
+            CerebrasError: If the stream is truncated or contains an error. All events before
+                the error have been returned by earlier calls.
         """
         events, self._first_events = self._first_events, []
         while not (events or self._is_exhausted):
@@ -240,7 +252,10 @@ class EventStream:
         return payloads
 
     def _split_end(self) -> list[bytes]:
-        """Return the payload of a last event without a blank line, unless it is truncated."""
+        """Return the payload of a last event that no blank line follows.
+
+        Return it only if it is complete JSON.
+        """
         return [payload for payload in self._decoder.close() if _is_json(payload)]
 
     def _decode_events(self) -> list[StreamEvent]:
@@ -283,7 +298,7 @@ class EventStream:
         except ValueError:
             event = payload.decode("utf-8", "replace")
         if isinstance(payload, ErrorPayload) or _error_mapping.is_error_body(event):
-            raise self._parser.create_error_from_body(self._response, event)
+            raise self._parser.create_error_from_body(self._response, event, is_in_stream=True)
         if not isinstance(event, dict) or event.get("choices"):
             raise self._parser.create_unexpected_error(self._response, event)
         return cast("StreamEvent", {**event, "choices": []})

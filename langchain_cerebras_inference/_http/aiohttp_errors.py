@@ -35,7 +35,7 @@ def create_idle_timeout_error(url: str, seconds: float) -> CerebrasTimeoutError:
     """Return the error for a server that was idle for too long."""
     return CerebrasTimeoutError(
         f"No data arrived from {urlsplit(url).netloc} for {seconds:g} s. If the model needs"
-        " more time, raise timeout."
+        " more time, increase the setting timeout."
     )
 
 
@@ -63,29 +63,27 @@ def create_request_error(
         return create_proxy_error(error.status, proxy)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return CerebrasConnectionError(
-            f"The proxy {host} cannot be reached. Check proxy and the network."
+            f"The proxy {host} cannot be reached. Check the setting proxy and the network."
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return CerebrasConnectionError(
-            f"The host name of {host} cannot be resolved. Check {setting} and the network."
+            f"The host name of {host} cannot be resolved. Check the setting {setting} and the"
+            " network."
         )
     if isinstance(error, TimeoutError):
         return CerebrasTimeoutError(
-            f"No connection to {host} within {connect_timeout:g} s. Check {setting} and the"
-            " network, or raise connect_timeout."
+            f"No connection to {host} within {connect_timeout:g} s. Check the setting"
+            f" {setting} and the network, or increase the setting connect_timeout."
         )
-    if isinstance(error, aiohttp.ClientResponseError) and _ENCODING_PREFIX in error.message:
-        encoding = error.message.partition(_ENCODING_PREFIX)[2].partition(".")[0]
+    if isinstance(error, aiohttp.InvalidURL):
         return CerebrasProtocolError(
-            f"The response of {host} has the content encoding {encoding}, which was not"
-            f" requested. {get_wrong_server_advice(setting)}"
+            f"aiohttp does not accept the URL of {host}. Check the setting {setting}."
         )
-    if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
-        return CerebrasProtocolError(
-            f"The response of {host} is not valid HTTP. {get_wrong_server_advice(setting)}"
-        )
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _create_response_error(error, host, setting)
     return CerebrasConnectionError(
-        f"No connection to {host} ({_describe(error)}). Check {setting} and the network."
+        f"The connection to {host} failed ({_describe(error)}). Check the setting {setting} and"
+        " the network."
     )
 
 
@@ -99,9 +97,9 @@ def create_proxy_error(status: int, proxy: str | None) -> CerebrasError:
     """
     name = f"proxy {urlsplit(proxy).netloc}" if proxy else "proxy on the route to the server"
     advice = (
-        "Set proxy to its URL with the right user and password."
+        "Set the setting proxy to its URL with the right user and password."
         if status == 407
-        else "Check proxy and the network."
+        else "Check the setting proxy and the network."
     )
     return CerebrasConnectionError(
         f"The {name} did not forward the request (status {status}). {advice}",
@@ -126,10 +124,26 @@ def _create_tls_error(error: BaseException, host: str, setting: str) -> Cerebras
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CerebrasConnectionError(
             f"The certificate of {host} cannot be verified. If your own CA issued it, set"
-            " verify or SSL_CERT_FILE to the path of the CA's certificate.",
+            " the setting verify or the variable SSL_CERT_FILE to the path of the CA's"
+            " certificate.",
             is_retryable=False,
         )
-    return CerebrasConnectionError(f"The TLS handshake with {host} failed. Check {setting}.")
+    return CerebrasConnectionError(
+        f"The TLS handshake with {host} failed. Check the setting {setting}."
+    )
+
+
+def _create_response_error(
+    error: aiohttp.ClientResponseError, host: str, setting: str
+) -> CerebrasError:
+    advice = get_wrong_server_advice(setting)
+    if _ENCODING_PREFIX in error.message:
+        encoding = error.message.partition(_ENCODING_PREFIX)[2].partition(".")[0]
+        return CerebrasProtocolError(
+            f"The response of {host} has the content encoding {encoding}, which was not"
+            f" requested. {advice}"
+        )
+    return CerebrasProtocolError(f"The response of {host} is not valid HTTP. {advice}")
 
 
 def _describe(error: BaseException) -> str:

@@ -8,7 +8,7 @@ event loop in which it was created. A pool is closed
 - when the interpreter exits.
 
 An event loop may also be closed without shutting down its generators. Then its pools are
-closed when another event loop needs its first pool.
+closed as soon as a pool is created for a new event loop, or at exit.
 """
 
 from __future__ import annotations
@@ -93,7 +93,10 @@ class ConnectionPool:
             await self.close()
 
     def get_client_session(self, *, fresh: bool) -> aiohttp.ClientSession:
-        """Return the client session that reuses connections, or never does so if `fresh`."""
+        """Return the client session that reuses connections.
+
+        If `fresh`, return the one that opens a new connection for each request.
+        """
         if fresh not in self._client_sessions:
             self._client_sessions[fresh] = _create_client_session(force_close=fresh)
         return self._client_sessions[fresh]
@@ -131,7 +134,10 @@ class ConnectionPool:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A connector that knows its connections, and calls `on_connected` for each request."""
+    """A connector that remembers the connections it opened.
+
+    It calls `on_connected` for each request.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -199,7 +205,11 @@ async def acquire_pool(url: str, owner: object) -> ConnectionPool:
 
 
 async def close_unshared(owner: object) -> None:
-    """Close the running event loop's pools that no other living owner has used."""
+    """Close the running event loop's pools, except those that another living model has used.
+
+    Args:
+        owner: The model that is closed.
+    """
     pools = _pools.get(asyncio.get_running_loop(), {})
     for origin, pool in list(pools.items()):
         if pool.remove_owner(owner):

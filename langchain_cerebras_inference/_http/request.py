@@ -70,12 +70,14 @@ async def send(
     Raises:
         DeadConnectionError: If a reused connection broke before the first byte of the
             response arrived.
-        CerebrasConnectionError: If the server cannot be reached.
+        CerebrasConnectionError: If the server or the proxy cannot be reached.
         CerebrasTimeoutError: If no connection or no response came in time.
-        CerebrasProtocolError: If the response is not valid HTTP.
+        CerebrasProtocolError: If the response is not valid HTTP, or aiohttp does not accept
+            the URL.
+        ValueError: If the proxy's URL or `route.verify` is invalid.
     """
     pool = await connection_pool.acquire_pool(url, owner)
-    headers_timeout = _HeadersTimeout(timeout)
+    pending_request = _PendingRequest(timeout)
     proxy = Proxy()
     try:
         variables = tuple(map(os.environ.get, PROXY_VARIABLES))
@@ -84,9 +86,9 @@ async def send(
         needs_tls = is_secure or (proxy.url or "").startswith("https:")
         tls = await get_tls_context(route.verify) if needs_tls else True
         client_session = pool.get_client_session(fresh=use_fresh_connection)
-        token = connection_pool.on_connected.set(headers_timeout.start)
+        token = connection_pool.on_connected.set(pending_request.start)
         try:
-            async with headers_timeout.scope:
+            async with pending_request.scope:
                 aiohttp_response = await client_session.request(
                     method,
                     url,
@@ -101,12 +103,12 @@ async def send(
                 )
         finally:
             connection_pool.on_connected.reset(token)
-            headers_timeout.stop()
+            pending_request.stop()
     except NETWORK_ERRORS as error:
         pool.end_call()
         # Raise our error outside the `except` block, so that its `__context__` does not keep
         # aiohttp's error, which may refer to the request and so to the key.
-        failure = headers_timeout.create_error(error, url, proxy.url, route)
+        failure = pending_request.create_error(error, url, proxy.url, route)
     except BaseException:
         pool.end_call()
         raise
@@ -116,7 +118,7 @@ async def send(
             pool,
             url=url,
             idle_timeout=timeout,
-            deadline=headers_timeout.deadline,
+            deadline=pending_request.deadline,
         )
         if response.status != 407:
             return response
@@ -131,10 +133,10 @@ def _create_client_timeout(connect_timeout: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=limit)
 
 
-class _HeadersTimeout:
-    """The idle timeout until the response headers arrive.
+class _PendingRequest:
+    """A request that waits for its response headers: its idle timeout and its errors.
 
-    It starts when the request has got a connection.
+    The timeout starts when the request has got a connection.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -30,9 +30,9 @@ class Response:
         response: aiohttp's response.
         pool: The pool to tell when the response is closed.
         url: The URL of the request, for error messages.
-        idle_timeout: Seconds without progress after which a read fails; `inf` is no limit.
-            Only bytes of an event are progress, and comments of an event stream are not. A
-            body that is not an event stream must arrive within one idle timeout.
+        idle_timeout: Seconds after which a read fails, unless the caller has restarted the
+            timeout with `restart_timeout`; `inf` is no limit. `EventStream` restarts it for
+            events, but not for comments. Any other body must arrive within one idle timeout.
         deadline: The time (of the event loop's clock) by which the first part of the body
             must arrive.
     """

@@ -27,6 +27,8 @@ PROXY_VARIABLES = (
     "NO_PROXY",
 )
 
+_PROXY_DESCRIPTION = "The proxy (setting proxy, or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY)"
+
 _tls_contexts: dict[tuple[bool | str, str | None, str | None], ssl.SSLContext] = {}
 
 
@@ -88,9 +90,14 @@ def find_proxy(
         return Proxy()
     parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"proxy must be an http or https URL, not {parts.scheme}://.")
+        raise ValueError(
+            f"{_PROXY_DESCRIPTION} must be an http or https URL, not {parts.scheme}://."
+        )
     if not _has_valid_address(parts):
-        raise ValueError("proxy must be a URL with a host, as in http://user:password@host:80.")
+        raise ValueError(
+            f"{_PROXY_DESCRIPTION} must be a URL with a host, as in"
+            " http://user:password@host:80."
+        )
     host = parts.netloc.rpartition("@")[2]
     url = urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
     if parts.username is None:

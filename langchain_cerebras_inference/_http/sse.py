@@ -70,13 +70,16 @@ class SSEDecoder:
         return _parse_events(events) if events else []
 
     def close(self) -> list[bytes]:
-        """End the stream, and return the payload of a last event without a blank line."""
+        """End the stream; return the payload of a last event that no blank line follows."""
         event = b"".join(self._incomplete_event)
         self._incomplete_event = []
         return _parse_events(event)
 
     def _remove_byte_order_mark(self, data: bytes) -> bytes:
-        """Return the beginning of the stream without its mark; `b""` until both are known."""
+        """Return the first bytes of the stream without a byte order mark.
+
+        Return `b""` while too few bytes have arrived to recognize the mark.
+        """
         data = b"".join([*self._incomplete_event, data])
         if _BYTE_ORDER_MARK.startswith(data):  # the remaining bytes of the mark may follow
             self._incomplete_event = [data]

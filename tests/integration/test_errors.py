@@ -399,12 +399,23 @@ def mail_server() -> Iterator[str]:
         yield base_url
 
 
+@contextmanager
+def invalid_host() -> Iterator[str]:
+    """A URL that aiohttp does not accept, because its host name has an empty label."""
+    yield "http://ä..example"
+
+
 UNREACHABLE_SERVERS: Mapping[str, tuple[ServerStarter, ExpectedError, str]] = {
     "closed port": (closed_port, ExpectedError(*CONNECTION_ERROR), "127.0.0.1"),
     "unknown host": (
         unknown_host,
         ExpectedError(*CONNECTION_ERROR),
         "cerebras.invalid.*base_url",
+    ),
+    "invalid host": (
+        invalid_host,
+        ExpectedError(*PROTOCOL_ERROR),
+        "does not accept the URL of ä..example. Check the setting base_url",
     ),
     "no TLS": (no_tls, ExpectedError(*CONNECTION_ERROR), "TLS.*127.0.0.1.*base_url"),
     "another protocol": (mail_server, ExpectedError(*PROTOCOL_ERROR), "127.0.0.1.*HTTP"),

@@ -377,7 +377,7 @@ def test_unreachable_proxy_raises_connection_error_without_the_password(
 ) -> None:
     url = f"http://{CREDENTIALS}@{closed_address}"
 
-    with pytest.raises(CerebrasConnectionError, match="Check proxy") as caught:
+    with pytest.raises(CerebrasConnectionError, match="Check the setting proxy") as caught:
         call(create_model(servers[scheme], proxy=url, max_retries=0), "Hello!")
 
     assert closed_address in str(caught.value)
@@ -394,7 +394,7 @@ def test_unknown_proxy_host_raises_connection_error_without_the_password(
         create_model(server, proxy=url, max_retries=0).invoke("Hello!")
 
     assert "proxy.invalid:3128" in str(caught.value)
-    assert "Check proxy" in str(caught.value)
+    assert "Check the setting proxy" in str(caught.value)
     assert SECRET not in format_completely(caught.value)
 
 
@@ -424,7 +424,7 @@ def test_server_that_the_proxy_cannot_reach_raises_connection_error(
 def test_invalid_proxy_url_raises_value_error_without_the_password(
     url: str, call: CallStyle, server: Emulator
 ) -> None:
-    with pytest.raises(ValueError, match="proxy must be") as caught:
+    with pytest.raises(ValueError, match=r"The proxy \(setting proxy, .* must be") as caught:
         call(create_model(server, proxy=url), "Hello!")
 
     assert SECRET not in format_completely(caught.value)

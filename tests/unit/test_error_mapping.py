@@ -212,14 +212,20 @@ def test_error_has_the_wait_that_the_headers_imply(
         ({"code": 5, "message": ""}, "400: {'code': 5, 'message': ''}."),
         ("<html>\n<p>Bad</p>", "400: <html> <p>Bad</p>."),
         (["a"], "400: ['a']."),
-        ("", "400: nothing."),
-        (None, "400: nothing."),
+        ("", "400: an empty body."),
+        (None, "400: an empty body."),
     ],
 )
 def test_message_contains_status_and_code_and_message_of_the_server(
     body: Any, expected: str
 ) -> None:
     assert str(create_error(400, body)) == f"The server responded with status {expected}"
+
+
+def test_message_about_an_error_in_a_stream_names_the_stream() -> None:
+    error = create_error(None, {"message": "No.", "code": "bad"}, is_in_stream=True)
+
+    assert str(error) == "The stream contains an error (status 500 bad): No."
 
 
 def test_long_body_is_quoted_in_part_and_kept_whole() -> None:
@@ -243,7 +249,7 @@ def test_quote_is_one_short_line() -> None:
     [
         (401, "wrong_api_key", "Check the key at https://cloud.cerebras.ai."),
         (402, None, "Add credit at https://cloud.cerebras.ai."),
-        (400, "context_length_exceeded", "Shorten the messages or lower max_tokens."),
+        (400, "context_length_exceeded", "Shorten the messages or reduce max_tokens."),
         (302, None, "Check base_url, and whether a proxy responded instead of the server."),
         (404, None, "Check base_url."),
         (404, "model_not_found", "list_models() returns the models that this key can use."),
@@ -253,7 +259,7 @@ def test_quote_is_one_short_line() -> None:
             "token_quota_exceeded",
             (
                 "The server reserves max_tokens before it generates a completion."
-                " Lower max_tokens."
+                " Reduce max_tokens."
             ),
         ),
         (500, None, ""),
