@@ -121,9 +121,8 @@ class ResponseParser:
         """Return the error for a body that this API does not send."""
         body = self._redact(body)
         content_type = self._redact(response.headers.get("content-type") or "unknown")
-        body_text = f"body {_error_mapping.quote(body)!r}"
-        if body in (None, ""):
-            body_text = _error_mapping.quote(body)
+        quoted = _error_mapping.quote(body)
+        body_text = quoted if body in (None, "") else f"body {quoted!r}"
         return CerebrasProtocolError(
             f"Unexpected response with status {response.status}, content type"
             f" {_error_mapping.quote(content_type)} and {body_text}."

@@ -108,6 +108,7 @@ def _parse_url(setting: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url.strip())
         is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")  # an empty label, as in "a..b", is an error
     except ValueError:  # an invalid port or host; the error may quote a password
         is_valid = False
     if not is_valid:

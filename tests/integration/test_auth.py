@@ -316,7 +316,7 @@ UNUSABLE_RESPONSES: dict[str, tuple[Act, str, int | None, bool]] = {
     "wrong path": (Refuse(404), "Check session_url", 404, False),
     "rate limit": (Refuse(429), "Too many key exchanges", 429, True),
     "server error": (Refuse(500), "endpoint failed", 500, True),
-    "connection reset": (Cut(after=None, how="reset"), "No connection", None, True),
+    "connection reset": (Cut(after=None, how="reset"), "The connection to", None, True),
 }
 
 

@@ -53,7 +53,7 @@ def test_untrusted_certificate_raises_connection_error_that_names_the_settings(
         call(create_model(https_server), "Hello!")
 
     assert https_server.origin.removeprefix("https://") in str(caught.value)
-    assert "set verify" in str(caught.value)
+    assert "set the setting verify" in str(caught.value)
     assert "SSL_CERT_FILE" in str(caught.value)
     assert caught.value.is_retryable is False
     assert https_server.connections == 1

@@ -99,6 +99,7 @@ async def test_error_event_is_raised_after_the_events_before_it(max_events: int)
 
     assert get_text(batches) == "0123"
     assert type(error) is CerebrasRateLimitError
+    assert str(error) == "The stream contains an error (status 429): slow down."
 
 
 @every_batch_size
@@ -449,6 +450,11 @@ async def test_unexpected_body_raises_a_protocol_error_that_quotes_it(body: byte
         await parse_completion(body, **{"content-type": "text/plain"})
 
     assert (error.value.status, error.value.request_id) == (200, "req-1")
+
+
+async def test_error_for_an_empty_body_says_that_it_is_empty() -> None:
+    with pytest.raises(CerebrasProtocolError, match=r"text/plain and an empty body\. Check"):
+        await parse_completion(b"", **{"content-type": "text/plain"})
 
 
 async def test_error_body_with_status_200_raises_the_error_that_it_describes() -> None:
