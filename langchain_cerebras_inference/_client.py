@@ -261,11 +261,13 @@ class CerebrasClient:
         needs_key: bool = True,
     ) -> Response:
         """Send a request and return its response if that has status 200."""
+        call.response_headers.clear()
+        if call.paced_call is not None:
+            call.paced_call.forget_permit()
         call.key = await self._keys.get_key() if needs_key else None
         headers = self._create_headers(call.key, has_body=body is not None)
         if body is not None and self._pace is not False:
             headers = await self._wait_for_quota(call, self._pace, headers, len(body))
-        call.response_headers.clear()
         call.is_compressed = body is not None and self._should_compress(call, body)
         if body and call.is_compressed:
             headers["Content-Encoding"] = "gzip"
@@ -343,7 +345,11 @@ class CerebrasClient:
                 or call.paced_call.waited - waited_before < _SECONDS_BEFORE_NEW_KEY
             ):
                 return headers
-            key = await self._keys.get_key()
+            try:
+                key = await self._keys.get_key()
+            except BaseException:
+                call.paced_call.cancel()
+                raise
             if key == call.key:
                 return headers
             call.paced_call.cancel()  # another key has another quota

@@ -33,6 +33,9 @@ _LONG_QUOTA_PAUSE = 60.0
 _MAX_LONG_QUOTA_PAUSE = 900.0
 _REJECTIONS_BEFORE_BACKOFF = 2
 
+_MAX_PAUSE = 86_400.0
+"""Seconds; a longer Retry-After is probably a mistake, such as a Unix time."""
+
 
 class PacedCall:
     """A call that waits while its quota is exhausted, and reports each response to the quota.
@@ -95,7 +98,7 @@ class PacedCall:
         self._permit = None
         authorization = _find_authorization(headers)
         self._quota = get_quota(
-            _get_origin(base_url), authorization, body["model"], self._store_url
+            _get_origin(base_url), authorization, str(body["model"]), self._store_url
         )
         self._permit = await self._quota.acquire(self._ticket)
 
@@ -108,6 +111,11 @@ class PacedCall:
         """Report that the request was not sent, or that the server did not get it."""
         if self._quota is not None and self._permit is not None:
             self._quota.cancel(self._permit)
+            self._permit = None
+
+    def forget_permit(self) -> None:
+        """Forget the permit of the last attempt, whose outcome was reported."""
+        self._permit = None
 
     def report_error(self, error: CerebrasError, headers: Mapping[str, str]) -> None:
         """Report an error of the request, also one in a stream.
@@ -139,7 +147,7 @@ class PacedCall:
 
     def _create_ticket(self, body: RequestBody, size: int) -> Ticket:
         prompt, completion = _estimate_tokens(body, size)
-        is_completion_limited = "max_completion_tokens" in body
+        is_completion_limited = _get_completion_limit(body) is not None
         return Ticket(
             tokens=prompt + completion,
             min_tokens=prompt // 2 + (completion if is_completion_limited else 0),
@@ -163,16 +171,23 @@ def count_reserved_tokens(body: RequestBody, size: int) -> int:
 def _estimate_tokens(body: RequestBody, size: int) -> tuple[int, int]:
     """Estimate the tokens of the prompt, and those that are reserved for the completion."""
     images = 0
-    for message in body["messages"]:
-        content: Any = message.get("content")
+    messages: Any = body["messages"]  # `extra_body` can put any type there
+    for message in messages if isinstance(messages, list) else ():
+        content: Any = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
-            if part.get("type") == "image_url":
+            if isinstance(part, dict) and part.get("type") == "image_url":
                 images += 1
-                size -= len(part["image_url"]["url"])
-    limit: Any = body.get("max_completion_tokens")  # `extra_body` can put any type there
-    completion = limit if isinstance(limit, int) and limit >= 0 else _MAX_RESERVED_COMPLETION
+                image = part.get("image_url")
+                size -= len(image["url"]) if isinstance(image, dict) and "url" in image else 0
+    limit = _get_completion_limit(body)
+    completion = limit if limit is not None else _MAX_RESERVED_COMPLETION
     prompt = size // _BYTES_PER_TOKEN + images * _TOKENS_PER_IMAGE
     return prompt, min(completion, _MAX_RESERVED_COMPLETION)
+
+
+def _get_completion_limit(body: RequestBody) -> int | None:
+    limit: Any = body.get("max_completion_tokens")  # -1 means no limit
+    return limit if isinstance(limit, int) and limit >= 0 else None
 
 
 def _find_authorization(headers: Mapping[str, str]) -> str:
@@ -209,4 +224,4 @@ def _compute_pause(
     if rejections > _REJECTIONS_BEFORE_BACKOFF:
         backoff = rate_limits.compute_backoff(rejections - _REJECTIONS_BEFORE_BACKOFF, None)
         pause = max(pause or 0.0, backoff)
-    return pause
+    return None if pause is None else min(pause, _MAX_PAUSE)

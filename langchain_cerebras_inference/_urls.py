@@ -39,9 +39,13 @@ def check_quota_store(url: str) -> None:
             The message does not quote the URL, which may contain a password.
     """
     scheme, separator, rest = url.partition("://")
+    try:
+        is_valid = bool(separator) and urlsplit(url).port != 0
+    except ValueError:  # its message may quote a password
+        is_valid = False
     is_redis = scheme in ("redis", "rediss", "unix") and bool(rest)
     is_sqlite = scheme == "sqlite" and rest.startswith("/") and bool(rest.strip("/"))
-    if not (separator and (is_redis or is_sqlite)):
+    if not (is_valid and (is_redis or is_sqlite)):
         raise ValueError(
             "quota_store must be sqlite:///PATH (with three slashes) or redis://HOST:PORT."
         )
@@ -108,7 +112,6 @@ def _parse_url(setting: str, url: str) -> SplitResult:
     try:
         parts = urlsplit(url.strip())
         is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        (parts.hostname or "").encode("idna")  # an empty label, as in "a..b", is an error
     except ValueError:  # an invalid port or host; the error may quote a password
         is_valid = False
     if not is_valid:

@@ -22,6 +22,8 @@ _QUOTA_BACKOFFS = (5.0, 15.0, 30.0)
 _RESET_PREFIX = "x-ratelimit-reset-"
 _QUOTA_CODES = frozenset({"request_quota_exceeded", "token_quota_exceeded"})
 _MAX_JITTER = 0.25
+_MIN_LIMIT = 1e-3
+_MAX_RETRY_AFTER = 1e9
 _PERIODS = {"minute": 60, "hour": 3_600, "day": 86_400}
 _LIMIT_HEADERS = tuple(
     (
@@ -44,9 +46,10 @@ def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
     milliseconds = _parse_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
-        return milliseconds / 1000
+        return min(milliseconds / 1000, _MAX_RETRY_AFTER)
     retry_after = headers.get("retry-after")
-    return None if retry_after is None else _parse_seconds_or_date(retry_after, now)
+    seconds = None if retry_after is None else _parse_seconds_or_date(retry_after, now)
+    return None if seconds is None else min(seconds, _MAX_RETRY_AFTER)
 
 
 def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | None]]:
@@ -68,7 +71,7 @@ def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | N
             limit, remaining = float(limit_text), float(remaining_text)
         except ValueError:
             limit, remaining = _parse_number(limit_text) or 0.0, -1.0
-        if 0 < limit < math.inf:
+        if _MIN_LIMIT <= limit < math.inf:
             limits[name] = limit, remaining if 0 <= remaining < math.inf else None
     return limits
 
@@ -118,7 +121,7 @@ def estimate_quota_wait(
     for period, seconds in _PERIODS.items():
         limit = _parse_number(headers.get(f"x-ratelimit-limit-{unit}-{period}"))
         remaining = _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}"))
-        if limit and (period == "minute" or remaining == 0):
+        if limit and limit >= _MIN_LIMIT and (period == "minute" or remaining == 0):
             waits.append(need * seconds / limit)
     return max(waits, default=None)
 

@@ -64,6 +64,10 @@ _MAX_SLEEP = 60.0
 """Seconds after which the head of a queue asks again, because another process may have given
 back a reservation."""
 
+_LIMIT_LIFETIME = 60.0
+"""Seconds after which a request may be larger than the last known limit of tokens, because
+the limit may have been raised."""
+
 _STORE_PAUSE = 30.0
 """Seconds after a failure of the store in which it is not used."""
 
@@ -260,6 +264,7 @@ class Quota:
         self._lock = threading.RLock()
         self._knows_limits = False
         self._token_limit = math.inf
+        self._token_limit_time = -math.inf
         self._max_observed_tokens: dict[str, float] = {}
         self._has_rejection_without_limits = False
         # The sums of the needs of the requests in flight, and of all accepted requests.
@@ -432,7 +437,8 @@ class Quota:
     def _check_size(self, ticket: Ticket) -> None:
         max_observed = min(self._max_observed_tokens.values(), default=math.inf)
         is_rejected_again = ticket.token_rejections >= _MAX_REJECTIONS
-        if ticket.min_tokens > self._token_limit:
+        is_known_limit = self._clock() - self._token_limit_time < _LIMIT_LIFETIME
+        if ticket.min_tokens > self._token_limit and is_known_limit:
             problem = (
                 f"The request needs about {ticket.tokens:.0f} tokens (prompt and max_tokens),"
                 f" and the limit of the quota is {self._token_limit:.0f}."
@@ -614,6 +620,7 @@ class Quota:
         self._knows_limits = True
         needed = needs[TOKENS] if is_accepted else 0.0
         self._token_limit = math.inf
+        self._token_limit_time = self._clock()
         for name in limits.keys() & _TOKEN_BUCKETS:
             limit, remaining = limits[name]
             self._token_limit = min(self._token_limit, limit)
@@ -634,8 +641,16 @@ class Quota:
 
     def _wake_heads(self) -> None:
         if self._queues:
-            for queue in list(self._queues.values()):
-                queue.wake_head()
+            for loop, queue in list(self._queues.items()):
+                if loop.is_closed():  # and its calls were never cancelled
+                    self._remove_queue(loop, queue)
+                else:
+                    queue.wake_head()
+
+    def _remove_queue(self, loop: asyncio.AbstractEventLoop, queue: _CallQueue) -> None:
+        self._queues.pop(loop, None)
+        for ticket in queue.tickets:
+            self._release_reservation(ticket)
 
 
 def _get_kind(code: str | None) -> int | None:

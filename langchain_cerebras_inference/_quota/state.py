@@ -253,11 +253,11 @@ class QuotaState:
             position: The position in an earlier decision about this request, if there was one.
             force: Whether to send the request even if it should wait.
         """
+        self._refill(now)
         wait = self.pause_until - now
         if not self.buckets:
             is_paused = wait > _MIN_WAIT and not force
             return Decision(wait if is_paused else 0.0, now)
-        self._refill(now)
         if position is None or position.requests > self.reserved[REQUESTS]:
             # A position after all others is from a store that has lost its state since.
             position = self._take_position(needs)
@@ -311,7 +311,9 @@ class QuotaState:
     def _refill(self, now: float) -> None:
         seconds = now - self.time
         self.time = now
-        if seconds <= 0:  # the clock was set back
+        if seconds <= 0:
+            if seconds < 0:
+                self._shift_times(seconds)
             return
         for bucket in self.buckets.values():
             if bucket.share < 1.0:
@@ -320,6 +322,13 @@ class QuotaState:
                 bucket.granted += bucket.rate * seconds
             granted_when_full = self.reserved[bucket.kind] + bucket.capacity
             bucket.granted = min(bucket.granted, granted_when_full)
+
+    def _shift_times(self, seconds: float) -> None:
+        """Move all points in time, because the clock was set back."""
+        self.pause_until += seconds
+        for bucket in self.buckets.values():
+            bucket.share_reduced_at += seconds
+            bucket.ignore_remaining_until += seconds
 
     def _take_position(self, needs: Amounts) -> Amounts:
         reserved = self.reserved

@@ -135,7 +135,10 @@ class SharedStore:
         def reserve(quota_state: QuotaState, now: float) -> Decision:
             return quota_state.reserve(needs, now, position=position, force=force)
 
-        future = self._executor.submit(self.update, name, reserve)
+        try:
+            future = self._executor.submit(self.update, name, reserve)
+        except RuntimeError:  # other threads have ended already
+            raise QuotaStoreError("the interpreter is about to exit") from None
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -253,12 +256,18 @@ class RedisStore(SharedStore):
         parts = urlsplit(url)
         self._location = f"Redis at {parts.hostname or parts.path}"
         self._error = redis.RedisError
-        self._client: redis.Redis = redis.Redis.from_url(
-            url,
-            socket_timeout=_TIMEOUT,
-            socket_connect_timeout=_TIMEOUT,
-            retry=Retry(NoBackoff(), 1),
-        )
+        try:
+            self._client: redis.Redis = redis.Redis.from_url(
+                url,
+                socket_timeout=_TIMEOUT,
+                socket_connect_timeout=_TIMEOUT,
+                retry=Retry(NoBackoff(), 1),
+            )
+            self._client.connection_pool.make_connection()  # checks the options in the URL
+        except (TypeError, ValueError):  # their messages may quote the password
+            raise ValueError(
+                "The URL in quota_store is invalid. Check its database number and its options."
+            ) from None
         self._compare_and_set = self._client.register_script(_COMPARE_AND_SET)
 
     def update(self, name: str, operation: Callable[[QuotaState, float], T]) -> T:
@@ -300,7 +309,10 @@ def open_store(url: str) -> SharedStore:
 def _decode(text: str | bytes | None, now: float) -> QuotaState:
     if text is None:
         return QuotaState(now)
-    return state.from_json_data(cast("dict[str, Any]", json.loads(text)))
+    try:
+        return state.from_json_data(cast("dict[str, Any]", json.loads(text)))
+    except (AttributeError, KeyError, TypeError, ValueError):  # from another version
+        return QuotaState(now)
 
 
 def _encode(quota_state: QuotaState) -> str:

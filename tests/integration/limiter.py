@@ -84,8 +84,10 @@ class Limiter:
         """Accept a request or reject it; return the error code and the tokens to refund."""
         self._refill()
         prompt = str(body["messages"][-1]["content"])
-        limit = body.get("max_completion_tokens", _MAX_RESERVED_COMPLETION)
-        completion = min(limit, _MAX_RESERVED_COMPLETION)
+        completion = _MAX_RESERVED_COMPLETION
+        limit = body.get("max_completion_tokens")
+        if isinstance(limit, int) and limit >= 0:
+            completion = min(limit, completion)
         tokens = len(prompt) / 4 + _PROMPT_OVERHEAD + completion
         if self.request_level < 1 or (self.hidden_requests and self.hidden_level < 1):
             self.rejected.append(time.monotonic())

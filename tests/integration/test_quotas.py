@@ -209,6 +209,37 @@ def test_key_function_is_called_again_before_a_rejected_call_queues(
     assert [authorization for _, authorization, _ in limiter.accepted] == ["bearer second"]
 
 
+@styles
+def test_rejection_from_the_key_function_is_retried_only_as_often_as_allowed(
+    style: str, limiter: Limiter
+) -> None:
+    limiter.empty()
+    calls: list[int] = []
+
+    def get_key() -> str:
+        calls.append(len(calls))
+        if len(calls) > 1:
+            raise CerebrasRateLimitError("Busy.", status=429, retry_after=0.01)
+        return "key"
+
+    with pytest.raises(CerebrasRateLimitError, match=r"^Busy\.$"):
+        CALL_STYLES[style](create_model(limiter, api_key=get_key), "Hello!")
+
+    assert len(calls) == 4
+    assert len(limiter.rejected) == 1
+
+
+@pytest.mark.parametrize("limit", [-1, "50", 50.0, None])
+def test_unusual_token_limit_in_extra_body_is_sent(limit: Any, limiter: Limiter) -> None:
+    limiter.tokens, limiter.burst = 200.0, 12_000.0
+    limiter.fill()
+    create_model(limiter).invoke("Hello!")
+
+    create_model(limiter, extra_body={"max_completion_tokens": limit}).invoke("Hello!")
+
+    assert len(limiter.accepted) == 2
+
+
 def test_models_share_a_quota_unless_they_have_another_key(limiter: Limiter) -> None:
     limiter.requests, limiter.request_level = 0.001, 1.0
     create_model(limiter).invoke("Hello!")
@@ -576,7 +607,7 @@ def test_figures_of_a_thousand_requests_with_many_tokens(refunded: float) -> Non
         model = create_model(limiter, pace=True, default_headers=None)
 
         async def run() -> None:
-            calls = []
+            calls: list[int] = []
             for number in range(1_000):
                 prompt = f"Prompt {number} " + "word " * (number * 37 % 1_500)
                 max_tokens = 50 + number * 61 % 4_950

@@ -422,6 +422,18 @@ def test_request_that_is_larger_than_the_limit_fails_at_once() -> None:
     run(work)
 
 
+def test_request_larger_than_the_limit_is_sent_when_the_limit_may_have_changed() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, 10, 10, token_rate=100, token_capacity=6_000)
+        quota = Quota("q", clock=clock)
+        await make_call(quota, limiter, create_ticket())
+        await asyncio.sleep(61)
+
+        await quota.acquire(create_ticket(9_000, min_tokens=7_000))
+
+    run(work)
+
+
 def test_request_that_is_larger_than_the_bucket_fails_after_three_rejections() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, 10, 10, token_rate=100, token_capacity=1_000)

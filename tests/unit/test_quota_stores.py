@@ -1,6 +1,7 @@
 """The shared stores for the state of quotas."""
 
 import asyncio
+import contextlib
 import itertools
 import sqlite3
 from collections.abc import Iterator
@@ -84,6 +85,19 @@ async def test_reservations_of_two_processes_have_increasing_waits(
     )
 
 
+@pytest.mark.parametrize("stored", ["", "[]", "{}", '{"time": 1, "taken": [0, 0]}'])
+async def test_state_of_another_version_is_replaced(
+    stored: str, path: str, store: SQLiteStore
+) -> None:
+    await report_acceptance(store, await store.reserve("quota", NEEDS))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE cerebras_quotas SET state = ?", (stored,))
+
+    decision = await store.reserve("quota", NEEDS)
+
+    assert not decision.knows_limits
+
+
 async def test_quotas_are_independent(store: SQLiteStore) -> None:
     await report_acceptance(store, await store.reserve("quota", NEEDS))
 
@@ -157,6 +171,14 @@ async def test_failed_operation_does_not_change_the_state(store: SQLiteStore) ->
         store.update("quota", fail)
 
     assert (await store.reserve("quota", NEEDS)).wait < 5
+
+
+@pytest.mark.parametrize("query", ["bogus=secret", "db=secret"])
+def test_error_for_an_invalid_redis_url_does_not_quote_it(query: str) -> None:
+    with pytest.raises(ValueError, match="quota_store") as caught:
+        open_store(f"redis://redis.example?{query}")
+
+    assert "secret" not in str(caught.value)
 
 
 async def test_error_for_an_unreachable_redis_does_not_contain_the_password() -> None:

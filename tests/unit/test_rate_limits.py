@@ -59,6 +59,7 @@ RESETS_OF_AVAILABLE_QUOTAS = {
         ({"retry-after": "Sat, 01 Aug 2026 13:00:30 +0100"}, 30.0),
         ({"retry-after": "Sat, 01 Aug 2026 11:00:00 GMT"}, 0.0),
         ({"retry-after": "tomorrow"}, None),
+        ({"retry-after": "1e300"}, 1e9),
         ({"retry-after": "Mon, 01 Jan 99999999999999 00:00:00 GMT"}, None),
         # other headers
         ({"x-ratelimit-reset-tokens-minute": "3.25"}, None),
