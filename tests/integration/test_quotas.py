@@ -607,7 +607,7 @@ def test_figures_of_a_thousand_requests_with_many_tokens(refunded: float) -> Non
         model = create_model(limiter, pace=True, default_headers=None)
 
         async def run() -> None:
-            calls: list[int] = []
+            calls = []
             for number in range(1_000):
                 prompt = f"Prompt {number} " + "word " * (number * 37 % 1_500)
                 max_tokens = 50 + number * 61 % 4_950
