@@ -120,7 +120,7 @@ def _read_file(path: Path, host: str) -> list[Cookie]:
 
 
 def _describe_missing_file(path: Path) -> str:
-    """Say which file is missing, but do not quote a name that may be a cookie."""
+    """Describe a missing file. A name that may be a cookie is not quoted."""
     if path.suffix in (".txt", ".json") and not set(str(path)) & set("=;"):
         return f"no such file: {path}."
     has_folder = os.path.isdir(path.parent)  # noqa: PTH112 # `Path.is_dir` raises for a long name

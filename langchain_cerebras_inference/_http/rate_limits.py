@@ -127,7 +127,7 @@ def estimate_quota_wait(
 
 
 def compute_backoff(attempt: int, code: str | None) -> float:
-    """Return the seconds to wait if no header says how long; `attempt` counts from 1."""
+    """Return the seconds before a retry without a known wait. The first attempt is 1."""
     if code in _QUOTA_CODES:
         return _QUOTA_BACKOFFS[min(attempt, len(_QUOTA_BACKOFFS)) - 1]
     longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS)

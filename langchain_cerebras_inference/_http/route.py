@@ -1,4 +1,4 @@
-"""How a request reaches a server: the proxy to use and the certificates to trust."""
+"""The route of a request: the proxy to use and the certificates to trust."""
 
 from __future__ import annotations
 

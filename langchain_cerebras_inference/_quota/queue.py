@@ -91,7 +91,7 @@ class QueueLimitError(CerebrasRateLimitError):
 
 @dataclass(eq=False)
 class Ticket:
-    """What the queue knows of one call, in all its attempts.
+    """One call in the queue of a quota, with all its attempts.
 
     Attributes:
         tokens: The estimated tokens of the request: its prompt and its longest completion.

@@ -67,7 +67,7 @@ _NO_AMOUNTS = Amounts(0.0, 0.0)
 
 @dataclass(slots=True)
 class Bucket:
-    """What is known of one bucket.
+    """The estimated state of one bucket.
 
     Attributes:
         kind: `REQUESTS` or `TOKENS`.
@@ -187,7 +187,7 @@ class Decision:
 
 @dataclass(slots=True)
 class Outcome:
-    """What happened to a request after the decision.
+    """The outcome of one request, for the state of its quota.
 
     Attributes:
         result: `"accepted"`: the server accepted the request, or this is unknown;

@@ -239,19 +239,14 @@ class RedisStore(SharedStore):
         url: The URL of the server.
 
     Raises:
-        ImportError: If the package `redis` is not installed.
+        ValueError: If the database number or the options in the URL are invalid.
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-        except ImportError:
-            raise ImportError(
-                "A quota_store in Redis needs the package redis. Install"
-                " langchain-cerebras-inference[redis]."
-            ) from None
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
         super().__init__()
         parts = urlsplit(url)
         self._location = f"Redis at {parts.hostname or parts.path}"
@@ -299,7 +294,7 @@ def open_store(url: str) -> SharedStore:
     """Open the store of a URL, `sqlite:///PATH` or `redis://…`.
 
     Raises:
-        ImportError: If the package `redis` is needed and not installed.
+        ValueError: If the database number or the options in a Redis URL are invalid.
     """
     if url.startswith("sqlite:"):
         return SQLiteStore(url.removeprefix("sqlite:///"))

@@ -20,7 +20,7 @@ _MAX_COOKIE_PARTS = 10
 
 
 class BrowserSession:
-    """The browser session of the only user, who is signed in."""
+    """The browser session of the one user that the emulator knows."""
 
     def __init__(self, *, is_https: bool) -> None:
         """Create the cookie and the demo key. With https, the cookie is `Secure`."""

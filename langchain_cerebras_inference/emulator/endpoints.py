@@ -59,7 +59,7 @@ LATENCY_SEED = 0
 
 @dataclass
 class RequestCounts:
-    """How many chat requests were accepted, and how many were rejected with status 429."""
+    """The numbers of chat requests that were accepted, and rejected with status 429."""
 
     accepted: int = 0
     rejected: int = 0

@@ -47,7 +47,7 @@ class Choice:
 
     @property
     def completion_tokens(self) -> int:
-        """How many tokens it has. Unless it was truncated, the end counts as one token."""
+        """The number of tokens. Unless it was truncated, the end counts as one token."""
         calls = (call.name + call.arguments_text for call in self.tool_calls)
         texts = (self.reasoning, self.content, *calls)
         has_end = self.finish_reason != "length"
@@ -55,7 +55,7 @@ class Choice:
 
     @property
     def reasoning_tokens(self) -> int:
-        """How many of these tokens are reasoning."""
+        """The number of these tokens that are reasoning."""
         return len(split_tokens(self.reasoning))
 
 

@@ -231,7 +231,7 @@ class ChatRequest(_RequestPart):
 
     @property
     def choice_count(self) -> int:
-        """How many choices the completion has."""
+        """The number of choices in the completion."""
         return self.n or 1
 
     @property

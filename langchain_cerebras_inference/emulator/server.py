@@ -197,7 +197,7 @@ class Emulator:
 
     @property
     def accepted(self) -> int:
-        """How many chat requests got no error response so far.
+        """The number of chat requests so far that got no error response.
 
         A request counts as soon as it is accepted, even if its response is delayed.
         """
@@ -205,17 +205,17 @@ class Emulator:
 
     @property
     def rejected(self) -> int:
-        """How many chat requests were rejected with status 429 so far, by quota or script."""
+        """The number of chat requests so far that a quota or script rejected with 429."""
         return self._service.counts.rejected
 
     @property
     def connections(self) -> int:
-        """How many connections were accepted so far."""
+        """The number of connections that were accepted so far."""
         return self._service.connections
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return self._thread.open_connections if self._thread else 0
 
     def script(self, *behaviors: Scripted, route: Endpoint = "chat") -> None:
