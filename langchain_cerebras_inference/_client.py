@@ -267,7 +267,9 @@ class CerebrasClient:
         call.key = await self._keys.get_key() if needs_key else None
         headers = self._create_headers(call.key, has_body=body is not None)
         if body is not None and self._pace is not False:
-            headers = await self._wait_for_quota(call, self._pace, headers, len(body))
+            paced_call = call.paced_call or self._create_paced_call(call, self._pace)
+            if not paced_call.try_acquire(self._base_url, headers, call.body, len(body)):
+                headers = await self._wait_for_quota(call, paced_call, headers, len(body))
         call.is_compressed = body is not None and self._should_compress(call, body)
         if body and call.is_compressed:
             headers["Content-Encoding"] = "gzip"
@@ -326,35 +328,36 @@ class CerebrasClient:
 
     # --- the queue of the quota -------------------------------------------------------------
 
+    def _create_paced_call(self, call: Call, pace: Literal["auto", True]) -> PacedCall:
+        call.paced_call = PacedCall(
+            pace=pace,
+            max_wait=self._max_retry_wait,
+            can_wait=call.max_retries > 0,
+            store_url=self._quota_store,
+        )
+        return call.paced_call
+
     async def _wait_for_quota(
-        self, call: Call, pace: Literal["auto", True], headers: dict[str, str], size: int
+        self, call: Call, paced_call: PacedCall, headers: dict[str, str], size: int
     ) -> dict[str, str]:
         """Wait until the quota allows the request; return the headers to send then."""
-        if call.paced_call is None:
-            call.paced_call = PacedCall(
-                pace=pace,
-                max_wait=self._max_retry_wait,
-                can_wait=call.max_retries > 0,
-                store_url=self._quota_store,
-            )
         while True:
-            waited_before = call.paced_call.waited
-            await call.paced_call.wait(self._base_url, headers, call.body, size)
-            if (
-                call.key is None
-                or call.paced_call.waited - waited_before < _SECONDS_BEFORE_NEW_KEY
-            ):
+            waited_before = paced_call.waited
+            await paced_call.wait()
+            if call.key is None or paced_call.waited - waited_before < _SECONDS_BEFORE_NEW_KEY:
                 return headers
             try:
                 key = await self._keys.get_key()
             except BaseException:
-                call.paced_call.cancel()
+                paced_call.cancel()
                 raise
             if key == call.key:
                 return headers
-            call.paced_call.cancel()  # another key has another quota
+            paced_call.cancel()  # another key has another quota
             call.key = key
             headers = self._create_headers(key, has_body=True)
+            if paced_call.try_acquire(self._base_url, headers, call.body, size):
+                return headers
 
     # --- recoveries and retries -------------------------------------------------------------
 

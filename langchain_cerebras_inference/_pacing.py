@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_cerebras_inference._http import rate_limits
-from langchain_cerebras_inference._quota.queue import Ticket
+from langchain_cerebras_inference._quota.queue import Ticket, take_arrival_number
 from langchain_cerebras_inference._quota.registry import get_quota
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
@@ -44,12 +44,20 @@ class PacedCall:
         pace: `True` waits as long as it takes, and `"auto"` for a limited time.
         max_wait: The longest time in the queue with `"auto"`, in seconds.
         can_wait: Whether the call may wait at all.
-        store_url: The URL of a store that processes share, or `None`.
+        store_url: The URL of a store that several processes share, or `None`.
 
     Attributes:
         rejection: The last error after which the call returned to the queue.
         waited: The seconds that the call has spent in the queue.
     """
+
+    rejection: CerebrasError | None = None
+    _quota: Quota
+    _body: RequestBody
+    _body_size: int
+    _ticket: Ticket | None = None
+    _permit: Permit | None = None
+    _rejections = 0
 
     def __init__(
         self,
@@ -59,15 +67,11 @@ class PacedCall:
         can_wait: bool,
         store_url: str | None,
     ) -> None:
-        self.rejection: CerebrasError | None = None
+        self._arrival = take_arrival_number()
         self._is_paced = pace is True
         self._max_wait = max_wait
         self._can_wait = can_wait
         self._store_url = store_url
-        self._ticket: Ticket | None = None
-        self._quota: Quota | None = None
-        self._permit: Permit | None = None
-        self._rejections = 0
 
     @property
     def waited(self) -> float:
@@ -78,38 +82,49 @@ class PacedCall:
         """Whether the request has a permit of its quota."""
         return self._permit is not None
 
-    async def wait(
+    def try_acquire(
         self, base_url: str, headers: Mapping[str, str], body: RequestBody, size: int
-    ) -> None:
-        """Wait until the quota allows the request.
+    ) -> bool:
+        """Find the quota of a request, and return whether the request may be sent at once.
+
+        If not, the call has to `wait`.
 
         Args:
             base_url: The URL of the API.
             headers: The request headers; the quota belongs to their `Authorization`.
             body: The request body.
             size: The number of bytes of the body as JSON.
+        """
+        self._body, self._body_size = body, size
+        self._permit = None
+        authorization = headers.get("Authorization") or _find_authorization(headers)
+        self._quota = get_quota(
+            _get_origin(base_url), authorization, str(body["model"]), self._store_url
+        )
+        if self._is_paced:
+            return False
+        # An upper bound of `_estimate_tokens`, without a look at the messages.
+        tokens = size // _BYTES_PER_TOKEN + _get_reserved_completion(body)
+        self._permit = self._quota.try_acquire(tokens, self._ticket)
+        return self._permit is not None
+
+    async def wait(self) -> None:
+        """Wait until the quota allows the request of the last `try_acquire`.
 
         Raises:
             QueueLimitError: If the call would wait for too long.
             CerebrasConnectionError: If a shared store does not work.
         """
-        if self._ticket is None:
-            self._ticket = self._create_ticket(body, size)
-        self._permit = None
-        authorization = _find_authorization(headers)
-        self._quota = get_quota(
-            _get_origin(base_url), authorization, str(body["model"]), self._store_url
-        )
-        self._permit = await self._quota.acquire(self._ticket)
+        self._permit = await self._quota.acquire(self._get_ticket())
 
     def settle(self, headers: Mapping[str, str]) -> None:
         """Report that the server handled the request, or that this is unknown."""
-        if self._quota is not None and self._permit is not None:
+        if self._permit is not None:
             self._quota.settle(self._permit, headers)
 
     def cancel(self) -> None:
         """Report that the request was not sent, or that the server did not get it."""
-        if self._quota is not None and self._permit is not None:
+        if self._permit is not None:
             self._quota.cancel(self._permit)
             self._permit = None
 
@@ -124,11 +139,12 @@ class PacedCall:
             error: The error.
             headers: The response headers, with lower-case names; empty without a response.
         """
-        if self._quota is None or self._permit is None:
+        if self._permit is None:
             return
         if is_quota_error(error):
             self._rejections += 1
             pause = _compute_pause(error, headers, self._rejections)
+            self._permit.ticket = self._get_ticket()
             self._quota.reject(self._permit, headers, error.code, pause)
         elif error.code == "queue_exceeded" or (
             isinstance(error, CerebrasConnectionError) and error.status is None
@@ -145,16 +161,20 @@ class PacedCall:
             return rate_limits.get_should_retry(headers) is not False
         return error.is_retryable
 
-    def _create_ticket(self, body: RequestBody, size: int) -> Ticket:
-        prompt, completion = _estimate_tokens(body, size)
-        is_completion_limited = _get_completion_limit(body) is not None
-        return Ticket(
-            tokens=prompt + completion,
-            min_tokens=prompt // 2 + (completion if is_completion_limited else 0),
-            is_paced=self._is_paced,
-            can_wait=self._can_wait,
-            max_wait=self._max_wait,
-        )
+    def _get_ticket(self) -> Ticket:
+        """Return the ticket of the call, which is created when it is first needed."""
+        if self._ticket is None:
+            prompt, completion = _estimate_tokens(self._body, self._body_size)
+            is_completion_limited = _get_completion_limit(self._body) is not None
+            self._ticket = Ticket(
+                tokens=prompt + completion,
+                min_tokens=prompt // 2 + (completion if is_completion_limited else 0),
+                is_paced=self._is_paced,
+                can_wait=self._can_wait,
+                max_wait=self._max_wait,
+                arrival=self._arrival,
+            )
+        return self._ticket
 
 
 def is_quota_error(error: CerebrasError) -> bool:
@@ -179,10 +199,13 @@ def _estimate_tokens(body: RequestBody, size: int) -> tuple[int, int]:
                 images += 1
                 image = part.get("image_url")
                 size -= len(image["url"]) if isinstance(image, dict) and "url" in image else 0
-    limit = _get_completion_limit(body)
-    completion = limit if limit is not None else _MAX_RESERVED_COMPLETION
     prompt = size // _BYTES_PER_TOKEN + images * _TOKENS_PER_IMAGE
-    return prompt, min(completion, _MAX_RESERVED_COMPLETION)
+    return prompt, _get_reserved_completion(body)
+
+
+def _get_reserved_completion(body: RequestBody) -> int:
+    limit = _get_completion_limit(body)
+    return _MAX_RESERVED_COMPLETION if limit is None else min(limit, _MAX_RESERVED_COMPLETION)
 
 
 def _get_completion_limit(body: RequestBody) -> int | None:
@@ -191,10 +214,7 @@ def _get_completion_limit(body: RequestBody) -> int | None:
 
 
 def _find_authorization(headers: Mapping[str, str]) -> str:
-    authorization = headers.get("Authorization")
-    if authorization is not None:
-        return authorization
-    # A header of the user may have another case.
+    """Return the value of the header, which may have another case if a user has set it."""
     values = (headers[name] for name in headers if name.lower() == "authorization")
     return next(values, "")
 

@@ -36,6 +36,9 @@ _LIMIT_HEADERS = tuple(
 )
 """For each quota: its name, the header with its limit, the header with its remaining amount."""
 
+LIMIT_HEADERS = frozenset(limit_header for _, limit_header, _ in _LIMIT_HEADERS)
+"""The headers of which a response has at least one if it shows limits."""
+
 
 def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that the server asks to wait, or `None` if it does not.

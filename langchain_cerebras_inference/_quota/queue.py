@@ -8,6 +8,8 @@ Words of this module, beside those of `state`:
   with it what happened to the request.
 - in flight: sent, and without a response.
 - window: how many requests may be in flight before the limits are known.
+- ample: until less than half of a limit remains, the quota is ample. Requests are then sent
+  without a reservation, because the arithmetic of `state` would change nothing.
 - long quota: a quota of an hour or a day.
 
 Only the head of a queue reserves the needs of its request in the store. So event loops and
@@ -28,7 +30,7 @@ import time
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from langchain_cerebras_inference._http import rate_limits
 from langchain_cerebras_inference._quota import state
@@ -71,6 +73,9 @@ the limit may have been raised."""
 _STORE_PAUSE = 30.0
 """Seconds after a failure of the store in which it is not used."""
 
+_AMPLE_SHARE = 0.5
+"""The part of each limit that remains while the quota is ample."""
+
 _MIN_LOGGED_WAIT = 1.0
 _MIN_DATED_WAIT = 600.0
 """Seconds; the log shows longer waits, and for still longer ones also their end."""
@@ -81,7 +86,7 @@ _NO_AMOUNTS = Amounts(0.0, 0.0)
 _EARLY_DECISION = Decision(0.0, 0.0)
 _TOKEN_BUCKETS = frozenset(f"tokens-{period}" for period in state.PERIODS)
 
-_arrivals = itertools.count()
+take_arrival_number = itertools.count().__next__
 _get_arrival = attrgetter("arrival")
 
 
@@ -116,7 +121,7 @@ class Ticket:
     is_paced: bool = False
     can_wait: bool = True
     max_wait: float = math.inf
-    arrival: int = field(default_factory=lambda: next(_arrivals))
+    arrival: int = field(default_factory=take_arrival_number)
     token_rejections: int = field(default=0, init=False)
     waited: float = field(default=0.0, init=False)
     deadline: float = field(default=math.inf, init=False)
@@ -154,8 +159,8 @@ class Permit:
     """The permission to send one request.
 
     Attributes:
-        ticket: The ticket of the call.
-        needs: What was reserved for the request.
+        ticket: The ticket of the call; `None` if the call did not need one up to now.
+        needs: The needs of the request.
         decision: The decision to send it.
         store: The store that made the decision.
         sent_at: When the request was sent, by the clock of the quota.
@@ -163,13 +168,29 @@ class Permit:
         is_settled: Whether the outcome was reported.
     """
 
-    ticket: Ticket
+    ticket: Ticket | None
     needs: Amounts
     decision: Decision
     store: Store
     sent_at: float
     accepted_before: tuple[float, ...]
     is_settled: bool = False
+
+
+class _LimitsResponse(NamedTuple):
+    """A response that showed the limits while the quota was ample.
+
+    Attributes:
+        limits: The limits in its headers.
+        time: When it arrived, by the clock of the quota.
+        in_flight: The needs of the requests that were in flight together with its request.
+        sent: The sum of the needs of all requests that were sent before it arrived.
+    """
+
+    limits: Limits
+    time: float
+    in_flight: Amounts
+    sent: tuple[float, ...]
 
 
 class _CallQueue:
@@ -265,21 +286,37 @@ class Quota:
         self._knows_limits = False
         self._token_limit = math.inf
         self._token_limit_time = -math.inf
-        self._max_observed_tokens: dict[str, float] = {}
+        self._max_observed: dict[str, float] = {}
         self._has_rejection_without_limits = False
-        # The sums of the needs of the requests in flight, and of all accepted requests.
-        self._in_flight = [0.0, 0.0]
+        # The sums of the needs of the accepted requests, and of these and those in flight.
         self._accepted = [0.0, 0.0]
-        self._window_growth = 0
+        self._sent = [0.0, 0.0]
+        # While the quota is ample: the sums up to which it is, as far as that is known, and
+        # the last response that showed limits.
+        self._is_ample = not self._store.is_shared
+        self._ample_until = [_WINDOW_AUTO, math.inf]
+        self._last_response: _LimitsResponse | None = None
+        self._accepted_before_window = 0.0
         self._reduced_window: float | None = None
         self._window_started_at = clock()
 
     @property
     def is_idle(self) -> bool:
         """Whether no call waits, and no request is in flight."""
-        return not self._queues and self._in_flight[REQUESTS] <= 0
+        return not self._queues and self._sent[REQUESTS] <= self._accepted[REQUESTS]
 
     # --- before a request -------------------------------------------------------------------
+
+    def try_acquire(self, tokens: float, ticket: Ticket | None) -> Permit | None:
+        """Return a permit if the quota is ample and no call waits, else `None`.
+
+        Calls with `pace="auto"` try this before `acquire`, which takes much longer.
+
+        Args:
+            tokens: An upper bound of the tokens of the request.
+            ticket: The ticket of the call, if it has one.
+        """
+        return None if self._queues else self._permit_without_reservation(tokens, ticket)
 
     async def acquire(self, ticket: Ticket) -> Permit:
         """Wait until the request may be sent.
@@ -339,6 +376,10 @@ class Quota:
             ticket.is_woken = False
             wait = math.inf
             if queue.tickets[0] is ticket:
+                if not ticket.is_paced:
+                    permit = self._permit_without_reservation(ticket.tokens, ticket)
+                    if permit is not None:
+                        return permit
                 wait = self._compute_window_wait(ticket)
                 if wait <= 0:
                     wait = await self._reserve(ticket)
@@ -354,6 +395,7 @@ class Quota:
 
     async def _reserve(self, ticket: Ticket, *, force: bool = False) -> float:
         """Set the decision of a ticket by its store; return the seconds to wait."""
+        self._start_reserving()
         store = self._choose_store(ticket)
         if ticket.store is not store and ticket.decision is not None:
             self._release_reservation(ticket)
@@ -395,10 +437,56 @@ class Quota:
             ticket, cast("Decision", decision), cast("Store", ticket.store)
         )
 
+    def _permit_without_reservation(
+        self, tokens: float, ticket: Ticket | None
+    ) -> Permit | None:
+        """Return a permit if the quota is ample, else `None`."""
+        with self._lock:
+            sent, ample_until = self._sent, self._ample_until
+            if (
+                not self._is_ample
+                or sent[REQUESTS] + 1.0 > ample_until[REQUESTS]
+                or sent[TOKENS] + tokens > ample_until[TOKENS]
+            ):
+                return None
+            sent[REQUESTS] += 1.0
+            sent[TOKENS] += tokens
+            accepted_before = tuple(self._accepted)
+        needs = Amounts(1.0, tokens)
+        return Permit(ticket, needs, _EARLY_DECISION, self._memory, 0.0, accepted_before)
+
+    def _start_reserving(self) -> None:
+        """Create the buckets from the last response, if the quota was ample up to now."""
+        with self._lock:
+            if self._last_response is None:
+                return
+            response, self._last_response = self._last_response, None
+            self._is_ample = False
+            largest = {
+                name: (limit, self._max_observed[name])
+                for name, (limit, _) in response.limits.items()
+            }
+            # The first outcome sets the capacities of the buckets, the second their contents.
+            outcomes = [
+                Outcome(
+                    "accepted",
+                    _NO_AMOUNTS,
+                    _EARLY_DECISION,
+                    limits=limits,
+                    in_flight=response.in_flight,
+                )
+                for limits in (largest, response.limits)
+            ]
+            sent_since = Amounts(
+                self._sent[REQUESTS] - response.sent[REQUESTS],
+                self._sent[TOKENS] - response.sent[TOKENS],
+            )
+            self._memory.start(self._name, outcomes, response.time, sent_since)
+
     def _create_permit(self, ticket: Ticket, decision: Decision, store: Store) -> Permit:
         with self._lock:
-            self._in_flight[REQUESTS] += 1
-            self._in_flight[TOKENS] += ticket.needs[TOKENS]
+            self._sent[REQUESTS] += 1
+            self._sent[TOKENS] += ticket.needs[TOKENS]
             accepted_before = tuple(self._accepted)
         return Permit(ticket, ticket.needs, decision, store, self._clock(), accepted_before)
 
@@ -419,10 +507,11 @@ class Quota:
             return 0.0
         size = self._get_initial_window(ticket)
         if not ticket.is_paced:
-            size += self._window_growth
-        if self._in_flight[REQUESTS] < size:
+            size += self._accepted[REQUESTS] - self._accepted_before_window
+        in_flight = self._sent[REQUESTS] - self._accepted[REQUESTS]
+        if in_flight < size:
             return 0.0
-        doublings = math.log2((self._in_flight[REQUESTS] + 1) / size)
+        doublings = math.log2((in_flight + 1) / size)
         return self._window_started_at + doublings - self._clock()
 
     def _get_initial_window(self, ticket: Ticket) -> float:
@@ -435,7 +524,10 @@ class Quota:
     # --- limits of waiting ------------------------------------------------------------------
 
     def _check_size(self, ticket: Ticket) -> None:
-        max_observed = min(self._max_observed_tokens.values(), default=math.inf)
+        token_buckets = self._max_observed.keys() & _TOKEN_BUCKETS
+        max_observed = min(
+            (self._max_observed[name] for name in token_buckets), default=math.inf
+        )
         is_rejected_again = ticket.token_rejections >= _MAX_REJECTIONS
         is_known_limit = self._clock() - self._token_limit_time < _LIMIT_LIFETIME
         if ticket.min_tokens > self._token_limit and is_known_limit:
@@ -519,7 +611,9 @@ class Quota:
             permit: The permission with which the request was sent.
             headers: The response headers with lower-case names; without a response empty.
         """
-        if not permit.is_settled:
+        if permit.is_settled:
+            return
+        if permit.decision is not _EARLY_DECISION or not self._settle_if_ample(permit, headers):
             self._report("accepted", permit, headers)
 
     def cancel(self, permit: Permit) -> None:
@@ -545,9 +639,44 @@ class Quota:
             pause: Seconds in which no request of this quota may be sent.
         """
         kind = _get_kind(code)
-        if kind != REQUESTS:
+        if kind != REQUESTS and permit.ticket is not None:
             permit.ticket.token_rejections += 1
         self._report("rejected", permit, headers, kind=kind, pause=pause or 0.0)
+
+    def _settle_if_ample(self, permit: Permit, headers: Mapping[str, str]) -> bool:
+        """Count an accepted request that has no reservation.
+
+        Returns:
+            Whether the quota is still ample; if not, nothing was counted.
+        """
+        with self._lock:
+            if not self._is_ample:
+                return False
+            needs = permit.needs
+            if not rate_limits.LIMIT_HEADERS.isdisjoint(headers):
+                limits = rate_limits.parse_limits(headers)
+                spare = self._record_limits(limits, needs, is_accepted=True)
+                if not limits or min(spare) < 0:
+                    return False
+                before = permit.accepted_before
+                self._ample_until = [
+                    before[REQUESTS] + 1.0 + spare[REQUESTS],
+                    before[TOKENS] + needs[TOKENS] + spare[TOKENS],
+                ]
+                self._last_response = _LimitsResponse(
+                    limits,
+                    self._token_limit_time,
+                    self._sum_in_flight(permit),
+                    tuple(self._sent),
+                )
+            elif not self._knows_limits:  # the window grows, and one place in it is free again
+                self._ample_until[REQUESTS] += 2
+            permit.is_settled = True
+            self._accepted[REQUESTS] += 1
+            self._accepted[TOKENS] += needs[TOKENS]
+        if self._queues:
+            self._wake_heads()
+        return True
 
     def _report(
         self,
@@ -562,6 +691,9 @@ class Quota:
         limits = rate_limits.parse_limits(headers) if headers and not is_repeated else {}
         decision, needs = permit.decision, permit.needs
         with self._lock:
+            if limits or result == "rejected":
+                self._start_reserving()
+                self._is_ample = False
             in_flight = self._sum_in_flight(permit) if limits else _NO_AMOUNTS
             if not is_repeated:
                 self._count_response(permit, is_accepted=result == "accepted")
@@ -585,48 +717,60 @@ class Quota:
             in_flight,
             is_only_process=not self._store.is_shared,
         )
-        if result == "rejected" and kind != REQUESTS:
+        if result == "rejected" and kind != REQUESTS and permit.ticket is not None:
             self._raise_estimate(permit.ticket, outcome)
         permit.store.settle(self._name, outcome, self._wake_heads)
 
     def _count_response(self, permit: Permit, *, is_accepted: bool) -> None:
         tokens = permit.needs[TOKENS]
-        self._in_flight[REQUESTS] -= 1
-        self._in_flight[TOKENS] -= tokens
         if is_accepted:
-            self._window_growth += 1
             self._accepted[REQUESTS] += 1
             self._accepted[TOKENS] += tokens
+        else:
+            self._sent[REQUESTS] -= 1
+            self._sent[TOKENS] -= tokens
 
     def _sum_in_flight(self, permit: Permit) -> Amounts:
         """Return the needs of the other requests that were in flight together with this one."""
-        requests, tokens = (
-            self._in_flight[kind]
-            + self._accepted[kind]
-            - permit.accepted_before[kind]
-            - permit.needs[kind]
-            for kind in (REQUESTS, TOKENS)
+        sent, before, needs = self._sent, permit.accepted_before, permit.needs
+        return Amounts(
+            sent[REQUESTS] - before[REQUESTS] - needs[REQUESTS],
+            sent[TOKENS] - before[TOKENS] - needs[TOKENS],
         )
-        return Amounts(requests, tokens)
 
     def _shrink_window(self) -> None:
         """Make the window smaller after a rejection without limits in its headers."""
         self._has_rejection_without_limits = True
-        self._reduced_window = max(1.0, self._in_flight[REQUESTS] / 2)
-        self._window_growth = 0
+        in_flight = self._sent[REQUESTS] - self._accepted[REQUESTS]
+        self._reduced_window = max(1.0, in_flight / 2)
+        self._accepted_before_window = self._accepted[REQUESTS]
         self._window_started_at = self._clock()
 
-    def _record_limits(self, limits: Limits, needs: Amounts, *, is_accepted: bool) -> None:
+    def _record_limits(
+        self, limits: Limits, needs: Amounts, *, is_accepted: bool
+    ) -> tuple[float, float]:
+        """Remember what a response shows.
+
+        Returns:
+            For requests and for tokens: how much may be sent until the quota is not ample.
+        """
         self._knows_limits = True
-        needed = needs[TOKENS] if is_accepted else 0.0
-        self._token_limit = math.inf
         self._token_limit_time = self._clock()
-        for name in limits.keys() & _TOKEN_BUCKETS:
-            limit, remaining = limits[name]
-            self._token_limit = min(self._token_limit, limit)
-            contained = (remaining or 0.0) + needed
-            max_observed = max(self._max_observed_tokens.get(name, 0.0), contained)
-            self._max_observed_tokens[name] = max_observed
+        token_limit = spare_requests = spare_tokens = math.inf
+        for name, (limit, known_remaining) in limits.items():
+            remaining = known_remaining or 0.0
+            spare = remaining - limit * _AMPLE_SHARE
+            if name in _TOKEN_BUCKETS:
+                contained = remaining + needs[TOKENS] if is_accepted else remaining
+                token_limit = min(token_limit, limit)
+                spare_tokens = min(spare_tokens, spare)
+            else:
+                contained = remaining + 1.0 if is_accepted else remaining
+                spare_requests = min(spare_requests, spare)
+            if contained > self._max_observed.get(name, -1.0):
+                self._max_observed[name] = contained
+        self._token_limit = token_limit
+        return spare_requests, spare_tokens
 
     def _raise_estimate(self, ticket: Ticket, outcome: Outcome) -> None:
         """Raise the token estimate of a request if that was probably too low."""
@@ -634,7 +778,7 @@ class Quota:
             if state.is_estimate_too_low(outcome, name):
                 remaining = outcome.limits[name][1] or 0.0
                 tokens = max(remaining + 1, ticket.tokens * _ESTIMATE_GROWTH)
-                max_observed = self._max_observed_tokens[name]
+                max_observed = self._max_observed[name]
                 # Try the whole bucket before more than was ever in it.
                 is_skipped = ticket.tokens < max_observed < tokens
                 ticket.tokens = max_observed if is_skipped else tokens

@@ -23,7 +23,7 @@ from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import redis
 
@@ -106,6 +106,23 @@ class MemoryStore:
             now = self._clock()
             self._get_state(name, now).settle(outcome, now)
         on_done()
+
+    def start(
+        self, name: str, outcomes: Sequence[Outcome], time: float, sent_since: Amounts
+    ) -> None:
+        """Create a state from outcomes in the past.
+
+        Args:
+            name: The name of the quota.
+            outcomes: What happened to requests, in this order.
+            time: When it happened.
+            sent_since: The needs of the requests that were sent since then.
+        """
+        with self._lock:
+            quota_state = self._get_state(name, time)
+            for outcome in outcomes:
+                quota_state.settle(outcome, time)
+            quota_state.reserve(sent_since, self._clock(), force=True)
 
     def _get_state(self, name: str, now: float) -> QuotaState:
         quota_state = self._states.get(name)

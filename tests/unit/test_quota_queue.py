@@ -79,12 +79,17 @@ class Limiter:
         }
 
 
+async def acquire(quota: Quota, ticket: Ticket) -> Permit:
+    permit = None if ticket.is_paced else quota.try_acquire(ticket.tokens, ticket)
+    return permit or await quota.acquire(ticket)
+
+
 async def make_call(
     quota: Quota, limiter: Limiter, ticket: Ticket, name: Any = None, tokens: float = 100.0
 ) -> None:
     """Make one call as the client does."""
     while True:
-        permit = await quota.acquire(ticket)
+        permit = await acquire(quota, ticket)
         await asyncio.sleep(limiter.latency / 2)
         code, headers = limiter.handle(name, tokens)
         await asyncio.sleep(limiter.latency / 2)
@@ -278,18 +283,174 @@ def test_all_calls_succeed_on_a_server_without_limit_headers() -> None:
     run(work)
 
 
-# --- how long a call waits ---------------------------------------------------------------
+# --- while the quota is ample ------------------------------------------------------------
+
+
+def create_headers(remaining: float, limit: float = 60.0) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-requests-minute": str(limit),
+        "x-ratelimit-remaining-requests-minute": str(remaining),
+    }
 
 
 async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -> Quota:
     """Create a quota whose limit per minute is known."""
     quota = Quota("q", clock=clock)
-    headers = {
-        "x-ratelimit-limit-requests-minute": str(60 * rate),
-        "x-ratelimit-remaining-requests-minute": str(remaining),
-    }
-    quota.settle(await quota.acquire(create_ticket()), headers)
+    permit = await acquire(quota, create_ticket())
+    quota.settle(permit, create_headers(remaining, 60 * rate))
     return quota
+
+
+async def count_permits(quota: Quota, **options: Any) -> int:
+    """Return how many of many simultaneous calls may be sent at once."""
+    tickets = [create_ticket(max_wait=1e9, **options) for _ in range(200)]
+    calls = [asyncio.create_task(acquire(quota, ticket)) for ticket in tickets]
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    permits = sum(call.done() for call in calls)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    return permits
+
+
+@pytest.mark.parametrize("capacity", [20, 60, 300, 400, 600])
+@pytest.mark.parametrize("latency", [0.001, 0.3])
+def test_calls_use_the_whole_quota_of_any_capacity(capacity: float, latency: float) -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=capacity, latency=latency)
+        quota = Quota("q", clock=clock)
+        slots = asyncio.Semaphore(16)
+
+        async def call(number: int) -> None:
+            async with slots:
+                await make_call(quota, limiter, create_ticket(), number)
+
+        await asyncio.gather(*map(call, range(1_000)))
+
+        ideal = (1_000 - capacity) / 10
+        assert limiter.rejections == 0
+        # No more requests than slots are in flight, which limits the speed of the first burst.
+        burst = capacity / 16 * latency
+        assert clock() - limiter.start <= (ideal + burst) * 1.05
+
+    run(work)
+
+
+@pytest.mark.parametrize("remaining", [0, 10, 29, 30, 31, 45, 59])
+@pytest.mark.parametrize("is_paced", [False, True])
+def test_no_more_requests_are_sent_at_once_than_remain(remaining: int, is_paced: bool) -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=remaining)
+        permits = await count_permits(quota, is_paced=is_paced)
+
+        # Paced calls also observe the window.
+        assert permits == (min(remaining, 8) if is_paced else remaining)
+
+    run(work)
+
+
+@pytest.mark.parametrize("is_sent_first", [False, True])
+def test_requests_in_flight_are_subtracted_from_what_remains(is_sent_first: bool) -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=59)
+        if is_sent_first:
+            others = [await acquire(quota, create_ticket()) for _ in range(10)]
+            own = await acquire(quota, create_ticket())
+        else:
+            own = await acquire(quota, create_ticket())
+            others = [await acquire(quota, create_ticket()) for _ in range(10)]
+        assert len(others) == 10
+        quota.settle(own, create_headers(50))
+
+        assert await count_permits(quota) == 40
+
+    run(work)
+
+
+def test_quota_is_refilled_since_the_last_response() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=59)
+        quota.settle(await acquire(quota, create_ticket()), create_headers(35))
+        await asyncio.sleep(20)
+
+        assert await count_permits(quota) == 55
+
+    run(work)
+
+
+def test_burst_after_an_idle_time_is_no_larger_than_the_bucket() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=59)
+        await asyncio.sleep(600)
+
+        assert await count_permits(quota) == 60
+
+    run(work)
+
+
+def test_quota_is_refilled_up_to_the_largest_amount_that_a_response_showed() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=44)
+        quota.settle(await acquire(quota, create_ticket()), create_headers(35))
+        await asyncio.sleep(60)
+
+        assert await count_permits(quota) == 45
+
+    run(work)
+
+
+def test_tokens_of_all_requests_in_flight_count_while_the_quota_is_ample() -> None:
+    async def work(clock: Clock) -> None:
+        quota = Quota("q", clock=clock)
+        headers = {
+            "x-ratelimit-limit-tokens-minute": "10000",
+            "x-ratelimit-remaining-tokens-minute": "9900",
+        }
+        quota.settle(await acquire(quota, create_ticket()), headers)
+
+        assert await count_permits(quota, tokens=1_000) == 9
+
+    run(work)
+
+
+def test_rejection_ends_the_time_without_reservations() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=59)
+        permit = await acquire(quota, create_ticket())
+        quota.reject(permit, create_headers(0), "request_quota_exceeded")
+
+        assert await count_permits(quota) == 0
+
+    run(work)
+
+
+def test_calls_do_not_overtake_waiting_calls_when_the_limits_are_ample() -> None:
+    async def work(clock: Clock) -> None:
+        quota = Quota("q", clock=clock)
+        left: list[int] = []
+
+        async def call(number: int) -> None:
+            permit = await acquire(quota, create_ticket())
+            left.append(number)
+            await asyncio.sleep(0.1)
+            quota.settle(permit, create_headers(5_000 - len(left), limit=6_000))
+
+        waiting = [asyncio.create_task(call(number)) for number in range(100)]
+        await asyncio.sleep(0.099)
+        assert 64 <= len(left) < 100
+        for number in range(100, 200):
+            await asyncio.sleep(0.0001)
+            waiting.append(asyncio.create_task(call(number)))
+        await asyncio.gather(*waiting)
+
+        assert left == list(range(200))
+        assert quota.is_idle
+
+    run(work)
+
+
+# --- how long a call waits ---------------------------------------------------------------
 
 
 def test_call_that_would_wait_too_long_fails_at_once_with_the_wait_in_the_error() -> None:
