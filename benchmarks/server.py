@@ -71,6 +71,8 @@ class Connection(asyncio.Protocol):
             workload = workloads.get_workloads()[path.split("/")[1]]
             self._transport.write(workloads.STREAM_HEAD)
             self._send_steps(workload, 0, asyncio.get_running_loop().time())
+        elif path.startswith("/limits/"):
+            self._transport.write(workloads.render_completion_with_limits())
         else:
             self._transport.write(workloads.render_completion())
 

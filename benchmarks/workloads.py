@@ -133,6 +133,21 @@ def render_completion() -> bytes:
     )
 
 
+@cache
+def render_completion_with_limits() -> bytes:
+    """Render the same response with the twelve rate limit headers of Cerebras."""
+    minutes = {"minute": 1, "hour": 60, "day": 1_440}
+    limits = {"requests": 10_000_000, "tokens": 100_000_000_000}
+    headers = [
+        f"x-ratelimit-{name}-{kind}-{period}: {limit * minutes[period] - used}\r\n"
+        for kind, limit in limits.items()
+        for period in minutes
+        for name, used in (("limit", 0), ("remaining", 1))
+    ]
+    start_line, _, rest = render_completion().partition(b"\r\n")
+    return start_line + b"\r\n" + "".join(headers).encode() + rest
+
+
 def _to_json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 

@@ -42,3 +42,12 @@ def test_client_that_fails_is_reported_and_does_not_stop_the_others(tmp_path: Pa
 
     assert "- langchain-groq, text event in a burst, async: ModuleNotFound" in page
     assert "**" in page.split("## Goals")[1]
+
+
+def test_cost_of_the_quota_is_printed() -> None:
+    command = [sys.executable, "-m", "benchmarks.quota_cost", "--pairs", "2"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert process.returncode == 0, process.stderr
+    assert "without limits: " in process.stdout
+    assert "with twelve rate limit headers: " in process.stdout

@@ -1,0 +1,77 @@
+"""Measure what `pace="auto"` costs per request: `python -m benchmarks.quota_cost`.
+
+Blocks of calls with `pace=False` and with `pace="auto"` alternate in one process, so that both
+meet the same load of the machine. The result is the median of the differences of the CPU time
+of each pair, once for a server that shows no limits, and once for one that sends twelve rate
+limit headers with each response, as Cerebras does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, cast
+
+from langchain_cerebras_inference import ChatCerebrasInference
+
+_CALLS_PER_BLOCK = 40
+_PATHS = {"without limits": "burst", "with twelve rate limit headers": "limits"}
+
+
+def main() -> None:
+    """Start the server, measure, and print the results."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--pairs", type=int, default=800, help="pairs of blocks (default: 800)")
+    pairs = parser.parse_args().pairs
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.server"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with server:
+        port = int(cast("IO[str]", server.stdout).readline())
+        for name, path in _PATHS.items():
+            url = f"http://127.0.0.1:{port}/{path}/v1"
+            without, difference, quartiles = asyncio.run(_measure(url, pairs))
+            sys.stdout.write(
+                f"{name}: {difference:.1f} µs (quartiles {quartiles[0]:.1f} to"
+                f" {quartiles[2]:.1f} µs) beyond {without:.0f} µs per request\n"
+            )
+        server.communicate()  # closes stdin, which ends the server
+
+
+async def _measure(url: str, pairs: int) -> tuple[float, float, list[float]]:
+    """Return the median with `pace=False`, and median and quartiles of the differences."""
+    models = [
+        ChatCerebrasInference(api_key="key", base_url=url, pace=False),
+        ChatCerebrasInference(api_key="key", base_url=url, pace="auto"),
+    ]
+    for model in models:
+        await _measure_block(model)
+    without, differences = [], []
+    for number in range(pairs):
+        order = (0, 1) if number % 2 else (1, 0)
+        seconds = {index: await _measure_block(models[index]) for index in order}
+        without.append(seconds[0] * 1e6)
+        differences.append((seconds[1] - seconds[0]) * 1e6)
+    quartiles = statistics.quantiles(differences, n=4)
+    return statistics.median(without), statistics.median(differences), quartiles
+
+
+async def _measure_block(model: ChatCerebrasInference) -> float:
+    """Return the CPU time per call, in seconds."""
+    start = time.process_time()
+    for _ in range(_CALLS_PER_BLOCK):
+        await model.ainvoke("Why is the sky blue?")
+    return (time.process_time() - start) / _CALLS_PER_BLOCK
+
+
+if __name__ == "__main__":
+    main()
