@@ -4,8 +4,8 @@ A request is never sent again once an event with content has been returned. Befo
 known problem is fixed once and the request is sent again (a recovery), and an error that may
 be temporary leads to a retry, after the wait that the server asks for.
 
-A request waits in the queue of its quota while that is exhausted. If the server rejects the
-request because of the quota, the call enters the queue again. This does not count against
+While its quota is exhausted, a request waits in a queue. If the server rejects the request
+because of the quota, the call enters the queue again. This does not count against
 `max_retries`, but `metadata["retries"]` includes it.
 """
 
@@ -35,9 +35,8 @@ from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._pacing import (
     PacedCall,
     count_reserved_tokens,
-    is_quota_error,
 )
-from langchain_cerebras_inference._quota.queue import QueueLimitError
+from langchain_cerebras_inference._quota.queue import NotSentError
 from langchain_cerebras_inference._response_parser import EventStream, ResponseParser
 from langchain_cerebras_inference._version import get_user_agent
 from langchain_cerebras_inference.errors import (
@@ -100,8 +99,8 @@ class Call:
         response_headers: The headers of the last response, with lower-case names.
         recoveries: The recoveries that have been tried.
         retries: The number of retries that count against `max_retries`.
-        metadata: Data for the response metadata: `retries`, the number of retries and of
-            rejections because of the quota; recoveries are not counted.
+        metadata: Data for the response metadata. Its `retries` also counts the requests that
+            were sent again after a rejection because of the quota; recoveries do not count.
     """
 
     body: RequestBody
@@ -123,7 +122,7 @@ class CerebrasClient:
     A model creates a client for each call; connections are in the pools of `_http`.
 
     Args:
-        owner: The model; connections are closed when it and their other owners are closed.
+        owner: The model; a connection pool is closed when all models that used it are closed.
         base_url: The URL of the API.
         key: The API key, or a function that returns it.
         cookies: The cookies to exchange for a key.
@@ -288,7 +287,7 @@ class CerebrasClient:
             call.response_headers[name.lower()] = value
         if response.status == 200:
             if call.paced_call is not None:
-                call.paced_call.settle(call.response_headers)
+                call.paced_call.report_accepted(call.response_headers)
             return response
         with response:
             raise await self._create_parser(call).parse_error(response)
@@ -349,11 +348,11 @@ class CerebrasClient:
             try:
                 key = await self._keys.get_key()
             except BaseException:
-                paced_call.cancel()
+                paced_call.report_unsent()
                 raise
             if key == call.key:
                 return headers
-            paced_call.cancel()  # another key has another quota
+            paced_call.report_unsent()  # another key has another quota
             call.key = key
             headers = self._create_headers(key, has_body=True)
             if paced_call.try_acquire(self._base_url, headers, call.body, size):
@@ -370,31 +369,34 @@ class CerebrasClient:
                 wait = self._handle_error(call, error)
             except BaseException:  # such as a cancellation
                 if call.paced_call is not None:
-                    call.paced_call.settle({})
+                    call.paced_call.report_accepted({})
                 raise
             else:
                 if "plain-body" in call.recoveries:  # and it was accepted
                     compression.rejecting_servers.add(self._base_url)
                 return result
-            # After the `except` block, so that a cancellation does not refer to the error.
+            # Outside the `except` block: inside it, the traceback of a cancellation would also
+            # show the error.
             await asyncio.sleep(wait)
 
     def _handle_error(self, call: Call, error: CerebrasError) -> float:
         """Prepare another attempt and return the seconds before it, or raise the error."""
         paced_call = call.paced_call
-        if isinstance(error, QueueLimitError):
+        if isinstance(error, NotSentError):
             rejection = paced_call.rejection if paced_call is not None else None
             raise _create_queue_error(error, rejection) from None
-        if paced_call is not None:
-            paced_call.report_error(error, call.response_headers)
+        is_rejected = paced_call is not None and paced_call.report_error(
+            error, call.response_headers
+        )
         if self._recover(call, error):
             return 0.0
-        if paced_call is not None and paced_call.can_queue_again(error, call.response_headers):
-            paced_call.rejection = error
+        if paced_call is not None and is_rejected:
+            if not paced_call.can_queue_again(error, call.response_headers):
+                raise error
             call.metadata["retries"] += 1
             logger.info("Waiting for the quota again after: %s", error)
             return 0.0
-        if call.retries >= call.max_retries or not self._can_retry(call, error):
+        if call.retries >= call.max_retries or not self._can_retry(error):
             raise error
         call.retries += 1
         call.metadata["retries"] += 1
@@ -404,9 +406,7 @@ class CerebrasClient:
         )
         return wait
 
-    def _can_retry(self, call: Call, error: CerebrasError) -> bool:
-        if call.paced_call is not None and call.paced_call.has_permit and is_quota_error(error):
-            return False  # `can_queue_again` decides about these
+    def _can_retry(self, error: CerebrasError) -> bool:
         return error.is_retryable and (error.retry_after or 0.0) <= self._max_retry_wait
 
     def _compute_wait(self, error: CerebrasError, retry: int) -> float:
@@ -477,7 +477,7 @@ def _count_reserved_tokens(body: RequestBody) -> int:
 
 
 def _create_queue_error(
-    error: QueueLimitError, rejection: CerebrasError | None
+    error: NotSentError, rejection: CerebrasError | None
 ) -> CerebrasRateLimitError:
     """Create the error for a call that left the queue, after a rejection if there was one."""
     if rejection is None:

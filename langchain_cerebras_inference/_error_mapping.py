@@ -196,15 +196,15 @@ def _is_retryable(status: int, message: str, headers: Mapping[str, str]) -> bool
     should_retry = rate_limits.get_should_retry(headers)
     if should_retry is not None:
         return should_retry
-    if status < 400 or (status == 429 and _is_long_quota(message, headers)):
+    if status < 400 or (status == 429 and _is_long_limit(message, headers)):
         return False
     return None
 
 
-def _is_long_quota(message: str, headers: Mapping[str, str]) -> bool:
+def _is_long_limit(message: str, headers: Mapping[str, str]) -> bool:
     """Return whether the exhausted quota is that of an hour or a day."""
     is_in_message = any(period in message.lower() for period in _LONG_PERIODS)
-    return is_in_message or rate_limits.is_long_quota_exhausted(headers)
+    return is_in_message or rate_limits.is_long_limit_reached(headers)
 
 
 def _get_advice(
@@ -218,7 +218,7 @@ def _get_advice(
     if error_class is errors.CerebrasModelNotFoundError:
         return _get_model_advice(code, request.model)
     if error_class is errors.CerebrasRateLimitError:
-        is_long = _is_long_quota(message, headers)
+        is_long = _is_long_limit(message, headers)
         return _get_quota_advice(code, retry_after, is_long=is_long)
     if error_class is errors.CerebrasAuthenticationError and request.has_demo_key:
         return "The key came from the cookies. Sign in again and renew them, or use an API key."

@@ -1,4 +1,4 @@
-"""One call and its quota: the call waits for the quota, and reports its responses to it."""
+"""How a call waits for its quota, and reports its responses to the quota."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _BYTES_PER_TOKEN = 4
 _TOKENS_PER_IMAGE = 2_304
 """The maximum number of tokens of one image."""
 
-_LONG_QUOTA_PAUSE = 60.0
-_MAX_LONG_QUOTA_PAUSE = 900.0
+_LONG_LIMIT_PAUSE = 60.0
+_MAX_LONG_LIMIT_PAUSE = 900.0
 _REJECTIONS_BEFORE_BACKOFF = 2
 
 _MAX_PAUSE = 86_400.0
@@ -47,7 +47,7 @@ class PacedCall:
         store_url: The URL of a store that several processes share, or `None`.
 
     Attributes:
-        rejection: The last error after which the call returned to the queue.
+        rejection: The last error with which the server rejected a request because of the quota.
         waited: The seconds that the call has spent in the queue.
     """
 
@@ -68,7 +68,7 @@ class PacedCall:
         store_url: str | None,
     ) -> None:
         self._arrival = take_arrival_number()
-        self._is_paced = pace is True
+        self._has_unlimited_wait = pace is True
         self._max_wait = max_wait
         self._can_wait = can_wait
         self._store_url = store_url
@@ -76,11 +76,6 @@ class PacedCall:
     @property
     def waited(self) -> float:
         return self._ticket.waited if self._ticket is not None else 0.0
-
-    @property
-    def has_permit(self) -> bool:
-        """Whether the request has a permit of its quota."""
-        return self._permit is not None
 
     def try_acquire(
         self, base_url: str, headers: Mapping[str, str], body: RequestBody, size: int
@@ -101,7 +96,7 @@ class PacedCall:
         self._quota = get_quota(
             _get_origin(base_url), authorization, str(body["model"]), self._store_url
         )
-        if self._is_paced:
+        if self._has_unlimited_wait:
             return False
         # An upper bound of `_estimate_tokens`, without a look at the messages.
         tokens = size // _BYTES_PER_TOKEN + _get_reserved_completion(body)
@@ -112,52 +107,57 @@ class PacedCall:
         """Wait until the quota allows the request of the last `try_acquire`.
 
         Raises:
-            QueueLimitError: If the call would wait for too long.
+            NotSentError: If the call would wait for too long.
             CerebrasConnectionError: If a shared store does not work.
         """
         self._permit = await self._quota.acquire(self._get_ticket())
 
-    def settle(self, headers: Mapping[str, str]) -> None:
+    def report_accepted(self, headers: Mapping[str, str]) -> None:
         """Report that the server handled the request, or that this is unknown."""
         if self._permit is not None:
-            self._quota.settle(self._permit, headers)
+            self._quota.report_accepted(self._permit, headers)
 
-    def cancel(self) -> None:
+    def report_unsent(self) -> None:
         """Report that the request was not sent, or that the server did not get it."""
         if self._permit is not None:
-            self._quota.cancel(self._permit)
+            self._quota.report_unsent(self._permit)
             self._permit = None
 
     def forget_permit(self) -> None:
         """Forget the permit of the last attempt, whose outcome was reported."""
         self._permit = None
 
-    def report_error(self, error: CerebrasError, headers: Mapping[str, str]) -> None:
+    def report_error(self, error: CerebrasError, headers: Mapping[str, str]) -> bool:
         """Report an error of the request, also one in a stream.
 
         Args:
             error: The error.
             headers: The response headers, with lower-case names; empty without a response.
+
+        Returns:
+            Whether the server rejected the request because of the quota.
         """
         if self._permit is None:
-            return
-        if is_quota_error(error):
+            return False
+        if _is_quota_error(error):
+            self.rejection = error
             self._rejections += 1
             pause = _compute_pause(error, headers, self._rejections)
             self._permit.ticket = self._get_ticket()
-            self._quota.reject(self._permit, headers, error.code, pause)
+            self._quota.report_rejected(self._permit, headers, error.code, pause)
         elif error.code == "queue_exceeded" or (
             isinstance(error, CerebrasConnectionError) and error.status is None
         ):
-            self.cancel()
+            self.report_unsent()
         else:
-            self.settle(headers)
+            self.report_accepted(headers)
+        return _is_quota_error(error)
 
     def can_queue_again(self, error: CerebrasError, headers: Mapping[str, str]) -> bool:
-        """Return whether the call may return to the queue after an error."""
-        if not (self.has_permit and self._can_wait and is_quota_error(error)):
+        """Return whether the call may return to the queue after a rejection by the quota."""
+        if not self._can_wait:
             return False
-        if self._is_paced:  # it also waits for the quota of a day
+        if self._has_unlimited_wait:  # it also waits for a limit per day
             return rate_limits.get_should_retry(headers) is not False
         return error.is_retryable
 
@@ -168,8 +168,9 @@ class PacedCall:
             is_completion_limited = _get_completion_limit(self._body) is not None
             self._ticket = Ticket(
                 tokens=prompt + completion,
+                # The estimate of the prompt may be twice too high.
                 min_tokens=prompt // 2 + (completion if is_completion_limited else 0),
-                is_paced=self._is_paced,
+                has_unlimited_wait=self._has_unlimited_wait,
                 can_wait=self._can_wait,
                 max_wait=self._max_wait,
                 arrival=self._arrival,
@@ -177,7 +178,7 @@ class PacedCall:
         return self._ticket
 
 
-def is_quota_error(error: CerebrasError) -> bool:
+def _is_quota_error(error: CerebrasError) -> bool:
     """Return whether the server rejected a request because a quota is exhausted."""
     is_rejection = isinstance(error, CerebrasRateLimitError) and error.status == 429
     return is_rejection and error.code != "queue_exceeded"
@@ -227,18 +228,25 @@ def _get_origin(url: str) -> str:
 def _compute_pause(
     error: CerebrasError, headers: Mapping[str, str], rejections: int
 ) -> float | None:
-    """Return the seconds in which no request of the quota may be sent, or `None`.
+    """Return the seconds during which no request of the quota may be sent, or `None`.
 
-    No pause is needed if the headers contain the limits, because these say when to send the
-    next request. Otherwise, and after several rejections, the pause grows with each rejection.
+    The first of these that is known:
+
+    1. what `Retry-After` says;
+    2. the time until the reset of an exhausted limit;
+    3. for a limit per hour or day that only the message names: one minute or more;
+    4. nothing, if the headers contain the limits, because these say when to send a request;
+    5. a backoff.
+
+    After several rejections of a call, the pause is at least a backoff.
     """
     pause = rate_limits.get_retry_after(headers, time.time())
     if pause is None:
         pause = rate_limits.get_reset_wait(headers, error.code)
     if pause is None and not error.is_retryable:
-        if not rate_limits.is_long_quota_exhausted(headers):
-            seconds = _LONG_QUOTA_PAUSE * 2.0 ** min(rejections - 1, 9)
-            pause = rate_limits.add_jitter(min(seconds, _MAX_LONG_QUOTA_PAUSE))
+        if not rate_limits.is_long_limit_reached(headers):
+            seconds = _LONG_LIMIT_PAUSE * 2.0 ** min(rejections - 1, 9)
+            pause = rate_limits.add_jitter(min(seconds, _MAX_LONG_LIMIT_PAUSE))
     elif pause is None and not rate_limits.parse_limits(headers):
         pause = rate_limits.add_jitter(rate_limits.compute_backoff(rejections, error.code))
     if rejections > _REJECTIONS_BEFORE_BACKOFF:

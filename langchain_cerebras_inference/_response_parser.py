@@ -167,7 +167,7 @@ class EventStream:
         max_events: The maximum number of events that are decoded at once.
 
     Attributes:
-        on_error: Is called with an error before that is raised.
+        on_error: A function that is called with an error before the error is raised.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class EventStream:
         self._has_finish_reason = False
         self._is_exhausted = False
         self._error: CerebrasError | None = None
-        self.on_error: Callable[[CerebrasError], None] | None = None
+        self.on_error: Callable[[CerebrasError], object] | None = None
 
     def __enter__(self) -> Self:
         return self

@@ -98,7 +98,7 @@ def get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None
     ]
     if resets_of_exhausted_quotas:
         return max(resets_of_exhausted_quotas)
-    # A full queue of the server is not a quota, and may be short long before any reset.
+    # If only the server's queue is full, the queue may become shorter long before a reset.
     return min(resets.values(), default=None) if code in _QUOTA_CODES else None
 
 
@@ -130,7 +130,12 @@ def estimate_quota_wait(
 
 
 def compute_backoff(attempt: int, code: str | None) -> float:
-    """Return the seconds before a retry without a known wait. The first attempt is 1."""
+    """Return the seconds before a retry for which the server states no wait.
+
+    Args:
+        attempt: The number of the retry; 1 is the first.
+        code: The error code, which says whether a quota was exhausted.
+    """
     if code in _QUOTA_CODES:
         return _QUOTA_BACKOFFS[min(attempt, len(_QUOTA_BACKOFFS)) - 1]
     longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS)
@@ -142,8 +147,8 @@ def add_jitter(seconds: float) -> float:
     return seconds * (1 + _MAX_JITTER * random.random())  # noqa: S311 # needs no secrecy
 
 
-def is_long_quota_exhausted(headers: Mapping[str, str]) -> bool:
-    """Return whether a quota of an hour or a day is exhausted."""
+def is_long_limit_reached(headers: Mapping[str, str]) -> bool:
+    """Return whether a limit per hour or per day is reached."""
     return any(
         _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}")) == 0
         for unit in ("requests", "tokens")

@@ -1,16 +1,17 @@
 """The queue of the calls that wait for one quota.
 
-Words of this module, beside those of `state`:
+Words of this module, in addition to those of `state`:
 
-- ticket: what the queue knows of one call. The call has the same ticket in all its attempts.
+- ticket: what the queue knows about one call. The call has the same ticket in all its attempts.
 - queue: the tickets of one quota and one event loop that wait, in order of arrival.
 - permit: the permission to send one request. `Quota.acquire` returns it, and the call reports
   with it what happened to the request.
 - in flight: sent, and without a response.
-- window: how many requests may be in flight before the limits are known.
+- window: how many requests may be in flight before the limits are known; with `pace=True` also
+  later.
 - ample: until less than half of a limit remains, the quota is ample. Requests are then sent
   without a reservation, because the arithmetic of `state` would change nothing.
-- long quota: a quota of an hour or a day.
+- long limit: a limit per hour or per day.
 
 Only the head of a queue reserves the needs of its request in the store. So event loops and
 processes take turns, and a killed process leaves only one reservation that nobody uses. There
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("langchain_cerebras_inference")
 
 _WINDOW_AUTO = 64
-_WINDOW_PACED = 8
+_WINDOW_UNLIMITED = 8
 _WINDOW_SHARED = 2
 """The initial windows: with `pace="auto"`, with `pace=True`, and with a shared store."""
 
@@ -77,8 +78,10 @@ _AMPLE_SHARE = 0.5
 """The part of each limit that remains while the quota is ample."""
 
 _MIN_LOGGED_WAIT = 1.0
+"""Seconds; a shorter wait is not logged."""
+
 _MIN_DATED_WAIT = 600.0
-"""Seconds; the log shows longer waits, and for still longer ones also their end."""
+"""Seconds; of a longer wait, the log also shows when it ends."""
 
 _MAX_REJECTIONS = 3
 _ESTIMATE_GROWTH = 1.5
@@ -90,8 +93,8 @@ take_arrival_number = itertools.count().__next__
 _get_arrival = attrgetter("arrival")
 
 
-class QueueLimitError(CerebrasRateLimitError):
-    """A call was not sent, because it would wait for its quota for too long."""
+class NotSentError(CerebrasRateLimitError):
+    """A request was not sent: it is too large, or would wait too long, or may not wait."""
 
 
 @dataclass(eq=False)
@@ -101,9 +104,9 @@ class Ticket:
     Attributes:
         tokens: The estimated tokens of the request: its prompt and its longest completion.
         min_tokens: A lower bound of these tokens.
-        is_paced: Whether the call waits as long as it takes (`pace=True`).
+        has_unlimited_wait: Whether the call waits as long as it takes (`pace=True`).
         can_wait: Whether the call may wait at all (`max_retries` is not 0).
-        max_wait: The longest time in the queue, in seconds; ignored if `is_paced`.
+        max_wait: The longest time in the queue, in seconds, without `has_unlimited_wait`.
         arrival: The number of the call in the order of arrival.
         token_rejections: How often the server rejected the request because of its tokens.
         waited: Seconds that the call has spent in the queue.
@@ -118,7 +121,7 @@ class Ticket:
 
     tokens: float
     min_tokens: float = 0.0
-    is_paced: bool = False
+    has_unlimited_wait: bool = False
     can_wait: bool = True
     max_wait: float = math.inf
     arrival: int = field(default_factory=take_arrival_number)
@@ -165,7 +168,7 @@ class Permit:
         store: The store that made the decision.
         sent_at: When the request was sent, by the clock of the quota.
         accepted_before: The sum of the needs of all requests that were accepted before.
-        is_settled: Whether the outcome was reported.
+        is_reported: Whether the outcome was reported.
     """
 
     ticket: Ticket | None
@@ -174,7 +177,7 @@ class Permit:
     store: Store
     sent_at: float
     accepted_before: tuple[float, ...]
-    is_settled: bool = False
+    is_reported: bool = False
 
 
 class _LimitsResponse(NamedTuple):
@@ -219,7 +222,7 @@ class _CallQueue:
         if index == 0:
             self.tickets[0].wake()
         if index == len(self.tickets):
-            self.tickets[-1].wake()  # its wait may be too long as well
+            self.tickets[-1].wake()  # it is the last call now, and may have to wait too long
 
     def record_head(self, head: Ticket, now: float) -> None:
         """Remember the decision about the head, for the estimates of the waits of others."""
@@ -261,7 +264,7 @@ class _CallQueue:
 
 
 class Quota:
-    """One quota: its queues, and what is known of its limits.
+    """One quota: its queues, and what is known about its limits.
 
     Args:
         name: A digest that identifies the quota.
@@ -281,7 +284,8 @@ class Quota:
         self._store: Store = store or self._memory
         self._store_retry_time = -math.inf
         self._queues: dict[asyncio.AbstractEventLoop, _CallQueue] = {}
-        # Reentrant, because the garbage collector may end a call at any moment.
+        # Reentrant, because garbage collection can close a stream while this thread holds the
+        # lock, and closing it reports to the quota.
         self._lock = threading.RLock()
         self._knows_limits = False
         self._token_limit = math.inf
@@ -322,9 +326,9 @@ class Quota:
         """Wait until the request may be sent.
 
         Raises:
-            QueueLimitError: If the call would wait for too long, if it would have to wait but
+            NotSentError: If the call would wait for too long, if it would have to wait but
                 may not, or if its request is larger than the limit.
-            CerebrasConnectionError: If the call is paced, and the store does not work.
+            CerebrasConnectionError: If the store does not work, and the call has to use it.
         """
         if not ticket.can_wait:
             return await self._acquire_without_waiting(ticket)
@@ -345,7 +349,7 @@ class Quota:
         if queue is None:
             queue = self._queues[loop] = _CallQueue(loop)
         start = self._clock()
-        if not ticket.is_paced:
+        if not ticket.has_unlimited_wait:
             ticket.deadline = start + max(ticket.max_wait - ticket.waited, 0.0)
         ticket.is_logged = False
         queue.add(ticket)
@@ -360,12 +364,12 @@ class Quota:
             self._record_wait(ticket, self._clock() - start)
 
     async def _acquire_without_waiting(self, ticket: Ticket) -> Permit:
-        """Return a permit at once; raise an error if the call is paced and would wait."""
-        wait = await self._reserve(ticket, force=not ticket.is_paced)
-        if wait <= 0 and not (ticket.is_paced and self._queues):
+        """Return a permit at once; raise an error if a call with `pace=True` would wait."""
+        wait = await self._reserve(ticket, force=not ticket.has_unlimited_wait)
+        if wait <= 0 and not (ticket.has_unlimited_wait and self._queues):
             return self._turn_into_permit(ticket)
         self._release_reservation(ticket)
-        raise QueueLimitError(
+        raise NotSentError(
             "The quota is exhausted, and with max_retries=0 the call does not wait. Try again"
             " later, or raise max_retries.",
             retry_after=wait or None,
@@ -376,7 +380,7 @@ class Quota:
             ticket.is_woken = False
             wait = math.inf
             if queue.tickets[0] is ticket:
-                if not ticket.is_paced:
+                if not ticket.has_unlimited_wait:
                     permit = self._permit_without_reservation(ticket.tokens, ticket)
                     if permit is not None:
                         return permit
@@ -394,7 +398,7 @@ class Quota:
             await ticket.sleep(max(seconds, 0.0))
 
     async def _reserve(self, ticket: Ticket, *, force: bool = False) -> float:
-        """Set the decision of a ticket by its store; return the seconds to wait."""
+        """Ask the store for the decision about a ticket; return the seconds to wait."""
         self._start_reserving()
         store = self._choose_store(ticket)
         if ticket.store is not store and ticket.decision is not None:
@@ -408,7 +412,7 @@ class Quota:
                 self._name, ticket.needs, position=position, force=force
             )
         except QuotaStoreError as error:
-            if ticket.is_paced:
+            if ticket.has_unlimited_wait:
                 raise CerebrasConnectionError(
                     f"The quota store does not work ({error}). Check the setting quota_store.",
                     is_retryable=False,
@@ -426,7 +430,7 @@ class Quota:
         return decision.wait
 
     def _choose_store(self, ticket: Ticket) -> Store:
-        if not self._store.is_shared or ticket.is_paced:
+        if not self._store.is_shared or ticket.has_unlimited_wait:
             return self._store
         return self._memory if self._clock() < self._store_retry_time else self._store
 
@@ -494,19 +498,19 @@ class Quota:
         decision, ticket.decision = ticket.decision, None
         if decision is not None and ticket.store is not None and decision.position is not None:
             outcome = Outcome("unsent", ticket.needs, decision)
-            ticket.store.settle(self._name, outcome, self._wake_heads)
+            ticket.store.record_outcome(self._name, outcome, self._wake_heads)
 
     def _compute_window_wait(self, ticket: Ticket) -> float:
         """Return the seconds until the window allows one more request in flight.
 
-        The window grows with each accepted request and doubles each second. For a paced call it
-        only doubles, and it also applies when the limits are known, because there may be a
-        limit that no header shows, such as one for a second.
+        The window doubles each second, and also grows by one with each accepted request. With
+        `pace=True` it only doubles, and it also applies when the limits are known, because
+        there may be a limit that no header shows, such as a limit per second.
         """
-        if self._knows_limits and not ticket.is_paced:
+        if self._knows_limits and not ticket.has_unlimited_wait:
             return 0.0
         size = self._get_initial_window(ticket)
-        if not ticket.is_paced:
+        if not ticket.has_unlimited_wait:
             size += self._accepted[REQUESTS] - self._accepted_before_window
         in_flight = self._sent[REQUESTS] - self._accepted[REQUESTS]
         if in_flight < size:
@@ -519,7 +523,7 @@ class Quota:
             return self._reduced_window
         if self._store.is_shared:
             return _WINDOW_SHARED
-        return _WINDOW_PACED if ticket.is_paced else _WINDOW_AUTO
+        return _WINDOW_UNLIMITED if ticket.has_unlimited_wait else _WINDOW_AUTO
 
     # --- limits of waiting ------------------------------------------------------------------
 
@@ -543,7 +547,7 @@ class Quota:
         else:
             return
         advice = "Shorten the prompt or reduce max_tokens."
-        raise QueueLimitError(f"{problem} {advice}", is_retryable=False)
+        raise NotSentError(f"{problem} {advice}", is_retryable=False)
 
     def _check_wait(self, queue: _CallQueue, ticket: Ticket) -> None:
         """Log the wait of a call if it is long; raise an error if it is too long."""
@@ -552,15 +556,15 @@ class Quota:
         time_left = ticket.deadline - self._clock()
         bottleneck = queue.find_bottleneck() if wait > 0 else None
         is_too_long = wait > time_left or time_left <= 0
-        # The calls behind the head check a long quota when each of them is the head.
-        if time_left < math.inf and (is_too_long or (is_head and _is_long_quota(bottleneck))):
+        # Only the head checks this for a long limit; each other call will be the head later.
+        if time_left < math.inf and (is_too_long or (is_head and _is_long_limit(bottleneck))):
             raise self._create_wait_error(queue, ticket, wait)
         if wait >= _MIN_LOGGED_WAIT and not ticket.is_logged:
             ticket.is_logged = True
             logger.info(
                 "Waiting %s for %s; calls in the queue: %d",
                 _describe_wait(wait),
-                _describe_quota(bottleneck),
+                _describe_limit(bottleneck),
                 len(queue.tickets),
             )
 
@@ -573,9 +577,9 @@ class Quota:
 
     def _create_wait_error(
         self, queue: _CallQueue, ticket: Ticket, wait: float
-    ) -> QueueLimitError:
+    ) -> NotSentError:
         bottleneck = queue.find_bottleneck()
-        quota = _describe_quota(bottleneck)
+        limit = _describe_limit(bottleneck)
         count = len(queue.tickets)
         details = f"Calls in the queue: {count}"
         waited = ticket.max_wait - (ticket.deadline - self._clock())
@@ -583,19 +587,19 @@ class Quota:
             details += f"; waited: {waited:.0f} s"
         if wait > 0:
             details += f"; this call could be sent in {math.ceil(wait)} s"
-        is_long = _is_long_quota(bottleneck)
+        is_long = _is_long_limit(bottleneck)
         if is_long:
             message = (
-                f"The call does not wait for {quota}. {details}. Set pace=True to wait as long"
-                " as it takes."
+                f"The call does not wait, because {limit} is reached. {details}. Set"
+                " pace=True to wait as long as it takes."
             )
         else:
             message = (
-                f"The call would wait for {quota} for more than {ticket.max_wait:g} s"
+                f"The call would wait for {limit} for more than {ticket.max_wait:g} s"
                 f" (max_retry_wait). {details}. Set pace=True to wait as long as it takes, or"
                 " raise max_retry_wait."
             )
-        return QueueLimitError(message, retry_after=wait or None, is_retryable=not is_long)
+        return NotSentError(message, retry_after=wait or None, is_retryable=not is_long)
 
     def _record_wait(self, ticket: Ticket, seconds: float) -> None:
         ticket.waited += seconds
@@ -604,24 +608,24 @@ class Quota:
 
     # --- after a request --------------------------------------------------------------------
 
-    def settle(self, permit: Permit, headers: Mapping[str, str]) -> None:
+    def report_accepted(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Report that the server has handled the request, or that this is unknown.
 
         Args:
             permit: The permission with which the request was sent.
-            headers: The response headers with lower-case names; without a response empty.
+            headers: The response headers with lower-case names; empty without a response.
         """
-        if permit.is_settled:
+        if permit.is_reported:
             return
-        if permit.decision is not _EARLY_DECISION or not self._settle_if_ample(permit, headers):
+        if permit.decision is not _EARLY_DECISION or not self._count_if_ample(permit, headers):
             self._report("accepted", permit, headers)
 
-    def cancel(self, permit: Permit) -> None:
+    def report_unsent(self, permit: Permit) -> None:
         """Report that the server did not get the request."""
-        if not permit.is_settled:
+        if not permit.is_reported:
             self._report("unsent", permit, {})
 
-    def reject(
+    def report_rejected(
         self,
         permit: Permit,
         headers: Mapping[str, str],
@@ -630,20 +634,20 @@ class Quota:
     ) -> None:
         """Report that the server has rejected the request because of this quota.
 
-        This may be reported after `settle`, if the rejection came in a stream.
+        This may be reported after `report_accepted`, if the rejection came in a stream.
 
         Args:
             permit: The permission with which the request was sent.
             headers: The response headers with lower-case names.
             code: The error code, which says whether there were too many requests or tokens.
-            pause: Seconds in which no request of this quota may be sent.
+            pause: Seconds during which no request of this quota may be sent.
         """
         kind = _get_kind(code)
         if kind != REQUESTS and permit.ticket is not None:
             permit.ticket.token_rejections += 1
         self._report("rejected", permit, headers, kind=kind, pause=pause or 0.0)
 
-    def _settle_if_ample(self, permit: Permit, headers: Mapping[str, str]) -> bool:
+    def _count_if_ample(self, permit: Permit, headers: Mapping[str, str]) -> bool:
         """Count an accepted request that has no reservation.
 
         Returns:
@@ -671,7 +675,7 @@ class Quota:
                 )
             elif not self._knows_limits:  # the window grows, and one place in it is free again
                 self._ample_until[REQUESTS] += 2
-            permit.is_settled = True
+            permit.is_reported = True
             self._accepted[REQUESTS] += 1
             self._accepted[TOKENS] += needs[TOKENS]
         if self._queues:
@@ -687,7 +691,7 @@ class Quota:
         kind: int | None = None,
         pause: float = 0.0,
     ) -> None:
-        is_repeated, permit.is_settled = permit.is_settled, True
+        is_repeated, permit.is_reported = permit.is_reported, True
         limits = rate_limits.parse_limits(headers) if headers and not is_repeated else {}
         decision, needs = permit.decision, permit.needs
         with self._lock:
@@ -718,8 +722,8 @@ class Quota:
             is_only_process=not self._store.is_shared,
         )
         if result == "rejected" and kind != REQUESTS and permit.ticket is not None:
-            self._raise_estimate(permit.ticket, outcome)
-        permit.store.settle(self._name, outcome, self._wake_heads)
+            self._increase_estimate(permit.ticket, outcome)
+        permit.store.record_outcome(self._name, outcome, self._wake_heads)
 
     def _count_response(self, permit: Permit, *, is_accepted: bool) -> None:
         tokens = permit.needs[TOKENS]
@@ -772,14 +776,14 @@ class Quota:
         self._token_limit = token_limit
         return spare_requests, spare_tokens
 
-    def _raise_estimate(self, ticket: Ticket, outcome: Outcome) -> None:
-        """Raise the token estimate of a request if that was probably too low."""
+    def _increase_estimate(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Increase the token estimate of a request if that was probably too low."""
         for name in outcome.limits.keys() & _TOKEN_BUCKETS:
             if state.is_estimate_too_low(outcome, name):
                 remaining = outcome.limits[name][1] or 0.0
                 tokens = max(remaining + 1, ticket.tokens * _ESTIMATE_GROWTH)
                 max_observed = self._max_observed[name]
-                # Try the whole bucket before more than was ever in it.
+                # First try the largest amount that was ever in the bucket, and only then more.
                 is_skipped = ticket.tokens < max_observed < tokens
                 ticket.tokens = max_observed if is_skipped else tokens
 
@@ -803,15 +807,15 @@ def _get_kind(code: str | None) -> int | None:
     return REQUESTS if code and "request" in code else None
 
 
-def _is_long_quota(bucket: str | None) -> bool:
+def _is_long_limit(bucket: str | None) -> bool:
     return bucket is not None and not bucket.endswith("-minute")
 
 
-def _describe_quota(bucket: str | None) -> str:
+def _describe_limit(bucket: str | None) -> str:
     if bucket is None:
         return "the quota"
     kind, _, period = bucket.partition("-")
-    return f"the quota of {kind} per {period}"
+    return f"the limit of {kind} per {period}"
 
 
 def _describe_wait(seconds: float) -> str:

@@ -14,7 +14,7 @@ _MAX_QUOTAS = 1_000
 
 _lock = threading.Lock()
 _quotas: dict[int, Quota] = {}
-"""The quotas by a hash of the server, key and model, so that no key is kept."""
+"""The quotas by a hash of server, API key and model, so that no API key is kept here."""
 
 _stores: dict[str, SharedStore] = {}
 _stores_of_parent_process: list[SharedStore] = []
@@ -27,22 +27,22 @@ def get_quota(origin: str, authorization: str, model: str, store_url: str | None
         origin: The scheme, host and port of the server.
         authorization: The value of the `Authorization` header that is sent; it is not kept.
         model: The requested model.
-        store_url: The URL of a store that processes share, or `None`.
+        store_url: The URL of a store that several processes share, or `None`.
 
     Raises:
         ImportError: If the store needs a package that is not installed.
     """
-    key = hash((origin, authorization, model, store_url))
-    quota = _quotas.get(key)
+    quota_id = hash((origin, authorization, model, store_url))
+    quota = _quotas.get(quota_id)
     if quota is not None:
         return quota
     text = f"{origin}\n{authorization}\n{model}"
     name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     with _lock:
-        if key not in _quotas:
+        if quota_id not in _quotas:
             _remove_idle_quotas()
-            _quotas[key] = Quota(name, _get_store(store_url))
-        return _quotas[key]
+            _quotas[quota_id] = Quota(name, _get_store(store_url))
+        return _quotas[quota_id]
 
 
 def forget_all() -> None:
@@ -63,8 +63,8 @@ def _get_store(url: str | None) -> SharedStore | None:
 def _remove_idle_quotas() -> None:
     """Remove quotas that are not in use if there are too many, as after many expired keys."""
     if len(_quotas) >= _MAX_QUOTAS:
-        for key in [key for key, quota in _quotas.items() if quota.is_idle]:
-            del _quotas[key]
+        for quota_id in [id_ for id_, quota in _quotas.items() if quota.is_idle]:
+            del _quotas[quota_id]
 
 
 def _close_stores() -> None:

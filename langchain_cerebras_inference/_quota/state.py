@@ -9,9 +9,9 @@ Words of this module:
 - needs: the amounts that one request takes from the buckets: 1 request, and its tokens.
 - reserve: to add the needs of a request to `QuotaState.reserved`, the sum of the needs of all
   requests up to now. The position of the request is that sum, including its own needs.
-- granted: the sum of the needs of all requests that may have been sent up to now. There is
-  such a sum for each bucket, and it grows as the server refills the bucket. A request may be
-  sent when this sum has reached its position in each bucket.
+- granted: the sum of the needs of all requests that are allowed up to now, sent or not. There
+  is such a sum for each bucket, and it grows as the server refills the bucket. A request may
+  be sent when this sum has reached its position in each bucket.
 - early request: a request that was sent before the server had shown its limits. It has no
   position.
 
@@ -27,7 +27,7 @@ earlier response has corrected already.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -74,7 +74,7 @@ class Bucket:
         limit: The limit for the whole period, as the server states it.
         rate: The amount that the server adds each second.
         capacity: The largest amount that the bucket can contain, as far as that is known.
-        granted: The sum of the needs of all requests that may have been sent up to now.
+        granted: The sum of the needs of all requests that are allowed up to now, sent or not.
         corrected: The sum of all corrections of `granted`.
         max_observed: The largest amount that the bucket has contained according to responses.
         min_remaining: The smallest remaining amount in the responses to early requests.
@@ -131,7 +131,11 @@ class Bucket:
         When the bucket was created, the needs of all early requests without a response were
         subtracted from the remaining amount. The server had handled some of these requests
         already, so their needs were subtracted twice. Therefore this adds the need, and
-        subtracts only by how much the remaining amount is smaller than any before.
+        subtracts only the amount by which `remaining` is below the smallest one so far.
+
+        Example: Three early requests are sent to a bucket that contains 10. The first response
+        shows 9, and the bucket is created with 9 - 2 = 7. The second response shows 8: plus 1
+        for the request, minus 1 because 8 is less than 9. The third one shows 7, and 7 it is.
         """
         self.correct(need + min(remaining - self.min_remaining, 0.0))
         self.min_remaining = min(self.min_remaining, remaining)
@@ -142,7 +146,7 @@ class Bucket:
         self.share_reduced_at = now
 
     def reduce_capacity(self, need: float, now: float) -> None:
-        """Allow shorter bursts, because of a hidden limit, such as one for a second."""
+        """Allow shorter bursts, because of a hidden limit, such as a limit per second."""
         self.capacity = max(need, min(self.capacity / 2, self.rate))
         self.ignore_remaining_until = now + self.ignore_seconds
         self.ignore_seconds *= 2
@@ -198,7 +202,7 @@ class Outcome:
         age: Seconds from sending the request to the headers of the response.
         limits: The limits in the headers of the response.
         kind: The kind of the bucket that rejected the request, if the server names it.
-        pause: Seconds in which no request of this quota may be sent.
+        pause: Seconds during which no request of this quota may be sent.
         is_repeated: Whether an outcome of the request was reported before. This happens if an
             error occurs in a stream.
         in_flight: The needs of other requests of this process that the server may have
@@ -221,7 +225,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class QuotaState:
-    """Everything that is known of one quota.
+    """Everything that is known about one quota.
 
     Attributes:
         time: When the buckets were last refilled.
@@ -259,7 +263,7 @@ class QuotaState:
             is_paused = wait > _MIN_WAIT and not force
             return Decision(wait if is_paused else 0.0, now)
         if position is None or position.requests > self.reserved[REQUESTS]:
-            # A position after all others is from a store that has lost its state since.
+            # A position above `reserved` shows that the store has lost its state since.
             position = self._take_position(needs)
         for bucket in self.buckets.values():
             amount = position[bucket.kind] - bucket.granted
@@ -284,8 +288,8 @@ class QuotaState:
             predictions[name] = remaining, bucket.corrected
         return Decision(0.0, now, position, predictions, knows_limits=True)
 
-    def settle(self, outcome: Outcome, now: float) -> None:
-        """Update the state by what happened to a request."""
+    def record_outcome(self, outcome: Outcome, now: float) -> None:
+        """Update the state after a request."""
         self._refill(now)
         if outcome.pause > 0:
             self.pause_until = max(self.pause_until, now + outcome.pause)
@@ -391,6 +395,7 @@ class QuotaState:
         if prediction is not None:
             predicted, corrected = prediction
             refilled = min(outcome.age * bucket.rate, bucket.capacity / 2)
+            # What earlier responses have corrected since the decision is no error any more.
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
             correction = error if error < 0 else error * _UPWARD_CORRECTION
         if outcome.is_only_process:
@@ -403,43 +408,54 @@ class QuotaState:
         bucket.correct(correction)
 
     def _slow_down(self, outcome: Outcome) -> None:
-        """Lower the rate after a rejection, and correct the bucket that caused it.
-
-        If the headers show an empty bucket, that bucket caused it. If they show that no bucket
-        is empty, there is a hidden limit: one that no header shows. If they show nothing, the
-        bucket for a minute counts as empty.
-        """
-        names = [
-            name for name, bucket in self.buckets.items() if outcome.kind in (None, bucket.kind)
-        ]
-        # If no bucket of the named kind is empty, the error may have named the wrong kind.
-        empty = self._find_empty_buckets(names, outcome) or self._find_empty_buckets(
-            self.buckets, outcome
-        )
-        for name in empty or names[:1]:  # the first bucket is the one for a minute
-            bucket = self.buckets[name]
-            remaining = _get_remaining(outcome, name)
-            is_hidden = not empty and remaining is not None
+        """Lower the rate after a rejection, and correct the buckets that caused it."""
+        empty = self._find_empty_buckets(outcome)
+        if empty:
+            for name in empty:
+                content = _get_remaining(outcome, name) or 0.0
+                self._slow_down_bucket(self.buckets[name], outcome, content)
+            return
+        # The first bucket is the one for a minute. Without headers, it counts as empty. With
+        # headers, the cause is a hidden limit, for which this bucket gets a smaller capacity.
+        for name in self._find_names(outcome.kind)[:1]:
+            is_hidden = _get_remaining(outcome, name) is not None
             if is_hidden and is_estimate_too_low(outcome, name):
-                continue
-            # Requests that were sent before the last reduction do not cause another one.
-            is_new = outcome.decision.time > bucket.share_reduced_at
-            if is_new and outcome.decision.knows_limits:
-                bucket.reduce_share(self.time)
-                if is_hidden:
-                    bucket.reduce_capacity(outcome.needs[bucket.kind], self.time)
-            content = remaining if empty and remaining is not None else 0.0
-            excess = bucket.granted - self.reserved[bucket.kind] - content
-            bucket.correct(-max(excess, 0.0))
+                return
+            self._slow_down_bucket(self.buckets[name], outcome, 0.0, is_hidden=is_hidden)
 
-    def _find_empty_buckets(self, names: Iterable[str], outcome: Outcome) -> list[str]:
-        """Return the names of the buckets that contain too little for the request."""
-        return [
-            name
-            for name in names
-            if (remaining := _get_remaining(outcome, name)) is not None
-            and remaining < outcome.needs[self.buckets[name].kind]
-        ]
+    def _slow_down_bucket(
+        self, bucket: Bucket, outcome: Outcome, content: float, *, is_hidden: bool = False
+    ) -> None:
+        """Lower the rate of a bucket, and correct its content."""
+        # Requests that were sent before the last reduction do not cause another one.
+        is_new = outcome.decision.time > bucket.share_reduced_at
+        if is_new and outcome.decision.knows_limits:
+            bucket.reduce_share(self.time)
+            if is_hidden:
+                bucket.reduce_capacity(outcome.needs[bucket.kind], self.time)
+        excess = bucket.granted - self.reserved[bucket.kind] - content
+        bucket.correct(-max(excess, 0.0))
+
+    def _find_names(self, kind: int | None) -> list[str]:
+        """Return the names of the buckets of a kind, or of all buckets for `None`."""
+        return [name for name, bucket in self.buckets.items() if kind in (None, bucket.kind)]
+
+    def _find_empty_buckets(self, outcome: Outcome) -> list[str]:
+        """Return the names of the buckets that contain too little for the request.
+
+        If no bucket of the kind that the error names is empty, the error may have named the
+        wrong kind, and the others count as well.
+        """
+        for names in (self._find_names(outcome.kind), list(self.buckets)):
+            empty = [
+                name
+                for name in names
+                if (remaining := _get_remaining(outcome, name)) is not None
+                and remaining < outcome.needs[self.buckets[name].kind]
+            ]
+            if empty:
+                return empty
+        return []
 
 
 def is_estimate_too_low(outcome: Outcome, name: str) -> bool:

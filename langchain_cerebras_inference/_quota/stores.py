@@ -66,7 +66,7 @@ class Store(Protocol):
             QuotaStoreError: If the store does not work.
         """
 
-    def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
+    def record_outcome(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
         """Record what happened to a request, and then call `on_done` in any thread."""
 
 
@@ -81,7 +81,8 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # Reentrant, because the garbage collector may end a call at any moment.
+        # Reentrant, because garbage collection can close a stream while this thread holds the
+        # lock, and closing it reports to the quota.
         self._lock = threading.RLock()
         self._states: dict[str, QuotaState] = {}
 
@@ -100,11 +101,11 @@ class MemoryStore:
                 needs, now, position=position, force=force
             )
 
-    def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
+    def record_outcome(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
         """See `Store`."""
         with self._lock:
             now = self._clock()
-            self._get_state(name, now).settle(outcome, now)
+            self._get_state(name, now).record_outcome(outcome, now)
         on_done()
 
     def start(
@@ -121,7 +122,7 @@ class MemoryStore:
         with self._lock:
             quota_state = self._get_state(name, time)
             for outcome in outcomes:
-                quota_state.settle(outcome, time)
+                quota_state.record_outcome(outcome, time)
             quota_state.reserve(sent_since, self._clock(), force=True)
 
     def _get_state(self, name: str, now: float) -> QuotaState:
@@ -132,7 +133,7 @@ class MemoryStore:
 
 
 class SharedStore:
-    """A store that processes share; subclasses implement `update`."""
+    """A store that several processes share; subclasses implement `update`."""
 
     is_shared = True
 
@@ -163,14 +164,14 @@ class SharedStore:
                 future.add_done_callback(lambda _: self._release(name, needs, future))
             raise
 
-    def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
+    def record_outcome(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
         """See `Store`; an error of the store is raised by the next `reserve`."""
 
-        def settle(quota_state: QuotaState, now: float) -> None:
-            quota_state.settle(outcome, now)
+        def record(quota_state: QuotaState, now: float) -> None:
+            quota_state.record_outcome(outcome, now)
 
         with contextlib.suppress(RuntimeError):  # the interpreter is about to exit
-            future = self._executor.submit(self.update, name, settle)
+            future = self._executor.submit(self.update, name, record)
             future.add_done_callback(lambda _: on_done())
 
     def update(self, name: str, operation: Callable[[QuotaState, float], T]) -> T:
@@ -188,7 +189,7 @@ class SharedStore:
     def _release(self, name: str, needs: Amounts, future: Future[Decision]) -> None:
         """Give back a reservation that was made while its call was cancelled."""
         if not future.cancelled() and future.exception() is None:
-            self.settle(name, Outcome("unsent", needs, future.result()), lambda: None)
+            self.record_outcome(name, Outcome("unsent", needs, future.result()), lambda: None)
 
 
 class SQLiteStore(SharedStore):

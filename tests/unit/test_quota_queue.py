@@ -12,8 +12,8 @@ import pytest
 from langchain_cerebras_inference import CerebrasConnectionError, CerebrasRateLimitError
 from langchain_cerebras_inference._quota import registry
 from langchain_cerebras_inference._quota.queue import (
+    NotSentError,
     Permit,
-    QueueLimitError,
     Quota,
     Ticket,
 )
@@ -80,7 +80,7 @@ class Limiter:
 
 
 async def acquire(quota: Quota, ticket: Ticket) -> Permit:
-    permit = None if ticket.is_paced else quota.try_acquire(ticket.tokens, ticket)
+    permit = None if ticket.has_unlimited_wait else quota.try_acquire(ticket.tokens, ticket)
     return permit or await quota.acquire(ticket)
 
 
@@ -94,9 +94,9 @@ async def make_call(
         code, headers = limiter.handle(name, tokens)
         await asyncio.sleep(limiter.latency / 2)
         if code is None:
-            quota.settle(permit, headers)
+            quota.report_accepted(permit, headers)
             return
-        quota.reject(permit, headers, code, None if headers else 1.0)
+        quota.report_rejected(permit, headers, code, None if headers else 1.0)
 
 
 def create_ticket(tokens: float = 100.0, **options: Any) -> Ticket:
@@ -120,7 +120,7 @@ def run(work: Callable[[Clock], Coroutine[Any, Any, None]]) -> None:
 def test_paced_calls_use_the_whole_quota_without_a_rejection(latency: float) -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=20, latency=latency)
-        await make_calls(Quota("q", clock=clock), limiter, 1_000, is_paced=True)
+        await make_calls(Quota("q", clock=clock), limiter, 1_000, has_unlimited_wait=True)
 
         ideal = (1_000 - 20) / 10
         assert limiter.rejections == 0
@@ -153,7 +153,7 @@ def test_calls_with_many_tokens_use_the_whole_quota() -> None:
         quota = Quota("q", clock=clock)
         sizes = [100 + 37 * n % 9_000 for n in range(300)]
         calls = (
-            make_call(quota, limiter, create_ticket(size, is_paced=True), tokens=size)
+            make_call(quota, limiter, create_ticket(size, has_unlimited_wait=True), tokens=size)
             for size in sizes
         )
         await asyncio.gather(*calls)
@@ -181,7 +181,7 @@ def test_too_high_token_estimate_does_not_slow_down_sequential_calls() -> None:
 def test_hidden_limit_causes_few_rejections() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=60, hidden_rate=10, latency=0.1)
-        await make_calls(Quota("q", clock=clock), limiter, 600, is_paced=True)
+        await make_calls(Quota("q", clock=clock), limiter, 600, has_unlimited_wait=True)
 
         assert limiter.rejections <= 30
 
@@ -194,7 +194,7 @@ def test_calls_leave_the_queue_in_order_of_arrival() -> None:
         left: list[int] = []
 
         async def call(number: int) -> None:
-            await quota.acquire(create_ticket(is_paced=number % 2 == 0))
+            await quota.acquire(create_ticket(has_unlimited_wait=number % 2 == 0))
             left.append(number)
 
         await asyncio.gather(*map(call, range(100)))
@@ -225,14 +225,16 @@ def test_rejected_call_returns_to_its_position_in_the_queue() -> None:
 # --- before the limits are known ---------------------------------------------------------
 
 
-@pytest.mark.parametrize(("is_paced", "count"), [(True, 8), (False, 64)])
-def test_few_requests_are_sent_before_the_limits_are_known(is_paced: bool, count: int) -> None:
+@pytest.mark.parametrize(("has_unlimited_wait", "count"), [(True, 8), (False, 64)])
+def test_few_requests_are_sent_before_the_limits_are_known(
+    has_unlimited_wait: bool, count: int
+) -> None:
     async def work(clock: Clock) -> None:
         quota = Quota("q", clock=clock)
         sent: list[float] = []
 
         async def send() -> None:
-            await quota.acquire(create_ticket(is_paced=is_paced))
+            await quota.acquire(create_ticket(has_unlimited_wait=has_unlimited_wait))
             sent.append(clock())
 
         tasks = [asyncio.create_task(send()) for _ in range(8 * count)]
@@ -260,7 +262,7 @@ def test_each_response_without_limits_allows_two_more_requests() -> None:
         tasks = [asyncio.create_task(send()) for _ in range(100)]
         await asyncio.sleep(0)
         for permit in permits[:10]:
-            quota.settle(permit, {})
+            quota.report_accepted(permit, {})
         for _ in range(50):
             await asyncio.sleep(0)
 
@@ -275,7 +277,7 @@ def test_each_response_without_limits_allows_two_more_requests() -> None:
 def test_all_calls_succeed_on_a_server_without_limit_headers() -> None:
     async def work(clock: Clock) -> None:
         limiter = Limiter(clock, rate=10, capacity=20, has_headers=False)
-        await make_calls(Quota("q", clock=clock), limiter, 100, is_paced=True)
+        await make_calls(Quota("q", clock=clock), limiter, 100, has_unlimited_wait=True)
 
         assert len(limiter.accepted) == 100
         assert limiter.rejections <= 100
@@ -297,7 +299,7 @@ async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -
     """Create a quota whose limit per minute is known."""
     quota = Quota("q", clock=clock)
     permit = await acquire(quota, create_ticket())
-    quota.settle(permit, create_headers(remaining, 60 * rate))
+    quota.report_accepted(permit, create_headers(remaining, 60 * rate))
     return quota
 
 
@@ -338,14 +340,16 @@ def test_calls_use_the_whole_quota_of_any_capacity(capacity: float, latency: flo
 
 
 @pytest.mark.parametrize("remaining", [0, 10, 29, 30, 31, 45, 59])
-@pytest.mark.parametrize("is_paced", [False, True])
-def test_no_more_requests_are_sent_at_once_than_remain(remaining: int, is_paced: bool) -> None:
+@pytest.mark.parametrize("has_unlimited_wait", [False, True])
+def test_no_more_requests_are_sent_at_once_than_remain(
+    remaining: int, has_unlimited_wait: bool
+) -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=remaining)
-        permits = await count_permits(quota, is_paced=is_paced)
+        permits = await count_permits(quota, has_unlimited_wait=has_unlimited_wait)
 
         # Paced calls also observe the window.
-        assert permits == (min(remaining, 8) if is_paced else remaining)
+        assert permits == (min(remaining, 8) if has_unlimited_wait else remaining)
 
     run(work)
 
@@ -361,7 +365,7 @@ def test_requests_in_flight_are_subtracted_from_what_remains(is_sent_first: bool
             own = await acquire(quota, create_ticket())
             others = [await acquire(quota, create_ticket()) for _ in range(10)]
         assert len(others) == 10
-        quota.settle(own, create_headers(50))
+        quota.report_accepted(own, create_headers(50))
 
         assert await count_permits(quota) == 40
 
@@ -371,7 +375,7 @@ def test_requests_in_flight_are_subtracted_from_what_remains(is_sent_first: bool
 def test_quota_is_refilled_since_the_last_response() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)
-        quota.settle(await acquire(quota, create_ticket()), create_headers(35))
+        quota.report_accepted(await acquire(quota, create_ticket()), create_headers(35))
         await asyncio.sleep(20)
 
         assert await count_permits(quota) == 55
@@ -392,7 +396,7 @@ def test_burst_after_an_idle_time_is_no_larger_than_the_bucket() -> None:
 def test_quota_is_refilled_up_to_the_largest_amount_that_a_response_showed() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=44)
-        quota.settle(await acquire(quota, create_ticket()), create_headers(35))
+        quota.report_accepted(await acquire(quota, create_ticket()), create_headers(35))
         await asyncio.sleep(60)
 
         assert await count_permits(quota) == 45
@@ -407,7 +411,7 @@ def test_tokens_of_all_requests_in_flight_count_while_the_quota_is_ample() -> No
             "x-ratelimit-limit-tokens-minute": "10000",
             "x-ratelimit-remaining-tokens-minute": "9900",
         }
-        quota.settle(await acquire(quota, create_ticket()), headers)
+        quota.report_accepted(await acquire(quota, create_ticket()), headers)
 
         assert await count_permits(quota, tokens=1_000) == 9
 
@@ -418,7 +422,7 @@ def test_rejection_ends_the_time_without_reservations() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)
         permit = await acquire(quota, create_ticket())
-        quota.reject(permit, create_headers(0), "request_quota_exceeded")
+        quota.report_rejected(permit, create_headers(0), "request_quota_exceeded")
 
         assert await count_permits(quota) == 0
 
@@ -434,7 +438,7 @@ def test_calls_do_not_overtake_waiting_calls_when_the_limits_are_ample() -> None
             permit = await acquire(quota, create_ticket())
             left.append(number)
             await asyncio.sleep(0.1)
-            quota.settle(permit, create_headers(5_000 - len(left), limit=6_000))
+            quota.report_accepted(permit, create_headers(5_000 - len(left), limit=6_000))
 
         waiting = [asyncio.create_task(call(number)) for number in range(100)]
         await asyncio.sleep(0.099)
@@ -469,7 +473,7 @@ def test_call_that_would_wait_too_long_fails_at_once_with_the_wait_in_the_error(
         assert "requests per minute" in str(errors[0])
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(result, Permit) for result in results) == 10
-        error = next(result for result in results if isinstance(result, QueueLimitError))
+        error = next(result for result in results if isinstance(result, NotSentError))
         assert error.retry_after == pytest.approx(11, abs=1)
         assert error.is_retryable
 
@@ -499,7 +503,7 @@ def test_waiting_calls_fail_if_the_first_headers_show_a_wait_that_is_too_long() 
         results = await asyncio.gather(*calls, return_exceptions=True)
 
         failed = [result for result in results if result is not None]
-        assert all(isinstance(result, QueueLimitError) for result in failed)
+        assert all(isinstance(result, NotSentError) for result in failed)
         assert 100 < len(failed) < 130
         assert clock() - limiter.start < 12
 
@@ -514,7 +518,7 @@ def test_time_in_the_queue_is_limited_over_all_attempts() -> None:
         limiter._levels[0] = -1e6  # it rejects everything
         start = clock()
 
-        with pytest.raises(QueueLimitError):
+        with pytest.raises(NotSentError):
             await make_call(quota, limiter, create_ticket(max_wait=30))
 
         assert clock() - start <= 31
@@ -523,7 +527,7 @@ def test_time_in_the_queue_is_limited_over_all_attempts() -> None:
 
 
 @pytest.mark.parametrize("period", ["hour", "day"])
-def test_call_fails_at_once_for_an_exhausted_long_quota_unless_paced(
+def test_call_fails_at_once_for_an_exhausted_long_limit_unless_paced(
     period: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "langchain_cerebras_inference")
@@ -534,19 +538,19 @@ def test_call_fails_at_once_for_an_exhausted_long_quota_unless_paced(
             f"x-ratelimit-limit-requests-{period}": "2",
             f"x-ratelimit-remaining-requests-{period}": "0",
         }
-        quota.settle(await quota.acquire(create_ticket()), headers)
+        quota.report_accepted(await quota.acquire(create_ticket()), headers)
 
-        with pytest.raises(QueueLimitError, match=f"requests per {period}"):
+        with pytest.raises(NotSentError, match=f"requests per {period}"):
             await quota.acquire(create_ticket(max_wait=1e9))
         start = clock()
-        await quota.acquire(create_ticket(is_paced=True))
+        await quota.acquire(create_ticket(has_unlimited_wait=True))
 
         expected = {"hour": 1_800, "day": 43_200}[period]
         assert clock() - start == pytest.approx(expected, rel=0.01)
 
     run(work)
     [message] = caplog.messages
-    assert f"quota of requests per {period}" in message
+    assert f"limit of requests per {period}" in message
     assert "until 2" in message
 
 
@@ -559,8 +563,8 @@ def test_call_that_may_not_wait_is_sent_or_fails_at_once() -> None:
 
         await quota.acquire(create_ticket(can_wait=False))
         assert clock() == start
-        with pytest.raises(QueueLimitError, match="max_retries"):
-            await quota.acquire(create_ticket(can_wait=False, is_paced=True))
+        with pytest.raises(NotSentError, match="max_retries"):
+            await quota.acquire(create_ticket(can_wait=False, has_unlimited_wait=True))
         assert clock() == start
         await waiting
 
@@ -575,7 +579,7 @@ def test_request_that_is_larger_than_the_limit_fails_at_once() -> None:
         start = clock()
 
         with pytest.raises(CerebrasRateLimitError, match="max_tokens") as caught:
-            await quota.acquire(create_ticket(9_000, min_tokens=7_000, is_paced=True))
+            await quota.acquire(create_ticket(9_000, min_tokens=7_000, has_unlimited_wait=True))
 
         assert clock() == start
         assert caught.value.is_retryable is False
@@ -602,7 +606,9 @@ def test_request_that_is_larger_than_the_bucket_fails_after_three_rejections() -
         await make_call(quota, limiter, create_ticket())
 
         with pytest.raises(CerebrasRateLimitError, match="1000"):
-            await make_call(quota, limiter, create_ticket(3_000, is_paced=True), tokens=3_000)
+            await make_call(
+                quota, limiter, create_ticket(3_000, has_unlimited_wait=True), tokens=3_000
+            )
 
         assert limiter.rejections == 3
 
@@ -615,7 +621,7 @@ def test_token_estimate_that_is_too_low_is_raised_after_a_rejection() -> None:
         quota = Quota("q", clock=clock)
         await make_call(quota, limiter, create_ticket(900), tokens=900)
 
-        await make_call(quota, limiter, create_ticket(500, is_paced=True), tokens=800)
+        await make_call(quota, limiter, create_ticket(500, has_unlimited_wait=True), tokens=800)
 
         assert limiter.rejections <= 3
 
@@ -646,11 +652,11 @@ def test_cancelled_permit_ends_the_wait_of_the_next_call() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, rate=0.01, remaining=1)
         permit = await quota.acquire(create_ticket())
-        task = asyncio.create_task(quota.acquire(create_ticket(is_paced=True)))
+        task = asyncio.create_task(quota.acquire(create_ticket(has_unlimited_wait=True)))
         await asyncio.sleep(1)
         start = clock()
 
-        quota.cancel(permit)
+        quota.report_unsent(permit)
         await task
 
         assert clock() == start
@@ -667,17 +673,17 @@ def test_cancelled_permit_ends_the_wait_in_another_event_loop() -> None:
     }
 
     async def take() -> Permit:
-        quota.settle(await quota.acquire(create_ticket()), headers)
+        quota.report_accepted(await quota.acquire(create_ticket()), headers)
         return await quota.acquire(create_ticket())
 
     permit = asyncio.run(take())
     thread = threading.Thread(
-        target=lambda: asyncio.run(quota.acquire(create_ticket(is_paced=True)))
+        target=lambda: asyncio.run(quota.acquire(create_ticket(has_unlimited_wait=True)))
     )
     thread.start()
     while not quota._queues:
         pass
-    quota.cancel(permit)
+    quota.report_unsent(permit)
     thread.join(30)
 
     assert not thread.is_alive()
@@ -695,7 +701,7 @@ def test_waits_above_a_second_are_logged_once(caplog: pytest.LogCaptureFixture) 
 
     assert len(caplog.messages) == 2
     assert caplog.messages[0] == (
-        "Waiting 1.0 s for the quota of requests per minute; calls in the queue: 2"
+        "Waiting 1.0 s for the limit of requests per minute; calls in the queue: 2"
     )
 
 
@@ -721,7 +727,7 @@ class BrokenStore:
         self.operations += 1
         raise QuotaStoreError("Redis at example.com: ConnectionError")
 
-    def settle(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
+    def record_outcome(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
         on_done()
 
 
@@ -731,7 +737,7 @@ def test_paced_call_fails_if_the_store_does_not_work() -> None:
         with pytest.raises(
             CerebrasConnectionError, match=r"example\.com.*Check the setting quota_store"
         ):
-            await quota.acquire(create_ticket(is_paced=True))
+            await quota.acquire(create_ticket(has_unlimited_wait=True))
         assert not quota._queues
 
     run(work)

@@ -54,7 +54,9 @@ def create_state_with_empty_bucket(
     needs = Amounts(1, bucket.capacity)
     decision = quota.reserve(needs, 0.0)
     bucket.level = 0.0
-    quota.settle(Outcome("accepted", needs, decision, limits=get_limits(bucket, name)), 0.0)
+    quota.record_outcome(
+        Outcome("accepted", needs, decision, limits=get_limits(bucket, name)), 0.0
+    )
     return quota
 
 
@@ -98,7 +100,9 @@ def test_requests_are_sent_as_soon_as_the_server_accepts_them(
         assert ideal.accept(need, now)
         assert server.accept(need, now)
         limits = get_limits(server)
-        quota.settle(Outcome("accepted", Amounts(1, need), decision, limits=limits), now)
+        quota.record_outcome(
+            Outcome("accepted", Amounts(1, need), decision, limits=limits), now
+        )
         sent.append((now, need))
 
     for (i, (start, _)), (j, (end, _)) in itertools.combinations_with_replacement(
@@ -133,7 +137,7 @@ def test_late_and_unordered_responses_cause_no_rejection_and_little_delay(
                 moment, _, outcome = heapq.heappop(pending)
                 since = answered - outcome.in_flight.requests
                 outcome.in_flight = Amounts(len(pending) + since, 0)
-                quota.settle(outcome, moment)
+                quota.record_outcome(outcome, moment)
                 answered += 1
             now = moment
             decision = quota.reserve(needs, now, position=decision.position)
@@ -163,7 +167,7 @@ def test_buckets_of_all_periods_are_refilled_continuously(name: str, period: flo
     needs = Amounts(1, 100)
     decision = quota.reserve(needs, 0.0)
     limits = {f"requests-{name}": (60.0, 0.0)}
-    quota.settle(Outcome("accepted", needs, decision, limits=limits), 0.0)
+    quota.record_outcome(Outcome("accepted", needs, decision, limits=limits), 0.0)
 
     decision = quota.reserve(needs, 0.0)
 
@@ -179,7 +183,9 @@ def test_wait_is_that_of_the_bucket_with_the_longest_wait() -> None:
         "tokens-minute": (6_000.0, 500.0),
         "tokens-day": (1e6, 9e5),
     }
-    quota.settle(Outcome("accepted", needs, quota.reserve(needs, 0.0), limits=limits), 0.0)
+    quota.record_outcome(
+        Outcome("accepted", needs, quota.reserve(needs, 0.0), limits=limits), 0.0
+    )
 
     decision = quota.reserve(needs, 0.0)
 
@@ -198,7 +204,7 @@ def test_capacity_is_the_largest_remaining_amount_plus_the_need_of_its_request()
             quota.reserve(needs, time),
             limits={"requests-minute": (60.0, remaining)},
         )
-        quota.settle(outcome, time)
+        quota.record_outcome(outcome, time)
 
     assert quota.buckets["requests-minute"].capacity == 20
 
@@ -207,7 +213,7 @@ def test_request_is_sent_after_a_first_rejection_with_nothing_remaining() -> Non
     quota = QuotaState(0.0)
     needs = Amounts(1, 500)
     limits = {"requests-minute": (60.0, 0.0), "tokens-minute": (60_000.0, 0.0)}
-    quota.settle(
+    quota.record_outcome(
         Outcome("rejected", needs, quota.reserve(needs, 0.0), limits=limits, kind=REQUESTS), 0.0
     )
 
@@ -229,7 +235,7 @@ def test_requests_in_flight_are_subtracted_when_the_first_limits_arrive() -> Non
         outcome = Outcome(
             "accepted", needs, decisions[number], limits=limits, in_flight=in_flight
         )
-        quota.settle(outcome, 0.0)
+        quota.record_outcome(outcome, 0.0)
         bucket = quota.buckets["requests-minute"]
         assert bucket.granted - quota.reserved[REQUESTS] <= 4
 
@@ -244,7 +250,7 @@ def create_state_with_remaining(
     outcome = Outcome(
         "accepted", needs, quota.reserve(needs, 0.0), limits={name: (600.0, remaining)}
     )
-    quota.settle(outcome, 0.0)
+    quota.record_outcome(outcome, 0.0)
     return quota
 
 
@@ -255,7 +261,9 @@ def test_simultaneous_rejections_delay_all_requests_and_reduce_the_rate_once() -
 
     for decision in decisions:
         limits = {"requests-minute": (600.0, 0.0)}
-        quota.settle(Outcome("rejected", needs, decision, limits=limits, kind=REQUESTS), 1.1)
+        quota.record_outcome(
+            Outcome("rejected", needs, decision, limits=limits, kind=REQUESTS), 1.1
+        )
 
     bucket = quota.buckets["requests-minute"]
     assert bucket.share == pytest.approx(0.7)
@@ -291,7 +299,7 @@ def test_rejection_without_headers_empties_the_bucket() -> None:
     needs = Amounts(1, 100)
     decision = quota.reserve(needs, 1.0)
 
-    quota.settle(Outcome("rejected", needs, decision, kind=REQUESTS), 1.0)
+    quota.record_outcome(Outcome("rejected", needs, decision, kind=REQUESTS), 1.0)
 
     assert quota.reserve(needs, 1.0).wait > 0
 
@@ -303,13 +311,15 @@ def test_rejection_with_enough_remaining_reduces_the_capacity() -> None:
 
     for decision in decisions:
         limits = {"requests-minute": (600.0, 500.0)}
-        quota.settle(Outcome("rejected", needs, decision, limits=limits, kind=REQUESTS), 1.0)
+        quota.record_outcome(
+            Outcome("rejected", needs, decision, limits=limits, kind=REQUESTS), 1.0
+        )
     bucket = quota.buckets["requests-minute"]
 
     assert bucket.capacity == 10  # that of a second
     assert quota.reserve(needs, 1.0).wait > 0
     answered = Outcome("accepted", needs, quota.reserve(needs, 9.0, force=True), limits=limits)
-    quota.settle(answered, 9.0)
+    quota.record_outcome(answered, 9.0)
     assert bucket.capacity == 10
 
 
@@ -320,7 +330,7 @@ def test_rejection_of_a_too_low_token_estimate_keeps_the_capacity() -> None:
     limits = {"tokens-minute": (600.0, 1_200.0)}
     outcome = Outcome("rejected", needs, decision, limits=limits, kind=TOKENS)
 
-    quota.settle(outcome, 1.0)
+    quota.record_outcome(outcome, 1.0)
 
     assert state.is_estimate_too_low(outcome, "tokens-minute")
     assert quota.buckets["tokens-minute"].capacity == 1_600
@@ -332,8 +342,8 @@ def test_unsent_request_gives_back_its_reservation() -> None:
     decision = quota.reserve(needs, 0.0)
     assert quota.reserve(needs, 0.0).wait > 0
 
-    quota.settle(Outcome("unsent", needs, decision), 0.0)
-    quota.settle(Outcome("unsent", needs, quota.reserve(needs, 0.0, force=True)), 0.0)
+    quota.record_outcome(Outcome("unsent", needs, decision), 0.0)
+    quota.record_outcome(Outcome("unsent", needs, quota.reserve(needs, 0.0, force=True)), 0.0)
 
     assert quota.buckets["requests-minute"].granted > decision.position.requests  # type: ignore[union-attr] # known
 
@@ -341,7 +351,7 @@ def test_unsent_request_gives_back_its_reservation() -> None:
 def test_pause_stays_as_long_if_the_clock_is_set_back() -> None:
     quota = QuotaState(0.0)
     needs = Amounts(1, 100)
-    quota.settle(Outcome("rejected", needs, quota.reserve(needs, 0.0), pause=7.0), 0.0)
+    quota.record_outcome(Outcome("rejected", needs, quota.reserve(needs, 0.0), pause=7.0), 0.0)
 
     assert quota.reserve(needs, -3_600.0).wait == pytest.approx(7.0)
 
@@ -349,7 +359,7 @@ def test_pause_stays_as_long_if_the_clock_is_set_back() -> None:
 def test_no_request_is_sent_during_a_pause() -> None:
     quota = QuotaState(0.0)
     needs = Amounts(1, 100)
-    quota.settle(Outcome("rejected", needs, quota.reserve(needs, 0.0), pause=7.0), 0.0)
+    quota.record_outcome(Outcome("rejected", needs, quota.reserve(needs, 0.0), pause=7.0), 0.0)
 
     assert quota.reserve(needs, 1.0).wait == pytest.approx(6)
     assert quota.reserve(needs, 1.0, force=True).wait == 0
@@ -362,7 +372,7 @@ def test_changed_limit_changes_the_rate() -> None:
     decision = quota.reserve(needs, 1.0)
 
     limits = {"requests-minute": (1_200.0, 9.0)}
-    quota.settle(Outcome("accepted", needs, decision, limits=limits), 1.0)
+    quota.record_outcome(Outcome("accepted", needs, decision, limits=limits), 1.0)
 
     assert quota.buckets["requests-minute"].rate == 20
 
@@ -406,7 +416,7 @@ def test_empty_bucket_is_found_if_the_error_names_another_kind(period: str) -> N
     decision = quota.reserve(needs, 1.0)
     limits = {"requests-minute": (600.0, 50.0), f"requests-{period}": (3_600.0, 0.0)}
 
-    quota.settle(Outcome("rejected", needs, decision, limits=limits, kind=TOKENS), 1.0)
+    quota.record_outcome(Outcome("rejected", needs, decision, limits=limits, kind=TOKENS), 1.0)
 
     decision = quota.reserve(needs, 1.0)
     assert decision.find_bottleneck() == f"requests-{period}"

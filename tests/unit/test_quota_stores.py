@@ -52,7 +52,7 @@ async def report_acceptance(store: stores.Store, decision: Decision) -> None:
     def on_done() -> None:
         loop.call_soon_threadsafe(done.set)
 
-    store.settle("quota", outcome, on_done)
+    store.record_outcome("quota", outcome, on_done)
     await done.wait()
 
 

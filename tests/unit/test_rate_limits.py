@@ -10,7 +10,7 @@ from langchain_cerebras_inference._http.rate_limits import (
     estimate_quota_wait,
     get_retry_after,
     get_should_retry,
-    is_long_quota_exhausted,
+    is_long_limit_reached,
 )
 
 NOW = 1_785_585_600.0  # Sat, 01 Aug 2026 12:00:00 GMT
@@ -159,15 +159,15 @@ def test_wait_without_a_reset_follows_from_the_limit(
 
 
 @pytest.mark.parametrize(("period", "seconds"), [("hour", 900.0), ("day", 21_600.0)])
-def test_wait_for_an_exhausted_long_quota_follows_from_its_limit(
+def test_wait_for_an_exhausted_long_limit_follows_from_its_limit(
     period: str, seconds: float
 ) -> None:
-    long_quota = {
+    long_limit = {
         f"x-ratelimit-limit-requests-{period}": "4",
         f"x-ratelimit-remaining-requests-{period}": "0",
     }
 
-    assert estimate_quota_wait({**LIMITS, **long_quota}, QUOTA_CODES[0], int) == seconds
+    assert estimate_quota_wait({**LIMITS, **long_limit}, QUOTA_CODES[0], int) == seconds
 
 
 @pytest.mark.parametrize("code", QUOTA_CODES)
@@ -198,7 +198,7 @@ def test_invalid_limit_gives_no_wait(code: str, limit: str | None) -> None:
 def test_hourly_or_daily_quota_is_exhausted_if_nothing_remains(
     headers: dict[str, str], is_exhausted: bool
 ) -> None:
-    assert is_long_quota_exhausted(headers) is is_exhausted
+    assert is_long_limit_reached(headers) is is_exhausted
 
 
 # --- the wait without any header -----------------------------------------------------
