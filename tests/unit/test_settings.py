@@ -243,6 +243,7 @@ VALID_OPTIONS: list[tuple[str, Any, Any]] = [
     ("reasoning_effort", "low", "low"),
     ("replay_reasoning", False, False),
     ("extra_body", {"a": 1}, {"a": 1}),
+    ("model_parameters", {"a": 1}, {"a": 1}),
     ("timeout", "5", 5.0),
     ("timeout", float("inf"), float("inf")),
     ("max_retries", 0, 0),
@@ -262,6 +263,7 @@ INVALID_OPTIONS: list[tuple[str, list[Any], str]] = [
     ("logit_bias", [5], "Input should be a valid dictionary"),
     ("reasoning_effort", ["extreme"], "Input should be 'none', 'low', 'medium' or 'high'"),
     ("extra_body", [[1], "{}"], "Input should be a valid dictionary"),
+    ("model_parameters", [[1], "{}"], "Input should be a valid dictionary"),
     ("timeout", [0, -1, float("nan")], "Input should be greater than 0"),
     ("timeout", ["long"], "Input should be a valid number"),
     ("max_retries", [-1], "Input should be greater than or equal to 0"),
@@ -308,6 +310,95 @@ def test_options_are_validated_by_the_fields_of_a_subclass() -> None:
     assert read(temperature=1.5) == {"temperature": 1.5}
 
 
+# --- headers and keys --------------------------------------------------------------------
+
+INVALID_HEADERS: dict[str, tuple[Any, str]] = {
+    "line feed": ({"X-Tenant": "sec\nret"}, "The value of the header 'X-Tenant' has a control"),
+    "line break at the end": ({"X-Tenant": "secret\r\n"}, "The value of the header 'X-Tenant'"),
+    "null": ({"X-Tenant": "sec\0ret"}, "The value of the header 'X-Tenant' has a control"),
+    "escape": ({"X-Tenant": "sec\x1bret"}, "The value of the header 'X-Tenant' has a control"),
+    "delete": ({"Authorization": "sec\x7fret"}, "The value of the header 'Authorization'"),
+    "next line": (
+        {"X-Tenant": "sec\x85ret"},
+        "The value of the header 'X-Tenant' has a control",
+    ),
+    "secret value": ({"X-Tenant": SecretStr("sec\nret")}, "The value of the header 'X-Tenant'"),
+    "line break in a name": ({"X-A\r\nX-sec-ret": "b"}, "The name of a header has a character"),
+    "space in a name": ({"sec ret": "b"}, "The name of a header has a character"),
+    "colon in a name": ({"sec:ret": "b"}, "The name of a header has a character"),
+    "name beyond ASCII": ({"secrét": "b"}, "The name of a header has a character"),
+    "empty name": ({"": "secret"}, "The name of a header has a character"),
+    "two names": ({"x-a": "secret", "X-A": "b"}, "The header 'x-a' is passed twice"),
+    "number": ({"X-Tenant": 5}, "Input should be a valid string"),
+    "list": (["secret"], "Input should be a valid dictionary"),
+    "text": ("secret", "Input should be a valid dictionary"),
+}
+
+
+@pytest.mark.parametrize("case", INVALID_HEADERS)
+def test_invalid_headers_are_rejected_without_their_values(case: str) -> None:
+    headers, expected = INVALID_HEADERS[case]
+
+    with pytest.raises(ValidationError, match="default_headers") as of_setting:
+        create_model(default_headers=headers)
+    with pytest.raises(
+        ValueError, match=r"^Invalid call option 'extra_headers': "
+    ) as of_option:
+        read(extra_headers=headers)
+
+    for message in (str(of_setting.value), str(of_option.value)):
+        assert expected in message
+        assert ".." not in message
+        for part in ("secret", "sec", "ret"):
+            assert part not in message
+    assert "\n" not in str(of_option.value)
+
+
+@pytest.mark.parametrize("value", ["a", "a\tb", "", "é", "日本", SecretStr("a")])
+def test_valid_headers_are_kept_as_secrets(value: Any) -> None:
+    expected = {"X-Tenant": value if isinstance(value, SecretStr) else SecretStr(value)}
+
+    assert read(extra_headers={"X-Tenant": value}) == {"extra_headers": expected}
+    assert create_model(default_headers={"X-Tenant": value}).default_headers == expected
+
+
+@pytest.mark.parametrize(
+    "key", ["csk\n1", "csk\r\n1", "csk\0", "csk\t1", "\x1bcsk", "csk\x9f1"]
+)
+@pytest.mark.parametrize("form", [str, SecretStr])
+@pytest.mark.parametrize("name", ["api_key", "cerebras_api_key"])
+def test_key_with_a_control_character_is_rejected_without_the_key(
+    name: str, form: Callable[[str], Any], key: str
+) -> None:
+    with pytest.raises(
+        ValidationError, match=r"The API key \(api_key or CEREBRAS_API_KEY\) has a"
+    ):
+        create_model(**{name: form(key)})
+    with pytest.raises(ValidationError) as caught:
+        create_model().cerebras_api_key = form(key)
+
+    assert "csk" not in str(caught.value)
+
+
+def test_key_with_a_control_character_in_the_environment_is_rejected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CEREBRAS_API_KEY", "csk\n1")
+
+    with pytest.raises(ValidationError, match="CEREBRAS_API_KEY") as caught:
+        create_model()
+
+    assert "csk" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["extra_headers", "tools", "tool_choice", "response_format"])
+def test_call_option_in_the_constructor_is_rejected_with_advice(name: str) -> None:
+    with pytest.raises(
+        ValidationError, match=f"'{name}' is a call option, not a setting. Pass it to invoke"
+    ):
+        create_model(**{name: {}})
+
+
 Model: TypeAlias = Runnable[Any, Any]
 
 
@@ -346,6 +437,9 @@ async def bound_invoke(model: Model, /, **options: Any) -> None:
         ("n", "several"),
         ("model", ["m"]),
         ("stop", 5),
+        ("extra_headers", {"X-Tenant": "a\nb"}),
+        ("extra_headers", ["X-Tenant"]),
+        ("model_parameters", "none"),
     ],
 )
 async def test_invalid_option_is_rejected_in_every_call_style_before_the_network(
