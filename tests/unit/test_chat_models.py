@@ -17,7 +17,8 @@ from langchain_core.runnables import ConfigurableField, RunnableBinding
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from langchain_cerebras_inference import ChatCerebrasInference, __version__
-from langchain_cerebras_inference._settings import Settings
+from langchain_cerebras_inference._conversion.request_body import FIELD_SOURCES
+from langchain_cerebras_inference._settings import OPTIONS_WITHOUT_SETTING, Settings
 
 Options: TypeAlias = dict[str, Any]
 
@@ -30,34 +31,16 @@ SECRETS: Options = {
 }
 SECRET_WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "store" * 3, "header" * 3]
 
-DEFAULTS = {
+DEFAULTS: Options = {
+    # A request parameter that is not set is not sent.
+    **{name: None for name in FIELD_SOURCES.values() if name not in OPTIONS_WITHOUT_SETTING},
     "model_name": "gpt-oss-120b",
     "cerebras_api_key": None,
     "cookies": None,
     "session_url": "https://inference.cerebras.ai/api/auth/session",
     "cerebras_api_base": "https://api.cerebras.ai/v1",
-    "temperature": None,
-    "top_p": None,
-    "seed": None,
-    "n": None,
-    "logprobs": None,
-    "top_logprobs": None,
-    "frequency_penalty": None,
-    "presence_penalty": None,
-    "logit_bias": None,
-    "user": None,
-    "max_tokens": None,
-    "stop": None,
-    "reasoning_effort": None,
-    "reasoning_format": None,
-    "clear_thinking": None,
     "disable_reasoning": None,
     "replay_reasoning": True,
-    "parallel_tool_calls": None,
-    "service_tier": None,
-    "prediction": None,
-    "prompt_cache_key": None,
-    "model_parameters": None,
     "extra_body": None,
     "default_headers": None,
     "timeout": 60.0,

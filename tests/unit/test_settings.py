@@ -1,20 +1,27 @@
 """Settings of the constructor, those of other classes, and call options."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import Field, SecretStr, ValidationError
 
 from langchain_cerebras_inference import ChatCerebrasInference, _types
+from langchain_cerebras_inference._conversion.request_body import build_request
 from langchain_cerebras_inference._settings import (
     CALL_OPTIONS,
     FOREIGN_SETTINGS,
+    OPTIONS_WITHOUT_SETTING,
+    Settings,
     validate_options,
 )
+from langchain_cerebras_inference.emulator.request_schema import ChatRequest, parse_chat_request
 
 # --- settings of other LangChain classes ---------------------------------------
 
@@ -140,17 +147,166 @@ def read(**options: Any) -> dict[str, Any]:
     return validate_options(options, ChatCerebrasInference)
 
 
-def test_every_request_field_is_a_setting_and_a_call_option() -> None:
+# --- request parameters ------------------------------------------------------------------
+
+# A value of every request parameter that is a setting. A new parameter needs a value here.
+REQUEST_PARAMETERS: dict[str, Any] = {
+    "model": "qwen-3.8-27b",
+    "max_completion_tokens": 100,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "seed": 1,
+    "n": 2,
+    "stop": ["."],
+    "frequency_penalty": 0.5,
+    "presence_penalty": 0.5,
+    "logit_bias": {"5": 1.0},
+    "logprobs": True,
+    "top_logprobs": 2,
+    "user": "me",
+    "reasoning_effort": "low",
+    "reasoning_format": "parsed",
+    "clear_thinking": True,
+    "parallel_tool_calls": False,
+    "service_tier": "auto",
+    "prediction": {"type": "content", "content": "Ahoy"},
+    "prompt_cache_key": "chat-1",
+    "model_parameters": {"style": "calm"},
+}
+
+# Settings that are not fields of the request.
+SETTINGS_NOT_SENT = {
+    *("cerebras_api_key", "cookies", "session_url", "cerebras_api_base", "default_headers"),
+    *("timeout", "connect_timeout", "max_retries", "max_retry_wait", "pace", "quota_store"),
+    *("proxy", "verify", "client_cert", "streaming", "stream_usage", "coalesce"),
+    *("compression", "include_response_headers", "extra_body"),
+    *("disable_reasoning", "replay_reasoning"),  # they change other fields
+}
+OPTIONS_NOT_SENT = {
+    *("extra_body", "disable_reasoning", "replay_reasoning"),
+    *("timeout", "max_retries", "coalesce"),
+}
+FIELDS_OF_EACH_CALL = {"messages", "stream"}
+
+# Fields that Cerebras accepts and this package does not send.
+FIELDS_OF_THE_EMULATOR_ONLY = {
+    *("max_tokens", "min_tokens", "min_completion_tokens", "stream_options"),
+}
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+
+
+@dataclass
+class ParameterNames:
+    """The names in every place where a request parameter must be added.
+
+    Attributes:
+        settings: The fields of `ChatCerebrasInference`, by the name of the request field.
+        types: The types of the constructor's arguments, in `_settings.Settings`.
+        call_options: `_settings.CALL_OPTIONS`, by the name of the request field.
+        other_options: `_settings.OPTIONS_WITHOUT_SETTING`.
+        wire: The fields of `_types.RequestBody`.
+        emulator: The fields of the emulator's `ChatRequest`.
+        values: The names in `REQUEST_PARAMETERS`.
+    """
+
+    settings: set[str]
+    types: set[str]
+    call_options: set[str]
+    other_options: set[str]
+    wire: set[str]
+    emulator: set[str]
+    values: set[str]
+
+
+def read_names() -> ParameterNames:
     fields = ChatCerebrasInference.model_fields
-    names = {field.alias: name for name, field in fields.items() if field.alias}
-    not_settings = {"messages", "stream", "tools", "tool_choice", "response_format"}
+    own = fields.keys() - BaseChatModel.model_fields.keys()
+    request_names = {"model_name": "model", "max_tokens": "max_completion_tokens"}
+    return ParameterNames(
+        settings={request_names.get(name, name) for name in own},
+        types=set(Settings.__annotations__),
+        call_options={request_names.get(name, name) for name in CALL_OPTIONS},
+        other_options=set(OPTIONS_WITHOUT_SETTING),
+        wire=set(_types.RequestBody.__annotations__),
+        emulator=set(ChatRequest.model_fields),
+        values=set(REQUEST_PARAMETERS),
+    )
 
-    request_fields = _types.RequestBody.__annotations__.keys() - not_settings
 
-    other_options = {"extra_body", "disable_reasoning", "replay_reasoning"}
-    other_options |= {"timeout", "max_retries", "coalesce"}
-    assert {names.get(name, name) for name in request_fields} | other_options == CALL_OPTIONS
-    assert fields.keys() >= CALL_OPTIONS
+def find_missing_names(names: ParameterNames) -> list[str]:
+    """Return a sentence about each name that is missing in one of the places."""
+    options = names.other_options - {"extra_headers"}
+    parameters = names.wire - options - FIELDS_OF_EACH_CALL
+    checks = [
+        (names.settings - SETTINGS_NOT_SENT, names.wire, "is never sent: RequestBody lacks it"),
+        (parameters, names.settings, "is no setting: ChatCerebrasInference lacks it"),
+        (names.settings, names.types, "has no type: Settings lacks it"),
+        (parameters, names.call_options, "is no call option: CALL_OPTIONS lacks it"),
+        (
+            names.call_options - OPTIONS_NOT_SENT,
+            names.wire,
+            "is an option that is never sent: RequestBody lacks it",
+        ),
+        (options, names.wire, "is an option that is never sent: RequestBody lacks it"),
+        (names.wire, names.emulator, "is rejected by the emulator: ChatRequest lacks it"),
+        (
+            names.emulator - FIELDS_OF_THE_EMULATOR_ONLY,
+            names.wire,
+            "is accepted by the emulator and never sent: RequestBody lacks it",
+        ),
+        (parameters, names.values, "is not tested: REQUEST_PARAMETERS lacks it"),
+    ]
+    return [f"{name} {problem}" for wanted, place, problem in checks for name in wanted - place]
+
+
+def test_request_parameter_is_in_every_place() -> None:
+    assert find_missing_names(read_names()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("settings", "seed is no setting: ChatCerebrasInference lacks it"),
+        ("types", "seed has no type: Settings lacks it"),
+        ("call_options", "seed is no call option: CALL_OPTIONS lacks it"),
+        ("wire", "seed is never sent: RequestBody lacks it"),
+        ("emulator", "seed is rejected by the emulator: ChatRequest lacks it"),
+        ("values", "seed is not tested: REQUEST_PARAMETERS lacks it"),
+    ],
+)
+def test_parameter_that_is_missing_in_one_place_is_named(place: str, problem: str) -> None:
+    names = read_names()
+    getattr(names, place).remove("seed")
+
+    assert problem in find_missing_names(names)
+
+
+@pytest.mark.parametrize("place", ["settings", "call_options", "wire", "emulator"])
+def test_parameter_that_is_only_in_one_place_is_named(place: str) -> None:
+    names = read_names()
+    getattr(names, place).add("style")
+
+    assert any(problem.startswith("style ") for problem in find_missing_names(names))
+
+
+@pytest.mark.parametrize("place", ["setting", "call option"])
+@pytest.mark.parametrize("name", REQUEST_PARAMETERS)
+def test_request_parameter_is_sent_and_accepted(name: str, place: str) -> None:
+    value = REQUEST_PARAMETERS[name]
+    model = create_model(**({name: value} if place == "setting" else {}))
+    options = read(tools=TOOLS, **({} if place == "setting" else {name: value}))
+
+    body: Any = build_request(
+        model.__dict__, [HumanMessage("Ahoy")], options, stream=False
+    ).body
+
+    assert body[name] == value
+    accepted = parse_chat_request(body).model_dump(exclude_unset=True)
+    assert accepted.keys() == body.keys()
+
+
+# --- validation of call options ----------------------------------------------------------
 
 
 def test_options_are_returned_by_field_name_and_none_is_left_out() -> None:
