@@ -127,9 +127,10 @@ class CerebrasClient:
         key: The API key, or a function that returns it.
         cookies: The cookies to exchange for a key.
         session_url: The URL of the key exchange.
-        headers: Additional headers for each request.
+        headers: Additional headers for each request. With `Authorization`, no key is needed.
         proxy: The URL of a proxy.
         verify: Whether to check certificates, or the path of a CA bundle.
+        client_cert: The paths of a client certificate for the API, as in `Route`.
         connect_timeout: Seconds for a connection.
         timeout: The idle timeout in seconds.
         max_retry_wait: The longest wait before a retry, and the longest time in the queue
@@ -151,6 +152,7 @@ class CerebrasClient:
         headers: Mapping[str, SecretStr] | None,
         proxy: SecretStr | None,
         verify: bool | str,
+        client_cert: str | tuple[str, str] | None,
         connect_timeout: float,
         timeout: float,
         max_retry_wait: float,
@@ -166,10 +168,13 @@ class CerebrasClient:
         self._pace = pace
         self._quota_store = quota_store.get_secret_value() if quota_store else None
         self._extra_headers: dict[str, str] = {}
+        self._authorization: str | None = None
         for name, value in (headers or {}).items():
             self._extra_headers[name] = value.get_secret_value()
+            if name.lower() == "authorization":
+                self._authorization = self._extra_headers[name]
         proxy_url = proxy.get_secret_value() if proxy else None
-        self._route = Route(proxy_url, verify, connect_timeout)
+        self._route = Route(proxy_url, verify, connect_timeout, client_cert=client_cert)
         exchange_route = Route(proxy_url, verify, connect_timeout, setting="session_url")
         self._keys = KeyProvider(
             key, cookies, KeyExchange(session_url, exchange_route, timeout)
@@ -263,6 +268,7 @@ class CerebrasClient:
         call.response_headers.clear()
         if call.paced_call is not None:
             call.paced_call.forget_permit()
+        needs_key = needs_key and self._authorization is None
         call.key = await self._keys.get_key() if needs_key else None
         headers = self._create_headers(call.key, has_body=body is not None)
         if body is not None and self._pace is not False:
@@ -323,6 +329,8 @@ class CerebrasClient:
         secrets = list(self._extra_headers.values())
         if key is not None:
             secrets.append(key.value)
+        if self._authorization is not None:
+            secrets.append(self._authorization.rpartition(" ")[2])  # without the scheme
         return ResponseParser(request_info, secrets)
 
     # --- the queue of the quota -------------------------------------------------------------

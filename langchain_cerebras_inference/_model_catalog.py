@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_core.language_models import ModelProfile
+
+T = TypeVar("T")
 
 logger = logging.getLogger("langchain_cerebras_inference")
 
@@ -30,7 +32,7 @@ ReplayStyle: TypeAlias = Literal["reasoning", "think"]
 class ModelInfo:
     """A model with its limits, prices and capabilities.
 
-    Unknown limits, prices and owners are `None`; unknown capabilities have the defaults below.
+    Unknown values are `None`; unknown capabilities have the defaults below.
 
     Attributes:
         id: The value for `model`.
@@ -45,6 +47,12 @@ class ModelInfo:
             `reasoning_effort`.
         tool_calling: Whether the model can call tools.
         deprecated: Whether Cerebras has announced that it will retire the model.
+        preview: Whether Cerebras offers the model only as a preview.
+        quantization: The number format of the weights, in Cerebras' words.
+        datacenter_locations: Where the model runs.
+        description: What the model is for, in Cerebras' words.
+        supported_parameters: The names of the request parameters that the model supports,
+            according to the public catalog, which is not complete.
     """
 
     id: str
@@ -58,6 +66,16 @@ class ModelInfo:
     default_effort: str | None = None
     tool_calling: bool = True
     deprecated: bool = False
+    preview: bool | None = None
+    quantization: str | None = None
+    datacenter_locations: tuple[str, ...] | None = None
+    description: str | None = None
+    supported_parameters: tuple[str, ...] | None = None
+
+    @property
+    def profile(self) -> ModelProfile:
+        """LangChain's profile of the model, with the keys whose values are known."""
+        return _build_profile(self)
 
 
 class RetiredModel(NamedTuple):
@@ -176,8 +194,8 @@ def _build_profile(info: ModelInfo) -> ModelProfile:
         "image_outputs": False,
         "audio_outputs": False,
         "video_outputs": False,
-        "reasoning_output": True,
-        "reasoning_effort_levels": list(info.reasoning_efforts),
+        "reasoning_output": bool(info.reasoning_efforts) or None,
+        "reasoning_effort_levels": list(info.reasoning_efforts) or None,
         "reasoning_effort_default": info.default_effort,
         "tool_calling": info.tool_calling,
         "tool_choice": info.tool_calling,
@@ -188,7 +206,8 @@ def _build_profile(info: ModelInfo) -> ModelProfile:
         "attachment": info.images,
         "temperature": True,
     }
-    return profile  # type: ignore[return-value] # older versions of langchain-core know fewer keys
+    # older versions of langchain-core know fewer keys
+    return {name: value for name, value in profile.items() if value is not None}  # type: ignore[return-value]
 
 
 def merge_model_lists(usable_models: Any, public_catalog: Any) -> list[ModelInfo]:
@@ -233,7 +252,27 @@ def _build_info(model: str, public_entry: dict[str, Any] | None) -> ModelInfo:
         images=bool(capabilities.get("vision", info.images)),
         tool_calling=bool(capabilities.get("tools", info.tool_calling)),
         deprecated=bool(public_entry.get("deprecated")),
+        preview=_get_value(public_entry, "preview", bool),
+        quantization=_get_value(public_entry, "quantization", str),
+        datacenter_locations=_get_names(public_entry, "datacenter_locations"),
+        description=_get_value(public_entry, "description", str),
+        supported_parameters=_get_names(public_entry, "supported_parameters"),
     )
+
+
+def _get_value(entry: dict[str, Any], key: str, expected_type: type[T]) -> T | None:
+    value = entry.get(key)
+    return value if isinstance(value, expected_type) else None
+
+
+def _get_names(entry: dict[str, Any], key: str) -> tuple[str, ...] | None:
+    """Return names from a list, or from an object those with the value `true`."""
+    value = entry.get(key)
+    if isinstance(value, dict):
+        return tuple(name for name in value if value[name] is True)
+    if isinstance(value, list):
+        return tuple(name for name in value if isinstance(name, str))
+    return None
 
 
 def _get_object(entry: dict[str, Any], key: str) -> dict[str, Any]:

@@ -8,18 +8,21 @@ that setting.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Sized
 from functools import cache
 from http.cookiejar import CookieJar
 from os import PathLike
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import ModelProfile
 from langchain_core.rate_limiters import BaseRateLimiter
-from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, SecretStr, TypeAdapter, ValidationError
 
 ApiKey: TypeAlias = str | SecretStr
 ApiKeyFunction: TypeAlias = Callable[[], ApiKey | Awaitable[ApiKey]]
@@ -32,6 +35,71 @@ Cookies: TypeAlias = (
     | SecretStr
 )
 ReasoningEffort: TypeAlias = Literal["none", "low", "medium", "high"]
+FilePath: TypeAlias = str | PathLike[str]
+
+_HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_CONTROL_CHARACTER = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters that no header can have, or that have no UTF-8."""
+
+
+def has_control_character(text: str) -> bool:
+    """Return whether a text has a control character or a lone surrogate."""
+    return _CONTROL_CHARACTER.search(text) is not None
+
+
+def _check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    """Check that headers can be sent.
+
+    Raises:
+        ValueError: If one cannot. The message quotes no value, and no name that may be a
+            misplaced value.
+    """
+    names: set[str] = set()
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(
+                "The name of a header has a character that HTTP does not allow. Use letters,"
+                " digits and hyphens."
+            )
+        if name.lower() in names:
+            raise ValueError(f"The header {name.lower()!r} is passed twice. Pass it once.")
+        names.add(name.lower())
+        # HTTP allows the tab in a value.
+        if has_control_character(value.get_secret_value().replace("\t", " ")):
+            raise ValueError(
+                f"The value of the header {name!r} has a control character, such as a line"
+                " break. Remove it."
+            )
+    return headers
+
+
+Headers: TypeAlias = Annotated[dict[str, SecretStr], AfterValidator(_check_headers)]
+"""Headers for requests to the API."""
+
+
+def merge_headers(
+    headers: Mapping[str, SecretStr] | None, extra_headers: Mapping[str, SecretStr]
+) -> dict[str, SecretStr]:
+    """Merge headers; an extra header replaces one whose name differs only in case."""
+    replaced = {name.lower() for name in extra_headers}
+    kept = {
+        name: value for name, value in (headers or {}).items() if name.lower() not in replaced
+    }
+    return {**kept, **extra_headers}
+
+
+def redact_headers(headers: Any) -> Any:
+    """Return headers with `***` in place of their values, and of whatever is invalid."""
+    if not isinstance(headers, Mapping):
+        return "***"
+    names = (name if _HEADER_NAME.fullmatch(str(name)) else "***" for name in headers)
+    return dict.fromkeys(names, "***")
+
+
+def hash_headers(headers: Mapping[str, SecretStr]) -> str:
+    """Return a digest of headers, in which their order and the case of names do not matter."""
+    pairs = sorted((name.lower(), value.get_secret_value()) for name, value in headers.items())
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
 
 class Settings(TypedDict, total=False):
@@ -68,6 +136,7 @@ class Settings(TypedDict, total=False):
     service_tier: str | None
     prediction: Mapping[str, Any] | None
     prompt_cache_key: str | None
+    model_parameters: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
     default_headers: Mapping[str, str | SecretStr] | None
     timeout: float | None
@@ -77,7 +146,8 @@ class Settings(TypedDict, total=False):
     pace: Literal["auto"] | bool | None
     quota_store: str | SecretStr | None
     proxy: str | SecretStr | None
-    verify: bool | str | PathLike[str] | None
+    verify: bool | FilePath | None
+    client_cert: FilePath | tuple[FilePath, FilePath] | None
     streaming: bool | None
     stream_usage: bool | None
     coalesce: bool | None
@@ -127,6 +197,7 @@ CALL_OPTIONS = frozenset(
         "service_tier",
         "prediction",
         "prompt_cache_key",
+        "model_parameters",
         "extra_body",
         "timeout",
         "max_retries",
@@ -135,7 +206,14 @@ CALL_OPTIONS = frozenset(
 )
 """Settings that one call can override."""
 
-_OPTIONS_WITHOUT_SETTING = frozenset({"tools", "tool_choice", "response_format"})
+OPTIONS_WITHOUT_SETTING: Mapping[str, Any] = {
+    "tools": Any,
+    "tool_choice": Any,
+    "response_format": Any,
+    "extra_headers": Headers,
+}
+"""Call options that are not settings, and their types. `Any` is validated elsewhere."""
+
 _OPTIONS_NOT_SENT = frozenset({"stream", "stream_usage", "stream_options"})
 """Call options that are accepted but not sent. langchain-core reads `stream` before this
 package does; usage is always requested."""
@@ -194,7 +272,8 @@ def convert_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict
         cls: The class that has the fields.
 
     Raises:
-        ValueError: If a name is unknown, or a field is set by both of its names.
+        ValueError: If a name is unknown or that of a call option, or a field is set by both
+            of its names.
     """
     fields: dict[str, Any] = {}
     all_fields, aliases = cls.model_fields, _get_aliases(cls)
@@ -229,13 +308,13 @@ def validate_options(options: Mapping[str, Any], cls: type[BaseModel]) -> dict[s
         field = aliases.get(name, name)
         if field in _OPTIONS_NOT_SENT:
             continue
-        if field not in CALL_OPTIONS and field not in _OPTIONS_WITHOUT_SETTING:
+        if field not in CALL_OPTIONS and field not in OPTIONS_WITHOUT_SETTING:
             raise ValueError(_explain_unknown_option(name, cls.model_fields, aliases))
         if value is None:
             continue
         if field in values:
             raise ValueError(_explain_two_names(field, options, aliases))
-        values[field] = _validate(name, value, field, cls) if field in CALL_OPTIONS else value
+        values[field] = _validate(name, value, field, cls)
     return values
 
 
@@ -245,12 +324,17 @@ def _validate(name: str, value: Any, field: str, cls: type[BaseModel]) -> Any:
         return _get_validator(cls, field).validate_python(value)
     except ValidationError as error:
         # Only the messages are quoted, because they do not contain the value.
-        messages = dict.fromkeys(details["msg"] for details in error.errors())
+        messages = dict.fromkeys(
+            details["msg"].removeprefix("Value error, ").removesuffix(".")
+            for details in error.errors()
+        )
         raise ValueError(f"Invalid call option {name!r}: {'; '.join(messages)}.") from None
 
 
 @cache
 def _get_validator(cls: type[BaseModel], field: str) -> TypeAdapter[Any]:
+    if field in OPTIONS_WITHOUT_SETTING:
+        return TypeAdapter(OPTIONS_WITHOUT_SETTING[field])
     return TypeAdapter(cls.model_fields[field].rebuild_annotation())
 
 
@@ -263,6 +347,8 @@ def _get_aliases(cls: type[BaseModel]) -> dict[str, str]:
 def _explain_unknown_setting(name: str, valid_names: Iterable[str]) -> str:
     if name in FOREIGN_SETTINGS:
         return f"Unknown setting {name!r}. {FOREIGN_SETTINGS[name]}"
+    if name in OPTIONS_WITHOUT_SETTING:
+        return f"{name!r} is a call option, not a setting. Pass it to invoke or bind."
     return f"Unknown setting {name!r}.{_suggest_name(name, valid_names)}"
 
 
@@ -273,7 +359,7 @@ def _explain_unknown_option(
         return f"{name!r} is a setting, not a call option. Pass it to the constructor."
     if name in FOREIGN_SETTINGS:
         return f"Unknown call option {name!r}. {FOREIGN_SETTINGS[name]}"
-    options = CALL_OPTIONS | _OPTIONS_WITHOUT_SETTING
+    options = CALL_OPTIONS | OPTIONS_WITHOUT_SETTING.keys()
     option_aliases = {alias for alias, field in aliases.items() if field in options}
     suggestion = _suggest_name(name, sorted(options | option_aliases))
     return (

@@ -64,6 +64,7 @@ class RequestBody(TypedDict, total=False):
     service_tier: str
     prediction: dict[str, Any]
     prompt_cache_key: str
+    model_parameters: dict[str, Any]
 
 
 # --- responses ------------------------------------------------------------------------
@@ -73,6 +74,7 @@ class ChoiceMessage(TypedDict, total=False):
     role: str
     content: str | None
     reasoning: str | None
+    reasoning_content: str | None  # instead of `reasoning`, from gateways
     tool_calls: list[ToolCall] | None
 
 

@@ -78,6 +78,10 @@ def _convert_token_ids_to_strings(value: Any) -> Any:
     return {str(token_id): bias for token_id, bias in value.items()}
 
 
+def _convert_path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 # Settings that are call options have their validators in the type, not in the class:
 # `_settings.validate_options` validates options by the types of the fields.
 _ModelId = Annotated[str, AfterValidator(_model_catalog.resolve_model_id)]
@@ -195,13 +199,17 @@ class ChatCerebrasInference(BaseChatModel):
     prompt_cache_key: str | None = None
     """A name that keeps the requests of a conversation on the same prompt cache."""
 
+    model_parameters: dict[str, Any] | None = None
+    """Parameters that only this model has. Cerebras rejects them for a model without any."""
+
     extra_body: dict[str, Any] | None = None
     """Fields to merge into the finished request body, for parameters that are newer than this
     package. Nested objects are merged, too."""
 
-    default_headers: dict[str, SecretStr] | None = Field(None, exclude=True)
+    default_headers: _settings.Headers | None = Field(None, exclude=True)
     """Headers for each request to the API. A header replaces this package's header of the same
-    name. Headers are not serialized."""
+    name; with `Authorization`, no other credential is needed. Headers are not serialized. The
+    call option `extra_headers` adds headers to one call."""
 
     timeout: float = Field(60.0, gt=0)
     """Seconds that the server may be silent: before the first event, and between two events.
@@ -236,6 +244,11 @@ class ChatCerebrasInference(BaseChatModel):
 
     verify: bool | str = True
     """Whether to check certificates, or the path of a CA bundle to check them with."""
+
+    client_cert: str | tuple[str, str] | None = None
+    """The client certificate for the API (mTLS): the path of a PEM file with the certificate
+    and its private key, or a pair of paths, certificate and key. The key must not be
+    encrypted. The files are read once, at the first call."""
 
     streaming: bool | None = None
     """`True` makes `invoke` use a stream, and `False` disables streaming."""
@@ -285,7 +298,14 @@ class ChatCerebrasInference(BaseChatModel):
     @classmethod
     def _strip_key(cls, value: Any) -> Any:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        return SecretStr(text.strip()) if isinstance(text, str) else value
+        if not isinstance(text, str):
+            return value
+        if _settings.has_control_character(text.strip()):
+            raise ValueError(
+                "The API key (api_key or CEREBRAS_API_KEY) has a control character, such as a"
+                " line break. Pass the key alone."
+            )
+        return SecretStr(text.strip())
 
     @field_validator("cookies", mode="before")
     @classmethod
@@ -312,7 +332,14 @@ class ChatCerebrasInference(BaseChatModel):
     @field_validator("verify", mode="before")
     @classmethod
     def _read_verify(cls, value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+        return _convert_path(value)
+
+    @field_validator("client_cert", mode="before")
+    @classmethod
+    def _read_client_cert(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return tuple(_convert_path(path) for path in value)
+        return _convert_path(value)
 
     @model_validator(mode="after")
     def _set_cerebras_version(self) -> Self:
@@ -439,16 +466,16 @@ class ChatCerebrasInference(BaseChatModel):
         # imported here, because it imports aiohttp
         from langchain_cerebras_inference._client import Call
 
-        request = request_body.build_request(
-            self.__dict__, messages, self._read_options(stop, options), stream=stream
-        )
+        values = self._read_options(stop, options)
+        extra_headers = values.pop("extra_headers", None)
+        request = request_body.build_request(self.__dict__, messages, values, stream=stream)
         call = Call(
             request.body,
             timeout=request.timeout,
             max_retries=request.max_retries,
             coalesce=request.coalesce,
         )
-        return self._create_client(), call, request.tool_names
+        return self._create_client(extra_headers), call, request.tool_names
 
     def _read_options(
         self, stop: list[str] | None, options: Mapping[str, Any]
@@ -458,18 +485,24 @@ class ChatCerebrasInference(BaseChatModel):
             options = {**options, "stop": stop}
         return _settings.validate_options(options, type(self)) if options else {}
 
-    def _create_client(self) -> CerebrasClient:
+    def _create_client(
+        self, extra_headers: Mapping[str, SecretStr] | None = None
+    ) -> CerebrasClient:
         from langchain_cerebras_inference._client import CerebrasClient
 
+        headers: Mapping[str, SecretStr] | None = self.default_headers
+        if extra_headers:
+            headers = _settings.merge_headers(headers, extra_headers)
         return CerebrasClient(
             owner=self,
             base_url=self.cerebras_api_base,
             key=self.cerebras_api_key,
             cookies=self.cookies,
             session_url=self.session_url,
-            headers=self.default_headers,
+            headers=headers,
             proxy=self.proxy,
             verify=self.verify,
+            client_cert=self.client_cert,
             connect_timeout=self.connect_timeout,
             timeout=self.timeout,
             max_retry_wait=self.max_retry_wait,
@@ -500,6 +533,20 @@ class ChatCerebrasInference(BaseChatModel):
             **kwargs
         )
 
+    def _combine_llm_outputs(
+        self, llm_outputs: list[dict[str, Any] | None], /
+    ) -> dict[str, Any]:
+        return completion.combine_llm_outputs(llm_outputs)
+
+    @property
+    def model(self) -> str:
+        """The same as `model_name`."""
+        return self.model_name
+
+    @model.setter
+    def model(self, value: str) -> None:
+        self.model_name = value
+
     @property
     def _llm_type(self) -> str:
         return "cerebras-inference"
@@ -513,14 +560,27 @@ class ChatCerebrasInference(BaseChatModel):
                 params[field] = value
         return params
 
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return what callbacks and traces receive about a call, without header values."""
+        params = super()._get_invocation_params(stop=stop, **kwargs)
+        if "extra_headers" in params:
+            params["extra_headers"] = _settings.redact_headers(params["extra_headers"])
+        return params
+
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return the model's part of LangChain's cache key.
 
-        It is everything that determines a completion except the messages, and no secret.
+        It is everything that determines a completion except the messages, and no secret. The
+        headers of one call may select the tenant of a gateway, so a digest of them is in it.
         """
         options = self._read_options(stop, kwargs)
+        extra_headers = options.pop("extra_headers", None)
         parameters = request_body.build_parameters(self.__dict__, options)
         source = [*self.lc_id(), self.cerebras_api_base, self.output_version]
+        if extra_headers:
+            source.append(_settings.hash_headers(extra_headers))
         return json.dumps([source, parameters], sort_keys=True, default=repr)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -712,6 +772,10 @@ class ChatCerebrasInference(BaseChatModel):
         for name, value in (update or {}).items():
             setattr(copy, name, value)
         return copy
+
+    def __repr_args__(self) -> Any:
+        """Leave the profile out of the `repr`: it is long, and follows from the model."""
+        return [(name, value) for name, value in super().__repr_args__() if name != "profile"]
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, validated as at construction."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from langchain_cerebras_inference import _settings
 from langchain_cerebras_inference._auth import cookie_input
 from langchain_cerebras_inference._auth.key_exchange import Key, KeyExchange
 from langchain_cerebras_inference.errors import (
@@ -67,7 +68,8 @@ class KeyProvider:
         """Return the key for the next request.
 
         Raises:
-            CerebrasAuthenticationError: If there is no key and there are no cookies.
+            CerebrasAuthenticationError: If there is no key and there are no cookies, or if
+                the key cannot be sent.
             CerebrasCookieError: If the cookies cannot be exchanged for a key.
         """
         if isinstance(self.api_key, SecretStr):
@@ -78,6 +80,11 @@ class KeyProvider:
             return await self.exchange.get_demo_key(self.cookies.get_secret_value())
         # The environment variables may have been set after the model was constructed.
         if api_key := _read_key_variable():
+            if _settings.has_control_character(api_key):
+                raise CerebrasAuthenticationError(
+                    "CEREBRAS_API_KEY has a control character, such as a line break. Set it"
+                    " to the key alone."
+                )
             return Key(api_key)
         if cookies := _read_cookies_variable():
             return await self.exchange.get_demo_key(cookies)
@@ -146,7 +153,13 @@ async def _call_key_function(
             "The function given as api_key returned no key (its result has the type"
             f" {type(key).__name__}). It must return a string that is not empty."
         )
-    return key.strip()
+    key = key.strip()
+    if _settings.has_control_character(key):
+        raise CerebrasAuthenticationError(
+            "The function given as api_key returned a key with a control character, such as a"
+            " line break. It must return the key alone."
+        )
+    return key
 
 
 def _call_without_stop_iteration(function: Callable[[], Any]) -> Any:

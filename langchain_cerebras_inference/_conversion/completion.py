@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_cerebras_inference._conversion import think_tags, tool_arguments, type_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
@@ -35,9 +35,11 @@ _METADATA_FIELDS = (
     ("service_tier", "service_tier", str),
     ("service_tier_used", "service_tier_used", str),
     ("time_info", "time_info", dict),
+    ("usage", "token_usage", dict),
 )
 """Fields of a completion, their names in the metadata, and their types."""
 
+_LLM_OUTPUT_FIELDS = ("model_name", "token_usage")
 _LOGPROBS_FIELDS = ("logprobs", "reasoning_logprobs")
 
 _METADATA_HEADER_PREFIXES = (
@@ -72,9 +74,37 @@ def convert_completion(
     for choice in completion["choices"]:
         generations.append(_convert_choice(choice, tool_names, usage, metadata))
         usage = None  # usage covers all choices, so add it only once
-    return ChatResult(
-        generations=generations, llm_output={"model_name": metadata.get("model_name")}
-    )
+    llm_output = {name: metadata[name] for name in _LLM_OUTPUT_FIELDS if name in metadata}
+    return ChatResult(generations=generations, llm_output=llm_output)
+
+
+def combine_llm_outputs(llm_outputs: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Combine the `llm_output` of several results: sum the token usage.
+
+    Results that were streamed or cached have none.
+    """
+    combined: dict[str, Any] = {}
+    for llm_output in llm_outputs:
+        for name, value in (llm_output or {}).items():
+            if name == "token_usage":
+                combined[name] = _add_counts(combined.get(name, {}), value)
+            else:
+                combined.setdefault(name, value)
+    return combined
+
+
+def _add_counts(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the numbers in two objects; objects within them are added recursively."""
+    added = dict(first)
+    for name, value in second.items():
+        current = added.get(name)
+        if isinstance(value, dict):
+            added[name] = _add_counts(current if isinstance(current, dict) else {}, value)
+        elif isinstance(value, (int, float)) and isinstance(current, (int, float)):
+            added[name] = current + value
+        elif value is not None:
+            added[name] = value
+    return added
 
 
 def warn_if_stopped_by_token_limit(finish_reason: str | None) -> None:
@@ -204,7 +234,8 @@ def _convert_choice(
     tool_calls, invalid_tool_calls = _convert_tool_calls(
         message, tool_names, choice_metadata.get("finish_reason")
     )
-    reasoning = type_checks.check_string("reasoning", message.get("reasoning") or "")
+    reasoning = message.get("reasoning") or message.get("reasoning_content")
+    reasoning = type_checks.check_string("reasoning", reasoning or "")
     content = type_checks.check_string("content", message.get("content") or "")
     if not reasoning:
         reasoning, content = think_tags.split_reasoning(content)

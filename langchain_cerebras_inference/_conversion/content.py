@@ -8,7 +8,7 @@ Source: https://inference-docs.cerebras.ai/capabilities/image-understanding
 from __future__ import annotations
 
 import base64
-import binascii
+import urllib.parse
 from typing import Any
 
 REASONING_TYPES = frozenset({"reasoning", "thinking", "redacted_thinking", "reasoning_content"})
@@ -134,7 +134,7 @@ def _get_image_url(block: dict[str, Any], index: int) -> str:
     if data is not None:
         url = f"data:{mime_type or 'image/jpeg'};base64,{data}"
     if isinstance(url, str):
-        url = url.replace("data:image/jpg;", "data:image/jpeg;", 1)
+        url = _normalize_data_uri(url)
     if not isinstance(url, str) or not url.startswith(_IMAGE_PREFIXES):
         raise ValueError(
             f"content[{index}]: Cerebras accepts images only as base64 PNG or JPEG data, not"
@@ -142,9 +142,31 @@ def _get_image_url(block: dict[str, Any], index: int) -> str:
         )
     try:
         base64.b64decode(url.partition(",")[2], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError(
             f"content[{index}]: The data of the image is not valid base64 ({error})."
             " Encode it again."
         ) from None
     return url
+
+
+def _normalize_data_uri(url: str) -> str:
+    """Return a data URI in the only form that Cerebras accepts; return other URLs unchanged.
+
+    The type becomes lower case, its parameters are left out, and the data gets the standard
+    alphabet of base64, without line breaks.
+    """
+    header, comma, data = url.strip().partition(",")
+    media_type, *parameters = (part.strip().lower() for part in header.split(";"))
+    if not (comma and media_type.startswith("data:") and "base64" in parameters):
+        return url
+    if "%" in data:
+        data = urllib.parse.unquote(data)
+    if "\n" in data or "\r" in data:
+        data = "".join(line.strip() for line in data.splitlines())
+    if "-" in data or "_" in data:  # the URL-safe alphabet, which is often not padded
+        data = data.replace("-", "+").replace("_", "/")
+        data += "=" * (-len(data) % 4)
+    if media_type == "data:image/jpg":
+        media_type = "data:image/jpeg"
+    return f"{media_type};base64,{data}"

@@ -117,7 +117,10 @@ class DeltaParser:
 
     def _parse_delta(self, delta: Mapping[str, Any]) -> list[Delta]:
         deltas: list[Delta] = []
-        if reasoning := delta.get("reasoning"):
+        reasoning = delta.get("reasoning")
+        if not reasoning and "reasoning_content" in delta:  # as some gateways send it
+            reasoning = delta["reasoning_content"]
+        if reasoning:
             if type(reasoning) is not str:
                 raise type_checks.create_type_error("reasoning", reasoning, "a string")
             self._has_reasoning = True

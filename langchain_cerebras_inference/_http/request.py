@@ -70,11 +70,12 @@ async def send(
     Raises:
         DeadConnectionError: If a reused connection broke before the first byte of the
             response arrived.
-        CerebrasConnectionError: If the server or the proxy cannot be reached.
+        CerebrasConnectionError: If the server or the proxy cannot be reached, or the proxy in
+            the environment variables is invalid.
         CerebrasTimeoutError: If no connection or no response came in time.
         CerebrasProtocolError: If the response is not valid HTTP, or aiohttp does not accept
             the URL.
-        ValueError: If the proxy's URL or `route.verify` is invalid.
+        ValueError: If the setting `proxy`, `verify` or `client_cert` is invalid.
     """
     pool = await connection_pool.acquire_pool(url, owner)
     pending_request = _PendingRequest(timeout)
@@ -84,7 +85,7 @@ async def send(
         proxy = find_proxy(pool.origin, route.proxy, variables)
         is_secure = url.startswith("https:")
         needs_tls = is_secure or (proxy.url or "").startswith("https:")
-        tls = await get_tls_context(route.verify) if needs_tls else True
+        tls = await get_tls_context(route) if needs_tls else True
         client_session = pool.get_client_session(fresh=use_fresh_connection)
         token = connection_pool.on_connected.set(pending_request.start)
         try:

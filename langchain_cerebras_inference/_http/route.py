@@ -1,4 +1,4 @@
-"""The route of a request: the proxy to use and the certificates to trust."""
+"""The route of a request: the proxy, the trusted certificates, the client certificate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import urllib.request
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from langchain_cerebras_inference.errors import CerebrasConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,9 +29,12 @@ PROXY_VARIABLES = (
     "NO_PROXY",
 )
 
-_PROXY_DESCRIPTION = "The proxy (setting proxy, or HTTPS_PROXY, HTTP_PROXY, ALL_PROXY)"
+ClientCert: TypeAlias = str | tuple[str, str] | None
 
-_tls_contexts: dict[tuple[bool | str, str | None, str | None], ssl.SSLContext] = {}
+_ContextKey: TypeAlias = tuple[bool | str, ClientCert, str | None, str | None]
+
+_tls_contexts: dict[_ContextKey, ssl.SSLContext] = {}
+"""The TLS contexts. aiohttp reuses a connection only for requests with the same context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,15 @@ class Route:
         connect_timeout: Time limit in seconds for DNS, TCP and TLS together; `inf` is no
             limit.
         setting: The name of the setting with the server's URL, for error messages.
+        client_cert: The path of a PEM file with a client certificate and its private key, or
+            a pair of paths, certificate and key, or `None`.
     """
 
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str = True
     connect_timeout: float = 10.0
     setting: str = "base_url"
+    client_cert: ClientCert = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +87,28 @@ def find_proxy(
             key, so that a change of the environment is noticed.
 
     Raises:
-        ValueError: If the URL of the proxy is invalid. The message does not quote the URL,
-            because it may contain a password.
+        ValueError: If the setting is invalid. The message does not quote the URL, because it
+            may contain a password.
+        CerebrasConnectionError: If the proxy in the environment variables is invalid. The
+            request is not sent without it, because the proxy may be required.
     """
     target = urllib.parse.urlsplit(origin)
+    source = None
     if proxy is None and not urllib.request.proxy_bypass(target.netloc):
         proxies = urllib.request.getproxies()
-        proxy = proxies.get(target.scheme) or proxies.get("all")
+        source = next((name for name in (target.scheme, "all") if proxies.get(name)), None)
+        proxy = proxies[source] if source else None
     if not proxy:
         return Proxy()
-    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(
-            f"{_PROXY_DESCRIPTION} must be an http or https URL, not {parts.scheme}://."
-        )
-    if not _has_valid_address(parts):
-        raise ValueError(
-            f"{_PROXY_DESCRIPTION} must be a URL with a host, as in"
-            " http://user:password@host:80."
+    parts = _split_url(proxy)
+    problem = _find_proxy_problem(parts)
+    if parts is None or problem is not None:
+        if source is None:
+            raise ValueError(f"The proxy (setting proxy, or CEREBRAS_PROXY) {problem}.")
+        raise CerebrasConnectionError(
+            f"The proxy in {_find_variable(source, proxy)} {problem}. Correct it, or set the"
+            f" setting proxy. If no proxy is needed, add {target.hostname} to NO_PROXY.",
+            is_retryable=False,
         )
     host = parts.netloc.rpartition("@")[2]
     url = urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
@@ -106,6 +118,22 @@ def find_proxy(
     return Proxy(url, {"Proxy-Authorization": f"Basic {base64.b64encode(login).decode()}"})
 
 
+def _split_url(url: str) -> urllib.parse.SplitResult | None:
+    try:
+        return urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
+    except ValueError:  # an invalid host, which the error quotes
+        return None
+
+
+def _find_proxy_problem(parts: urllib.parse.SplitResult | None) -> str | None:
+    """Return what is wrong with the URL of a proxy, to follow "The proxy"."""
+    if parts is not None and parts.scheme not in ("http", "https"):
+        return f"must be an http or https URL, not {parts.scheme}://"
+    if parts is None or not _has_valid_address(parts):
+        return "must be a URL with a host, as in http://user:password@host:80"
+    return None
+
+
 def _has_valid_address(parts: urllib.parse.SplitResult) -> bool:
     try:
         return bool(parts.hostname) and parts.port != 0
@@ -113,23 +141,44 @@ def _has_valid_address(parts: urllib.parse.SplitResult) -> bool:
         return False
 
 
-async def get_tls_context(verify: bool | str) -> ssl.SSLContext | bool:
-    """Return the TLS context for the setting `verify`; `False` turns off certificate checks.
+def _find_variable(scheme: str, proxy: str) -> str:
+    """Return the name of the environment variable from which a proxy comes."""
+    for name, value in os.environ.items():
+        if name.lower() == f"{scheme}_proxy" and value == proxy:
+            return name
+    return "the settings of the operating system"
+
+
+async def get_tls_context(route: Route) -> ssl.SSLContext | bool:
+    """Return the TLS context of a route; `False` turns off certificate checks.
 
     Creating a context takes 20 ms, so it is created only once, and in a thread.
 
     Raises:
-        ValueError: If `verify` is a path, but not that of a CA bundle.
+        ValueError: If `verify` is a path, but not that of a CA bundle, or if the client
+            certificate cannot be used.
     """
-    if verify is False:
+    verify, client_cert = route.verify, route.client_cert
+    if verify is False and client_cert is None:
         return False
-    key = (verify, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    variables = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    key = (verify, client_cert, *variables)
     if key not in _tls_contexts:
-        _tls_contexts[key] = await asyncio.to_thread(_create_tls_context, verify)
+        _tls_contexts[key] = await asyncio.to_thread(_create_tls_context, verify, client_cert)
     return _tls_contexts[key]
 
 
-def _create_tls_context(verify: bool | str) -> ssl.SSLContext:
+def _create_tls_context(verify: bool | str, client_cert: ClientCert) -> ssl.SSLContext:
+    context = _create_verifying_context(verify)
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if client_cert is not None:
+        _load_client_cert(context, client_cert)
+    return context
+
+
+def _create_verifying_context(verify: bool | str) -> ssl.SSLContext:
     if isinstance(verify, bool):
         return ssl.create_default_context()
     path = Path(verify).expanduser()
@@ -144,4 +193,37 @@ def _create_tls_context(verify: bool | str) -> ssl.SSLContext:
     except OSError:
         raise ValueError(
             f"verify must be the path of a CA bundle in PEM format, which {str(path)!r} is not."
+        ) from None
+
+
+def _load_client_cert(context: ssl.SSLContext, client_cert: str | tuple[str, str]) -> None:
+    paths = (client_cert,) if isinstance(client_cert, str) else client_cert
+    cert, key = (Path(path).expanduser() for path in (paths[0], paths[-1]))
+
+    def reject_password() -> str:
+        # Without this function, OpenSSL would ask for the password in the terminal.
+        raise ValueError(
+            f"client_cert: The private key in {str(key)!r} is encrypted. Store it without a"
+            " password, as with: openssl pkey -in KEY -out NEW_KEY."
+        )
+
+    for path in (cert, key):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise ValueError(
+                f"client_cert: {str(path)!r} cannot be read ({error.strerror}). Set client_cert"
+                " to the path of a PEM file, or to a pair of paths, certificate and key."
+            ) from None
+    try:
+        context.load_cert_chain(cert, key, reject_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError(
+                f"client_cert: The private key in {str(key)!r} does not belong to the"
+                f" certificate in {str(cert)!r}. Set client_cert to the paths of a pair."
+            ) from None
+        raise ValueError(
+            f"client_cert: {str(cert)!r} must contain a certificate and {str(key)!r} its"
+            " private key, in PEM format."
         ) from None

@@ -221,6 +221,7 @@ class ChatRequest(_RequestPart):
     clear_thinking: bool | None = None
     prediction: Prediction | None = None
     prompt_cache_key: Annotated[str, Field(max_length=1024)] | None = None
+    model_parameters: dict[str, Any] | None = None
     service_tier: Literal["auto", "default", "flex", "priority"] | None = None
     user: str | None = None
 

@@ -14,6 +14,7 @@ from langchain_cerebras_inference import (
     CerebrasAuthenticationError,
     CerebrasCookieError,
     CerebrasProtocolError,
+    CerebrasRateLimitError,
     ChatCerebrasInference,
     __version__,
 )
@@ -31,10 +32,12 @@ from langchain_cerebras_inference.emulator import (
 from tests.integration.call_styles import CALL_STYLES
 from tests.integration.helpers import (
     create_cookie_model,
+    create_model,
     get_chat_requests,
     get_cookie_header,
     get_key_exchanges,
 )
+from tests.integration.limiter import Limiter
 
 SYNC_AND_ASYNC = ["invoke", "astream"]
 OWN_USER_AGENT = f"langchain-cerebras-inference/{__version__}"
@@ -483,14 +486,110 @@ def test_authorization_in_default_headers_replaces_the_key(server: Emulator) -> 
     assert server.requests[0].bearer == server.api_key
 
 
+@pytest.mark.parametrize("style", CALL_STYLES)
+@pytest.mark.parametrize("value", [str, SecretStr])
+def test_extra_headers_are_sent_with_one_call_and_replace_other_headers(
+    value: Callable[[str], Any], style: str, server: Emulator
+) -> None:
+    model = create_model(server, default_headers={"X-Tenant": "all", "X-Region": "eu"})
+    headers = {"x-tenant": value("one"), "User-Agent": value("mine"), "X-Trace": value("é")}
+
+    CALL_STYLES[style](model.bind(extra_headers=headers), "Hello!")
+    CALL_STYLES[style](model, "Hello!")
+
+    first, second = (
+        {name.lower(): text for name, text in request.raw_headers}
+        for request in server.requests
+    )
+    assert len(first) == len(server.requests[0].raw_headers)
+    assert (first["x-tenant"], first["x-region"], first["user-agent"]) == ("one", "eu", "mine")
+    assert first["x-trace"] == "é"
+    assert (second["x-tenant"], second["user-agent"]) == ("all", OWN_USER_AGENT)
+    assert "x-trace" not in second
+
+
+@pytest.mark.parametrize("style", CALL_STYLES)
+@pytest.mark.parametrize("credential", ["none", "api key", "cookies", "default headers"])
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+def test_authorization_in_extra_headers_is_sent_and_needs_no_other_credential(
+    name: str, credential: str, style: str, server: Emulator
+) -> None:
+    credentials: dict[str, dict[str, Any]] = {
+        "none": {"cookies": None},
+        "api key": {"cookies": None, "api_key": lambda: pytest.fail("the key was requested")},
+        "cookies": {},
+        "default headers": {"cookies": None, "default_headers": {"authorization": "Bearer no"}},
+    }
+    model = create_cookie_model(server, **credentials[credential])
+
+    CALL_STYLES[style](model.bind(extra_headers={name: f"Bearer {server.api_key}"}), "Hello!")
+
+    [request] = server.requests
+    assert request.bearer == server.api_key
+    assert sum(header.lower() == "authorization" for header, _ in request.raw_headers) == 1
+
+
+@pytest.mark.parametrize("style", SYNC_AND_ASYNC)
+def test_authorization_in_default_headers_needs_no_other_credential(
+    style: str, server: Emulator
+) -> None:
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    model = create_cookie_model(server, cookies=None, default_headers=headers)
+
+    CALL_STYLES[style](model, "Hello!")
+
+    assert [info.id for info in model.list_models()]
+    assert {request.bearer for request in get_chat_requests(server)} == {server.api_key}
+
+
+@pytest.mark.parametrize("style", SYNC_AND_ASYNC)
+@pytest.mark.parametrize("name", ["Authorization", "authorization"])
+def test_authorization_in_extra_headers_decides_the_quota(name: str, style: str) -> None:
+    def call_with(authorization: str) -> None:
+        CALL_STYLES[style](model.bind(extra_headers={name: authorization}), "Hello!")
+
+    with Limiter(requests=0.001).serve() as limiter:
+        model = ChatCerebrasInference(base_url=limiter.url, api_key="key", max_tokens=100)
+        limiter.request_level = 1.0
+        CALL_STYLES[style](model, "Hello!")  # uses up the quota of this key
+        limiter.request_level = 1.0
+
+        with pytest.raises(CerebrasRateLimitError):
+            call_with("Bearer key")
+        call_with("Bearer tenant")
+
+    authorizations = [authorization for _, authorization, _ in limiter.accepted]
+    assert authorizations == ["bearer key", "bearer tenant"]
+    assert limiter.rejected == []
+
+
+@pytest.mark.parametrize("key", ["csk-1\nX-More: 1", "csk-1\r\n", "csk\0", "csk\x7f1", "c\ts"])
+@pytest.mark.parametrize("source", ["variable", "function", "async function"])
+def test_key_with_a_control_character_raises_an_error_that_names_its_source(
+    source: str, key: str, server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"cookies": None}
+    if source == "function":
+        settings["api_key"] = lambda: f"{key}1"
+    elif source == "async function":
+        settings["api_key"] = make_async_function(f"{key}1")
+    model = create_cookie_model(server, **settings)
+    monkeypatch.setenv("CEREBRAS_API_KEY", f"{key}1".replace("\0", "\1"))
+
+    for style in SYNC_AND_ASYNC:
+        with pytest.raises(CerebrasAuthenticationError, match="control character") as caught:
+            CALL_STYLES[style](model, "Hello!")
+
+        assert ("CEREBRAS_API_KEY" if source == "variable" else "api_key") in str(caught.value)
+        assert "csk" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert server.requests == []
+
+
 def test_cookies_are_sent_to_the_session_url_only() -> None:
-    with Emulator() as playground, Emulator() as api:
+    with Emulator() as playground, Emulator(api_key=playground.demo_key) as api:
         api.script(lambda _: Reply(headers={"Set-Cookie": "seen=1"}))
-        model = create_cookie_model(
-            playground,
-            base_url=api.base_url,
-            default_headers={"Authorization": f"Bearer {api.api_key}"},
-        )
+        model = create_cookie_model(playground, base_url=api.base_url)
 
         model.invoke("Hello!")
         model.invoke("Hello!")

@@ -174,6 +174,68 @@ def test_several_completions_are_generations_of_one_result(
             assert generation.generation_info == {"finish_reason": "stop"}
 
 
+def test_llm_output_has_the_summed_token_usage(model: ChatCerebrasInference) -> None:
+    prompts: Any = [[HumanMessage("Hello!")], [HumanMessage("Write 20 words.")]]
+
+    results = [
+        model.generate(prompts),
+        asyncio.run(model.agenerate(prompts)),
+    ]
+
+    for result in results:
+        first: list[Any] = [generations[0] for generations in result.generations]
+        messages = [generation.message for generation in first]
+        usages = [message.response_metadata["token_usage"] for message in messages]
+        assert result.llm_output is not None
+        assert result.llm_output["model_name"] == "gpt-oss-120b"
+        total = result.llm_output["token_usage"]
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+            assert total[name] == sum(usage[name] for usage in usages)
+        assert total["total_tokens"] == sum(
+            message.usage_metadata["total_tokens"] for message in messages
+        )
+
+
+@every_call_style
+def test_response_metadata_has_the_token_usage(
+    call: CallStyle, model: ChatCerebrasInference
+) -> None:
+    message = call(model, "Hello!")
+
+    usage = message.response_metadata["token_usage"]
+    assert usage["total_tokens"] == message.usage_metadata["total_tokens"]
+
+
+@every_call_style
+def test_reasoning_content_of_a_gateway_is_returned_as_reasoning(
+    call: CallStyle, server: Emulator
+) -> None:
+    message = {"role": "assistant", "reasoning_content": "Is it?", "content": "Yes."}
+    choice = {"index": 0, "finish_reason": "stop"}
+    deltas = [{"reasoning_content": "Is "}, {"reasoning_content": "it?", "content": "Yes."}]
+    events = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    end = {"choices": [{**choice, "delta": {}}]}
+    body = {"choices": [{**choice, "message": message}]}
+    server.script(Reply(events=[*events, end], body=body))
+
+    result = call(create_model(server), "Hello!")
+
+    assert result.additional_kwargs["reasoning_content"] == "Is it?"
+    assert [block["type"] for block in result.content_blocks] == ["reasoning", "text"]
+    assert result.text == "Yes."
+
+
+@every_call_style
+@pytest.mark.parametrize("place", ["setting", "call option"])
+def test_model_parameters_are_sent(place: str, call: CallStyle, server: Emulator) -> None:
+    options: dict[str, Any] = {"model_parameters": {"style": {"tone": "calm"}}}
+    model = create_model(server, **(options if place == "setting" else {}))
+
+    call(model if place == "setting" else model.bind(**options), "Hello!")
+
+    assert server.requests[0].body["model_parameters"] == options["model_parameters"]
+
+
 def test_stream_of_several_completions_is_rejected(server: Emulator) -> None:
     model = create_model(server, n=2)
 

@@ -16,6 +16,11 @@ def test_list_models_adds_the_details_of_the_public_catalog(
     assert (gpt.context_tokens, gpt.output_tokens, gpt.images) == (131_072, 40_960, False)
     assert (qwen.input_price, qwen.output_price, qwen.images) == (0.99, 1.49, True)
     assert qwen.owner == "Alibaba"
+    assert (gpt.preview, gpt.quantization) == (False, "FP16/8 (weights only)")
+    assert (gpt.datacenter_locations, qwen.quantization) == ((), None)
+    assert gpt.description
+    assert "temperature" in (gpt.supported_parameters or ())
+    assert gpt.profile == model.profile
     assert asyncio.run(model.alist_models()) == models
 
 

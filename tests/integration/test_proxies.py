@@ -419,6 +419,7 @@ def test_server_that_the_proxy_cannot_reach_raises_connection_error(
         f"http://{CREDENTIALS}@",
         f"http://{CREDENTIALS}@host:port",
         f"http://user:{SECRET}/x@host",
+        f"http://[{SECRET}",
     ],
 )
 def test_invalid_proxy_url_raises_value_error_without_the_password(
@@ -429,6 +430,81 @@ def test_invalid_proxy_url_raises_value_error_without_the_password(
 
     assert SECRET not in format_completely(caught.value)
     assert server.requests == []
+
+
+INVALID_PROXIES = {
+    "ALL_PROXY": f"socks5://{CREDENTIALS}@127.0.0.1:1080",
+    "all_proxy": f"socks5h://{CREDENTIALS}@127.0.0.1:1080",
+    "HTTP_PROXY": f"SOCKS4://{CREDENTIALS}@127.0.0.1:1080",
+    "http_proxy": f"ftp://{CREDENTIALS}@127.0.0.1:21",
+    "Http_Proxy": f"http://{CREDENTIALS}@127.0.0.1:port",
+}
+
+
+@every_call_style
+@pytest.mark.parametrize("variable", INVALID_PROXIES)
+def test_invalid_proxy_of_the_environment_raises_connection_error_that_names_the_variable(
+    variable: str, call: CallStyle, server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, INVALID_PROXIES[variable])
+
+    with pytest.raises(
+        CerebrasConnectionError, match=f"The proxy in {variable} must"
+    ) as caught:
+        call(create_model(server), "Hello!")
+
+    assert "NO_PROXY" in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.is_retryable is False
+    assert SECRET not in format_completely(caught.value)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("url", ["http://[user:{}@::1", "http://{}@", "https://me:{}/x@host"])
+def test_unreadable_proxy_of_the_environment_raises_connection_error(
+    url: str, server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", url.format(SECRET))
+
+    with pytest.raises(CerebrasConnectionError, match="The proxy in ALL_PROXY must") as caught:
+        create_model(server).invoke("Hello!")
+
+    assert SECRET not in format_completely(caught.value)
+    assert server.requests == []
+
+
+@invoke_and_astream
+def test_socks_proxy_is_an_error_for_the_key_exchange(
+    call: CallStyle, https_server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+
+    with pytest.raises(CerebrasCookieError, match="The proxy in ALL_PROXY must"):
+        call(create_cookie_model(https_server), "Hello!")
+
+    assert https_server.connections == 0
+
+
+@invoke_and_astream
+@pytest.mark.parametrize(
+    ("variable", "value"), [("NO_PROXY", "127.0.0.1"), ("HTTP_PROXY", "{proxy}")]
+)
+def test_socks_proxy_that_is_not_used_is_no_error(
+    variable: str,
+    value: str,
+    call: CallStyle,
+    model: ChatCerebrasInference,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    monkeypatch.setenv(variable, value.format(proxy=proxy.origin))
+
+    message = call(model, "Hello!")
+
+    assert "Hello!" in message.text
+    assert len(proxy.requests) == (1 if variable == "HTTP_PROXY" else 0)
 
 
 # --- disconnecting and closing ------------------------------------------------------

@@ -17,9 +17,10 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable
 from langchain_core.tracers.schemas import Run
 from langchain_core.tracers.stdout import FunctionCallbackHandler
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import (
@@ -49,7 +50,8 @@ API_KEY = "csk-" + uuid.uuid4().hex
 COOKIE, OTHER_COOKIE = uuid.uuid4().hex, uuid.uuid4().hex
 HEADER = uuid.uuid4().hex
 PROXY_PASSWORD, STORE_PASSWORD = uuid.uuid4().hex, uuid.uuid4().hex
-SECRETS = [API_KEY, COOKIE, OTHER_COOKIE, HEADER, PROXY_PASSWORD, STORE_PASSWORD]
+OTHER_KEY = "csk-" + uuid.uuid4().hex
+SECRETS = [API_KEY, OTHER_KEY, COOKIE, OTHER_COOKIE, HEADER, PROXY_PASSWORD, STORE_PASSWORD]
 
 SETTINGS: dict[str, Any] = {
     "api_key": API_KEY,
@@ -66,6 +68,12 @@ both_credentials = pytest.mark.parametrize("credential", ["key", "cookies"])
 @pytest.fixture
 def server() -> Iterator[Emulator]:
     with Emulator(api_key=API_KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def other_server() -> Iterator[Emulator]:
+    with Emulator(api_key=OTHER_KEY) as running:
         yield running
 
 
@@ -94,6 +102,11 @@ def show_chain(model: ChatCerebrasInference) -> str:
     return f"{chain!r} {chain} {dumps(chain)} {chain.get_graph().to_json()}"
 
 
+def show_bound_headers(model: ChatCerebrasInference) -> str:
+    bound = model.bind(extra_headers={"X-Gateway": SecretStr(HEADER)})
+    return f"{bound!r} {dumps(bound)}"
+
+
 VIEWS: Mapping[str, Callable[[Any], object]] = {
     "repr": repr,
     "str": str,
@@ -113,6 +126,7 @@ VIEWS: Mapping[str, Callable[[Any], object]] = {
     "trace parameters": lambda model: model._get_ls_params(),
     "metadata": lambda model: model.metadata,
     "bound options": lambda model: repr(model.bind(temperature=0)),
+    "bound secret headers": show_bound_headers,
     "chain": show_chain,
     "structured output": lambda model: repr(model.with_structured_output(method="json_mode")),
     "fallbacks": lambda model: repr(model.with_fallbacks([model])),
@@ -150,6 +164,9 @@ INVALID_SETTINGS: dict[str, Any] = {
     "both names of the key": {"cerebras_api_key": API_KEY},
     "another invalid setting": {"temperature": "hot"},
     "no TLS verification": {"verify": False},
+    "key with a line break": {"api_key": f"{API_KEY}\r\nX-More: 1"},
+    "header with a line break": {"default_headers": {"X-Gateway": f"{HEADER}\r\nX-More: 1"}},
+    "header name with a colon": {"default_headers": {f"X-Gateway: {HEADER}": "1"}},
 }
 
 
@@ -202,7 +219,7 @@ class Observation:
         self.add(pickle.dumps(error).decode("latin-1"))
 
 
-Observe: TypeAlias = Callable[[CallStyle, ChatCerebrasInference], Observation]
+Observe: TypeAlias = Callable[[CallStyle, Runnable[Any, Any]], Observation]
 
 
 @pytest.fixture
@@ -211,7 +228,7 @@ def observe(caplog: pytest.LogCaptureFixture) -> Observe:
     for name in (None, "langchain_cerebras_inference", "aiohttp", "aiohttp.client", "asyncio"):
         caplog.set_level(logging.DEBUG, logger=name)
 
-    def observe_call(call: CallStyle, model: ChatCerebrasInference) -> Observation:
+    def observe_call(call: CallStyle, model: Runnable[Any, Any]) -> Observation:
         observation, recorder = Observation(), CallbackRecorder()
         try:
             observation.add(call(model.with_config(callbacks=[recorder]), "Hello!"))
@@ -323,6 +340,83 @@ def test_callbacks_logs_and_errors_of_a_call_have_no_secret(
     assert "on_chat_model_start" in text
     assert re.search(r"\b503\b", text)  # the log names the reason of the retry
     assert find_secrets(text, server=server) == []
+
+
+EXTRA_HEADERS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "text": lambda: {"X-Gateway": HEADER, "Authorization": f"Bearer {OTHER_KEY}"},
+    "secrets": lambda: {
+        "X-Gateway": SecretStr(HEADER),
+        "authorization": SecretStr(f"Bearer {OTHER_KEY}"),
+    },
+}
+
+
+@every_call_style
+@pytest.mark.parametrize("form", EXTRA_HEADERS)
+@pytest.mark.parametrize("response", ["completion", "error response", *ECHOES])
+def test_extra_headers_are_redacted_in_callbacks_logs_and_errors(
+    response: str, form: str, call: CallStyle, other_server: Emulator, observe: Observe
+) -> None:
+    other_server.script({**RESPONSES, **ECHOES}[response])
+    model = create_model(other_server, "key", api_key=API_KEY, default_headers=None)
+
+    observation = observe(call, model.bind(extra_headers=EXTRA_HEADERS[form]()))
+
+    text = "".join(observation.texts)
+    assert (observation.error is None) is (response == "completion")
+    assert "X-Gateway" in text  # the name of the header is traced
+    assert find_secrets(text) == []
+    assert HEADER in request_headers(other_server.requests[0])
+    assert OTHER_KEY in request_headers(other_server.requests[0])
+
+
+def stream_events(model: Any, prompt: Any) -> object:
+    return list(model.stream_events(prompt, version="v3"))
+
+
+def astream_events(model: Any, prompt: Any) -> object:
+    return asyncio.run(collect(model.astream_events(prompt, version="v2")))
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+@pytest.mark.parametrize("call", [stream_events, astream_events])
+@pytest.mark.parametrize("form", EXTRA_HEADERS)
+def test_extra_headers_are_redacted_in_events(
+    form: str, call: CallStyle, other_server: Emulator, observe: Observe
+) -> None:
+    model = create_model(other_server, "key", api_key=API_KEY, default_headers=None)
+
+    observation = observe(call, model.bind(extra_headers=EXTRA_HEADERS[form]()))
+
+    assert observation.error is None
+    assert find_secrets(*observation.texts) == []
+
+
+@every_call_style
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Gateway": f"{HEADER}\r\n"},
+        {"X-Gateway": SecretStr(f"{HEADER}\0")},
+        {f"X-Gateway: {HEADER}": "1"},
+        [HEADER],
+        HEADER,
+    ],
+    ids=["line break", "null", "name", "list", "text"],
+)
+def test_invalid_extra_headers_are_redacted(
+    headers: Any, call: CallStyle, server: Emulator
+) -> None:
+    recorder = CallbackRecorder()
+    model = create_model(server, "key").bind(extra_headers=headers)
+
+    with pytest.raises(ValueError, match="extra_headers") as caught:
+        call(model.with_config(callbacks=[recorder]), "Hello!")
+
+    error = caught.value
+    assert find_secrets(error, *traceback.format_exception(error)) == []
+    assert find_secrets(*recorder.texts) == []
+    assert server.requests == []
 
 
 @every_call_style

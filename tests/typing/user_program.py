@@ -80,6 +80,8 @@ with_field_names = ChatCerebrasInference(
     quota_store="sqlite:///quotas.db",
     proxy="http://localhost:8080",
     verify=Path("ca.pem"),
+    client_cert=(Path("client.pem"), "client.key"),
+    model_parameters={"style": "calm"},
     streaming=True,
     coalesce=False,
     compression="auto",
@@ -98,11 +100,14 @@ ChatCerebrasInference(modle="gpt-oss-120b")  # type: ignore[call-arg]
 def use_sync_methods(model: ChatCerebrasInference) -> None:
     assert_type(model.invoke("Hello"), AIMessage)
     model.invoke([HumanMessage("Hello")], stop=["END"], temperature=0.5)
+    model.invoke("Hello", extra_headers={"X-Tenant": SecretStr("one"), "X-Trace": "a"})
+    assert_type(model.model, str)
     assert_type(model.batch(["Hello", "Goodbye"]), list[AIMessage])
     for chunk in model.stream("Hello"):
         assert_type(chunk, AIMessageChunk)
     for info in model.list_models():
         assert_type(info, ModelInfo)
+        ChatCerebrasInference(model=info.id, profile=info.profile)
     assert_type(model.credential(), Credential)
     model.warm_up()
     model.close()

@@ -17,7 +17,8 @@ from langchain_core.runnables import ConfigurableField, RunnableBinding
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from langchain_cerebras_inference import ChatCerebrasInference, __version__
-from langchain_cerebras_inference._settings import Settings
+from langchain_cerebras_inference._conversion.request_body import FIELD_SOURCES
+from langchain_cerebras_inference._settings import OPTIONS_WITHOUT_SETTING, Settings
 
 Options: TypeAlias = dict[str, Any]
 
@@ -30,33 +31,16 @@ SECRETS: Options = {
 }
 SECRET_WORDS = ["key" * 5, "cookie" * 3, "proxy" * 3, "store" * 3, "header" * 3]
 
-DEFAULTS = {
+DEFAULTS: Options = {
+    # A request parameter that is not set is not sent.
+    **{name: None for name in FIELD_SOURCES.values() if name not in OPTIONS_WITHOUT_SETTING},
     "model_name": "gpt-oss-120b",
     "cerebras_api_key": None,
     "cookies": None,
     "session_url": "https://inference.cerebras.ai/api/auth/session",
     "cerebras_api_base": "https://api.cerebras.ai/v1",
-    "temperature": None,
-    "top_p": None,
-    "seed": None,
-    "n": None,
-    "logprobs": None,
-    "top_logprobs": None,
-    "frequency_penalty": None,
-    "presence_penalty": None,
-    "logit_bias": None,
-    "user": None,
-    "max_tokens": None,
-    "stop": None,
-    "reasoning_effort": None,
-    "reasoning_format": None,
-    "clear_thinking": None,
     "disable_reasoning": None,
     "replay_reasoning": True,
-    "parallel_tool_calls": None,
-    "service_tier": None,
-    "prediction": None,
-    "prompt_cache_key": None,
     "extra_body": None,
     "default_headers": None,
     "timeout": 60.0,
@@ -67,6 +51,7 @@ DEFAULTS = {
     "quota_store": None,
     "proxy": None,
     "verify": True,
+    "client_cert": None,
     "streaming": None,
     "stream_usage": True,
     "coalesce": False,
@@ -181,6 +166,11 @@ def test_unknown_setting_without_a_similar_name_is_rejected_without_a_suggestion
         ("cerebras_api_base", "api.cerebras.ai"),
         ("session_url", "inference.cerebras.ai"),
         ("default_headers", {"a": None}),
+        ("client_cert", 5),
+        ("client_cert", ("a.pem", "b.pem", "c.pem")),
+        ("client_cert", ["a.pem"]),
+        ("client_cert", ("a.pem", 5)),
+        ("client_cert", True),
     ],
     ids=str,
 )
@@ -201,6 +191,50 @@ def test_base_url_without_a_path_gets_v1() -> None:
     model = make_model(base_url="https://gateway.example")
 
     assert model.cerebras_api_base == "https://gateway.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("value", "used"),
+    [
+        ("client.pem", "client.pem"),
+        (Path("client.pem"), "client.pem"),
+        (("client.pem", "client.key"), ("client.pem", "client.key")),
+        (["client.pem", "client.key"], ("client.pem", "client.key")),
+        ((Path("client.pem"), "client.key"), ("client.pem", "client.key")),
+    ],
+    ids=str,
+)
+def test_client_certificate_is_a_path_or_a_pair_of_paths(value: Any, used: Any) -> None:
+    model = make_model(client_cert=value)
+
+    assert model.client_cert == used
+    assert pickle.loads(pickle.dumps(model)) == model  # noqa: S301 # our own bytes
+    stored = json.loads(dumps(model))["kwargs"]["client_cert"]
+    assert make_model(client_cert=stored) == model
+
+
+def test_model_property_is_the_model_name() -> None:
+    model = make_model(model="deepseek-r1")
+    first = model.model
+    model.model = "qwen-3.8-27b"
+
+    assert first == "deepseek-r1-distill-llama-70b"
+    assert model.model == model.model_name == "qwen-3.8-27b"
+    assert model.profile == make_model(model="qwen-3.8-27b").profile
+    assert model.model_copy(update={"model": "mine"}).model_name == "mine"
+    assert "model" not in model.model_dump()
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, lambda model: str(model.bind(n=1))])
+def test_repr_of_a_model_has_the_settings_but_not_the_profile(
+    show: Callable[[Any], str],
+) -> None:
+    text = show(make_model(model="qwen-3.8-27b", temperature=0.5))
+
+    assert "qwen-3.8-27b" in text
+    assert "temperature=0.5" in text
+    assert "profile" not in text
+    assert "max_input_tokens" not in text
 
 
 def test_verify_accepts_the_path_of_a_ca_bundle(tmp_path: Path) -> None:
@@ -597,6 +631,28 @@ def test_trace_parameters_follow_the_call_options(options: Options, expected: Op
     assert {name: parameters.get(name) for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("headers", "traced"),
+    [
+        ({"X-Tenant": "header" * 3}, {"X-Tenant": "***"}),
+        ({"Authorization": SecretStr("header" * 3)}, {"Authorization": "***"}),
+        ({}, {}),
+        (["header" * 3], "***"),
+        ("header" * 3, "***"),
+    ],
+    ids=str,
+)
+def test_traced_call_options_have_no_header_values(headers: Any, traced: Any) -> None:
+    parameters = make_model()._get_invocation_params(
+        stop=["."], extra_headers=headers, temperature=0
+    )
+
+    assert parameters["extra_headers"] == traced
+    assert (parameters["stop"], parameters["temperature"]) == (["."], 0)
+    assert "header" * 3 not in repr(parameters)
+    assert "extra_headers" not in make_model()._get_invocation_params()
+
+
 def test_metadata_has_the_package_versions() -> None:
     versions = (make_model(metadata={"a": 1}).metadata or {})["lc_versions"]
 
@@ -629,6 +685,7 @@ DIFFERENT_SETTINGS: list[Options] = [
     {"disable_reasoning": True},
     {"replay_reasoning": False},
     {"extra_body": {"a": 1}},
+    {"model_parameters": {"a": 1}},
     {"base_url": "https://gateway.example/v1"},
     {"n": 2},
 ]
@@ -706,10 +763,43 @@ def test_cache_key_ignores_secrets_tags_timeouts_and_retries() -> None:
     assert [word for word in SECRET_WORDS if word in key] == []
 
 
+HEADERS_WITH_OWN_CACHE_KEY: list[Options] = [
+    {},
+    {"X-Tenant": "one"},
+    {"X-Tenant": "two"},
+    {"X-Tenant": "one", "X-Region": "eu"},
+    {"X-Region": "one"},
+    {"Authorization": "Bearer " + "tenant" * 3},
+    {"Authorization": "Bearer other"},
+]
+
+
+def test_cache_key_has_a_digest_of_the_extra_headers() -> None:
+    model = make_model()
+
+    keys = {
+        model._get_llm_string(extra_headers=headers) for headers in HEADERS_WITH_OWN_CACHE_KEY
+    }
+
+    assert len(keys) == len(HEADERS_WITH_OWN_CACHE_KEY)
+    assert model._get_llm_string() in keys
+    assert not any("tenant" in key for key in keys)
+
+
+def test_cache_key_does_not_depend_on_the_form_of_the_extra_headers() -> None:
+    forms: list[Options] = [
+        {"X-Tenant": "one", "X-Region": "eu"},
+        {"x-region": SecretStr("eu"), "X-TENANT": SecretStr("one")},
+    ]
+
+    assert len({make_model()._get_llm_string(extra_headers=form) for form in forms}) == 1
+
+
 def test_cache_key_is_the_same_in_another_process() -> None:
     script = (
         "from langchain_cerebras_inference import ChatCerebrasInference as Chat\n"
-        "print(Chat(seed=1, extra_body={'a': 1})._get_llm_string(logit_bias={'1': 2}))"
+        "options = {'logit_bias': {'1': 2}, 'extra_headers': {'X-Tenant': 'one'}}\n"
+        "print(Chat(seed=1, extra_body={'a': 1})._get_llm_string(**options))"
     )
     other_hash_seed = os.environ | {"PYTHONHASHSEED": "1"}
 
@@ -718,7 +808,8 @@ def test_cache_key_is_the_same_in_another_process() -> None:
     )
 
     model = make_model(seed=1, extra_body={"a": 1})
-    assert key.strip() == model._get_llm_string(logit_bias={"1": 2})
+    options: Options = {"logit_bias": {"1": 2}, "extra_headers": {"X-Tenant": "one"}}
+    assert key.strip() == model._get_llm_string(**options)
 
 
 def test_changed_model_has_another_cache_key_and_other_traces() -> None:

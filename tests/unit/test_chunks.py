@@ -152,6 +152,43 @@ def test_event_with_reasoning_and_text_gives_the_reasoning_first(recorded: ReadF
     ]
 
 
+GATEWAY_DELTAS: list[tuple[list[Any], list[tuple[str, str]]]] = [
+    ([{"reasoning_content": "Is"}, {"reasoning_content": " it?"}], [("Is", ""), (" it?", "")]),
+    ([{"reasoning_content": "Is it?", "content": "Yes."}], [("Is it?", ""), ("", "Yes.")]),
+    ([{"reasoning": None, "reasoning_content": "Is it?"}], [("Is it?", "")]),
+    ([{"reasoning": "", "reasoning_content": "Is it?"}], [("Is it?", "")]),
+    ([{"reasoning": "Is it?", "reasoning_content": "Is it?"}], [("Is it?", "")]),
+    ([{"content": "Yes.", "reasoning_content": None}], [("", "Yes.")]),
+    ([{"content": "Yes.", "reasoning_content": ""}], [("", "Yes.")]),
+]
+
+
+@pytest.mark.parametrize(("deltas", "expected"), GATEWAY_DELTAS, ids=str)
+def test_reasoning_content_of_a_gateway_is_reasoning(
+    deltas: list[Any], expected: list[tuple[str, str]]
+) -> None:
+    events = [*map(create_event, deltas), create_event(finish_reason="stop")]
+
+    *chunks, last = build_chunks(events)
+    protocol_events: list[Any] = [
+        item
+        for batch in (events, [])
+        for item in ProtocolEventBuilder({}).build_protocol_events(batch, with_chunks=False)
+    ]
+
+    found = [
+        (chunk.additional_kwargs.get("reasoning_content", ""), chunk.text) for chunk in chunks
+    ]
+    assert [pair for pair in found if any(pair)] == expected
+    assert last.additional_kwargs == {}
+    streamed = [
+        event["delta"]["reasoning"]
+        for event in protocol_events
+        if event.get("delta", {}).get("type") == "reasoning-delta"
+    ]
+    assert "".join(streamed) == "".join(reasoning for reasoning, _ in expected)
+
+
 def test_logprobs_stay_with_their_text(recorded: ReadFile) -> None:
     *others, _ = build_chunks(decode_events([recorded("logprobs.sse")]))
 

@@ -6,6 +6,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_cerebras_inference._conversion.completion import (
+    combine_llm_outputs,
     convert_completion,
     convert_metadata,
     convert_usage,
@@ -45,6 +46,20 @@ def convert_tool_calls(*tool_calls: Any, **tool_names: str) -> AIMessage:
             "Yes.",
             {"reasoning_content": "Is it?"},
         ),
+        # Some gateways send reasoning in another field, or in both.
+        ({"reasoning_content": "Is it?"}, "", {"reasoning_content": "Is it?"}),
+        (
+            {"content": "Yes.", "reasoning": None, "reasoning_content": "Is it?"},
+            "Yes.",
+            {"reasoning_content": "Is it?"},
+        ),
+        (
+            {"content": "Yes.", "reasoning": "Is it?", "reasoning_content": "Is it?"},
+            "Yes.",
+            {"reasoning_content": "Is it?"},
+        ),
+        ({"content": "Yes.", "reasoning_content": None}, "Yes.", {}),
+        ({"content": "Yes.", "reasoning_content": ""}, "Yes.", {}),
     ],
 )
 def test_missing_fields_of_a_message_are_empty(
@@ -76,7 +91,7 @@ def test_each_choice_is_a_generation_and_only_the_first_has_usage() -> None:
         {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
         None,
     ]
-    assert result.llm_output == {"model_name": "m"}
+    assert result.llm_output == {"model_name": "m", "token_usage": usage}
 
 
 def test_generation_info_has_finish_reason_and_logprobs() -> None:
@@ -186,6 +201,44 @@ def test_tool_names_are_mapped_back_to_the_users_names() -> None:
 
     assert [call["name"] for call in message.tool_calls] == ["math.add", "plain"]
     assert [call["name"] for call in message.invalid_tool_calls] == ["math.add"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "combined"),
+    [
+        ([], {}),
+        ([None, None], {}),
+        ([{}, None], {}),
+        ([{"model_name": "m"}], {"model_name": "m"}),
+        (
+            [
+                {"model_name": "m", "token_usage": {"prompt_tokens": 3, "total_tokens": 7}},
+                None,
+                {"model_name": "m", "token_usage": {"prompt_tokens": 5, "total_tokens": 6}},
+            ],
+            {"model_name": "m", "token_usage": {"prompt_tokens": 8, "total_tokens": 13}},
+        ),
+        (
+            [
+                {"token_usage": {"prompt_tokens_details": {"cached_tokens": 128}}},
+                {"token_usage": {"prompt_tokens_details": None, "image_tokens": None}},
+                {"token_usage": {"prompt_tokens_details": {"cached_tokens": 2}}},
+                {"token_usage": {"prompt_tokens_details": {"audio_tokens": 1}}},
+            ],
+            {
+                "token_usage": {
+                    "prompt_tokens_details": {"cached_tokens": 130, "audio_tokens": 1}
+                }
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_token_usage_of_several_results_is_summed(outputs: Any, combined: Any) -> None:
+    before = repr(outputs)
+
+    assert combine_llm_outputs(outputs) == combined
+    assert repr(outputs) == before
 
 
 # --- usage ---------------------------------------------------------------------------
@@ -304,6 +357,7 @@ def test_metadata_has_the_fields_of_the_completion() -> None:
         "service_tier_used": "flex",
         "time_info": {"completion_time": 0.02},
         "tokens_per_second": 2000.0,
+        "token_usage": {"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43},
         "finish_reason": "stop",
     }
 

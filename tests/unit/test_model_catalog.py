@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 import pytest
 from langchain_core.language_models import ModelProfile
 
+from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._model_catalog import (
     ALIASES,
     DEFAULT_MODEL,
@@ -125,6 +126,11 @@ PUBLIC_ENTRY: dict[str, Any] = {
     "capabilities": {"vision": True, "tools": False},
     "limits": {"max_context_length": 65_536, "max_completion_tokens": 8_192},
     "deprecated": True,
+    "preview": True,
+    "quantization": "FP16/8 (weights only)",
+    "datacenter_locations": ["Dallas", "Montreal"],
+    "description": "Writes code.",
+    "supported_parameters": {"temperature": True, "logprobs": False, "seed": True},
 }
 
 
@@ -141,7 +147,75 @@ def test_listed_model_has_the_details_of_the_public_catalog() -> None:
         images=True,
         tool_calling=False,
         deprecated=True,
+        preview=True,
+        quantization="FP16/8 (weights only)",
+        datacenter_locations=("Dallas", "Montreal"),
+        description="Writes code.",
+        supported_parameters=("temperature", "seed"),
     )
+    assert hash(info) is not None
+
+
+def list_entry(**public_fields: Any) -> ModelInfo:
+    """List one model with these fields in its entry of the public catalog."""
+    public_entry = {"id": "new-model", **public_fields}
+    [info] = merge_model_lists({"data": [{"id": "new-model"}]}, {"data": [public_entry]})
+    return info
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("preview", False, False),
+        ("preview", None, None),
+        ("preview", "yes", None),
+        ("quantization", None, None),
+        ("quantization", 8, None),
+        ("datacenter_locations", [], ()),
+        ("datacenter_locations", ["Dallas", None], ("Dallas",)),
+        ("datacenter_locations", None, None),
+        ("datacenter_locations", "Dallas", None),
+        ("description", "", ""),
+        ("description", ["a"], None),
+        ("supported_parameters", {}, ()),
+        ("supported_parameters", {"seed": None, "stop": True}, ("stop",)),
+        ("supported_parameters", ["seed", "stop"], ("seed", "stop")),
+        ("supported_parameters", None, None),
+    ],
+)
+def test_missing_or_unusual_details_are_none(name: str, value: Any, expected: Any) -> None:
+    assert getattr(list_entry(**{name: value}), name) == expected
+    assert getattr(list_entry(), name) is None
+
+
+# --- profiles of listed models -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_profile_of_a_known_model_is_the_default_profile(model: str) -> None:
+    assert MODELS[model].profile == find_profile(model)
+
+
+def test_profile_of_a_listed_model_has_its_details() -> None:
+    [info] = merge_model_lists({"data": [{"id": "new-model"}]}, {"data": [PUBLIC_ENTRY]})
+
+    assert info.profile["name"] == "new-model"
+    assert info.profile["max_input_tokens"] == 65_536
+    assert info.profile["image_inputs"] is True
+    assert info.profile["tool_calling"] is False
+    assert ChatCerebrasInference(model=info.id, profile=info.profile).profile == info.profile
+
+
+def test_profile_of_an_unknown_model_has_only_known_values() -> None:
+    profile = ModelInfo("my-own-endpoint").profile
+
+    assert profile["name"] == "my-own-endpoint"
+    assert None not in profile.values()
+    assert not profile.keys() & {"max_input_tokens", "max_output_tokens", "reasoning_output"}
+    assert profile.keys() <= get_type_hints(ModelProfile).keys()
+
+
+# --- invalid entries ---------------------------------------------------------------------
 
 
 def test_model_that_is_not_public_has_the_details_of_the_built_in_catalog() -> None:

@@ -1,20 +1,27 @@
 """Settings of the constructor, those of other classes, and call options."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import Field, SecretStr, ValidationError
 
 from langchain_cerebras_inference import ChatCerebrasInference, _types
+from langchain_cerebras_inference._conversion.request_body import build_request
 from langchain_cerebras_inference._settings import (
     CALL_OPTIONS,
     FOREIGN_SETTINGS,
+    OPTIONS_WITHOUT_SETTING,
+    Settings,
     validate_options,
 )
+from langchain_cerebras_inference.emulator.request_schema import ChatRequest, parse_chat_request
 
 # --- settings of other LangChain classes ---------------------------------------
 
@@ -140,17 +147,166 @@ def read(**options: Any) -> dict[str, Any]:
     return validate_options(options, ChatCerebrasInference)
 
 
-def test_every_request_field_is_a_setting_and_a_call_option() -> None:
+# --- request parameters ------------------------------------------------------------------
+
+# A value of every request parameter that is a setting. A new parameter needs a value here.
+REQUEST_PARAMETERS: dict[str, Any] = {
+    "model": "qwen-3.8-27b",
+    "max_completion_tokens": 100,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "seed": 1,
+    "n": 2,
+    "stop": ["."],
+    "frequency_penalty": 0.5,
+    "presence_penalty": 0.5,
+    "logit_bias": {"5": 1.0},
+    "logprobs": True,
+    "top_logprobs": 2,
+    "user": "me",
+    "reasoning_effort": "low",
+    "reasoning_format": "parsed",
+    "clear_thinking": True,
+    "parallel_tool_calls": False,
+    "service_tier": "auto",
+    "prediction": {"type": "content", "content": "Ahoy"},
+    "prompt_cache_key": "chat-1",
+    "model_parameters": {"style": "calm"},
+}
+
+# Settings that are not fields of the request.
+SETTINGS_NOT_SENT = {
+    *("cerebras_api_key", "cookies", "session_url", "cerebras_api_base", "default_headers"),
+    *("timeout", "connect_timeout", "max_retries", "max_retry_wait", "pace", "quota_store"),
+    *("proxy", "verify", "client_cert", "streaming", "stream_usage", "coalesce"),
+    *("compression", "include_response_headers", "extra_body"),
+    *("disable_reasoning", "replay_reasoning"),  # they change other fields
+}
+OPTIONS_NOT_SENT = {
+    *("extra_body", "disable_reasoning", "replay_reasoning"),
+    *("timeout", "max_retries", "coalesce"),
+}
+FIELDS_OF_EACH_CALL = {"messages", "stream"}
+
+# Fields that Cerebras accepts and this package does not send.
+FIELDS_OF_THE_EMULATOR_ONLY = {
+    *("max_tokens", "min_tokens", "min_completion_tokens", "stream_options"),
+}
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+
+
+@dataclass
+class ParameterNames:
+    """The names in every place where a request parameter must be added.
+
+    Attributes:
+        settings: The fields of `ChatCerebrasInference`, by the name of the request field.
+        types: The types of the constructor's arguments, in `_settings.Settings`.
+        call_options: `_settings.CALL_OPTIONS`, by the name of the request field.
+        other_options: `_settings.OPTIONS_WITHOUT_SETTING`.
+        wire: The fields of `_types.RequestBody`.
+        emulator: The fields of the emulator's `ChatRequest`.
+        values: The names in `REQUEST_PARAMETERS`.
+    """
+
+    settings: set[str]
+    types: set[str]
+    call_options: set[str]
+    other_options: set[str]
+    wire: set[str]
+    emulator: set[str]
+    values: set[str]
+
+
+def read_names() -> ParameterNames:
     fields = ChatCerebrasInference.model_fields
-    names = {field.alias: name for name, field in fields.items() if field.alias}
-    not_settings = {"messages", "stream", "tools", "tool_choice", "response_format"}
+    own = fields.keys() - BaseChatModel.model_fields.keys()
+    request_names = {"model_name": "model", "max_tokens": "max_completion_tokens"}
+    return ParameterNames(
+        settings={request_names.get(name, name) for name in own},
+        types=set(Settings.__annotations__),
+        call_options={request_names.get(name, name) for name in CALL_OPTIONS},
+        other_options=set(OPTIONS_WITHOUT_SETTING),
+        wire=set(_types.RequestBody.__annotations__),
+        emulator=set(ChatRequest.model_fields),
+        values=set(REQUEST_PARAMETERS),
+    )
 
-    request_fields = _types.RequestBody.__annotations__.keys() - not_settings
 
-    other_options = {"extra_body", "disable_reasoning", "replay_reasoning"}
-    other_options |= {"timeout", "max_retries", "coalesce"}
-    assert {names.get(name, name) for name in request_fields} | other_options == CALL_OPTIONS
-    assert fields.keys() >= CALL_OPTIONS
+def find_missing_names(names: ParameterNames) -> list[str]:
+    """Return a sentence about each name that is missing in one of the places."""
+    options = names.other_options - {"extra_headers"}
+    parameters = names.wire - options - FIELDS_OF_EACH_CALL
+    checks = [
+        (names.settings - SETTINGS_NOT_SENT, names.wire, "is never sent: RequestBody lacks it"),
+        (parameters, names.settings, "is no setting: ChatCerebrasInference lacks it"),
+        (names.settings, names.types, "has no type: Settings lacks it"),
+        (parameters, names.call_options, "is no call option: CALL_OPTIONS lacks it"),
+        (
+            names.call_options - OPTIONS_NOT_SENT,
+            names.wire,
+            "is an option that is never sent: RequestBody lacks it",
+        ),
+        (options, names.wire, "is an option that is never sent: RequestBody lacks it"),
+        (names.wire, names.emulator, "is rejected by the emulator: ChatRequest lacks it"),
+        (
+            names.emulator - FIELDS_OF_THE_EMULATOR_ONLY,
+            names.wire,
+            "is accepted by the emulator and never sent: RequestBody lacks it",
+        ),
+        (parameters, names.values, "is not tested: REQUEST_PARAMETERS lacks it"),
+    ]
+    return [f"{name} {problem}" for wanted, place, problem in checks for name in wanted - place]
+
+
+def test_request_parameter_is_in_every_place() -> None:
+    assert find_missing_names(read_names()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("settings", "seed is no setting: ChatCerebrasInference lacks it"),
+        ("types", "seed has no type: Settings lacks it"),
+        ("call_options", "seed is no call option: CALL_OPTIONS lacks it"),
+        ("wire", "seed is never sent: RequestBody lacks it"),
+        ("emulator", "seed is rejected by the emulator: ChatRequest lacks it"),
+        ("values", "seed is not tested: REQUEST_PARAMETERS lacks it"),
+    ],
+)
+def test_parameter_that_is_missing_in_one_place_is_named(place: str, problem: str) -> None:
+    names = read_names()
+    getattr(names, place).remove("seed")
+
+    assert problem in find_missing_names(names)
+
+
+@pytest.mark.parametrize("place", ["settings", "call_options", "wire", "emulator"])
+def test_parameter_that_is_only_in_one_place_is_named(place: str) -> None:
+    names = read_names()
+    getattr(names, place).add("unlisted")
+
+    assert any(problem.startswith("unlisted ") for problem in find_missing_names(names))
+
+
+@pytest.mark.parametrize("place", ["setting", "call option"])
+@pytest.mark.parametrize("name", REQUEST_PARAMETERS)
+def test_request_parameter_is_sent_and_accepted(name: str, place: str) -> None:
+    value = REQUEST_PARAMETERS[name]
+    model = create_model(**({name: value} if place == "setting" else {}))
+    options = read(tools=TOOLS, **({} if place == "setting" else {name: value}))
+
+    body: Any = build_request(
+        model.__dict__, [HumanMessage("Ahoy")], options, stream=False
+    ).body
+
+    assert body[name] == value
+    accepted = parse_chat_request(body).model_dump(exclude_unset=True)
+    assert accepted.keys() == body.keys()
+
+
+# --- validation of call options ----------------------------------------------------------
 
 
 def test_options_are_returned_by_field_name_and_none_is_left_out() -> None:
@@ -243,6 +399,7 @@ VALID_OPTIONS: list[tuple[str, Any, Any]] = [
     ("reasoning_effort", "low", "low"),
     ("replay_reasoning", False, False),
     ("extra_body", {"a": 1}, {"a": 1}),
+    ("model_parameters", {"a": 1}, {"a": 1}),
     ("timeout", "5", 5.0),
     ("timeout", float("inf"), float("inf")),
     ("max_retries", 0, 0),
@@ -262,6 +419,7 @@ INVALID_OPTIONS: list[tuple[str, list[Any], str]] = [
     ("logit_bias", [5], "Input should be a valid dictionary"),
     ("reasoning_effort", ["extreme"], "Input should be 'none', 'low', 'medium' or 'high'"),
     ("extra_body", [[1], "{}"], "Input should be a valid dictionary"),
+    ("model_parameters", [[1], "{}"], "Input should be a valid dictionary"),
     ("timeout", [0, -1, float("nan")], "Input should be greater than 0"),
     ("timeout", ["long"], "Input should be a valid number"),
     ("max_retries", [-1], "Input should be greater than or equal to 0"),
@@ -308,6 +466,95 @@ def test_options_are_validated_by_the_fields_of_a_subclass() -> None:
     assert read(temperature=1.5) == {"temperature": 1.5}
 
 
+# --- headers and keys --------------------------------------------------------------------
+
+INVALID_HEADERS: dict[str, tuple[Any, str]] = {
+    "line feed": ({"X-Tenant": "sec\nret"}, "The value of the header 'X-Tenant' has a control"),
+    "line break at the end": ({"X-Tenant": "secret\r\n"}, "The value of the header 'X-Tenant'"),
+    "null": ({"X-Tenant": "sec\0ret"}, "The value of the header 'X-Tenant' has a control"),
+    "escape": ({"X-Tenant": "sec\x1bret"}, "The value of the header 'X-Tenant' has a control"),
+    "delete": ({"Authorization": "sec\x7fret"}, "The value of the header 'Authorization'"),
+    "next line": (
+        {"X-Tenant": "sec\x85ret"},
+        "The value of the header 'X-Tenant' has a control",
+    ),
+    "secret value": ({"X-Tenant": SecretStr("sec\nret")}, "The value of the header 'X-Tenant'"),
+    "line break in a name": ({"X-A\r\nX-sec-ret": "b"}, "The name of a header has a character"),
+    "space in a name": ({"sec ret": "b"}, "The name of a header has a character"),
+    "colon in a name": ({"sec:ret": "b"}, "The name of a header has a character"),
+    "name beyond ASCII": ({"secrét": "b"}, "The name of a header has a character"),
+    "empty name": ({"": "secret"}, "The name of a header has a character"),
+    "two names": ({"x-a": "secret", "X-A": "b"}, "The header 'x-a' is passed twice"),
+    "number": ({"X-Tenant": 5}, "Input should be a valid string"),
+    "list": (["secret"], "Input should be a valid dictionary"),
+    "text": ("secret", "Input should be a valid dictionary"),
+}
+
+
+@pytest.mark.parametrize("case", INVALID_HEADERS)
+def test_invalid_headers_are_rejected_without_their_values(case: str) -> None:
+    headers, expected = INVALID_HEADERS[case]
+
+    with pytest.raises(ValidationError, match="default_headers") as of_setting:
+        create_model(default_headers=headers)
+    with pytest.raises(
+        ValueError, match=r"^Invalid call option 'extra_headers': "
+    ) as of_option:
+        read(extra_headers=headers)
+
+    for message in (str(of_setting.value), str(of_option.value)):
+        assert expected in message
+        assert ".." not in message
+        for part in ("secret", "sec", "ret"):
+            assert part not in message
+    assert "\n" not in str(of_option.value)
+
+
+@pytest.mark.parametrize("value", ["a", "a\tb", "", "é", "日本", SecretStr("a")])
+def test_valid_headers_are_kept_as_secrets(value: Any) -> None:
+    expected = {"X-Tenant": value if isinstance(value, SecretStr) else SecretStr(value)}
+
+    assert read(extra_headers={"X-Tenant": value}) == {"extra_headers": expected}
+    assert create_model(default_headers={"X-Tenant": value}).default_headers == expected
+
+
+@pytest.mark.parametrize(
+    "key", ["csk\n1", "csk\r\n1", "csk\0", "csk\t1", "\x1bcsk", "csk\x9f1"]
+)
+@pytest.mark.parametrize("form", [str, SecretStr])
+@pytest.mark.parametrize("name", ["api_key", "cerebras_api_key"])
+def test_key_with_a_control_character_is_rejected_without_the_key(
+    name: str, form: Callable[[str], Any], key: str
+) -> None:
+    with pytest.raises(
+        ValidationError, match=r"The API key \(api_key or CEREBRAS_API_KEY\) has a"
+    ):
+        create_model(**{name: form(key)})
+    with pytest.raises(ValidationError) as caught:
+        create_model().cerebras_api_key = form(key)
+
+    assert "csk" not in str(caught.value)
+
+
+def test_key_with_a_control_character_in_the_environment_is_rejected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CEREBRAS_API_KEY", "csk\n1")
+
+    with pytest.raises(ValidationError, match="CEREBRAS_API_KEY") as caught:
+        create_model()
+
+    assert "csk" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["extra_headers", "tools", "tool_choice", "response_format"])
+def test_call_option_in_the_constructor_is_rejected_with_advice(name: str) -> None:
+    with pytest.raises(
+        ValidationError, match=f"'{name}' is a call option, not a setting. Pass it to invoke"
+    ):
+        create_model(**{name: {}})
+
+
 Model: TypeAlias = Runnable[Any, Any]
 
 
@@ -346,6 +593,9 @@ async def bound_invoke(model: Model, /, **options: Any) -> None:
         ("n", "several"),
         ("model", ["m"]),
         ("stop", 5),
+        ("extra_headers", {"X-Tenant": "a\nb"}),
+        ("extra_headers", ["X-Tenant"]),
+        ("model_parameters", "none"),
     ],
 )
 async def test_invalid_option_is_rejected_in_every_call_style_before_the_network(
