@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_cerebras_inference._conversion.completion import (
     convert_completion,
+    convert_finish_reason,
     convert_metadata,
     convert_usage,
 )
@@ -308,7 +309,7 @@ def test_metadata_has_the_fields_of_the_completion() -> None:
         "service_tier_used": "flex",
         "time_info": {"completion_time": 0.02},
         "tokens_per_second": 2000.0,
-        "finish_reason": "stop",
+        **convert_finish_reason("stop", has_tool_calls=False),
     }
 
 

@@ -3,6 +3,8 @@
 import copy
 import operator
 import pickle
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import reduce
 from typing import Any, TypeAlias
@@ -265,6 +267,29 @@ async def test_refusal_is_the_parsing_error_of_an_output_with_raw(text: str) -> 
     for output in (chain.invoke("?"), await chain.ainvoke("?")):
         assert (output["raw"], output["parsed"]) == (message, None)
         assert isinstance(output["parsing_error"], ModelRefusalError)
+
+
+PARSE_REFUSAL_WITH_OLDER_CORE = """
+import langchain_core.output_parsers.json
+from langchain_core import exceptions
+del exceptions.ModelRefusalError
+from langchain_core.messages import AIMessage
+from langchain_cerebras_inference._conversion.structured_output import StructuredOutputParser
+
+try:
+    StructuredOutputParser().invoke(AIMessage([{"type": "refusal", "refusal": "No."}]))
+except exceptions.OutputParserException as error:
+    print(error)
+"""
+"""Parses a refusal with a langchain-core that has no error class for it."""
+
+
+def test_refusal_raises_parser_exception_if_langchain_core_has_no_refusal_error() -> None:
+    output = subprocess.check_output(
+        [sys.executable, "-c", PARSE_REFUSAL_WITH_OLDER_CORE], text=True
+    )
+
+    assert output.startswith("The model refuses to respond. No.")
 
 
 def test_refusal_of_another_provider_raises_refusal_error_with_its_text() -> None:
