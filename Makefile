@@ -1,6 +1,7 @@
 # Environments: .venv for development and tests, .venv-demo for the demo, .venv-bench for the
-# benchmarks (with the other clients that they measure). Poetry has its own environment, .tools,
-# so that its dependencies cannot conflict with those of the package.
+# benchmarks (with the other clients that they measure), .venv-ecosystem for the tests with
+# packages that build on LangChain. Poetry has its own environment, .tools, so that its
+# dependencies cannot conflict with those of the package.
 
 PIP_VERSION := 26.3
 POETRY_VERSION := 2.5.1
@@ -15,17 +16,17 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 # long. Modules are not compiled during installation, because most are never imported.
 PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
-VENVS := .venv .venv-bench .venv-demo
+VENVS := .venv .venv-bench .venv-demo .venv-ecosystem
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
 
 export PIP_USER := 0
 # Must be unset: otherwise every process compiles the modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-browser test-scale lint format live load bench lock clean
+.PHONY: help demo test test-browser test-ecosystem test-scale lint format live load bench lock clean
 
 help: ## Show this list of commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv-demo/ready ## Run a demo of the package; without a key it uses the emulator
 	@.venv-demo/bin/python examples/demo.py
@@ -39,6 +40,9 @@ test: .venv/ready ## Run the unit tests, without sockets, then the integration t
 
 test-browser: .venv/ready ## Sign in to the emulator with Chromium and Firefox, and read their cookies
 	.venv/bin/pytest -m browser tests/integration
+
+test-ecosystem: .venv-ecosystem/ready ## Run the tests with deepagents and an MCP server
+	.venv-ecosystem/bin/pytest tests/ecosystem
 
 test-scale: .venv/ready ## Run processes that share a quota; Redis needs redis-server
 	.venv/bin/pytest -m scale -s -rs tests/integration/test_quotas.py
@@ -79,6 +83,7 @@ clean: ## Remove everything that was generated
 .venv/linters: GROUPS := lint
 .venv-bench/locked: GROUPS := main,build,bench
 .venv-demo/locked: GROUPS := main,build,demo
+.venv-ecosystem/locked: GROUPS := main,build,test,ecosystem
 
 $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
 	@$(PIP) --python $* $(INSTALL) --no-build-isolation --no-deps --editable .

@@ -611,6 +611,14 @@ class ChatCerebrasInference(BaseChatModel):
 
     # --- tools and structured output -----------------------------------------------------
 
+    if not TYPE_CHECKING:  # type checkers use the more specific type of langchain-core
+
+        def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+            """Bind call options to the model."""
+            from langchain_cerebras_inference._model_binding import ModelBinding
+
+            return ModelBinding(bound=self, kwargs=kwargs, config={})
+
     def bind_tools(
         self,
         tools: Sequence[Any],
@@ -645,7 +653,7 @@ class ChatCerebrasInference(BaseChatModel):
             "response_format": response_format,
         }
         options = {name: value for name, value in options.items() if value is not None}
-        return super().bind(**options, **kwargs)
+        return self.bind(**options, **kwargs)
 
     def with_structured_output(
         self,
@@ -669,14 +677,18 @@ class ChatCerebrasInference(BaseChatModel):
                 `parsing_error`. Then an invalid completion raises no exception.
             strict: With `False` the server does not enforce the schema. With `True` a
                 warning is logged if it cannot.
-            kwargs: Other call options.
+            kwargs: Other call options. With `"function_calling"`, `tools` are further tools
+                that the model may call, and `tool_choice` replaces the choice of the schema,
+                which the model is otherwise required to call.
 
         Returns:
             A runnable. For a pydantic class, its output is a validated instance. For any
-            other schema it is a dict, which this package does not validate.
+            other schema it is a dict, which this package does not validate. If the model
+            refuses, langchain-core's `ModelRefusalError` is raised.
 
         Raises:
-            ValueError: If the method is unknown, or does not support `schema` or `strict`.
+            ValueError: If the method is unknown, or does not support `schema`, `strict` or
+                `tools`.
         """
         # Its import creates a pydantic class, which most programs do not need.
         from langchain_cerebras_inference._conversion.structured_output import (
@@ -685,6 +697,7 @@ class ChatCerebrasInference(BaseChatModel):
 
         if schema is None and method != "json_mode":
             raise ValueError(f"Method {method!r} needs a schema; only 'json_mode' does not.")
+        response_format.reject_conflicting_options(kwargs, method)
         function = response_format.to_function(schema or {"title": "json", "type": "object"})
         tool = {"type": "function", "function": function}
         options = {
@@ -698,11 +711,10 @@ class ChatCerebrasInference(BaseChatModel):
         tool_name = None
         if method == "function_calling":
             tool_name = function["name"]
-            tool_choice = {"type": "function", "function": {"name": tool_name}}
-            model = self.bind_tools([tool], tool_choice=tool_choice, strict=strict, **options)
+            model = self.bind_tools(**_tools.add_schema_tool(options, tool), strict=strict)
         else:
             format_ = response_format.build_method_format(schema, method, strict=strict)
-            model = super().bind(response_format=format_, **options)
+            model = self.bind(**{**options, "response_format": format_})
         return model | StructuredOutputParser(
             object_schema=schema, tool_name=tool_name, include_raw=include_raw
         )

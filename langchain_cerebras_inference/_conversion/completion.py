@@ -6,6 +6,7 @@ The last chunk of a stream has the same usage and metadata, converted by the sam
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
@@ -27,6 +28,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("langchain_cerebras_inference")
 
 PROVIDER = "cerebras"
+
+CONTENT_FILTER = "content_filter"
+"""The finish reason of a completion that the model or the server refuses to give."""
+
+_NORMALIZED_FINISH_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_call",
+    CONTENT_FILTER: "refusal",
+}
+"""Maps finish reasons to LangChain's names, which all providers share."""
+
+KNOWS_NORMALIZED_FINISH_REASON = (
+    find_spec("langchain_core.language_models._finish_reason") is not None
+)
+"""Whether the installed langchain-core (1.8.4 or newer) reads `normalized_finish_reason`."""
 
 _METADATA_FIELDS = (
     ("id", "id", str),
@@ -164,6 +181,33 @@ def convert_metadata(
     return metadata
 
 
+def convert_finish_reason(
+    finish_reason: str | None, *, has_tool_calls: bool
+) -> dict[str, str | None]:
+    """Convert the finish reason to response metadata.
+
+    Args:
+        finish_reason: The finish reason, or `None` if it is missing.
+        has_tool_calls: Whether the completion has valid tool calls.
+    """
+    metadata = {"finish_reason": finish_reason}
+    if finish_reason and KNOWS_NORMALIZED_FINISH_REASON:
+        if finish_reason == "stop" and has_tool_calls:
+            finish_reason = "tool_calls"
+        metadata["normalized_finish_reason"] = _NORMALIZED_FINISH_REASONS.get(
+            finish_reason, "other"
+        )
+    return metadata
+
+
+def get_finish_event_fields(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata that langchain-core also expects in the last protocol event."""
+    if not KNOWS_NORMALIZED_FINISH_REASON:
+        return {}
+    names = ("finish_reason", "normalized_finish_reason")
+    return {name: metadata[name] for name in names if metadata.get(name)}
+
+
 def convert_usage(usage: Any) -> UsageMetadata | None:
     """Convert token counts to LangChain's form, whose totals include the details.
 
@@ -230,30 +274,32 @@ def _convert_choice(
 ) -> ChatGeneration:
     choice = type_checks.check_object("choices[]", choice)
     message = type_checks.check_object("message", choice.get("message"))
-    choice_metadata = _convert_choice_metadata(choice)
-    tool_calls, invalid_tool_calls = _convert_tool_calls(
-        message, tool_names, choice_metadata.get("finish_reason")
-    )
+    generation_info = _get_generation_info(choice)
+    finish_reason = generation_info.get("finish_reason")
+    tool_calls, invalid_tool_calls = _convert_tool_calls(message, tool_names, finish_reason)
     reasoning = message.get("reasoning") or message.get("reasoning_content")
     reasoning = type_checks.check_string("reasoning", reasoning or "")
     content = type_checks.check_string("content", message.get("content") or "")
     if not reasoning:
         reasoning, content = think_tags.split_reasoning(content)
     if not (content or tool_calls or invalid_tool_calls):
-        warn_if_stopped_by_token_limit(choice_metadata.get("finish_reason"))
+        warn_if_stopped_by_token_limit(finish_reason)
+    choice_metadata = {**metadata, **generation_info}
+    if finish_reason:
+        choice_metadata |= convert_finish_reason(finish_reason, has_tool_calls=bool(tool_calls))
     converted = AIMessage(
         content=content,
         additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
         tool_calls=tool_calls,
         invalid_tool_calls=invalid_tool_calls,
         usage_metadata=usage,
-        response_metadata={**metadata, **choice_metadata},
+        response_metadata=choice_metadata,
     )
-    return ChatGeneration(message=converted, generation_info=choice_metadata)
+    return ChatGeneration(message=converted, generation_info=generation_info)
 
 
-def _convert_choice_metadata(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the finish reason and the log probabilities."""
+def _get_generation_info(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the finish reason and the log probabilities."""
     logprobs = get_logprobs(choice)
     if not choice.get("finish_reason"):
         return logprobs

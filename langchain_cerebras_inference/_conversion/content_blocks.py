@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.block_translators import register_translator
 
-from langchain_cerebras_inference._conversion.completion import PROVIDER
+from langchain_cerebras_inference._conversion.completion import CONTENT_FILTER, PROVIDER
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, AIMessageChunk
@@ -26,14 +26,14 @@ _LANGCHAIN_TOOL_CALL_TYPES = frozenset({"tool_call", "tool_call_chunk", "invalid
 
 
 def translate_message(message: AIMessage) -> list[ContentBlock]:
-    """Translate a message to blocks: reasoning, text, tool calls, invalid tool calls."""
+    """Translate a message to blocks: reasoning, text, tool calls, a refusal."""
     blocks = _get_text_blocks(message)
     blocks += [
         {"type": "tool_call", "name": call["name"], "args": call["args"], "id": call["id"]}
         for call in message.tool_calls
     ]
     blocks += [{"type": "invalid_tool_call", **call} for call in message.invalid_tool_calls]
-    return blocks
+    return blocks + _get_refusal_blocks(message)
 
 
 def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
@@ -61,7 +61,22 @@ def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
         }
         for call in chunk.tool_call_chunks
     ]
-    return blocks
+    return blocks + _get_refusal_blocks(chunk)
+
+
+def create_refusal_blocks(finish_reason: str | None) -> list[dict[str, Any]]:
+    """Return the block of a refusal if the finish reason is one; Cerebras sends no text."""
+    if finish_reason != CONTENT_FILTER:
+        return []
+    return [{"type": "refusal", "refusal": "", "extras": {"finish_reason": finish_reason}}]
+
+
+def _get_refusal_blocks(message: AIMessage) -> list[Any]:
+    """Return the block of the refusal, unless the content already has it."""
+    content = message.content if isinstance(message.content, list) else []
+    if any(isinstance(block, dict) and block.get("type") == "refusal" for block in content):
+        return []
+    return create_refusal_blocks(message.response_metadata.get("finish_reason"))
 
 
 def _get_text_blocks(message: AIMessage) -> list[Any]:

@@ -109,7 +109,13 @@ class DeltaParser:
         metadata = completion.convert_metadata(
             self._completion_fields, self._headers, self._call_metadata
         )
-        return {**metadata, "finish_reason": self._finish_reason}
+        # Only with "stop" does it matter whether there are tool calls, and parsing takes time.
+        has_tool_calls = self._finish_reason == "stop" and any(
+            self.parse_arguments(call) is not None for call in self.tool_calls
+        )
+        return metadata | completion.convert_finish_reason(
+            self._finish_reason, has_tool_calls=has_tool_calls
+        )
 
     def parse_arguments(self, call: ToolCallState) -> dict[str, Any] | None:
         """Return the tool arguments of a call, or `None` if they are truncated or invalid."""

@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_cerebras_inference._conversion import chunks, content_blocks, deltas
+from langchain_cerebras_inference._conversion import (
+    chunks,
+    completion,
+    content_blocks,
+    deltas,
+)
 from langchain_cerebras_inference._conversion.completion import PROVIDER
 
 if TYPE_CHECKING:
@@ -64,6 +69,7 @@ class ProtocolEventBuilder(chunks.ChunkBuilder):
             if with_chunks:
                 items.append(self.build_last_chunk())
             items += self._build_block_finishes()
+            items += self._build_refusal()
             items.append(self._build_message_finish())
         return items
 
@@ -113,11 +119,19 @@ class ProtocolEventBuilder(chunks.ChunkBuilder):
                 content = self._build_tool_call_block(self.tool_calls[key])
             yield {"event": "content-block-finish", "index": index, "content": content}
 
+    def _build_refusal(self) -> Iterator[dict[str, Any]]:
+        index = len(self._block_indices)
+        for block in content_blocks.create_refusal_blocks(self._finish_reason):
+            yield {"event": "content-block-start", "index": index, "content": block}
+            yield {"event": "content-block-finish", "index": index, "content": block}
+
     def _build_message_finish(self) -> dict[str, Any]:
         logprobs = deltas.merge_logprobs(self._deltas_with_logprobs) or {}
+        metadata = self.get_metadata()
         protocol_event: dict[str, Any] = {
             "event": "message-finish",
-            "metadata": {**self.get_metadata(), **logprobs},
+            **completion.get_finish_event_fields(metadata),
+            "metadata": {**metadata, **logprobs},
         }
         if usage := self.get_usage():
             protocol_event["usage"] = usage

@@ -86,6 +86,25 @@ def build_method_format(schema: Any, method: str, *, strict: bool | None) -> dic
     return {"type": "json_object"}
 
 
+def reject_conflicting_options(options: Mapping[str, Any], method: str) -> None:
+    """Reject call options that conflict with a method of `with_structured_output`.
+
+    Raises:
+        ValueError: If there is a response format, or if there are tools and the method sends
+            a response format.
+    """
+    if options.get("response_format") is not None:
+        raise ValueError(
+            "with_structured_output builds the response_format from its schema. Pass the"
+            " schema of your response_format as schema, and leave response_format out."
+        )
+    if options.get("tools") and method in ("json_schema", "json_mode"):
+        raise ValueError(
+            f"The method {method!r} sends a response_format, and Cerebras rejects it together"
+            " with tools. Use method='function_calling', tools=[...]."
+        )
+
+
 def to_function(schema: Any) -> dict[str, Any]:
     """Convert a schema of any kind to a function in OpenAI's form.
 

@@ -6,21 +6,27 @@ complete object; a pydantic class also validates it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
-from langchain_core.runnables import AddableDict
+from langchain_core.runnables import AddableDict, RunnableConfig
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel, RootModel
 from pydantic_core import from_json, to_json
 
-from langchain_cerebras_inference._conversion import tool_arguments
+from langchain_cerebras_inference._conversion import response_format, tool_arguments
 
 _FENCES = (("```json", "```"), ("```", "```"))
+
+
+_ModelRefusalError: Any = getattr(exceptions, "ModelRefusalError", OutputParserException)
+"""langchain-core's error for a refusal. Before version 1.7.5, it had none."""
 
 
 class StructuredOutputParser(BaseTransformOutputParser[Any]):
@@ -37,6 +43,24 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """Whether the output is a dict of `raw` (the message), `parsed` and `parsing_error`.
     An error is then part of the output instead of being raised."""
 
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 # a name of LangChain
+        """The type of the output: the pydantic class, or a dict."""
+        is_class = is_basemodel_subclass(self.object_schema) and not self.include_raw
+        return self.object_schema if is_class else dict[str, Any]
+
+    def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:
+        """Return a pydantic class whose JSON schema describes the output."""
+        schema = self.OutputType
+        if isinstance(schema, type) and issubclass(schema, BaseModel):
+            return schema
+        json_schema: dict[str, Any] = {"title": "Object", "type": "object"}
+        if self.object_schema is not None:
+            json_schema = response_format.to_json_schema(self.object_schema)
+        if self.include_raw:
+            json_schema = _describe_output_with_raw(json_schema)
+        return _create_output_class(json_schema)
+
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         """Parse a completion.
 
@@ -47,6 +71,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
         Raises:
             OutputParserException: If a complete completion does not match the schema.
+            ModelRefusalError: If the model refuses (langchain-core 1.7.5 or newer).
         """
         generation = result[0]
         message = generation.message if isinstance(generation, ChatGeneration) else None
@@ -67,7 +92,9 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
         Raises:
             OutputParserException: If the message does not match the schema.
+            ModelRefusalError: If the model refuses (langchain-core 1.7.5 or newer).
         """
+        _raise_if_refused(message)
         if self.tool_name:
             return self._validate(_get_tool_arguments(message, self.tool_name))
         return self._validate(_parse_json_object(message))
@@ -76,7 +103,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         """Parse a complete message; return the object or the error, in a dict."""
         try:
             return {"parsed": self.parse_message(message), "parsing_error": None}
-        except OutputParserException as error:
+        except (OutputParserException, _ModelRefusalError) as error:
             return {"parsed": None, "parsing_error": error}
 
     def parse_partial_message(self, message: AIMessage) -> Any:
@@ -150,6 +177,18 @@ class _ParsedStream:
         return [] if output == self._last_output else [output]
 
 
+def _raise_if_refused(message: AIMessage) -> None:
+    for block in message.content_blocks:
+        if block["type"] != "refusal":
+            continue
+        if _ModelRefusalError is not OutputParserException:
+            raise _ModelRefusalError.from_refusal(block, raw_message=message)
+        raise OutputParserException(
+            f"The model refuses to respond. {block.get('refusal', '')}".strip(),
+            llm_output=message.text,
+        )
+
+
 def _get_tool_arguments(message: AIMessage, tool_name: str) -> dict[str, Any]:
     for call in message.tool_calls:
         if call["name"] == tool_name:
@@ -161,6 +200,9 @@ def _get_tool_arguments(message: AIMessage, tool_name: str) -> dict[str, Any]:
     ]
     if invalid_arguments:
         reason = f"The arguments are truncated or invalid: {invalid_arguments[0]!r}"
+    elif message.tool_calls:
+        names = ", ".join(repr(call["name"]) for call in message.tool_calls)
+        reason = f"It calls {names}, and the text is {message.text!r}"
     else:
         reason = f"The text is {message.text!r}"
     raise OutputParserException(
@@ -192,3 +234,36 @@ def _explain_token_limit(message: AIMessage) -> str:
     if message.response_metadata.get("finish_reason") != "length":
         return ""
     return " It stopped at the token limit. Raise max_tokens or lower reasoning_effort."
+
+
+def _describe_output_with_raw(json_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of an output with `raw`, `parsed` and `parsing_error`."""
+    # References in the schema point to definitions at its root.
+    definitions = {
+        name: json_schema[name] for name in ("$defs", "definitions") if name in json_schema
+    }
+    parsed = {name: value for name, value in json_schema.items() if name not in definitions}
+    properties = {
+        "raw": {"title": "AIMessage", "type": "object"},
+        "parsed": {"anyOf": [parsed, {"type": "null"}]},
+        "parsing_error": {"title": "Exception"},
+    }
+    return {
+        "title": f"{json_schema.get('title', 'Object')}WithRaw",
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        **definitions,
+    }
+
+
+def _create_output_class(json_schema: dict[str, Any]) -> type[BaseModel]:
+    """Create a pydantic class that shows a JSON schema, and accepts any dict."""
+
+    class Output(RootModel[dict[str, Any]]):
+        @classmethod
+        def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
+            return json_schema
+
+    Output.__name__ = str(json_schema.get("title", "Object"))
+    return Output

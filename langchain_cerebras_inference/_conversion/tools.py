@@ -77,6 +77,20 @@ def convert_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     return _require_bound_tool(choice, tools)
 
 
+def add_schema_tool(options: Mapping[str, Any], tool: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the tool of a schema to call options.
+
+    Args:
+        options: The call options; they are not changed. Without `tool_choice`, the model is
+            required to call the tool.
+        tool: A tool in OpenAI's form.
+    """
+    choice = options.get("tool_choice")
+    if choice is None:
+        choice = {"type": "function", "function": {"name": tool["function"]["name"]}}
+    return {**options, "tools": [*(options.get("tools") or ()), tool], "tool_choice": choice}
+
+
 def convert_typed_dict(typed_dict: Any) -> Any:
     """Convert a TypedDict to a function in OpenAI's form, or otherwise to a pydantic class.
 

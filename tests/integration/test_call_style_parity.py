@@ -32,6 +32,9 @@ JSON_SCHEMA_FORMAT = {
 }
 
 
+REFUSAL = {"type": "refusal", "refusal": "", "extras": {"finish_reason": "content_filter"}}
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A prompt with call options, the server's behavior, and what `invoke` must return.
@@ -86,6 +89,21 @@ SCENARIOS = {
         Reply(tool_calls=[ToolCall("magic", "null")]),
         tools=(MAGIC,),
         expected={"calls": [("magic", {})], "invalid": []},
+    ),
+    "refusal without text": Scenario(
+        Reply(content="", finish_reason="content_filter"),
+        expected={"text": "", "blocks": [REFUSAL]},
+    ),
+    "refusal after a part of the text": Scenario(
+        Reply(reasoning="Is it allowed?", content="First you", finish_reason="content_filter"),
+        expected={
+            "text": "First you",
+            "blocks": [
+                {"type": "reasoning", "reasoning": "Is it allowed?"},
+                {"type": "text", "text": "First you"},
+                REFUSAL,
+            ],
+        },
     ),
     "text before a tool call": Scenario(
         Reply(content="I will.", reasoning="So.", tool_calls=[ToolCall("magic")]),

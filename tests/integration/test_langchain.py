@@ -215,3 +215,41 @@ def test_with_retry_sends_the_request_again(call: CallStyle, server: Emulator) -
 
     assert message.text
     assert len(server.requests) == 3
+
+
+# --- bound tools --------------------------------------------------------------------
+
+
+@every_call_style
+def test_bound_tools_and_options_are_sent(
+    call: CallStyle, model: ChatCerebrasInference, server: Emulator
+) -> None:
+    bound: Any = model.bind_tools([get_weather]).bind(temperature=0)
+
+    call(bound.with_config(tags=["a"]), "Hello!")
+
+    body = server.requests[0].body
+    assert [item["function"]["name"] for item in body["tools"]] == ["get_weather"]
+    assert body["temperature"] == 0
+
+
+@pytest.mark.filterwarnings("ignore::langgraph.warnings.LangGraphDeprecatedSinceV10")
+def test_prebuilt_agent_accepts_a_model_with_bound_tools(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    from langgraph.prebuilt import create_react_agent
+
+    server.script(
+        Reply(tool_calls=[ToolCall("get_weather", {"location": "Rome"})]),
+        Reply(content="Sunny."),
+        Reply(content='{"is_sunny": true}'),
+    )
+    schema = {"title": "Weather", "type": "object", "properties": {"is_sunny": {}}}
+    agent = create_react_agent(
+        model.bind_tools([get_weather]), [get_weather], response_format=schema
+    )
+
+    state = agent.invoke({"messages": [("user", "What is the weather in Rome?")]})
+
+    assert state["messages"][-1].text == "Sunny."
+    assert state["structured_response"] == {"is_sunny": True}

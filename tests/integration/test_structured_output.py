@@ -10,7 +10,7 @@ import pydantic.v1
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
-from langchain_core.exceptions import OutputParserException
+from langchain_core.exceptions import ModelRefusalError, OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, Field
@@ -234,12 +234,68 @@ def test_dict_grows_while_it_is_streamed(method: Method, server: Emulator) -> No
     }
 
 
-# --- agents ------------------------------------------------------------------------------
-
-
 def get_joke(about: str) -> str:
     """Find a joke about something."""
     return f"A joke about {about}."
+
+
+@every_call_style
+def test_tools_of_the_caller_and_the_schema_can_both_be_called(
+    call: Callable[[Chain], Any], model: ChatCerebrasInference, server: Emulator
+) -> None:
+    joke = ToolCall("Joke", {"setup": "Why?", "punchline": "Because."})
+    other = ToolCall("get_joke", {"about": "llamas"})
+    server.script(Reply(tool_calls=[other, joke]), Reply(tool_calls=[other]))
+    options: Any = {"method": "function_calling", "tools": [get_joke], "tool_choice": "any"}
+
+    output = call(model.with_structured_output(Joke, include_raw=True, **options))
+
+    assert output["parsed"] == Joke(setup="Why?", punchline="Because.")
+    assert [item["name"] for item in output["raw"].tool_calls] == ["get_joke", "Joke"]
+    body = server.requests[0].body
+    assert [item["function"]["name"] for item in body["tools"]] == ["get_joke", "Joke"]
+    assert body["tool_choice"] == "required"
+    with pytest.raises(OutputParserException, match="It calls 'get_joke'"):
+        call(model.with_structured_output(Joke, **options))
+
+
+@every_call_style
+def test_text_in_place_of_an_optional_tool_call_is_an_error_with_the_text(
+    call: Callable[[Chain], Any], model: ChatCerebrasInference, server: Emulator
+) -> None:
+    server.script(Reply(content="I know no joke."))
+    chain = model.with_structured_output(Joke, method="function_calling", tool_choice="auto")
+
+    with pytest.raises(OutputParserException, match="I know no joke"):
+        call(chain)
+
+    assert server.requests[0].body["tool_choice"] == "auto"
+
+
+@every_call_style
+@every_method
+@pytest.mark.parametrize("text", ["", '{"setup": "Why', '{"setup": "a", "punchline": "b"}'])
+def test_refusal_raises_refusal_error_with_every_method(
+    text: str,
+    method: Method,
+    call: Callable[[Chain], Any],
+    model: ChatCerebrasInference,
+    server: Emulator,
+) -> None:
+    tool_calls = [ToolCall("Joke", text)] if method == "function_calling" and text else []
+    refusal = Reply(content=text, tool_calls=tool_calls, finish_reason="content_filter")
+    server.script(refusal, refusal)
+    chain, chain_with_raw = create_chains(model, Joke, method)
+
+    with pytest.raises(ModelRefusalError):
+        call(chain)
+
+    output = call(chain_with_raw)
+    assert output["parsed"] is None
+    assert isinstance(output["parsing_error"], ModelRefusalError)
+
+
+# --- agents ------------------------------------------------------------------------------
 
 
 async def invoke_async(agent: Any) -> dict[str, Any]:

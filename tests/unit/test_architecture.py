@@ -14,7 +14,7 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"
 # part may also import the parts that are listed after it in the same layer.
 LAYERS: dict[str, tuple[list[str], list[str]]] = {
     "API": (
-        ["__init__", "_init_chat_model", "chat_models"],
+        ["__init__", "_init_chat_model", "chat_models", "_model_binding"],
         ["client", "auth", "conversion", "base"],
     ),
     "client": (

@@ -27,7 +27,7 @@ from langchain_cerebras_inference._conversion.chunks import (
     create_unvalidated_chunk,
     create_validated_chunk,
 )
-from langchain_cerebras_inference._conversion.completion import PROVIDER
+from langchain_cerebras_inference._conversion.completion import PROVIDER, convert_finish_reason
 from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from langchain_cerebras_inference.errors import CerebrasProtocolError
 from tests.unit.stream_helpers import (
@@ -319,7 +319,7 @@ def test_stream_without_usage_gives_no_usage() -> None:
     assert message.response_metadata == {
         "model_provider": "cerebras",
         "model_name": "m",
-        "finish_reason": "stop",
+        **convert_finish_reason("stop", has_tool_calls=False),
     }
 
 

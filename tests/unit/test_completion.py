@@ -1,5 +1,9 @@
 """Whole completions: message, tool calls, usage and metadata."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +12,7 @@ from langchain_core.messages import AIMessage
 from langchain_cerebras_inference._conversion.completion import (
     combine_llm_outputs,
     convert_completion,
+    convert_finish_reason,
     convert_metadata,
     convert_usage,
 )
@@ -358,7 +363,7 @@ def test_metadata_has_the_fields_of_the_completion() -> None:
         "time_info": {"completion_time": 0.02},
         "tokens_per_second": 2000.0,
         "token_usage": {"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43},
-        "finish_reason": "stop",
+        **convert_finish_reason("stop", has_tool_calls=False),
     }
 
 
@@ -413,3 +418,54 @@ def test_metadata_has_only_useful_headers_and_none_by_default() -> None:
 
     assert metadata["headers"] == useful_headers
     assert "headers" not in convert_metadata({})
+
+
+# --- normalized finish reasons -------------------------------------------------------
+
+CONVERT_WITH_NEWER_CORE = """
+import json, sys
+import langchain_core.language_models
+langchain_core.language_models.__path__.append(sys.argv[1])
+from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
+from tests.unit.stream_helpers import convert_to_message, create_event, join_chunks
+
+def convert(delta, finish_reason):
+    choice = {"message": delta, "finish_reason": finish_reason}
+    events = [create_event(delta), create_event(finish_reason=finish_reason)]
+    builder = ProtocolEventBuilder({})
+    *_, last = builder.build_protocol_events(events) + builder.build_protocol_events([])
+    messages = [convert_to_message({"choices": [choice]}), join_chunks(events)]
+    return [*(message.response_metadata for message in messages), last["metadata"], last]
+
+print(json.dumps([convert(*case) for case in json.load(sys.stdin)]))
+"""
+"""Converts completions and streams with a langchain-core that has the module of 1.8.4."""
+
+TOOL_CALL = {"tool_calls": [{**create_tool_call("f", "{}"), "index": 0}]}
+INVALID_TOOL_CALL = {"tool_calls": [{**create_tool_call("f", "{"), "index": 0}]}
+NORMALIZED_FINISH_REASONS: list[tuple[Any, str, str]] = [
+    ({"content": "a"}, "stop", "stop"),
+    ({"content": "a"}, "length", "length"),
+    ({"content": "a"}, "content_filter", "refusal"),
+    ({"content": "a"}, "paused", "other"),
+    (TOOL_CALL, "tool_calls", "tool_call"),
+    (TOOL_CALL, "stop", "tool_call"),
+    (INVALID_TOOL_CALL, "stop", "stop"),
+    (INVALID_TOOL_CALL, "length", "length"),
+]
+
+
+def test_finish_reason_is_normalized_if_langchain_core_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "_finish_reason.py").touch()
+    cases = json.dumps([case[:2] for case in NORMALIZED_FINISH_REASONS])
+
+    output = subprocess.check_output(
+        [sys.executable, "-c", CONVERT_WITH_NEWER_CORE, tmp_path], input=cases, text=True
+    )
+
+    for metadata, (_, finish_reason, normalized) in zip(
+        json.loads(output), NORMALIZED_FINISH_REASONS, strict=True
+    ):
+        for fields in metadata:
+            assert fields["finish_reason"] == finish_reason
+            assert fields["normalized_finish_reason"] == normalized

@@ -48,6 +48,9 @@ INVALID_TOOL_CALL = {
 }
 
 
+REFUSAL = {"type": "refusal", "refusal": "", "extras": {"finish_reason": "content_filter"}}
+REFUSAL_METADATA = {**METADATA, "finish_reason": "content_filter"}
+
 # --- whole messages ------------------------------------------------------------------
 
 
@@ -225,3 +228,67 @@ def test_chunks_with_version_1_content_add_up_to_the_same_blocks() -> None:
         {name: value for name, value in block.items() if name != "index"} for block in blocks
     ]
     assert without_indices == REASONING_TEXT_AND_TOOL_CALL
+
+
+# --- refusals ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "types"),
+    [
+        ("", ["refusal"]),
+        ("I can", ["text", "refusal"]),
+        ([{"type": "text", "text": "I can"}], ["text", "refusal"]),
+        ([{"type": "text", "text": "I can"}, REFUSAL], ["text", "refusal"]),
+    ],
+)
+def test_finish_reason_content_filter_is_one_refusal_block(
+    content: Any, types: list[str]
+) -> None:
+    message = AIMessage(content, response_metadata=REFUSAL_METADATA)
+    chunk = AIMessageChunk(
+        content=content, response_metadata=REFUSAL_METADATA, chunk_position="last"
+    )
+
+    for blocks in (message.content_blocks, chunk.content_blocks):
+        assert [block["type"] for block in blocks] == types
+        assert blocks[-1] == REFUSAL
+
+
+@pytest.mark.parametrize("finish_reason", ["stop", "length", "tool_calls", None])
+def test_other_finish_reasons_are_no_refusal(finish_reason: Any) -> None:
+    metadata = {**METADATA, "finish_reason": finish_reason}
+
+    assert AIMessage("", response_metadata=metadata).content_blocks == []
+
+
+def test_last_chunk_with_a_truncated_tool_call_has_the_refusal() -> None:
+    last = AIMessageChunk(
+        content="",
+        tool_call_chunks=[create_fragment(0, create_truncation_marker('{"x'))],
+        response_metadata=REFUSAL_METADATA,
+        chunk_position="last",
+    )
+    first = create_chunk("", "", create_fragment(0, '{"x', "f"))
+
+    assert [block["type"] for block in last.content_blocks] == ["tool_call_chunk", "refusal"]
+    assert [block["type"] for block in (first + last).content_blocks] == [
+        "invalid_tool_call",
+        "refusal",
+    ]
+
+
+def test_refusal_in_version_1_content_of_chunks_is_kept() -> None:
+    last = AIMessageChunk(content="", response_metadata=REFUSAL_METADATA, chunk_position="last")
+    chunks = [
+        AIMessageChunk(
+            content=chunk.content_blocks,  # type: ignore[arg-type] # typed dicts are dicts
+            response_metadata={**chunk.response_metadata, "output_version": "v1"},
+            chunk_position=chunk.chunk_position,
+        )
+        for chunk in (create_chunk("I "), create_chunk("can"), last)
+    ]
+
+    blocks = reduce(add, chunks).content_blocks
+
+    assert [block["type"] for block in blocks] == ["text", "refusal"]

@@ -103,7 +103,7 @@ def streams(draw: st.DrawFn) -> list[list[Any]]:
     events = draw(st.lists(content_events, max_size=12))
     if any("tool_calls" in event["choices"][0]["delta"] for event in events):
         events = [begin_tool_call(0), begin_tool_call(1), *events]
-    finish_reason = draw(st.sampled_from(["stop", "length", "tool_calls"]))
+    finish_reason = draw(st.sampled_from(["stop", "length", "tool_calls", "content_filter"]))
     finish = create_event(finish_reason=finish_reason)
     facts = {"id": "chatcmpl-1", "usage": USAGE, "time_info": {"total_time": 1.0}}
     events = [create_event({"role": "assistant"}), *events, finish | facts]
@@ -159,6 +159,30 @@ def test_truncated_arguments_give_an_invalid_tool_call_without_marker() -> None:
     [invalid] = message.invalid_tool_calls
     assert (invalid["name"], invalid["args"]) == ("tool_0", '{"path": "/t')
     assert invalid["error"] == "The arguments are not a complete JSON object."
+
+
+def test_refusal_is_the_last_block() -> None:
+    events = [create_event({"content": "a"}), create_event(finish_reason="content_filter")]
+
+    *_, start, finish, message_finish = build_protocol_events(events)
+
+    block = {
+        "type": "refusal",
+        "refusal": "",
+        "extras": {"finish_reason": "content_filter"},
+    }
+    assert start == {"event": "content-block-start", "index": 1, "content": block}
+    assert finish == {"event": "content-block-finish", "index": 1, "content": block}
+    assert message_finish["metadata"]["finish_reason"] == "content_filter"
+
+
+def test_message_of_a_refusal_without_text_has_the_refusal() -> None:
+    """langchain-core drops the block, but the translator adds it again."""
+    message = assemble_message(
+        build_protocol_events([create_event(finish_reason="content_filter")])
+    )
+
+    assert [block["type"] for block in message.content_blocks] == ["refusal"]
 
 
 def test_last_v3_event_has_all_logprobs() -> None:

@@ -1,7 +1,10 @@
 """Parsing of completions into objects of a schema."""
 
+import copy
 import operator
 import pickle
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import reduce
 from typing import Any, TypeAlias
@@ -9,11 +12,18 @@ from typing import Any, TypeAlias
 import cloudpickle
 import pydantic.v1
 import pytest
-from langchain_core.exceptions import OutputParserException
+from langchain_core.exceptions import ModelRefusalError, OutputParserException
+from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, Generation
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
+from langchain_core.runnables import (
+    ConfigurableField,
+    Runnable,
+    RunnableBinding,
+    RunnableGenerator,
+    RunnableLambda,
+)
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 from pydantic import BaseModel, Field
@@ -169,6 +179,7 @@ TRUNCATED_CALL = AIMessage(
         (AIMessage("null"), None, "not a complete JSON object"),
         (AIMessage("Four."), "Tide", "no valid call of the tool 'Tide'. The text is 'Four.'"),
         (call_tool(place="x"), "Other", "no valid call of the tool 'Other'"),
+        (call_tool(place="x"), "Other", "It calls 'Tide', and the text is ''"),
         (TRUNCATED_CALL, "Other", "The text is ''"),
         (TRUNCATED_CALL, "Tide", "The arguments are truncated or invalid: '{\"pl'"),
     ],
@@ -218,6 +229,90 @@ def test_text_without_a_message_can_be_parsed() -> None:
     assert parser.parse_result([Generation(text=TEXT)]) == TIDE
     assert parser.parse_result([ChatGeneration(message=AIMessage(TEXT))]) == TIDE
     assert list(parser.transform(iter([TEXT[:9], TEXT[9:]]))) == [TIDE]
+
+
+# --- refusals ----------------------------------------------------------------------------
+
+REFUSALS = {
+    "without text": "",
+    "with a part of the object": TEXT[:-5],
+    "with the whole object": TEXT,
+}
+
+
+def create_refusal(text: str) -> AIMessage:
+    metadata = {"finish_reason": "content_filter", "model_provider": "cerebras"}
+    tool_call = {"name": "Tide", "args": VALUES, "id": "a"}
+    return AIMessage(text, tool_calls=[tool_call], response_metadata=metadata)
+
+
+@pytest.mark.parametrize("tool_name", [None, "Tide"])
+@pytest.mark.parametrize("text", REFUSALS.values(), ids=REFUSALS.keys())
+def test_refusal_raises_refusal_error_with_the_message(
+    text: str, tool_name: str | None
+) -> None:
+    message = create_refusal(text)
+
+    with pytest.raises(ModelRefusalError, match="Model refused") as caught:
+        create_chain(message, tool_name=tool_name).invoke("?")
+
+    assert caught.value.raw_message == message
+
+
+@pytest.mark.parametrize("text", REFUSALS.values(), ids=REFUSALS.keys())
+async def test_refusal_is_the_parsing_error_of_an_output_with_raw(text: str) -> None:
+    message = create_refusal(text)
+    chain = create_chain(message, include_raw=True)
+
+    for output in (chain.invoke("?"), await chain.ainvoke("?")):
+        assert (output["raw"], output["parsed"]) == (message, None)
+        assert isinstance(output["parsing_error"], ModelRefusalError)
+
+
+PARSE_REFUSAL_WITH_OLDER_CORE = """
+import langchain_core.output_parsers.json
+from langchain_core import exceptions
+del exceptions.ModelRefusalError
+from langchain_core.messages import AIMessage
+from langchain_cerebras_inference._conversion.structured_output import StructuredOutputParser
+
+try:
+    StructuredOutputParser().invoke(AIMessage([{"type": "refusal", "refusal": "No."}]))
+except exceptions.OutputParserException as error:
+    print(error)
+"""
+"""Parses a refusal with a langchain-core that has no error class for it."""
+
+
+def test_refusal_raises_parser_exception_if_langchain_core_has_no_refusal_error() -> None:
+    output = subprocess.check_output(
+        [sys.executable, "-c", PARSE_REFUSAL_WITH_OLDER_CORE], text=True
+    )
+
+    assert output.startswith("The model refuses to respond. No.")
+
+
+def test_refusal_of_another_provider_raises_refusal_error_with_its_text() -> None:
+    message = AIMessage([{"type": "refusal", "refusal": "I cannot help with that."}])
+
+    with pytest.raises(ModelRefusalError, match=r": I cannot help with that\."):
+        create_chain(message).invoke("?")
+
+
+async def test_streamed_refusal_raises_refusal_error_after_the_last_object() -> None:
+    chunk = AIMessageChunk(
+        content="",
+        response_metadata={"finish_reason": "content_filter", "model_provider": "cerebras"},
+        chunk_position="last",
+    )
+    chain = create_chain(*create_chunks('{"place":"Cape'), chunk, schema=JSON_SCHEMA)
+    outputs, async_outputs = chain.stream("?"), chain.astream("?")
+
+    assert next(outputs) == await anext(async_outputs) == {"place": "Cape"}
+    with pytest.raises(ModelRefusalError):
+        next(outputs)
+    with pytest.raises(ModelRefusalError):
+        await anext(async_outputs)
 
 
 # --- include_raw -------------------------------------------------------------------------
@@ -390,16 +485,252 @@ def test_partial_message_without_an_object_is_none(message: AIMessage) -> None:
 Pickle: TypeAlias = Callable[[Any], bytes]
 
 
+def create_model() -> ChatCerebrasInference:
+    return ChatCerebrasInference(api_key="k")
+
+
+def get_bound_options(chain: Any) -> dict[str, Any]:
+    """Return the call options of a chain from `with_structured_output`."""
+    options: dict[str, Any] = chain.first.kwargs
+    return options
+
+
+def get_tool_names(options: dict[str, Any]) -> list[str]:
+    return [tool["function"]["name"] for tool in options["tools"]]
+
+
+def get_weather(location: str) -> str:
+    """Get the weather of a place."""
+    return f"Sunny in {location}."
+
+
+def get_time(location: str) -> str:
+    """Get the time at a place."""
+    return f"Noon in {location}."
+
+
 @pytest.mark.parametrize("dump", [pickle.dumps, cloudpickle.dumps])
 @pytest.mark.parametrize("schema", [Tide, OldTide, TypedTide, JSON_SCHEMA])
 @pytest.mark.parametrize("include_raw", [False, True])
-def test_structured_output_can_be_pickled(include_raw: bool, schema: Any, dump: Pickle) -> None:
-    model = ChatCerebrasInference(api_key="k")
-    chain = model.with_structured_output(schema, include_raw=include_raw)
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_structured_output_can_be_pickled(
+    method: Any, include_raw: bool, schema: Any, dump: Pickle
+) -> None:
+    chain = create_model().with_structured_output(
+        schema, method=method, include_raw=include_raw
+    )
+    chain.get_output_jsonschema()
 
     restored = pickle.loads(dump(chain))  # noqa: S301 # the bytes are our own
 
     assert restored == chain
+
+
+TIDE_PROPERTIES = {"place", "metres"}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("schema", [Tide, OldTide, TypedTide, JSON_SCHEMA])
+def test_output_schema_is_the_schema(schema: Any, method: Any) -> None:
+    chain = create_model().with_structured_output(schema, method=method)
+
+    json_schema = chain.get_output_jsonschema()
+
+    assert json_schema["properties"].keys() == TIDE_PROPERTIES
+    assert set(json_schema["required"]) == TIDE_PROPERTIES
+
+
+def test_output_schema_of_a_pydantic_class_is_the_class() -> None:
+    chain = create_model().with_structured_output(Tide)
+
+    assert chain.get_output_schema() is Tide
+    assert chain.OutputType is Tide
+    assert chain.get_output_jsonschema() == Tide.model_json_schema()
+
+
+class Coast(BaseModel):
+    """The tides along a coast."""
+
+    tides: list[Tide]
+
+
+@pytest.mark.parametrize("schema", [Coast, Coast.model_json_schema()])
+def test_output_schema_with_raw_has_the_schema_and_its_definitions(schema: Any) -> None:
+    chain = create_model().with_structured_output(schema, include_raw=True)
+
+    json_schema = chain.get_output_jsonschema()
+
+    parsed, null = json_schema["properties"]["parsed"]["anyOf"]
+    assert json_schema["required"] == ["raw", "parsed", "parsing_error"]
+    assert parsed["properties"]["tides"]["items"] == {"$ref": "#/$defs/Tide"}
+    assert json_schema["$defs"]["Tide"]["properties"].keys() == TIDE_PROPERTIES
+    assert null == {"type": "null"}
+
+
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_output_schema_without_a_schema_is_an_object(include_raw: bool) -> None:
+    chain = create_model().with_structured_output(method="json_mode", include_raw=include_raw)
+
+    assert chain.get_output_jsonschema()["type"] == "object"
+
+
+# --- call options of with_structured_output ----------------------------------------------
+
+FORCED_TIDE = {"type": "function", "function": {"name": "Tide"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (None, FORCED_TIDE),
+        ("auto", "auto"),
+        ("any", "required"),
+        ("required", "required"),
+        (True, "required"),
+        ("none", "none"),
+        ("Tide", FORCED_TIDE),
+        ("get_weather", {"type": "function", "function": {"name": "get_weather"}}),
+        (FORCED_TIDE, FORCED_TIDE),
+    ],
+)
+def test_tool_choice_of_the_caller_replaces_the_forced_call(choice: Any, expected: Any) -> None:
+    chain = create_model().with_structured_output(
+        Tide, method="function_calling", tool_choice=choice, tools=[get_weather]
+    )
+
+    assert get_bound_options(chain)["tool_choice"] == expected
+
+
+def test_tool_choice_of_false_leaves_the_choice_to_the_server() -> None:
+    chain = create_model().with_structured_output(
+        Tide, method="function_calling", tool_choice=False
+    )
+
+    assert "tool_choice" not in get_bound_options(chain)
+
+
+@pytest.mark.parametrize("tools", [[get_weather], [get_weather, get_time], (get_time,)])
+@pytest.mark.parametrize("schema", [Tide, OldTide, TypedTide, JSON_SCHEMA])
+def test_tools_of_the_caller_are_sent_with_the_tool_of_the_schema(
+    schema: Any, tools: Any
+) -> None:
+    chain = create_model().with_structured_output(
+        schema, method="function_calling", tools=tools
+    )
+
+    options = get_bound_options(chain)
+    schema_name = "Tide" if schema is JSON_SCHEMA else schema.__name__
+    assert get_tool_names(options) == [*(tool.__name__ for tool in tools), schema_name]
+    assert options["tool_choice"]["function"]["name"] == schema_name
+
+
+@pytest.mark.parametrize("tools", [None, []])
+def test_no_tools_of_the_caller_are_accepted_by_every_method(tools: Any) -> None:
+    model = create_model()
+
+    chain = model.with_structured_output(Tide, method="function_calling", tools=tools)
+    assert get_tool_names(get_bound_options(chain)) == ["Tide"]
+    chain = model.with_structured_output(Tide, tools=tools)
+    assert get_bound_options(chain)["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+def test_tools_together_with_a_response_format_are_rejected(method: Any) -> None:
+    with pytest.raises(ValueError, match=r"Use method='function_calling', tools=\[\.\.\.\]"):
+        create_model().with_structured_output(Tide, method=method, tools=[get_weather])
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_response_format_beside_the_schema_is_rejected(method: Any) -> None:
+    with pytest.raises(ValueError, match="leave response_format out"):
+        create_model().with_structured_output(Tide, method=method, response_format=Coast)
+
+
+# --- bound options and with_structured_output --------------------------------------------
+
+Binding: TypeAlias = Callable[[Any], Any]
+BINDINGS: dict[str, Binding] = {
+    "bind_tools": lambda model: model.bind_tools([get_weather]),
+    "bind": lambda model: model.bind(tools=[get_weather]),
+    "bind_tools, then bind": lambda model: model.bind_tools([get_weather]).bind(stop=["."]),
+    "bind, then bind_tools": lambda model: model.bind(stop=["."]).bind_tools([get_weather]),
+    "with_config": lambda model: model.bind_tools([get_weather]).with_config(tags=["a"]),
+    "with_retry": lambda model: model.bind_tools([get_weather]).with_retry(),
+    "with_listeners": lambda model: model.bind_tools([get_weather]).with_listeners(),
+    "with_types": lambda model: model.bind_tools([get_weather]).with_types(input_type=str),
+    "with_fallbacks": lambda model: model.bind_tools([get_weather]).with_fallbacks([model]),
+    "fallbacks of the model": lambda model: model.with_fallbacks([model]).bind_tools(
+        [get_weather]
+    ),
+    "configurable_fields": lambda model: model.configurable_fields(
+        temperature=ConfigurableField(id="warmth")
+    ).bind_tools([get_weather]),
+    "configurable_alternatives": lambda model: model.bind_tools(
+        [get_weather]
+    ).configurable_alternatives(ConfigurableField(id="model"), other=model),
+    "pickle": lambda model: pickle.loads(  # noqa: S301 # the bytes are our own
+        pickle.dumps(model.bind_tools([get_weather]))
+    ),
+    "copy": lambda model: copy.deepcopy(model.bind_tools([get_weather])),
+}
+
+
+@pytest.mark.parametrize("bind", BINDINGS.values(), ids=BINDINGS.keys())
+def test_structured_output_of_a_model_with_bound_tools_is_rejected(bind: Binding) -> None:
+    bound = bind(create_model())
+
+    with pytest.raises(
+        ValueError, match=r"method='function_calling', tools=\[\.\.\.\]"
+    ) as caught:
+        bound.with_structured_output(Tide)
+
+    assert "would drop the bound tools" in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_bound_options_without_tools_are_kept(method: Any) -> None:
+    bound: Any = create_model().bind(temperature=0, seed=5)
+
+    chain = bound.with_structured_output(Tide, method=method, seed=6)
+
+    options = get_bound_options(chain)
+    assert (options["temperature"], options["seed"]) == (0, 6)
+
+
+def test_bound_options_are_kept_by_every_fallback() -> None:
+    model = create_model()
+    bound: Any = model.bind(seed=1).with_fallbacks([model.bind(seed=2)])
+
+    chain = bound.with_structured_output(Tide)
+
+    chains = [chain.runnable, *chain.fallbacks]
+    assert [get_bound_options(each)["seed"] for each in chains] == [1, 2]
+
+
+def test_bound_model_is_the_binding_that_langchain_expects() -> None:
+    model = create_model()
+    bound: Any = model.bind_tools([get_weather])
+
+    assert isinstance(bound, RunnableBinding)
+    assert bound.bound is model
+    assert bound == model.bind(tools=bound.kwargs["tools"])
+    assert bound.get_name() == model.get_name()
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+def test_bound_model_is_serialized_as_the_class_of_langchain() -> None:
+    bound: Any = create_model().bind_tools([get_weather])
+    serialized = dumpd(bound)
+
+    restored = load(
+        serialized,
+        allowed_objects=[ChatCerebrasInference, RunnableBinding],
+        valid_namespaces=["langchain_cerebras_inference"],
+        secrets_map={"CEREBRAS_API_KEY": "k"},
+    )
+
+    assert serialized["id"] == ["langchain", "schema", "runnable", "RunnableBinding"]
+    assert restored.kwargs == bound.kwargs
 
 
 class RunRecorder(BaseTracer):

@@ -1,0 +1,49 @@
+"""A model with bound call options: what `bind` and `bind_tools` return.
+
+This module is imported by the first call of `bind`, because it creates a pydantic class, which
+takes a millisecond.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable, RunnableBinding
+
+
+class ModelBinding(RunnableBinding[LanguageModelInput, AIMessage]):
+    """A model with bound call options, which `with_structured_output` does not drop.
+
+    LangChain's class calls `with_structured_output` of the model without the bound options.
+    """
+
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """Serialize as LangChain's class, which its `load` accepts."""
+        return [*cls.get_lc_namespace(), RunnableBinding.__name__]
+
+    def with_structured_output(
+        self, schema: Any = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return a runnable whose output is an object of a schema, with the bound options.
+
+        Args:
+            schema: As for `ChatCerebrasInference.with_structured_output`.
+            kwargs: As there. They override the bound options.
+
+        Raises:
+            ValueError: If tools are bound, because the model could not call them.
+        """
+        if self.kwargs.get("tools"):
+            raise ValueError(
+                "with_structured_output would drop the bound tools. Call it on the model"
+                " without bind_tools, as with_structured_output(schema,"
+                " method='function_calling', tools=[...])."
+            )
+        model: Any = self.bound
+        chain: Runnable[LanguageModelInput, Any] = model.with_structured_output(
+            schema, **{**self.kwargs, **kwargs}
+        )
+        return chain
