@@ -98,7 +98,10 @@ def convert_typed_dict(typed_dict: Any) -> Any:
     Pydantic supports both.
     """
     try:
-        return convert_to_openai_function(typed_dict)
+        function = convert_to_openai_function(typed_dict)
+        if typed_dict.__doc__ == dict.__doc__:  # inherited, because it has none of its own
+            function["description"] = ""
+        return function
     except (TypeError, RecursionError):
         return create_model(typed_dict.__name__, __base__=cast("Any", RootModel)[typed_dict])
 

@@ -131,6 +131,15 @@ def test_optional_key_of_a_typed_dict_is_not_required() -> None:
         assert schema["required"] == ["place"]
 
 
+def test_typed_dict_without_a_docstring_has_no_description() -> None:
+    class Gust(TypedDict):
+        knots: int
+
+    assert to_json_schema(Gust)["properties"] == {"knots": {"type": "integer"}}
+    assert "description" not in to_json_schema(Gust)
+    assert not to_function(Gust).get("description")
+
+
 def test_typed_dict_may_contain_itself() -> None:
     built = build_schema_format(RecursiveTides)["json_schema"]
 
