@@ -9,6 +9,7 @@ Source: https://inference-docs.cerebras.ai/capabilities/tool-use
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,9 @@ def convert_typed_dict(typed_dict: Any) -> Any:
     """
     try:
         function = convert_to_openai_function(typed_dict)
-        if typed_dict.__doc__ == dict.__doc__:  # inherited, because it has none of its own
+        if inspect.getdoc(typed_dict) == inspect.getdoc(
+            dict
+        ):  # inherited, because it has none of its own
             function["description"] = ""
         return function
     except (TypeError, RecursionError):
