@@ -208,7 +208,7 @@ class CerebrasClient:
     async def close(self) -> None:
         """Close the running event loop's connections.
 
-        Connections that another living model has used stay open.
+        Connections that another existing model has used stay open.
         """
         await connection_pool.close_unshared(self._owner)
 

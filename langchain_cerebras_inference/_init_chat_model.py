@@ -1,4 +1,4 @@
-"""Support for `init_chat_model("cerebras:…")`, which is enabled only when called."""
+"""Support for `init_chat_model("cerebras:…")`, which `enable_init_chat_model` turns on."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def enable_init_chat_model() -> None:
     from langchain.chat_models import base  # not a dependency of this package
 
     providers: Any = getattr(base, "_BUILTIN_PROVIDERS", None)
-    # Any entry shows the format of the table. The one of groq has a `create` function that
-    # works for this class, too: it passes all arguments to the constructor.
+    # The entry of groq shows the format of the table. Its `create` function also works for this
+    # class: it passes all arguments to the constructor.
     match providers:
         case {"groq": (str(), str(), create)} if callable(create):
             module = "langchain_cerebras_inference.chat_models"

@@ -38,8 +38,8 @@ _MAX_ERROR_BYTES = 64 * 1024
 _MAX_EVENTS_PER_BATCH = 32
 """How many events are decoded at once.
 
-Merging them is twice as fast while they fit into the CPU cache. The other events that have
-arrived stay undecoded, which takes a tenth of the memory.
+With `coalesce`, merging the events is twice as fast while they fit into the CPU cache. The
+other events that have arrived are decoded later, and until then take a tenth of the memory.
 """
 
 _SECONDS_AFTER_FINISH = 1.0
@@ -144,7 +144,7 @@ class ResponseParser:
         )
 
     def _redact(self, body: Any) -> Any:
-        """Redact the secrets in decoded JSON; undecoded, it may contain them escaped."""
+        """Redact the secrets in decoded JSON; before decoding, secrets may be escaped."""
         if isinstance(body, dict):
             return {self._redact(name): self._redact(body[name]) for name in body}
         if isinstance(body, list):
@@ -227,7 +227,7 @@ class EventStream:
                 events = self._decode_events()
             except CerebrasError as error:
                 self._end_with_error(error)
-        # Restart the idle timeout with the next read: the caller's own time does not count.
+        # The next read restarts the idle timeout: the time between two reads does not count.
         self._has_progress = True
         if not events:
             self.close()
@@ -291,7 +291,7 @@ class EventStream:
         """Return an event without a choice, such as the usage event.
 
         Raises:
-            CerebrasError: If the payload describes an error, or this API does not send it.
+            CerebrasError: If the payload is an error, or not an event that this API sends.
         """
         try:
             event = from_json(payload)

@@ -261,14 +261,14 @@ FOREIGN_SETTINGS = {
 instead."""
 
 
-def convert_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
-    """Convert constructor arguments to fields.
+def convert_settings(settings: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
+    """Convert settings to fields.
 
     An argument that is `None` means the default, and is left out. A missing credential is
     read from the environment.
 
     Args:
-        arguments: The arguments, by field name or alias; they are not changed.
+        settings: The settings, by field name or alias; they are not changed.
         cls: The class that has the fields.
 
     Raises:
@@ -277,14 +277,14 @@ def convert_settings(arguments: Mapping[str, Any], cls: type[BaseModel]) -> dict
     """
     fields: dict[str, Any] = {}
     all_fields, aliases = cls.model_fields, _get_aliases(cls)
-    for name, value in arguments.items():
+    for name, value in settings.items():
         field = aliases.get(name, name)
         if field not in all_fields:
             raise ValueError(_explain_unknown_setting(name, [*all_fields, *aliases]))
         if value is None:
             continue
         if field in fields:
-            raise ValueError(_explain_two_names(field, arguments, aliases))
+            raise ValueError(_explain_two_names(field, settings, aliases))
         fields[field] = value
     return _complete_credentials(fields)
 
@@ -374,9 +374,9 @@ def _suggest_name(name: str, valid_names: Iterable[str]) -> str:
 
 
 def _explain_two_names(
-    field: str, arguments: Mapping[str, Any], aliases: Mapping[str, str]
+    field: str, names_and_values: Mapping[str, Any], aliases: Mapping[str, str]
 ) -> str:
-    names = [repr(name) for name in arguments if aliases.get(name, name) == field]
+    names = [repr(name) for name in names_and_values if aliases.get(name, name) == field]
     return f"{' and '.join(names)} are two names of one setting. Pass only one of them."
 
 

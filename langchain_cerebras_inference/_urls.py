@@ -35,16 +35,16 @@ def check_quota_store(url: str) -> None:
     """Check the URL of a quota store.
 
     Raises:
-        ValueError: If no kind of store has such a URL, or if the package `redis` is missing.
+        ValueError: If the URL is not that of a store, or if the package `redis` is missing.
             The message does not quote the URL, which may contain a password.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, location = url.partition("://")
     try:
         is_valid = bool(separator) and urlsplit(url).port != 0
     except ValueError:  # its message may quote a password
         is_valid = False
-    is_redis = scheme in ("redis", "rediss", "unix") and bool(rest)
-    is_sqlite = scheme == "sqlite" and rest.startswith("/") and bool(rest.strip("/"))
+    is_redis = scheme in ("redis", "rediss", "unix") and bool(location)
+    is_sqlite = scheme == "sqlite" and location.startswith("/") and bool(location.strip("/"))
     if not (is_valid and (is_redis or is_sqlite)):
         raise ValueError(
             "quota_store must be sqlite:///PATH (with three slashes) or redis://HOST:PORT."
@@ -70,7 +70,7 @@ def normalize_api_base(url: str) -> str:
     parts = _parse_url("base_url", url)
     if parts.query or parts.fragment:
         raise ValueError(
-            "base_url must not have a query or fragment. Remove the part from ? or # on."
+            "base_url must not have a query or fragment. Remove ? or # and what follows."
         )
     path = parts.path.rstrip("/") or "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
@@ -81,8 +81,7 @@ def normalize_session_url(url: str) -> str:
     """Validate a session URL, and remove its fragment.
 
     Raises:
-        ValueError: If it is not a URL, or if it is not https, so that cookies would be sent
-            to another host without encryption.
+        ValueError: If it is not a URL, or if it is http and its host is not this machine.
     """
     parts = _parse_url("session_url", url)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK_HOSTS:
@@ -99,7 +98,7 @@ def is_loopback(url: str) -> bool:
 
 
 def get_public_api_base(api_base: str) -> str:
-    """Return the URL of the endpoints that need no key, which is beside the API's `/v1`."""
+    """Return the URL of the endpoints that need no key: `/public/v1` instead of `/v1`."""
     return f"{api_base.removesuffix('/v1')}/public/v1"
 
 

@@ -155,7 +155,7 @@ class ChatCerebrasInference(BaseChatModel):
     """How much less likely frequent tokens become, from -2 to 2."""
 
     presence_penalty: float | None = None
-    """How much less likely tokens become that have occurred, from -2 to 2."""
+    """How much less likely tokens that have already occurred become, from -2 to 2."""
 
     logit_bias: _LogitBias | None = None
     """Maps token ids to a bias from -100 to 100; a positive bias makes the token more
@@ -172,7 +172,7 @@ class ChatCerebrasInference(BaseChatModel):
     """Up to four texts at which the completion ends."""
 
     reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
-    """How much the model reasons before it answers."""
+    """How much the model reasons before it writes the text."""
 
     reasoning_format: str | None = None
     """How the server separates reasoning from text. The default depends on the model."""
@@ -284,11 +284,11 @@ class ChatCerebrasInference(BaseChatModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_settings(cls, arguments: Any) -> Any:
-        """Accept each field by its name or its alias; `None` is its default."""
-        if not isinstance(arguments, Mapping):
-            return arguments
-        fields = _settings.convert_settings(arguments, cls)
+    def _read_settings(cls, settings: Any) -> Any:
+        """Accept each field by its name or its alias; `None` means the default."""
+        if not isinstance(settings, Mapping):
+            return settings
+        fields = _settings.convert_settings(settings, cls)
         if _model_catalog.is_default_profile(fields.get("profile")):
             # A copy with another model_name gets the profile of that model.
             fields.pop("profile", None)
@@ -632,10 +632,10 @@ class ChatCerebrasInference(BaseChatModel):
 
         Args:
             tools: Pydantic classes, functions, `BaseTool`s, JSON schemas or dicts in
-                OpenAI's form. An empty list sends nothing about tools.
+                OpenAI's format. An empty list sends nothing about tools.
             tool_choice: `"auto"` lets the model decide, `"none"` forbids calls, and
                 `"any"`, `"required"` and `True` require at least one. The name of a tool,
-                or a dict with it in OpenAI's form, requires a call of this tool.
+                or a dict with it in OpenAI's format, requires a call of this tool.
             strict: Whether tool arguments must match the schema exactly.
             response_format: A schema or format of the completion. Cerebras accepts it only
                 without tools.
@@ -792,7 +792,7 @@ class ChatCerebrasInference(BaseChatModel):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, validated as at construction."""
         if name in _OWN_FIELDS:
-            # The placeholder key keeps validation from reading credentials from the
+            # With this placeholder key, validation does not read credentials from the
             # environment.
             fields = {"cerebras_api_key": "unused", name: value}
             validated = ChatCerebrasInference.model_validate(fields)

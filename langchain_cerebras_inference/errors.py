@@ -55,7 +55,7 @@ class CerebrasError(ModelError):
         retry_after: Seconds to wait before a retry, if the server sends a time or its rate
             limits imply one.
         body: The body of the response, decoded if it is JSON.
-        is_retryable: Whether a retry may succeed soon.
+        is_retryable: Whether the same request may succeed a little later.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class CerebrasModelNotFoundError(CerebrasError, ModelNotFoundError):
 
 
 class CerebrasRateLimitError(CerebrasError, ModelRateLimitError):
-    """A quota is exhausted (429)."""
+    """A quota is exhausted or the service is too busy (429), or the wait would be too long."""
 
 
 class CerebrasServerError(CerebrasError, ModelAPIError):
@@ -126,7 +126,7 @@ class CerebrasConnectionError(CerebrasError, ModelConnectionError):
 
 
 class CerebrasProtocolError(CerebrasError, ModelAPIError):
-    """The response does not come from this API, often because another server responded."""
+    """The response is not one that this API sends, often because another server responded."""
 
 
 class CerebrasCookieError(CerebrasError, ModelAuthenticationError):

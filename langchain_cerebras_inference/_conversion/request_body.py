@@ -173,7 +173,7 @@ def _convert_stop(stop: str | list[str]) -> list[str] | None:
 
 
 def _prepare_tools(values: dict[str, Any]) -> None:
-    """Convert tools to OpenAI's form; without tools, remove everything about tools."""
+    """Convert tools to OpenAI's format; without tools, remove everything about tools."""
     if not values["tools"]:
         values.update(tools=None, tool_choice=None, parallel_tool_calls=None)
         return

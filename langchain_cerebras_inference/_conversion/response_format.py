@@ -22,7 +22,7 @@ def build_response_format(value: Any) -> dict[str, Any] | None:
     """Build a response format from the call option of that name.
 
     Args:
-        value: A format in a form of OpenAI, a schema of any kind, or `None`.
+        value: A response format of OpenAI, a schema of any kind, or `None`.
 
     Returns:
         The format, or `None` for plain text, which needs no format.
@@ -106,7 +106,7 @@ def reject_conflicting_options(options: Mapping[str, Any], method: str) -> None:
 
 
 def to_function(schema: Any) -> dict[str, Any]:
-    """Convert a schema of any kind to a function in OpenAI's form.
+    """Convert a schema of any kind to a function in OpenAI's format.
 
     Raises:
         ValueError: If the schema does not describe an object.
@@ -133,7 +133,7 @@ def to_json_schema(schema: Any) -> dict[str, Any]:
     elif hasattr(converted, "model_json_schema"):
         json_schema = converted.model_json_schema()
     else:
-        json_schema = dict(converted.schema())  # pydantic 1 caches it
+        json_schema = dict(converted.schema())  # a copy, because pydantic 1 caches it
     name = getattr(schema, "__name__", None) or json_schema.get("title")
     _reject_non_object(json_schema, name)
     return json_schema
@@ -148,7 +148,7 @@ def _reject_non_object(json_schema: Mapping[str, Any], name: str | None) -> None
 
 
 def _to_class_or_function(schema: Any) -> Any:
-    """Convert a schema to a pydantic class (version 1 or 2) or to a function in OpenAI's form.
+    """Convert a schema to a pydantic class (1 or 2) or to a function in OpenAI's format.
 
     The name of the function is empty if the schema has none.
     """

@@ -60,7 +60,7 @@ def estimate_message_tokens(
 
     Args:
         messages: The messages of the request.
-        tools: The tools in OpenAI's form.
+        tools: The tools in OpenAI's format.
         model: The id of the model. The template depends on it.
     """
     if "gpt-oss" in model:

@@ -1,6 +1,6 @@
 """Convert tools and tool choices.
 
-`bind_tools` converts tools to OpenAI's form and keeps their names, because LangGraph compares
+`bind_tools` converts tools to OpenAI's format and keeps their names, because LangGraph compares
 the bound names with its own. Names that Cerebras does not accept are replaced when the request
 is built.
 Source: https://inference-docs.cerebras.ai/capabilities/tool-use
@@ -38,11 +38,11 @@ _FUNCTION_TYPES = (None, "function", "object")
 
 
 def convert_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
-    """Convert tools of any kind that LangChain supports to OpenAI's form.
+    """Convert tools of any kind that LangChain supports to OpenAI's format.
 
     Args:
         tools: Pydantic classes, TypedDicts, functions, `BaseTool`s, JSON schemas or dicts
-            in the form of OpenAI or Anthropic.
+            in the format of OpenAI or Anthropic.
         strict: Whether tool arguments must match the schema exactly. `None` keeps the
             `strict` of each tool.
 
@@ -57,12 +57,12 @@ def convert_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[d
 
 
 def convert_tool_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
-    """Convert a tool choice in any form that LangChain supports to OpenAI's form.
+    """Convert a tool choice in any form that LangChain supports to OpenAI's format.
 
     Args:
         choice: `"any"`, `"required"`, `"none"`, `"auto"`, the name of a tool, a dict, or
             `True` for `"any"`. `None` and `False` leave the choice to the server.
-        tools: The tools in OpenAI's form.
+        tools: The tools in OpenAI's format.
 
     Raises:
         ValueError: If the choice names no tool, or one that is not in `tools`.
@@ -84,7 +84,7 @@ def add_schema_tool(options: Mapping[str, Any], tool: Mapping[str, Any]) -> dict
     Args:
         options: The call options; they are not changed. Without `tool_choice`, the model is
             required to call the tool.
-        tool: A tool in OpenAI's form.
+        tool: A tool in OpenAI's format.
     """
     choice = options.get("tool_choice")
     if choice is None:
@@ -93,7 +93,7 @@ def add_schema_tool(options: Mapping[str, Any], tool: Mapping[str, Any]) -> dict
 
 
 def convert_typed_dict(typed_dict: Any) -> Any:
-    """Convert a TypedDict to a function in OpenAI's form, or otherwise to a pydantic class.
+    """Convert a TypedDict to a function in OpenAI's format, or otherwise to a pydantic class.
 
     langchain-core does not support `NotRequired`, or a TypedDict that contains itself.
     Pydantic supports both.
@@ -115,7 +115,7 @@ def build_request_tools(
     """Build the `tools` of a request.
 
     Args:
-        tools: The tools in OpenAI's form; they are not changed.
+        tools: The tools in OpenAI's format; they are not changed.
 
     Returns:
         The tools with names that Cerebras accepts and the same `strict` for all, and the
@@ -133,7 +133,7 @@ def build_request_tools(
 
 
 def build_request_tool_choice(choice: Any) -> Any:
-    """Build the `tool_choice` of a request from one in OpenAI's form."""
+    """Build the `tool_choice` of a request from one in OpenAI's format."""
     if not isinstance(choice, Mapping):
         return choice
     return {

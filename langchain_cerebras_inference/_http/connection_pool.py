@@ -4,7 +4,7 @@ There is one pool for each event loop and server, because a client session belon
 event loop in which it was created. A pool is closed
 
 - when its event loop shuts down its asynchronous generators, as `asyncio.run` does at its end;
-- when a model is closed, unless another living model has used the pool;
+- when a model is closed, unless another model that still exists has used the pool;
 - when the interpreter exits.
 
 An event loop may also be closed without shutting down its generators. Then its pools are
@@ -82,7 +82,7 @@ class ConnectionPool:
                 self._closing_task = asyncio.get_running_loop().create_task(self.close())
 
     def remove_owner(self, owner: object) -> bool:
-        """Remove an owner, and return whether no other living owner remains."""
+        """Remove an owner, and return whether no other owner remains that still exists."""
         self._owners.pop(id(owner), None)
         return not self._owners
 
@@ -186,7 +186,7 @@ async def acquire_pool(url: str, owner: object) -> ConnectionPool:
 
     Args:
         url: The URL of the request.
-        owner: The model that makes the call, or `None`. As long as it lives, the pool is not
+        owner: The model that makes the call, or `None`. While it exists, the pool is not
             closed together with another model.
     """
     loop = asyncio.get_running_loop()
@@ -205,7 +205,7 @@ async def acquire_pool(url: str, owner: object) -> ConnectionPool:
 
 
 async def close_unshared(owner: object) -> None:
-    """Close the running event loop's pools, except those that another living model has used.
+    """Close the running event loop's pools, except those that another existing model has used.
 
     Args:
         owner: The model that is closed.

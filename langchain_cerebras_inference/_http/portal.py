@@ -228,7 +228,7 @@ class _Portal:
 
     def _run_event_loop(self) -> None:
         while not self._is_stopped:
-            # asyncio also re-raises these exceptions of a task from `run_forever`.
+            # If a task raises one of these, `run_forever` raises it, too.
             with contextlib.suppress(KeyboardInterrupt, SystemExit):
                 self.loop.run_forever()
         self.loop.run_until_complete(_cancel_all_tasks())

@@ -89,7 +89,7 @@ async def send(
         client_session = pool.get_client_session(fresh=use_fresh_connection)
         token = connection_pool.on_connected.set(pending_request.start)
         try:
-            async with pending_request.scope:
+            async with pending_request.timeout_scope:
                 aiohttp_response = await client_session.request(
                     method,
                     url,
@@ -137,11 +137,12 @@ def _create_client_timeout(connect_timeout: float) -> aiohttp.ClientTimeout:
 class _PendingRequest:
     """A request that waits for its response headers: its idle timeout and its errors.
 
-    The timeout starts when the request has got a connection.
+    The timeout starts when the request has got a connection. It is an `asyncio.timeout` without
+    an end, `timeout_scope`, to which the timer gives an end when the time is over.
     """
 
     def __init__(self, seconds: float) -> None:
-        self.scope = asyncio.timeout(None)
+        self.timeout_scope = asyncio.timeout(None)
         self.deadline = math.inf
         self._seconds = seconds
         self._is_connected = False
@@ -186,7 +187,8 @@ class _PendingRequest:
         return request_error
 
     def _expire(self) -> None:
-        self.scope.reschedule(asyncio.get_running_loop().time() + GRACE_PERIOD)
+        """End the request soon; data that has arrived meanwhile is still read."""
+        self.timeout_scope.reschedule(asyncio.get_running_loop().time() + GRACE_PERIOD)
 
 
 def _has_response_begun(error: BaseException) -> bool:

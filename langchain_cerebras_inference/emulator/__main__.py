@@ -72,7 +72,7 @@ def _add_quotas(parser: argparse.ArgumentParser) -> None:
         "--burst",
         type=int,
         metavar="N",
-        help="the most requests in a burst; default: --requests-per-minute",
+        help="the maximum number of requests in a burst; default: --requests-per-minute",
     )
     quotas.add_argument(
         "--token-burst",

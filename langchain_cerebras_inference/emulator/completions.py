@@ -53,7 +53,7 @@ class Completion:
     def build_response(self, reply: Reply, headers: Mapping[str, str]) -> SuccessResponse:
         """Build the response from a reply. What the reply does not set is generated."""
         headers = {**headers, "inference-id": self.id, **reply.headers}
-        choices, counted_usage = self._complete(reply)
+        choices, counted_usage = self._build_choices_and_usage(reply)
         usage = counted_usage if reply.usage is None else reply.usage
         tokens = {**counted_usage, **usage}["total_tokens"]
         if not self.request.stream:
@@ -103,7 +103,7 @@ class Completion:
         events[-1] |= self._build_final_fields(usage)
         return events
 
-    def _complete(self, reply: Reply) -> tuple[list[Choice], JSON]:
+    def _build_choices_and_usage(self, reply: Reply) -> tuple[list[Choice], JSON]:
         """Return the choices that are sent, and the usage of everything that was generated."""
         if reply.has_scripted_message:
             choices = [_build_scripted_choice(reply)] * self.request.choice_count

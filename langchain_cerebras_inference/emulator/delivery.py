@@ -98,7 +98,7 @@ def _halve(data: bytes) -> tuple[list[bytes], list[bytes]]:
 ResponseBuilder: TypeAlias = Callable[[Reply], SuccessResponse]
 """Builds the response of an endpoint from a scripted reply, or from the default `Reply()`."""
 ResponseBehavior: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
-"""A behavior that `Delivery` performs. A `Session` is first converted to a `Reply`."""
+"""What `Delivery` can send as a response. A `Session` is first converted to a `Reply`."""
 
 
 class Delivery:
@@ -115,7 +115,7 @@ class Delivery:
 
         Args:
             http: The request as an object of aiohttp.
-            request: The same request as it is recorded.
+            request: The same request as the emulator keeps it.
             headers: Headers that every response gets.
             build_response: Builds the response of the requested endpoint.
         """
@@ -126,7 +126,7 @@ class Delivery:
         self._http_response = web.StreamResponse()
 
     async def deliver(self, behavior: ResponseBehavior) -> web.StreamResponse:
-        """Perform a behavior, until everything has been sent."""
+        """Send the response that a behavior describes."""
         match behavior:
             case Reply():
                 await self._send(self._build_response(behavior))

@@ -91,7 +91,7 @@ class Service:
         self.reset()
 
     def reset(self) -> None:
-        """Clear the recorded requests, their counts and the script, and fill the quotas."""
+        """Forget the received requests, their counts and the script, and fill the buckets."""
         self.requests: deque[Request] = deque(maxlen=MAX_RECORDED_REQUESTS)
         self.scripts: dict[Endpoint, deque[Scripted]] = {
             "chat": deque(),
@@ -103,7 +103,7 @@ class Service:
         self._random = random.Random(LATENCY_SEED)  # noqa: S311 # the latency is no secret
 
     async def handle(self, http: web.Request) -> web.StreamResponse:
-        """Record one request and respond to it."""
+        """Keep one request and respond to it."""
         request = await read_request(http)
         self.requests.append(request)
         try:
@@ -222,8 +222,8 @@ class Service:
 def _create_response_builder(default: Reply) -> ResponseBuilder:
     """Create the function that builds the response of an endpoint with a default reply.
 
-    The function's argument is a scripted reply. Its headers and its delay are always used; the
-    default reply is used if it has no body.
+    The function's argument is a scripted reply. Its headers and its delay are always used. If
+    it has no body, the body and the headers of the default reply are added.
     """
 
     def build_response(reply: Reply) -> SuccessResponse:

@@ -86,7 +86,7 @@ def _generate_choice(request: ChatRequest, model: Model, index: int) -> Choice:
 
 def _generate_reasoning(request: ChatRequest, model: Model) -> str:
     sentences = (
-        f'The user says: "{_shorten(_last_prompt(request))}".',
+        f'The user says: "{_shorten(_find_last_prompt(request))}".',
         "The request contains everything that is needed.",
         "Check it once more, then respond briefly.",
     )
@@ -94,7 +94,7 @@ def _generate_reasoning(request: ChatRequest, model: Model) -> str:
     return " ".join(sentences[: _REASONING_SENTENCES[effort]])
 
 
-def _last_prompt(request: ChatRequest) -> str:
+def _find_last_prompt(request: ChatRequest) -> str:
     """Return the text of the last user message, or of the last message."""
     messages = [message for message in request.messages if isinstance(message, UserMessage)]
     return join_text((messages or request.messages)[-1].content)
@@ -106,7 +106,7 @@ def _shorten(text: str) -> str:
 
 
 def _generate_content(request: ChatRequest) -> str:
-    prompt = _last_prompt(request)
+    prompt = _find_last_prompt(request)
     match request.response_format:
         case JSONSchemaFormat(json_schema=schema):
             return _generate_json(schema.json_schema, prompt)
@@ -159,7 +159,7 @@ def _generate_tool_calls(request: ChatRequest, model: Model) -> tuple[ToolCall, 
 
 def _generate_tool_call(function: FunctionDefinition, request: ChatRequest) -> ToolCall:
     schema = function.parameters or {"type": "object"}
-    arguments = _generate_json(schema, _last_prompt(request))
+    arguments = _generate_json(schema, _find_last_prompt(request))
     # The number of messages makes the id different in each turn.
     call_id = make_call_id(function.name, arguments, len(request.messages))
     return ToolCall(function.name, arguments, call_id)
@@ -172,7 +172,7 @@ def _choose_functions(request: ChatRequest) -> list[FunctionDefinition]:
         return [function for function in functions if function.name == choice.function.name]
     if not functions or choice == "none":
         return []
-    prompt = _last_prompt(request)
+    prompt = _find_last_prompt(request)
     mentioned = _find_mentioned(functions, prompt)
     if choice == "required":
         return _choose_required(mentioned, request)

@@ -32,7 +32,7 @@ class QuotaName(NamedTuple):
 
 
 class Bucket:
-    """The remaining amount of one quota: a token bucket that is refilled continuously."""
+    """The remaining amount of one limit, which is refilled continuously."""
 
     def __init__(self, limit: float, capacity: float, refill_rate: float, now: float) -> None:
         """Create a full bucket.

@@ -1,4 +1,4 @@
-"""The record of a received request: its content, its outcome, and its log line."""
+"""A received request: its content, its outcome, and its log line."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ MAX_LOGGED_CHARACTERS = 200
 
 
 class Moment(threading.Event):
-    """A flag that records when it was set."""
+    """A flag that remembers when it was set."""
 
     time: float | None = None
     """When it was first set, in seconds of `time.monotonic()`. `None` means not yet."""

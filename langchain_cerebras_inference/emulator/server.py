@@ -40,16 +40,16 @@ class Emulator:
 
     It runs in its own thread, so both blocking and asynchronous code can use it.
 
-    Like Cerebras, it enforces the quotas that are set. Each quota is a bucket of requests or
-    tokens. Each API key has separate quotas for each model. A bucket starts full, and is
+    Like Cerebras, it enforces the quotas that are set. Each limit is a bucket of requests or
+    tokens. Each API key has separate buckets for each model. A bucket starts full, and is
     refilled continuously, at the rate of its limit.
 
-    A valid chat request reserves one request, and the tokens of the prompt plus
-    `max_completion_tokens` (at most 16,384, which is also the default). If one bucket has too
-    little, nothing is reserved, and the request gets an error response of status 429 with the
-    code `request_quota_exceeded` or `token_quota_exceeded`. A request for more tokens than a
-    bucket can hold is never accepted. A request with a scripted response reserves the same
-    amounts.
+    A valid chat request takes one request from the buckets of requests, and from the buckets of
+    tokens the prompt plus `max_completion_tokens` (at most 16,384, which is also the default).
+    If one bucket has too little, nothing is taken, and the request gets an error response of
+    status 429 with the code `request_quota_exceeded` or `token_quota_exceeded`. A request for
+    more tokens than a bucket can hold is never accepted. A request with a scripted response
+    takes the same amounts.
 
     The headers `x-ratelimit-limit-*` and `x-ratelimit-remaining-*` show the quotas per
     minute, hour and day. If a quota is not set, they show its recorded limit, and the
@@ -250,7 +250,7 @@ class Emulator:
         self._browser_session.rotate_demo_key()
 
     def reset(self) -> None:
-        """Clear the recorded requests, their counts and the scripts, and fill all quotas.
+        """Forget the received requests, their counts and the scripts, and fill all buckets.
 
         Connections and keys are kept.
         """
@@ -381,7 +381,7 @@ def _create_runner(service: Service) -> web.AppRunner:
     return web.AppRunner(
         application,
         access_log=None,
-        auto_decompress=False,  # requests are recorded as they were sent
+        auto_decompress=False,  # requests are kept as they were sent
         handler_cancellation=True,  # cancels the handler when the client disconnects
         shutdown_timeout=SHUTDOWN_SECONDS,
     )

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-# Headers that begin so are for the proxy: it does not forward them.
+# Headers with these prefixes are for the proxy, which does not forward them.
 HOP_BY_HOP_PREFIXES = ("proxy-", "connection:")
 
 

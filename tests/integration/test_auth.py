@@ -115,7 +115,7 @@ def test_key_function_is_called_for_each_call(server: Emulator) -> None:
     ],
 )
 @pytest.mark.parametrize("blank", ["", "  ", None])
-def test_credential_arguments_override_the_environment_and_api_keys_override_cookies(
+def test_credential_settings_override_the_environment_and_api_keys_override_cookies(
     arguments: set[str],
     in_environment: set[str],
     expected: str,

@@ -217,7 +217,7 @@ async def test_server_sees_a_cancelled_task_within_a_fifth_of_a_second(
 # --- nothing is left behind ---------------------------------------------------------
 #
 # `/proc/self/fd` lists the open files of this process. A test compares their number
-# before and after several streams, and waits until what closes late has closed.
+# before and after several streams, and waits until files that close late are closed.
 
 OPEN_FILES = Path("/proc/self/fd")
 ROUNDS = 3

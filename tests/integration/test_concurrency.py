@@ -93,7 +93,7 @@ async def run_streams(model: ChatCerebrasInference) -> list[Any]:
 def test_no_call_waits_for_a_free_connection(
     run: Callable[[ChatCerebrasInference], Coroutine[Any, Any, list[Any]]], server: Emulator
 ) -> None:
-    # A second: time enough to open all connections before the first response frees one.
+    # One second is enough to open all connections before the first response frees one.
     server.script(*[Reply(delay=1)] * CALL_COUNT)
     model = create_model(server, timeout=20, max_retries=0)
 

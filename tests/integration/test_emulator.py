@@ -217,7 +217,7 @@ def test_unknown_model_is_not_found(server: Emulator) -> None:
     assert public_model.json == {"detail": "Model 'x' not found or not publicly available"}
 
 
-def test_warm_up_is_answered_and_an_unknown_route_is_not_found(server: Emulator) -> None:
+def test_warm_up_succeeds_and_an_unknown_path_is_not_found(server: Emulator) -> None:
     warm_up = send(f"{server.base_url}/tcp_warming", headers=auth_header(server.api_key))
 
     assert warm_up.status == 200

@@ -242,7 +242,7 @@ def langserve_url(api_server: Emulator) -> Iterator[str]:
     assert api_server.api_key not in log
 
 
-def test_server_answers_invoke_and_batch(langserve_url: str) -> None:
+def test_server_responds_to_invoke_and_batch(langserve_url: str) -> None:
     chain: RemoteRunnable[dict[str, str], str] = RemoteRunnable(f"{langserve_url}/chain/")
 
     text = chain.invoke({"topic": "tides"})

@@ -226,7 +226,7 @@ async def test_a_thousand_concurrent_streams_are_complete(server: Server) -> Non
 # --- a large batch ------------------------------------------------------------------
 
 
-async def test_every_call_of_a_large_batch_is_answered_once(server: Server) -> None:
+async def test_every_call_of_a_large_batch_gets_its_own_completion(server: Server) -> None:
     model = server.create_model()
     numbers = range(BATCH_CALLS)
     prompts: list[Any] = [f"batch {number}" for number in numbers]

@@ -175,8 +175,8 @@ def test_one_model_serves_every_kind_of_event_loop_over_tls(
     run(LOOPS[name], https_server)
 
 
-# No loop that is closed without shutdown: uvloop's own `close` then warns of each open
-# socket and, where a warning is an error, never returns.
+# Loops that are closed without shutdown are left out: uvloop's own `close` then warns about
+# each open socket and, where a warning is an error, never returns.
 LOOPS_ON_UVLOOP = {
     "uvloop.run": """
         for _ in range(5):

@@ -227,7 +227,7 @@ def test_no_proxy_variable_with_other_hosts_has_no_effect(
 
 
 @pytest.mark.parametrize("source", ["setting", "CEREBRAS_PROXY"])
-def test_no_proxy_variable_is_ignored_for_the_proxy_setting(
+def test_setting_proxy_overrides_the_variable_no_proxy(
     source: str, server: Emulator, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")

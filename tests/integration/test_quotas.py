@@ -575,7 +575,7 @@ long = pytest.mark.timeout(300)
 
 @load
 @long
-def test_figures_of_the_default_settings() -> None:
+def test_default_settings_lose_no_prompt_and_use_the_whole_quota() -> None:
     with Limiter(requests=10, burst=2).serve() as limiter:
         asyncio.run(run_batch(create_model(limiter), number_prompts(200), at_once=16))
 
@@ -587,7 +587,7 @@ def test_figures_of_the_default_settings() -> None:
 
 @load
 @long
-def test_figures_of_a_thousand_paced_requests() -> None:
+def test_thousand_paced_requests_use_the_whole_quota() -> None:
     with Limiter(requests=40).serve() as limiter:
         asyncio.run(run_batch(create_model(limiter, pace=True), number_prompts(1_000)))
 
@@ -600,7 +600,7 @@ def test_figures_of_a_thousand_paced_requests() -> None:
 @load
 @long
 @pytest.mark.parametrize("refunded", [0.0, 0.8])
-def test_figures_of_a_thousand_requests_with_many_tokens(refunded: float) -> None:
+def test_thousand_requests_with_many_tokens_use_the_whole_quota(refunded: float) -> None:
     with Limiter(tokens=100_000, burst=1, refunded=refunded, latency=(0.02, 0.1)).serve() as (
         limiter
     ):

@@ -35,7 +35,7 @@ BROKEN_STREAMS: dict[str, type[CerebrasError]] = {
     "error_flat": CerebrasRateLimitError,
     "error_named": CerebrasServerError,
 }
-# Each stream is split at so many positions; the unit tests split at every byte.
+# Each stream is split at this many positions; the unit tests split at every byte.
 SPLIT_COUNT = 100
 # Seconds between the two parts: long enough for the first to arrive alone.
 PAUSE_BETWEEN_PARTS = 0.01

@@ -350,7 +350,7 @@ CREDENTIALS: dict[str, tuple[dict[str, str], Options, str | None, str | None]] =
 
 
 @pytest.mark.parametrize("case", CREDENTIALS)
-def test_credential_arguments_come_before_the_environment_and_blank_ones_are_ignored(
+def test_credential_settings_come_before_the_environment_and_blank_ones_are_ignored(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment, settings, key, cookies = CREDENTIALS[case]

@@ -332,7 +332,7 @@ def split_anywhere(stream: bytes, data: st.DataObject) -> list[bytes]:
     separator=st.sampled_from([b"", b"\n", b": keep-alive\n\n", b"id: 7\n", b"event: x\n"]),
     data=st.data(),
 )
-def test_framing_of_a_stream_does_not_change_the_message(
+def test_splitting_of_a_stream_does_not_change_the_message(
     name: str, line_ending: bytes, prefix: bytes, separator: bytes, data: st.DataObject
 ) -> None:
     stream = read_recorded_stream(name)

@@ -348,7 +348,7 @@ def test_unsent_request_gives_back_its_reservation() -> None:
     assert quota.buckets["requests-minute"].granted > decision.position.requests  # type: ignore[union-attr] # known
 
 
-def test_pause_stays_as_long_if_the_clock_is_set_back() -> None:
+def test_pause_keeps_its_length_if_the_clock_is_set_back() -> None:
     quota = QuotaState(0.0)
     needs = Amounts(1, 100)
     quota.record_outcome(Outcome("rejected", needs, quota.reserve(needs, 0.0), pause=7.0), 0.0)

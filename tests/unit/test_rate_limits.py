@@ -125,7 +125,7 @@ waits_by_headers = pytest.mark.parametrize(
 
 @waits_by_headers
 @pytest.mark.parametrize("code", QUOTA_CODES)
-def test_exceeded_quota_waits_for_a_reset(
+def test_retry_after_an_exceeded_quota_waits_for_a_reset(
     code: str, headers: dict[str, str], quota_wait: float | None, queue_wait: float | None
 ) -> None:
     assert estimate_quota_wait(CIMultiDict(headers), code, int) == quota_wait
@@ -133,7 +133,7 @@ def test_exceeded_quota_waits_for_a_reset(
 
 @waits_by_headers
 @pytest.mark.parametrize("code", ["queue_exceeded", None])
-def test_full_queue_waits_only_for_the_reset_of_an_exhausted_quota(
+def test_retry_after_a_full_queue_waits_only_for_an_exhausted_quota(
     code: str | None,
     headers: dict[str, str],
     quota_wait: float | None,

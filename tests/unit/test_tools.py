@@ -232,7 +232,7 @@ def test_tool_choice_auto_does_not_choose_a_tool_named_auto() -> None:
         ),
     ],
 )
-def test_chosen_tool_has_the_name_in_the_request(choice: Any, sent: Any) -> None:
+def test_tool_choice_uses_the_name_in_the_request(choice: Any, sent: Any) -> None:
     assert build_request_tool_choice(choice) == sent
 
 

@@ -23,7 +23,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop on which no time passes but that of its timers."""
+    """An event loop whose time passes only while it waits for a timer."""
 
     def __init__(self) -> None:
         self._virtual_selector = _Selector()
