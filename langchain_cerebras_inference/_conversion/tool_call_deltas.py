@@ -32,7 +32,8 @@ class ToolCallState:
         request_name: The tool's name in the request, which the server repeats.
         name: The tool's original name.
         arguments: The tool arguments so far, as far as they have been passed on.
-        held_arguments: The end of the tool arguments, if it is not passed on yet.
+        held_arguments: The parts of the tool arguments that have not been passed on yet.
+        has_prose: Whether the tool arguments begin with something else than an object.
     """
 
     def __init__(self, index: int, id_: str) -> None:
@@ -42,7 +43,8 @@ class ToolCallState:
         self.request_name = ""
         self.name = ""
         self.arguments = ""
-        self.held_arguments = ""
+        self.held_arguments: list[str] = []
+        self.has_prose = False
 
 
 class ToolCallAccumulator:
@@ -118,14 +120,22 @@ class ToolCallAccumulator:
         have one in a Markdown fence. An incomplete escape sequence is held back until it is
         complete, because it may be a lone surrogate.
         """
-        call.held_arguments += arguments
+        if not arguments:
+            return ""
+        call.held_arguments.append(arguments)
         if self._is_closed:
             return _take_held_arguments(call)
-        if not call.arguments and call.held_arguments.lstrip()[:1] != "{":
+        if not call.arguments and not call.has_prose:
+            start = arguments.lstrip()[:1]
+            call.has_prose = start not in ("", "{")
+            if not start:
+                return ""
+        if call.has_prose:
             return ""
-        arguments, call.held_arguments = tool_arguments.replace_lone_surrogates(
-            call.held_arguments
+        arguments, incomplete = tool_arguments.replace_lone_surrogates(
+            "".join(call.held_arguments)
         )
+        call.held_arguments = [incomplete] if incomplete else []
         return arguments
 
     def _find_call(
@@ -182,7 +192,8 @@ class ToolCallAccumulator:
 
 def _take_held_arguments(call: ToolCallState) -> str:
     """Return the arguments that have been held back, in a form that langchain-core parses."""
-    arguments, call.held_arguments = call.held_arguments, ""
+    arguments = "".join(call.held_arguments)
+    call.held_arguments = []
     if call.arguments:
         return arguments
     if arguments.strip() == "null":

@@ -808,6 +808,14 @@ def test_arguments_in_a_fence_give_one_chunk_at_the_finish_reason() -> None:
     assert fragments == ["", '{"n":1}']
 
 
+def test_call_without_arguments_gives_one_chunk() -> None:
+    events = [create_tool_call_event(index=0, id="a", name="f", arguments="")] * 2
+
+    *chunks, _ = build_chunks([*events, create_event(finish_reason="tool_calls")])
+
+    assert [len(chunk.tool_call_chunks) for chunk in chunks] == [1]
+
+
 def test_tool_calls_in_one_event_give_one_chunk() -> None:
     events = [
         create_tool_call_event(index=0, id="a", name="f", arguments="{}"),
