@@ -12,7 +12,6 @@ because of the quota, the call enters the queue again. This does not count again
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from langchain_cerebras_inference import _error_mapping
+from langchain_cerebras_inference import _error_mapping, _surrogates
 from langchain_cerebras_inference._auth.api_key import KeyProvider
 from langchain_cerebras_inference._auth.key_exchange import Key, KeyExchange, drop_demo_key
 from langchain_cerebras_inference._http import (
@@ -476,8 +475,8 @@ def _choose_recovery(call: Call, error: CerebrasError) -> Recovery | None:
 def _encode_body(body: RequestBody) -> bytes:
     try:
         return to_json(body)
-    except PydanticSerializationError:  # a lone surrogate, as in text from web pages
-        return json.dumps(body, separators=(",", ":")).encode()
+    except PydanticSerializationError:  # lone surrogates, as in text from web pages
+        return _surrogates.encode_json(body)
 
 
 def _count_reserved_tokens(body: RequestBody) -> int:

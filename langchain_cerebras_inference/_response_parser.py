@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json
 
-from langchain_cerebras_inference import _error_mapping, _urls
+from langchain_cerebras_inference import _error_mapping, _surrogates, _urls
 from langchain_cerebras_inference._http.sse import (
     ErrorPayload,
     EventTooLargeError,
@@ -87,7 +87,10 @@ class ResponseParser:
                     f"The response is larger than {_MAX_COMPLETION_BYTES} bytes."
                     f" {_urls.get_wrong_server_advice()}"
                 )
-            body = from_json(raw)
+            try:
+                body = from_json(raw)
+            except ValueError:
+                body = _surrogates.decode_json(raw)
         except CerebrasError as error:
             raise _add_response_data(error, response) from None
         except ValueError:
@@ -182,6 +185,7 @@ class EventStream:
         self._decoder = SSEDecoder()
         self._payloads: list[bytes] = []
         self._first_events: list[StreamEvent] = []
+        self._surrogate_joiner: _surrogates.SurrogateJoiner | None = None
         self._has_progress = False
         self._has_finish_reason = False
         self._is_exhausted = False
@@ -225,6 +229,8 @@ class EventStream:
                     self._is_exhausted = not data
                     self._payloads = self._split(data) if data else self._split_end()
                 events = self._decode_events()
+                if self._surrogate_joiner is not None:
+                    events = self._surrogate_joiner.join(events)
             except CerebrasError as error:
                 self._end_with_error(error)
         # The next read restarts the idle timeout: the time between two reads does not count.
@@ -275,11 +281,10 @@ class EventStream:
             if has_choice:
                 events.append(event)
                 if finish_reason and not self._has_finish_reason:
-                    self._has_finish_reason = True
-                    self._response.limit_remaining_time(_SECONDS_AFTER_FINISH)
+                    self._set_finished()
             elif payload and payload != _DONE:
                 try:
-                    events.append(self._decode_event_without_choice(payload))
+                    events.append(self._decode_unusual_event(payload))
                 except CerebrasError as error:
                     self._end_with_error(error)
                     break
@@ -287,21 +292,31 @@ class EventStream:
             self._end_with_error(CerebrasConnectionError(_TRUNCATED))
         return events
 
-    def _decode_event_without_choice(self, payload: bytes) -> StreamEvent:
-        """Return an event without a choice, such as the usage event.
+    def _decode_unusual_event(self, payload: bytes) -> StreamEvent:
+        """Return an event with surrogates, or one without a choice, such as the usage event.
 
         Raises:
             CerebrasError: If the payload is an error, or not an event that this API sends.
         """
         try:
-            event = from_json(payload)
+            event = _surrogates.decode_json(payload)
         except ValueError:
             event = payload.decode("utf-8", "replace")
         if isinstance(payload, ErrorPayload) or _error_mapping.is_error_body(event):
             raise self._parser.create_error_from_body(self._response, event, is_in_stream=True)
+        if _has_choice(event):  # `from_json` did not accept its surrogates
+            if event["choices"][0].get("finish_reason") and not self._has_finish_reason:
+                self._set_finished()
+            self._surrogate_joiner = self._surrogate_joiner or _surrogates.SurrogateJoiner()
+            return cast("StreamEvent", _surrogates.decode_with_surrogates(payload))
         if not isinstance(event, dict) or event.get("choices"):
             raise self._parser.create_unexpected_error(self._response, event)
         return cast("StreamEvent", {**event, "choices": []})
+
+    def _set_finished(self) -> None:
+        """Remember that an event has had a finish reason, and limit the remaining time."""
+        self._has_finish_reason = True
+        self._response.limit_remaining_time(_SECONDS_AFTER_FINISH)
 
     def _end_with_error(self, error: CerebrasError) -> None:
         """End the stream; the error is raised once all events before it have been read.
@@ -324,18 +339,25 @@ def has_content(event: StreamEvent) -> bool:
     return any(value for name, value in delta.items() if name != "role")
 
 
+def _has_choice(event: Any) -> bool:
+    try:
+        return type(event["choices"][0].get("delta") or {}) is dict
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return False
+
+
 def _decode_body(raw: bytes) -> Any:
     """Decode a body for an error: as JSON, or as text if it is not JSON."""
     text = raw.decode("utf-8", "replace")
     try:
-        return from_json(text)
+        return _surrogates.decode_json(text.encode())
     except ValueError:
         return text
 
 
 def _is_json(payload: bytes) -> bool:
     try:
-        from_json(payload)
+        _surrogates.decode_json(payload)
     except ValueError:
         return False
     return True

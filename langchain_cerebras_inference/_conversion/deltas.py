@@ -172,8 +172,9 @@ class DeltaParser:
         return [(TOOL_CALLS, chunks, None)] if chunks else []
 
     def _parse_finish_reason(self, finish_reason: Any) -> list[Delta]:
-        """Store the finish reason; return text or reasoning that looked like part of a tag.
+        """Store the finish reason; return what has been held back.
 
+        That is text or reasoning that looked like part of a tag, and tool arguments.
         Log a warning if the completion stopped at the token limit without text and tool calls.
         """
         type_checks.check_string("finish_reason", finish_reason)
@@ -184,7 +185,10 @@ class DeltaParser:
             if self._finish_reason is None and not (has_text or self.tool_calls):
                 completion.warn_if_stopped_by_token_limit(finish_reason)
         self._finish_reason = finish_reason
-        return [(kind, part, None) for kind, part in parts]
+        deltas: list[Delta] = [(kind, part, None) for kind, part in parts]
+        if self._tool_calls is not None and (chunks := self._tool_calls.close()):
+            deltas.append((TOOL_CALLS, chunks, None))
+        return deltas
 
 
 def _attach_logprobs(deltas: list[Delta], choice: Mapping[str, Any]) -> list[Delta]:

@@ -18,9 +18,8 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from pydantic_core import to_json
 
-from langchain_cerebras_inference import _model_catalog
+from langchain_cerebras_inference import _model_catalog, _surrogates
 from langchain_cerebras_inference._conversion import content, tool_arguments, tools
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def _convert_tool_calls(message: AIMessage) -> list[_types.ToolCall]:
     """Convert the valid tool calls, and after them the invalid ones that have a name."""
     converted = []
     for call in message.tool_calls:
-        arguments = to_json(call["args"], inf_nan_mode="null").decode()
+        arguments = _surrogates.encode_json(call["args"], inf_nan_mode="null").decode()
         converted.append(_convert_tool_call(call, arguments))
     for invalid_call in message.invalid_tool_calls:
         if invalid_call.get("name"):

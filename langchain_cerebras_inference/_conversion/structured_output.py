@@ -18,12 +18,9 @@ from langchain_core.runnables import AddableDict, RunnableConfig
 from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, RootModel
-from pydantic_core import from_json, to_json
 
+from langchain_cerebras_inference import _surrogates
 from langchain_cerebras_inference._conversion import response_format, tool_arguments
-
-_FENCES = (("```json", "```"), ("```", "```"))
-
 
 _ModelRefusalError: Any = getattr(exceptions, "ModelRefusalError", OutputParserException)
 """langchain-core's error for a refusal. Before version 1.7.5, it had none."""
@@ -113,6 +110,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             chunks = getattr(message, "tool_call_chunks", ())
             arguments = (chunk["args"] for chunk in chunks if chunk["name"] == self.tool_name)
             text = next(arguments, None) or ""
+        text, _ = tool_arguments.replace_lone_surrogates(text)
         try:
             value = parse_partial_json(text) if text else None
             return self._validate(value) if isinstance(value, dict) else None
@@ -125,7 +123,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             return value
         try:
             if hasattr(schema, "model_validate_json"):
-                return schema.model_validate_json(to_json(value))
+                return schema.model_validate_json(_surrogates.encode_json(value))
             return schema.parse_obj(value)  # pydantic 1
         except ValueError as error:
             raise OutputParserException(
@@ -213,15 +211,8 @@ def _get_tool_arguments(message: AIMessage, tool_name: str) -> dict[str, Any]:
 
 
 def _parse_json_object(message: AIMessage) -> dict[str, Any]:
-    text = message.text.strip()
-    for opening, closing in _FENCES:
-        if text.startswith(opening) and text.endswith(closing):
-            text = text.removeprefix(opening).removesuffix(closing)
-    try:
-        value = from_json(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
+    value = tool_arguments.parse_object(message.text.strip())
+    if value is None:
         raise OutputParserException(
             f"The completion is not a complete JSON object: {message.text!r}."
             f"{_explain_token_limit(message)}",

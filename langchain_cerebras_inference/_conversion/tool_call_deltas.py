@@ -31,7 +31,9 @@ class ToolCallState:
         server_id: The last id from the server.
         request_name: The tool's name in the request, which the server repeats.
         name: The tool's original name.
-        arguments: The tool arguments so far.
+        arguments: The tool arguments so far, as far as they have been passed on.
+        held_arguments: The parts of the tool arguments that have not been passed on yet.
+        has_prose: Whether the tool arguments begin with something else than an object.
     """
 
     def __init__(self, index: int, id_: str) -> None:
@@ -41,6 +43,8 @@ class ToolCallState:
         self.request_name = ""
         self.name = ""
         self.arguments = ""
+        self.held_arguments: list[str] = []
+        self.has_prose = False
 
 
 class ToolCallAccumulator:
@@ -57,6 +61,7 @@ class ToolCallAccumulator:
         self._call_by_index: dict[int, ToolCallState] = {}
         self._call_by_id: dict[str, ToolCallState] = {}
         self._last_call: ToolCallState | None = None
+        self._is_closed = False
 
     def add(self, fragment: Any) -> ToolCallChunk | None:
         """Add a fragment, and return what it adds to its call; `None` if it adds nothing.
@@ -78,8 +83,13 @@ class ToolCallAccumulator:
             call = self._create_call(server_id)
         self._remember_call(call, index, server_id)
         name = self._add_name(call, request_name) if request_name else ""
-        if not call.arguments and arguments.strip() == "null":
-            arguments = "{}"  # langchain-core treats null as invalid arguments
+        if (
+            not call.arguments
+            or call.held_arguments
+            or "\\u" in arguments
+            or arguments[-1:] == "\\"
+        ):
+            arguments = self._hold_back(call, arguments)
         call.arguments += arguments
         if not (is_new or name or arguments):
             return None
@@ -89,6 +99,44 @@ class ToolCallAccumulator:
             id=call.id if is_new else None,
             index=call.index,
         )
+
+    def close(self) -> list[ToolCallChunk]:
+        """Return the tool arguments that have been held back; later ones will not be."""
+        self._is_closed = True
+        chunks = []
+        for call in self.calls:
+            if call.held_arguments:
+                arguments = _take_held_arguments(call)
+                call.arguments += arguments
+                chunks.append(
+                    tool_call_chunk(name=None, args=arguments, id=None, index=call.index)
+                )
+        return chunks
+
+    def _hold_back(self, call: ToolCallState, arguments: str) -> str:
+        """Return the part of new arguments that can be passed on, and hold back the others.
+
+        Arguments that do not begin with an object are held back until the end, because they may
+        have one in a Markdown fence. An incomplete escape sequence is held back until it is
+        complete, because it may be a lone surrogate.
+        """
+        if not arguments:
+            return ""
+        call.held_arguments.append(arguments)
+        if self._is_closed:
+            return _take_held_arguments(call)
+        if not call.arguments and not call.has_prose:
+            start = arguments.lstrip()[:1]
+            call.has_prose = start not in ("", "{")
+            if not start:
+                return ""
+        if call.has_prose:
+            return ""
+        arguments, incomplete = tool_arguments.replace_lone_surrogates(
+            "".join(call.held_arguments)
+        )
+        call.held_arguments = [incomplete] if incomplete else []
+        return arguments
 
     def _find_call(
         self, index: int | None, server_id: str, request_name: str
@@ -140,6 +188,19 @@ class ToolCallAccumulator:
         new_part = self._tool_names.get(new_part, new_part)
         call.name += new_part
         return new_part
+
+
+def _take_held_arguments(call: ToolCallState) -> str:
+    """Return the arguments that have been held back, in a form that langchain-core parses."""
+    arguments = "".join(call.held_arguments)
+    call.held_arguments = []
+    if call.arguments:
+        return arguments
+    if arguments.strip() == "null":
+        return "{}"  # langchain-core treats null as invalid arguments
+    if tool_arguments.parse_arguments(arguments) is not None:
+        arguments = tool_arguments.extract_fenced_object(arguments) or arguments
+    return tool_arguments.to_string(arguments)
 
 
 def _check_types(index: Any, server_id: Any, request_name: Any) -> None:

@@ -22,6 +22,7 @@ from langchain_core.utils.function_calling import (
 )
 from pydantic import RootModel, create_model
 
+from langchain_cerebras_inference import _surrogates
 from langchain_cerebras_inference._conversion import strict_schema
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -147,7 +148,7 @@ def to_accepted_name(name: str) -> str:
     """Return the name if Cerebras accepts it, or otherwise a unique name that it accepts."""
     if _ACCEPTED_NAME.fullmatch(name):
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(_surrogates.join_surrogates(name).encode()).hexdigest()[:8]
     prefix = re.sub(r"[^A-Za-z0-9_-]", "_", name)[: _MAX_NAME_LENGTH - len(digest) - 1]
     return f"{prefix}_{digest}"
 

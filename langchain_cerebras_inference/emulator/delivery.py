@@ -46,9 +46,12 @@ _INVALID_PAYLOADS = {
 
 
 def encode_json(value: Any) -> bytes:
-    """Encode JSON as Cerebras does: without spaces, and with unescaped Unicode."""
+    r"""Encode JSON as Cerebras does: without spaces, and with unescaped Unicode.
+
+    Surrogates are escaped (`\ud83d`), because UTF-8 cannot express them.
+    """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="replace")
+    return text.encode(errors="backslashreplace")
 
 
 def encode_event(data: bytes) -> bytes:

@@ -139,6 +139,39 @@ SCENARIOS = {
         tools=(MAGIC,),
         expected={"calls": [], "invalid": [("magic", "a")]},
     ),
+    "tool arguments with control characters": Scenario(
+        Reply(tool_calls=[ToolCall("magic", '{"input": 3, "more": "a\n\x00b"}', id="a")]),
+        tools=(MAGIC,),
+        expected={"calls": [("magic", {"input": 3, "more": "a\n\0b"})], "invalid": []},
+    ),
+    "truncated tool arguments with control characters": Scenario(
+        Reply(tool_calls=[ToolCall("magic", '{"input": 3, "more": "a\nb', id="a")]),
+        tools=(MAGIC,),
+        expected={"calls": [], "invalid": [("magic", "a")]},
+    ),
+    "tool arguments in a Markdown fence": Scenario(
+        Reply(tool_calls=[ToolCall("magic", 'So:\n```json\n{"input": 3}\n```', id="a")]),
+        tools=(MAGIC,),
+        expected={"calls": [("magic", {"input": 3})], "invalid": []},
+    ),
+    "tool arguments in a Markdown fence without end": Scenario(
+        Reply(tool_calls=[ToolCall("magic", '```json\n{"input": 3}\n', id="a")]),
+        tools=(MAGIC,),
+        expected={"calls": [], "invalid": [("magic", "a")]},
+    ),
+    "halves of characters": Scenario(
+        Reply(
+            reasoning="a\ud83d",
+            content="\ud83d\ude00 b\ude00",
+            tool_calls=[ToolCall("magic", '{"input": 3, "more": "\\ud83d\ud83d"}', id="a")],
+        ),
+        tools=(MAGIC,),
+        expected={
+            "text": "😀 b\ufffd",
+            "reasoning": "a\ufffd",
+            "calls": [("magic", {"input": 3, "more": "\ufffd\ufffd"})],
+        },
+    ),
     "a complete and a truncated tool call": Scenario(
         Reply(
             tool_calls=[

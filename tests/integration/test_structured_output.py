@@ -190,6 +190,44 @@ def test_completion_without_an_object_is_an_error_and_never_none(
     assert_error(reply, create_chains(model, SCHEMAS[schema], method), call, server)
 
 
+# Complete objects that are not strict JSON, and the value of `setup`.
+LENIENT_OBJECTS = {
+    "line feed": ('{"setup": "a\nb", "punchline": "c"}', "a\nb"),
+    "control characters": ('{"setup": "\x00\t\x1f", "punchline": "c"}', "\x00\t\x1f"),
+    "prose around a fence": (
+        'It is:\n```json\n{"setup": "a\n```", "punchline": "c"}\n```\nFunny?',
+        "a\n```",
+    ),
+    "escaped lone surrogate": ('{"setup": "a\\ud83d", "punchline": "c"}', "a\ufffd"),
+    "lone surrogate": ('{"setup": "a\ud83d", "punchline": "c"}', "a\ufffd"),
+    "pair of surrogates": ('{"setup": "\ud83d\ude00", "punchline": "c"}', "😀"),
+}
+
+
+@every_call_style
+@every_method
+@pytest.mark.parametrize("schema", ["pydantic", "JSON schema"])
+@pytest.mark.parametrize("case", LENIENT_OBJECTS)
+def test_complete_object_that_is_not_strict_json_is_parsed(
+    case: str,
+    schema: str,
+    method: Method,
+    call: Callable[[Chain], Any],
+    model: ChatCerebrasInference,
+    server: Emulator,
+) -> None:
+    text, setup = LENIENT_OBJECTS[case]
+    reply = Reply(content=text)
+    if method == "function_calling":
+        reply = Reply(tool_calls=[ToolCall("Joke", text)])
+    server.script(reply, reply)
+
+    joke = call(model.with_structured_output(SCHEMAS[schema], method=method))
+
+    joke = joke if isinstance(joke, dict) else joke.model_dump()
+    assert joke == {"setup": setup, "punchline": "c"}
+
+
 @every_call_style
 @every_method
 @pytest.mark.parametrize("schema", ["pydantic", "pydantic 1"])

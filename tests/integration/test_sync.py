@@ -228,7 +228,7 @@ def test_traceback_of_an_error_begins_in_the_callers_code(
     assert caught.traceback[0].name == "test_traceback_of_an_error_begins_in_the_callers_code"
 
 
-def test_prompt_with_a_lone_surrogate_is_sent(
+def test_lone_surrogate_in_a_prompt_is_replaced(
     model: ChatCerebrasInference, server: Emulator
 ) -> None:
     server.script(Reply(content="Hello."))
@@ -236,4 +236,4 @@ def test_prompt_with_a_lone_surrogate_is_sent(
     message = model.invoke("scraped \ud83d text")
 
     assert message.text == "Hello."
-    assert server.requests[0].body["messages"][0]["content"] == "scraped \ud83d text"
+    assert server.requests[0].body["messages"][0]["content"] == "scraped \ufffd text"

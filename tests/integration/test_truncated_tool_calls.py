@@ -1,7 +1,6 @@
 """A tool call whose arguments are truncated is invalid, so an agent never runs it."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +35,11 @@ TRUNCATED_ARGUMENTS = {
 COMPLETE_ARGUMENTS = (
     '{"path": "a \\"b\\" \\u00e9.txt", "content": "[1, {\\\\", "force": false,'
     ' "more": {"a": [-1.5e3, null, {}]}}'
+)
+# Complete, but strings have control characters, or the object is in a Markdown fence.
+LENIENT_ARGUMENTS = (
+    '{"path": "a.txt", "content": "one\ntwo\t\\"```\n{}\n```\n", "force": false}',
+    'It is:\n```json\n{"path": "a.txt", "content": "one\n```\n{}\n```", "force": true}\n```',
 )
 
 
@@ -89,7 +93,25 @@ def test_agent_runs_a_tool_with_complete_arguments(
     assert disk.written == ["a.txt"]
 
 
-@pytest.mark.parametrize("model_name", ["gpt-oss-120b", "qwen-3.8-27b"])
+both_models = pytest.mark.parametrize("model_name", ["gpt-oss-120b", "qwen-3.8-27b"])
+
+
+@both_models
+@every_agent_style
+@pytest.mark.parametrize("arguments", LENIENT_ARGUMENTS)
+def test_agent_runs_a_tool_with_a_complete_object_that_is_not_strict_json(
+    arguments: str, run: AgentRunner, model_name: str, server: Emulator
+) -> None:
+    server.script(Reply(tool_calls=[ToolCall("write", arguments)]))
+    disk = Disk()
+
+    run(disk.create_agent(create_model(server, model=model_name)))
+
+    assert disk.written == ["a.txt"]
+    assert len(server.requests) == 2
+
+
+@both_models
 @every_agent_style
 @pytest.mark.parametrize("place", TRUNCATED_ARGUMENTS)
 def test_agent_never_runs_a_tool_with_truncated_arguments(
@@ -106,20 +128,20 @@ def test_agent_never_runs_a_tool_with_truncated_arguments(
 
 
 @every_agent_style
+@pytest.mark.parametrize("arguments", [COMPLETE_ARGUMENTS, *LENIENT_ARGUMENTS])
 def test_agent_never_runs_a_tool_with_arguments_truncated_at_any_character(
-    run: AgentRunner, model: ChatCerebrasInference, server: Emulator
+    arguments: str, run: AgentRunner, model: ChatCerebrasInference, server: Emulator
 ) -> None:
-    json.loads(COMPLETE_ARGUMENTS)
     disk = Disk()
     agent = disk.create_agent(model)
 
-    for end in range(len(COMPLETE_ARGUMENTS)):
-        call = ToolCall("write", COMPLETE_ARGUMENTS[:end])
+    for end in range(len(arguments)):
+        call = ToolCall("write", arguments[:end])
         server.script(Reply(tool_calls=[call], finish_reason="length"))
         run(agent)
 
     assert disk.written == []
-    assert len(server.requests) == len(COMPLETE_ARGUMENTS)
+    assert len(server.requests) == len(arguments)
 
 
 @both_streaming_agent_styles

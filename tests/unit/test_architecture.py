@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
             "_model_catalog",
             "_urls",
             "_version",
+            "_surrogates",
             "_types",
             "_private_names",
             "errors",

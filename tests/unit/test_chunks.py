@@ -812,6 +812,47 @@ def test_fragment_that_adds_nothing_gives_no_chunk() -> None:
     assert again == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('{"n":1}', {"n": 1}),
+        ("null", {}),
+        ('```json\n{"n":1}\n```', {"n": 1}),
+    ],
+)
+def test_tool_call_after_the_finish_reason_is_complete(
+    arguments: str, expected: dict[str, Any]
+) -> None:
+    events = [
+        create_tool_call_event(index=0, id="a", name="f", arguments="{}"),
+        create_event(finish_reason="tool_calls"),
+        create_tool_call_event(index=1, id="b", name="g", arguments=arguments),
+    ]
+
+    message = join_chunks(events)
+
+    assert [call["args"] for call in message.tool_calls] == [{}, expected]
+
+
+def test_arguments_in_a_fence_give_one_chunk_at_the_finish_reason() -> None:
+    arguments = 'So:\n```json\n{"n":1}\n```'
+    events = [create_tool_call_event(index=0, id="a", name="f", arguments="")]
+    events += [create_tool_call_event(index=0, arguments=text) for text in arguments]
+
+    chunks = build_chunks([*events, create_event(finish_reason="tool_calls")])
+
+    fragments = [chunk["args"] for message in chunks for chunk in message.tool_call_chunks]
+    assert fragments == ["", '{"n":1}']
+
+
+def test_call_without_arguments_gives_one_chunk() -> None:
+    events = [create_tool_call_event(index=0, id="a", name="f", arguments="")] * 2
+
+    *chunks, _ = build_chunks([*events, create_event(finish_reason="tool_calls")])
+
+    assert [len(chunk.tool_call_chunks) for chunk in chunks] == [1]
+
+
 def test_tool_calls_in_one_event_give_one_chunk() -> None:
     events = [
         create_tool_call_event(index=0, id="a", name="f", arguments="{}"),

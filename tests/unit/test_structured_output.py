@@ -3,6 +3,7 @@
 import copy
 import operator
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -113,6 +114,55 @@ def call_tool(**arguments: Any) -> AIMessage:
 )
 def test_text_is_parsed_into_an_object_of_the_class(text: str) -> None:
     assert create_chain(AIMessage(text)).invoke("?") == TIDE
+
+
+COMPLETE_TEXTS = {
+    "line feed": ('{"place":"Cape\nNorth","metres":4}', "Cape\nNorth"),
+    "control characters": ('{"place":"\x00\t\x1f","metres":4}', "\x00\t\x1f"),
+    "prose around a fence": (f"It is:\n```json\n{TEXT}\n```\nDone.", "Cape North"),
+    "line feed in a fence": ('```\n{"place":"a\nb","metres":4}\n```', "a\nb"),
+    "escaped lone surrogate": ('{"place":"a\\ud83d","metres":4}', "a\ufffd"),
+    "lone surrogate": ('{"place":"a\ud83d","metres":4}', "a\ufffd"),
+    "divided pair of surrogates": ('{"place":"\ud83d\ude00","metres":4}', "😀"),
+}
+all_complete_texts = pytest.mark.parametrize("name", COMPLETE_TEXTS)
+
+
+@all_complete_texts
+@pytest.mark.parametrize("schema", [Tide, OldTide, TypedTide, JSON_SCHEMA, None])
+def test_complete_object_that_is_not_strict_json_is_parsed(name: str, schema: Any) -> None:
+    text, place = COMPLETE_TEXTS[name]
+
+    for messages in ([AIMessage(text)], create_chunks(*text)):
+        parsed = create_chain(*messages, schema=schema).invoke("?")
+        expected = {"place": place, "metres": 4}
+        assert parsed == (schema(**expected) if schema in (Tide, OldTide) else expected)
+
+
+@all_complete_texts
+def test_object_that_is_not_strict_json_is_rejected_if_it_is_truncated(name: str) -> None:
+    text, _ = COMPLETE_TEXTS[name]
+
+    for length in range(text.rindex("}")):
+        with pytest.raises(OutputParserException):
+            create_chain(AIMessage(text[:length]), schema=None).invoke("?")
+
+
+def test_object_of_a_stream_has_no_half_of_a_character() -> None:
+    text = '{"place":"a\\ud83d\\ude00b\\ud83d","metres":4}'
+
+    outputs = list(create_chain(*create_chunks(*text), schema=None).stream("?"))
+
+    places = [output["place"] for output in outputs if "place" in output]
+    assert places[:4] == ["", "a", "a😀", "a😀b"]
+    assert places[-1] == "a😀b\ufffd"
+    assert not re.search("[\ud800-\udfff]", "".join(places))
+
+
+def test_halves_in_the_arguments_of_a_tool_call_are_replaced() -> None:
+    message = call_tool(place="a\ud83d", metres=4)
+
+    assert create_chain(message, tool_name="Tide").invoke("?").place == "a\ufffd"
 
 
 def test_text_is_parsed_into_an_object_of_a_pydantic_1_class() -> None:
