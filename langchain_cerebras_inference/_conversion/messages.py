@@ -1,14 +1,13 @@
 """Convert LangChain messages to the messages of a request.
 
-Cerebras rejects a request that contains even one unknown field. It requires tool messages
-directly after the calls that they answer. The field for earlier reasoning is `reasoning`, never
-`reasoning_content`. The messages may also have been created by classes of other providers.
+Cerebras rejects a request that contains even one unknown field. The field for earlier reasoning
+is `reasoning`, never `reasoning_content`. The messages may also have been created by classes of
+other providers.
 Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
@@ -25,8 +24,8 @@ from langchain_cerebras_inference import _model_catalog
 from langchain_cerebras_inference._conversion import (
     content,
     json_text,
-    media,
     tool_arguments,
+    tool_messages,
     tools,
 )
 
@@ -44,11 +43,6 @@ _ROLES: Mapping[str, _types.Role] = {
     "ai": "assistant",
 }
 """Maps roles of `ChatMessage` to roles of Cerebras."""
-
-_logger = logging.getLogger("langchain_cerebras_inference")
-
-_INTERRUPTED = "This tool call was interrupted. It has no result."
-_INVALID = "This tool call was not run, because its arguments are not valid."
 
 _PARAGRAPH_KEYS = frozenset({"id", "index", "signature", "summary"})
 """A reasoning block with one of these keys is a whole one, not a fragment of a stream."""
@@ -94,7 +88,7 @@ def convert_messages(
     if has_tool_calls or converter.has_images:
         converted = converter.arrange(converted)
     if converter.has_images:
-        _limit_images(converted, converter.newest_content)
+        tool_messages.limit_images(converted, converter.newest_content)
     return converted
 
 
@@ -261,122 +255,28 @@ class _Converter:
             self._image_urls[id(converted)] = image_urls
 
     def arrange(self, converted: list[_types.Message]) -> list[_types.Message]:
-        """Put tool messages and images directly after the calls and messages they belong to.
-
-        Args:
-            converted: The messages of a request. Those with tool calls and tool messages are
-                changed: their ids become unique.
+        """Put tool messages and images after the messages that they belong to.
 
         Raises:
-            ValueError: If a call has no tool message, unless it was interrupted, or if a tool
-                message has no call.
+            ValueError: If a tool call or a tool message has no counterpart.
         """
         entries = self._list_entries(converted)
+        arranger = tool_messages.Arranger(self._messages, self._image_urls)
         if self._for_counting:
-            return self._add_image_messages(entries)
-        arranged: list[_types.Message] = []
-        used_ids: set[str] = set()
-        while entries:
-            index, message = entries.pop(0)
-            if message["role"] == "tool":
-                raise ValueError(
-                    f"messages[{index}] (tool): No earlier message has an unanswered tool call"
-                    f" with the id {message['tool_call_id']!r}. Remove this message, or restore"
-                    ' the call. With start_on="human", trim_messages keeps them together.'
-                )
-            arranged.append(message)
-            pairs = []
-            if "tool_calls" in message:
-                pairs = self._pair_calls_with_tool_messages(message, index, entries)
-                _make_ids_unique(pairs, used_ids)
-                arranged += [tool_message for _, tool_message in pairs]
-            if self._image_urls:
-                arranged += self._create_image_message(message, pairs)
-        self._log_unanswered_calls()
-        return arranged
+            return arranger.add_image_messages(entries)
+        return arranger.arrange(entries)
 
-    def _list_entries(
-        self, converted: list[_types.Message]
-    ) -> list[tuple[int, _types.Message]]:
+    def _list_entries(self, converted: list[_types.Message]) -> list[tool_messages.Entry]:
         """Return the messages of the request with the indices of the original messages."""
         if not self._tool_messages:
             return list(enumerate(converted))
-        entries: list[tuple[int, _types.Message]] = []
+        entries: list[tool_messages.Entry] = []
         for index, message in enumerate(converted):
-            tool_messages = self._tool_messages.get(index, [])
-            entries += [(index, tool_message) for tool_message in tool_messages]
-            if not tool_messages or message.get("content"):
+            results = self._tool_messages.get(index, [])
+            entries += [(index, result) for result in results]
+            if not results or message.get("content"):
                 entries.append((index, message))
         return entries
-
-    def _add_image_messages(
-        self, entries: list[tuple[int, _types.Message]]
-    ) -> list[_types.Message]:
-        arranged: list[_types.Message] = []
-        for _, message in entries:
-            arranged += [message, *self._create_image_message(message, [])]
-        return arranged
-
-    def _pair_calls_with_tool_messages(
-        self, message: _types.Message, index: int, entries: list[tuple[int, _types.Message]]
-    ) -> list[tuple[_types.ToolCall, _types.Message]]:
-        """Remove from `entries` the tool messages for the calls of `message`.
-
-        A call that was interrupted, because the user has written since, and an invalid call
-        get a tool message that says so.
-
-        Returns:
-            Each call with its tool message.
-
-        Raises:
-            ValueError: If a valid call has no tool message.
-        """
-        pairs = []
-        original = self._messages[index]
-        # `_convert_tool_calls` puts the valid calls before the invalid ones.
-        valid_count = len(original.tool_calls) if isinstance(original, AIMessage) else 0
-        for position, call in enumerate(message["tool_calls"]):
-            tool_message = _take_tool_message(call["id"], entries)
-            if tool_message is None:
-                name = f"{call['function']['name']!r} (id {call['id']!r})"
-                is_interrupted = any(later["role"] == "user" for _, later in entries)
-                if position < valid_count and not is_interrupted:
-                    raise ValueError(
-                        f"messages[{index}] (ai): No tool message answers the call of {name}."
-                        " Add one."
-                    )
-                text = _INTERRUPTED if position < valid_count else _INVALID
-                tool_message = {"role": "tool", "content": text, "tool_call_id": call["id"]}
-                self._unanswered_calls.append(f"messages[{index}] {name}")
-            pairs.append((call, tool_message))
-        return pairs
-
-    def _create_image_message(
-        self, message: _types.Message, pairs: list[tuple[_types.ToolCall, _types.Message]]
-    ) -> list[_types.Message]:
-        """Create a user message with the images of a message and of its tool messages.
-
-        Returns:
-            The user message, or an empty list if there are no images.
-        """
-        parts: list[dict[str, Any]] = []
-        for number, url in enumerate(self._image_urls.get(id(message), ()), 1):
-            label = f"Image {number} of the {message['role']} message:"
-            parts += [content.create_text_part(label), content.create_image_part(url)]
-        for call, tool_message in pairs:
-            for number, url in enumerate(self._image_urls.get(id(tool_message), ()), 1):
-                name = f"{call['function']['name']!r} (id {call['id']!r})"
-                label = f"Image {number} of the result of the tool {name}:"
-                parts += [content.create_text_part(label), content.create_image_part(url)]
-        return [{"role": "user", "content": parts}] if parts else []
-
-    def _log_unanswered_calls(self) -> None:
-        if self._unanswered_calls:
-            _logger.warning(
-                "No tool message answers these tool calls: %s. The request has a tool message"
-                " for each, which says that the call was interrupted or invalid.",
-                ", ".join(self._unanswered_calls),
-            )
 
 
 def _list_call_ids(messages: Sequence[BaseMessage]) -> set[Any]:
@@ -463,63 +363,3 @@ def _convert_tool_call(call: Mapping[str, Any], arguments: str) -> _types.ToolCa
         "type": "function",
         "function": {"name": name, "arguments": arguments or "{}"},
     }
-
-
-# --- order of tool messages, number of images --------------------------------------------
-
-
-def _take_tool_message(
-    call_id: str, entries: list[tuple[int, _types.Message]]
-) -> _types.Message | None:
-    """Remove and return the tool message with this id, unless it may answer a later call."""
-    for position, (_, message) in enumerate(entries):
-        if message["role"] == "tool" and message["tool_call_id"] == call_id:
-            del entries[position]
-            return message
-        if "tool_calls" in message:
-            later_ids = [call["id"] for call in message["tool_calls"]]
-            if not call_id or call_id in later_ids:
-                break
-    return None
-
-
-def _make_ids_unique(
-    pairs: list[tuple[_types.ToolCall, _types.Message]], used_ids: set[str]
-) -> None:
-    """Give each call a unique id, and use it in its tool message, too."""
-    for call, tool_message in pairs:
-        original_id = call["id"] or "call"
-        unique_id, number = original_id, 1
-        while unique_id in used_ids:
-            number += 1
-            unique_id = f"{original_id}_{number}"
-        used_ids.add(unique_id)
-        call["id"] = tool_message["tool_call_id"] = unique_id
-
-
-def _limit_images(
-    messages: list[_types.Message], newest_content: list[dict[str, Any]] | None
-) -> None:
-    """Replace the oldest images by notes if there are more than Cerebras accepts.
-
-    Args:
-        messages: The messages of a request. Their parts are changed.
-        newest_content: The content of the newest message, whose images are all kept.
-    """
-    contents = [message["content"] for message in reversed(messages) if "content" in message]
-    lists = [parts for parts in contents if isinstance(parts, list)]
-    lists.sort(key=lambda parts: parts is not newest_content)
-    count = size = 0
-    for parts in lists:
-        for part in reversed(parts):
-            if part["type"] != "image_url":
-                continue
-            url = part["image_url"]["url"]
-            image_size = media.count_bytes(url.partition(",")[2])
-            fits = count < media.MAX_IMAGES and size + image_size <= media.MAX_IMAGE_BYTES
-            if fits or parts is newest_content:
-                count += 1
-                size += image_size
-            else:
-                part.clear()
-                part.update(content.create_text_part(media.build_limit_note(url)))
