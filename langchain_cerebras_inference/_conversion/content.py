@@ -31,11 +31,11 @@ _SKIPPED_IN_TOOL_MESSAGES = REASONING_TYPES | _CACHE_POINT
 
 _SKIPPED_IN_ASSISTANT_MESSAGES = _SKIPPED_TYPES | {"toolUse", "reasoningContent"}
 
-_BEDROCK_TYPES = frozenset(
+_TYPES_AS_KEY = frozenset(
     {"text", "image", "document", "video", "audio", "toolUse", "toolResult", "searchResult"}
-    | {"reasoningContent", "cachePoint"}
+    | {"reasoningContent", "cachePoint", "inline_data"}
 )
-"""Blocks of Bedrock have no `type`, but a single key with the name of the type."""
+"""Blocks of Bedrock and Google have no `type`, but a single key with the name of the type."""
 
 _TEXT_KEYS = {
     "text": "text",
@@ -55,6 +55,7 @@ _UNSENT_KEYS = frozenset({"cache_control", "index"})
 
 _SERVER_CALL_TYPES = frozenset(
     {"server_tool_use", "server_tool_call", "server_tool_call_chunk", "mcp_tool_use"}
+    | {"mcp_list_tools", "mcp_approval_request"}
 )
 _RESULT_KEYS = ("output", "outputs", "result", "results")
 _KEYS_WITHOUT_CONTENT = _UNSENT_KEYS | {
@@ -264,7 +265,7 @@ def _get_type(block: Mapping[str, Any]) -> str:
         block_type = block["type"]
         return block_type if isinstance(block_type, str) else ""
     keys = [key for key in block if key not in _UNSENT_KEYS]
-    if len(keys) != 1 or keys[0] not in _BEDROCK_TYPES:
+    if len(keys) != 1 or keys[0] not in _TYPES_AS_KEY:
         return ""
     [key] = keys
     return key if key in ("text", "cachePoint") or isinstance(block[key], Mapping) else ""
@@ -283,12 +284,21 @@ def _read_single_block(block: Mapping[str, Any], block_type: str) -> _Item | Non
             return document
     if block.get("source_type") == "text" and isinstance(block.get("text"), str):
         return str(block["text"])
+    return _read_file(block, block_type) or (_Data(block) if block else None)
+
+
+def _read_file(block: Mapping[str, Any], block_type: str) -> media.Media | None:
+    """Return the file of a block, or `None` if the block is not a file."""
+    if block_type == "image_generation_call" and block.get("result"):  # OpenAI
+        mime_type = f"image/{block.get('output_format') or 'png'}"
+        image = {"base64": block["result"], "mime_type": mime_type}
+        return media.read_media(image, "image")
     if block_type in media.MEDIA_TYPES:
         return media.read_media(block, block_type)
     if block_type in ("document", "resource"):
         file = media.read_media(block, block_type)
-        return _Data(block) if file.is_empty else file
-    return _Data(block) if block else None
+        return None if file.is_empty else file
+    return None
 
 
 def _has_content(block: Mapping[str, Any]) -> bool:

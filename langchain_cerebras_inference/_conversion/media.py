@@ -18,12 +18,17 @@ _MAX_IMAGE_SIDE = 15_000
 _MAX_DECODED_BYTES = 350_000_000
 
 _IMAGE_TYPES = frozenset({"image", "image_url", "input_image", "computer_screenshot"})
-_FILE_TYPES = frozenset({"audio", "input_audio", "video", "file", "input_file", "media"})
+_FILE_TYPES = frozenset(
+    {"audio", "input_audio", "audio_url", "video", "video_url", "file", "input_file", "media"}
+    | {"inline_data", "text-plain"}
+)
 MEDIA_TYPES = _IMAGE_TYPES | _FILE_TYPES
 """Types of blocks that are files."""
 
 _NESTED_KEYS = (
     "image_url",
+    "audio_url",
+    "video_url",
     "file",
     "input_audio",
     "inline_data",
@@ -38,7 +43,16 @@ _NESTED_KEYS = (
 """Keys of objects inside a block that may have the data of its file or describe it."""
 
 _DATA_KEYS = ("base64", "data", "blob", "bytes", "file_data")
-_LOCATION_KEYS = ("url", "image_url", "uri", "file_uri", "file_url", "file_id")
+_LOCATION_KEYS = (
+    "url",
+    "image_url",
+    "audio_url",
+    "video_url",
+    "uri",
+    "file_uri",
+    "file_url",
+    "file_id",
+)
 _NAME_KEYS = ("filename", "file_name", "name", "title")
 _MIME_TYPE_KEYS = ("mime_type", "media_type", "mimeType")
 

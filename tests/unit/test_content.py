@@ -348,6 +348,18 @@ FILES = [
         "input_audio, input_audio, 4 bytes",
     ),
     ({"type": "video", "url": "https://example.com/a"}, "video, video, https://example.com/a"),
+    (
+        {"type": "video_url", "video_url": {"url": "https://a"}},
+        "video_url, video_url, https://a",
+    ),
+    (
+        {"type": "audio_url", "audio_url": "data:audio/wav;base64,UklGRg=="},
+        "audio_url, audio/wav, 4 bytes",
+    ),
+    (
+        {"type": "text-plain", "mime_type": "text/plain", "url": "https://a"},
+        "text-plain, text/plain, https://a",
+    ),
 ]
 
 
@@ -407,6 +419,8 @@ IMAGES = [
     ({"type": "media", "mime_type": "image/png", "data": base64.b64decode(PNG_DATA)}, PNG),
     ({"type": "file", "base64": PNG_DATA, "mime_type": "image/png"}, PNG),
     ({"type": "resource", "resource": {"blob": PNG_DATA, "mimeType": "image/png"}}, PNG),
+    ({"inline_data": {"data": PNG_DATA, "mime_type": "image/png"}}, PNG),
+    ({"type": "image_generation_call", "id": "x", "result": PNG_DATA}, PNG),
     ({"image": {"format": "png", "source": {"bytes": base64.b64decode(PNG_DATA)}}}, PNG),
     ({"image": {"format": "jpeg", "source": {"bytes": base64.b64decode("/9j/4AAQ")}}}, JPEG),
     ({"type": "image", "base64": "iVBORw0K\nGgo=", "mime_type": "IMAGE/PNG"}, PNG),
@@ -580,6 +594,7 @@ def test_assistant_text_stays_as_it_was_streamed(content: Any, text: str) -> Non
         {"type": "server_tool_call", "name": "f"},
         {"type": "server_tool_use", "id": "x", "name": "web_search", "input": {"query": "x"}},
         {"type": "mcp_tool_use", "id": "x", "name": "f", "input": {}},
+        {"type": "mcp_list_tools", "server_label": "x", "tools": [{"name": "f"}]},
         {"type": "web_search_tool_result", "tool_use_id": "x", "content": []},
         {"type": "server_tool_result", "tool_call_id": "x", "status": "success"},
         {"type": "non_standard", "value": {"type": "compaction"}},
