@@ -165,6 +165,18 @@ def accepts_developer_role(model: str) -> bool:
     return model.startswith("gpt-oss")
 
 
+def accepts_images(model: str, profile: ModelProfile | None = None) -> bool | None:
+    """Return whether a model accepts images, or `None` if this is unknown.
+
+    Args:
+        model: The id of the model.
+        profile: The profile of the model. One that the user has set takes precedence.
+    """
+    catalog_profile = find_profile(model) or {}
+    user_profile = {} if profile is None or is_default_profile(profile) else profile
+    return user_profile.get("image_inputs", catalog_profile.get("image_inputs"))
+
+
 @cache
 def find_profile(model: str) -> ModelProfile | None:
     """Return LangChain's profile of a model, or `None` if it is not in the catalog."""
@@ -188,7 +200,7 @@ def _build_profile(info: ModelInfo) -> ModelProfile:
         "pdf_inputs": False,
         "audio_inputs": False,
         "video_inputs": False,
-        "image_tool_message": False,
+        "image_tool_message": info.images,
         "pdf_tool_message": False,
         "text_outputs": True,
         "image_outputs": False,

@@ -732,13 +732,14 @@ class ChatCerebrasInference(BaseChatModel):
     ) -> int:
         """Estimate the prompt tokens of messages and tools; the estimate tends to be high.
 
-        `custom_get_token_ids` is not used.
+        Messages that cannot be sent are counted, too. `custom_get_token_ids` is not used.
         """
         request_messages = _messages.convert_messages(
             messages,
             model=self.model_name,
+            accepts_images=_model_catalog.accepts_images(self.model_name, self.profile),
             replay_reasoning=self.replay_reasoning,
-            order_tool_messages=False,
+            for_counting=True,
         )
         converted_tools = _tools.convert_tools(tools) if tools else None
         return token_estimate.estimate_message_tokens(

@@ -1,8 +1,8 @@
 """Convert LangChain messages to the messages of a request.
 
-Cerebras rejects a request that contains even one unknown field. It requires tool messages
-directly after the calls that they answer. The field for earlier reasoning is `reasoning`, never
-`reasoning_content`. The messages may also have been created by classes of other providers.
+Cerebras rejects a request that contains even one unknown field. The field for earlier reasoning
+is `reasoning`, never `reasoning_content`. The messages may also have been created by classes of
+other providers.
 Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
 """
 
@@ -20,10 +20,16 @@ from langchain_core.messages import (
 )
 
 from langchain_cerebras_inference import _model_catalog, _surrogates
-from langchain_cerebras_inference._conversion import content, tool_arguments, tools
+from langchain_cerebras_inference._conversion import (
+    content,
+    json_text,
+    tool_arguments,
+    tool_messages,
+    tools,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from langchain_cerebras_inference import _types
 
@@ -37,6 +43,9 @@ _ROLES: Mapping[str, _types.Role] = {
 }
 """Maps roles of `ChatMessage` to roles of Cerebras."""
 
+_PARAGRAPH_KEYS = frozenset({"id", "index", "signature", "summary"})
+"""A reasoning block with one of these keys is a whole one, not a fragment of a stream."""
+
 _REASONING_KEYS = ("reasoning", "thinking", "reasoning_content", "text", "summary", "content")
 """Keys of a reasoning block whose value may be its text, or a list of parts with text."""
 
@@ -45,33 +54,40 @@ def convert_messages(
     messages: Sequence[BaseMessage],
     *,
     model: str,
+    accepts_images: bool | None = None,
     replay_reasoning: bool = True,
-    order_tool_messages: bool = True,
+    for_counting: bool = False,
 ) -> list[_types.Message]:
     """Convert messages to those of a request.
 
     Args:
         messages: The conversation; it is not changed.
         model: The id of the model. Roles and the field for reasoning depend on it.
+        accepts_images: Whether the model accepts images; `None` if this is unknown.
         replay_reasoning: Whether to send earlier reasoning.
-        order_tool_messages: Whether to move tool messages directly after the calls that
-            they answer, and to reject calls and tool messages without a counterpart.
+        for_counting: Whether the messages are only counted. Then nothing is rejected, and tool
+            messages stay where they are.
 
     Raises:
         ValueError: If a message cannot be sent to Cerebras; the error names its index.
     """
+    converter = _Converter(messages, model, accepts_images, replay_reasoning, for_counting)
     converted: list[_types.Message] = []
     has_tool_calls = False
     for index, message in enumerate(messages):
         try:
-            item = _convert_message(message, model, replay_reasoning=replay_reasoning)
+            item = converter.convert(index, message)
         except ValueError as error:
-            raise ValueError(f"messages[{index}] ({message.type}): {error}") from None
+            if not for_counting:
+                raise ValueError(f"messages[{index}] ({message.type}): {error}") from None
+            item = _convert_to_any_text(message)
         if item["role"] == "tool" or "tool_calls" in item:
             has_tool_calls = True
         converted.append(item)
-    if has_tool_calls and order_tool_messages:
-        return _order_tool_messages(converted, messages)
+    if has_tool_calls or converter.has_images:
+        converted = converter.arrange(converted)
+    if converter.has_images:
+        tool_messages.limit_images(converted, converter.newest_content)
     return converted
 
 
@@ -79,37 +95,208 @@ def extract_reasoning(message: AIMessage) -> str:
     """Return the reasoning in a message, in whichever field the provider's class stored it."""
     fields = message.additional_kwargs
     reasoning = fields.get("reasoning_content") or fields.get("reasoning")
-    if isinstance(reasoning, (str, dict)):
+    if isinstance(reasoning, (str, dict, list)):
         return _join_reasoning(reasoning)
-    if isinstance(message.content, str):
+    if not isinstance(message.content, list):
         return ""
-    return "".join(
-        _join_reasoning(block)
+    return _join_reasoning_blocks(
+        block
         for block in message.content
         if isinstance(block, dict) and block.get("type") in content.REASONING_TYPES
     )
 
 
-def _convert_message(
-    message: BaseMessage, model: str, *, replay_reasoning: bool
-) -> _types.Message:
-    if isinstance(message, AIMessage):
-        return _convert_assistant_message(message, model, replay_reasoning=replay_reasoning)
-    if isinstance(message, ToolMessage):
-        return {
-            "role": "tool",
-            "content": content.join_text(message.content),
-            "tool_call_id": message.tool_call_id,
+class _Converter:
+    """The conversion of the messages of one request.
+
+    Attributes:
+        has_images: Whether a converted message has images.
+        newest_content: The content of the newest message, if it is a user message with images.
+    """
+
+    def __init__(
+        self,
+        messages: Sequence[BaseMessage],
+        model: str,
+        accepts_images: bool | None,
+        replay_reasoning: bool,
+        for_counting: bool,
+    ) -> None:
+        self._messages = messages
+        self._model = model
+        self._accepts_images = accepts_images
+        self._replay_reasoning = replay_reasoning
+        self._for_counting = for_counting
+        # The URLs of the images that follow a converted message, by the id of its object.
+        self._image_urls: dict[int, list[str]] = {}
+        # Tool messages made from the blocks of a user message, by the index of that message.
+        self._tool_messages: dict[int, list[_types.Message]] = {}
+        self._unanswered_calls: list[str] = []
+        self.has_images = False
+        self.newest_content: list[dict[str, Any]] | None = None
+
+    def convert(self, index: int, message: BaseMessage) -> _types.Message:
+        """Convert one message.
+
+        Raises:
+            ValueError: If the message cannot be sent to Cerebras.
+        """
+        if isinstance(message, AIMessage):
+            return self._convert_assistant_message(message)
+        if isinstance(message, ToolMessage):
+            return self._convert_tool_message(message.content, message.tool_call_id)
+        if isinstance(message, HumanMessage):
+            role: _types.Role = "user"
+        else:
+            role = _get_role(message, self._model)
+        value: Any = message.content
+        if not isinstance(value, str):
+            value = self._convert_content(value, role, index)
+        converted: _types.Message = {"role": role, "content": value}
+        if message.name:
+            converted["name"] = message.name
+        return converted
+
+    def _convert_content(
+        self, value: Any, role: _types.Role, index: int
+    ) -> str | list[dict[str, Any]]:
+        if role == "assistant":
+            return content.convert_assistant_content(value).text
+        if role != "user":
+            return content.convert_system_content(value, is_newest=self._is_new_prompt(index))
+        if blocks := content.find_tool_results(value):
+            value = self._take_tool_results(value, blocks, index)
+        is_newest = self._is_newest(index)
+        converted = content.convert_user_content(
+            value, is_newest=is_newest, accepts_images=self._accepts_images
+        )
+        if isinstance(converted, list):
+            self.has_images = True
+            if is_newest:
+                self.newest_content = converted
+        return converted
+
+    def _is_newest(self, index: int) -> bool:
+        """Return whether only system messages follow. In a token count, no message is new."""
+        following = self._messages[index + 1 :]
+        return not self._for_counting and all(map(_is_system_message, following))
+
+    def _is_new_prompt(self, index: int) -> bool:
+        """Return whether neither an assistant nor a tool message follows a system message."""
+        following = self._messages[index + 1 :]
+        has_reply = any(isinstance(message, (AIMessage, ToolMessage)) for message in following)
+        return not self._for_counting and not has_reply
+
+    def _take_tool_results(
+        self, value: Any, blocks: list[tuple[int, Mapping[str, Any]]], index: int
+    ) -> list[Any]:
+        """Make tool messages of the tool results in a user message, as Anthropic has them.
+
+        Returns:
+            The blocks of the message, with `None` in place of those results. A result without
+            a call stays a block.
+        """
+        remaining_blocks = list(value)
+        open_ids = _list_call_ids(self._messages[:index]) - {
+            message.tool_call_id
+            for message in self._messages
+            if isinstance(message, ToolMessage)
         }
-    if isinstance(message, HumanMessage):
-        role: _types.Role = "user"
-    else:
-        role = _get_role(message, model)
-    convert = content.convert_user_content if role == "user" else content.join_text
-    converted: _types.Message = {"role": role, "content": convert(message.content)}
-    if message.name:
-        converted["name"] = message.name
-    return converted
+        for block_index, block in blocks:
+            call_id = block.get("tool_use_id")
+            if isinstance(call_id, str) and call_id in open_ids:
+                open_ids.remove(call_id)
+                tool_message = self._convert_tool_message(block.get("content"), call_id)
+                self._tool_messages.setdefault(index, []).append(tool_message)
+                remaining_blocks[block_index] = None
+        return remaining_blocks
+
+    def _convert_tool_message(self, value: Any, call_id: str) -> _types.Message:
+        text: str
+        if isinstance(value, str):
+            return {"role": "tool", "content": value, "tool_call_id": call_id}
+        text, image_urls = content.convert_tool_content(
+            value, accepts_images=self._accepts_images
+        )
+        converted: _types.Message = {"role": "tool", "content": text, "tool_call_id": call_id}
+        self._add_images(converted, image_urls)
+        return converted
+
+    def _convert_assistant_message(self, message: AIMessage) -> _types.Message:
+        text: str
+        image_urls: list[str] = []
+        if isinstance(message.content, str):
+            text = message.content
+        else:
+            text, image_urls = content.convert_assistant_content(
+                message.content, accepts_images=self._accepts_images
+            )
+        reasoning = extract_reasoning(message) if self._replay_reasoning else ""
+        tool_calls = _convert_tool_calls(message)
+        converted: _types.Message = {"role": "assistant"}
+        if reasoning and _model_catalog.get_replay_style(self._model) == "think":
+            text = f"<think>{reasoning}</think>{text}"
+        elif reasoning:
+            converted["reasoning"] = reasoning
+        if text or not (tool_calls or reasoning):
+            converted["content"] = text
+        if tool_calls:
+            converted["tool_calls"] = tool_calls
+        if message.name:
+            converted["name"] = message.name
+        self._add_images(converted, image_urls)
+        return converted
+
+    def _add_images(self, converted: _types.Message, image_urls: list[str]) -> None:
+        """Let images follow a converted message, which cannot contain them itself."""
+        if image_urls:
+            self.has_images = True
+            self._image_urls[id(converted)] = image_urls
+
+    def arrange(self, converted: list[_types.Message]) -> list[_types.Message]:
+        """Put tool messages and images after the messages that they belong to.
+
+        Raises:
+            ValueError: If a tool call or a tool message has no counterpart.
+        """
+        entries = self._list_entries(converted)
+        arranger = tool_messages.Arranger(self._messages, self._image_urls)
+        if self._for_counting:
+            return arranger.add_image_messages(entries)
+        return arranger.arrange(entries)
+
+    def _list_entries(self, converted: list[_types.Message]) -> list[tool_messages.Entry]:
+        """Return the messages of the request with the indices of the original messages."""
+        if not self._tool_messages:
+            return list(enumerate(converted))
+        entries: list[tool_messages.Entry] = []
+        for index, message in enumerate(converted):
+            results = self._tool_messages.get(index, [])
+            entries += [(index, result) for result in results]
+            if not results or message.get("content"):
+                entries.append((index, message))
+        return entries
+
+
+def _list_call_ids(messages: Sequence[BaseMessage]) -> set[Any]:
+    """Return the ids of the tool calls that are sent."""
+    calls: list[Mapping[str, Any]] = []
+    for message in messages:
+        if isinstance(message, AIMessage):
+            calls += message.tool_calls
+            calls += [call for call in message.invalid_tool_calls if call.get("name")]
+    return {call.get("id") for call in calls}
+
+
+def _is_system_message(message: BaseMessage) -> bool:
+    is_system_role = getattr(message, "role", None) in ("system", "developer")
+    return isinstance(message, SystemMessage) or is_system_role
+
+
+def _convert_to_any_text(message: BaseMessage) -> _types.Message:
+    """Convert a message that is counted but cannot be sent."""
+    values = [message.content, *getattr(message, "tool_calls", ())]
+    return {"role": "user", "content": json_text.build_json_text(values)}
 
 
 def _get_role(message: BaseMessage, model: str) -> _types.Role:
@@ -130,24 +317,14 @@ def _get_role(message: BaseMessage, model: str) -> _types.Role:
     return role
 
 
-def _convert_assistant_message(
-    message: AIMessage, model: str, *, replay_reasoning: bool
-) -> _types.Message:
-    text = content.join_assistant_text(message.content)
-    reasoning = extract_reasoning(message) if replay_reasoning else ""
-    tool_calls = _convert_tool_calls(message)
-    converted: _types.Message = {"role": "assistant"}
-    if reasoning and _model_catalog.get_replay_style(model) == "think":
-        text = f"<think>{reasoning}</think>{text}"
-    elif reasoning:
-        converted["reasoning"] = reasoning
-    if text or not (tool_calls or reasoning):
-        converted["content"] = text
-    if tool_calls:
-        converted["tool_calls"] = tool_calls
-    if message.name:
-        converted["name"] = message.name
-    return converted
+def _join_reasoning_blocks(blocks: Iterable[dict[str, Any]]) -> str:
+    """Join reasoning blocks, as paragraphs if they are more than fragments of a stream."""
+    text = ""
+    for block in blocks:
+        addition = _join_reasoning(block)
+        is_paragraph = not _PARAGRAPH_KEYS.isdisjoint(block)
+        text += "\n\n" + addition if text and addition and is_paragraph else addition
+    return text
 
 
 def _join_reasoning(value: Any) -> str:
@@ -155,8 +332,13 @@ def _join_reasoning(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(_join_reasoning, value))
     if isinstance(value, dict):
-        keys = (key for key in _REASONING_KEYS if value.get(key))
-        return next((_join_reasoning(value[key]) for key in keys), "")
+        for key in _REASONING_KEYS:
+            item = value.get(key)
+            if key == "summary" and isinstance(item, list):  # each part is a paragraph
+                item = "\n\n".join(filter(None, map(_join_reasoning, item)))
+            if item:
+                return _join_reasoning(item)
+        return ""
     return value if isinstance(value, str) else ""
 
 
@@ -180,100 +362,3 @@ def _convert_tool_call(call: Mapping[str, Any], arguments: str) -> _types.ToolCa
         "type": "function",
         "function": {"name": name, "arguments": arguments or "{}"},
     }
-
-
-# --- order of tool messages --------------------------------------------------------------
-
-
-def _order_tool_messages(
-    converted: list[_types.Message], messages: Sequence[BaseMessage]
-) -> list[_types.Message]:
-    """Move each tool message directly after the call it answers, in the order of the calls.
-
-    Args:
-        converted: The messages of a request. Assistant messages with tool calls and tool
-            messages are changed: ids become unique, and invalid calls without a tool message
-            are removed.
-        messages: The messages from which they were converted.
-
-    Raises:
-        ValueError: If a call has no tool message, or a tool message has no call.
-    """
-    ordered: list[_types.Message] = []
-    used_ids: set[str] = set()
-    remaining = list(enumerate(converted))
-    while remaining:
-        index, message = remaining.pop(0)
-        if message["role"] == "tool":
-            raise ValueError(
-                f"messages[{index}] (tool): No earlier message has an unanswered tool call"
-                f" with the id {message['tool_call_id']!r}. Remove this message, or restore"
-                " the call."
-            )
-        ordered.append(message)
-        if "tool_calls" in message:
-            pairs = _pair_calls_with_tool_messages(message, messages[index], index, remaining)
-            _make_ids_unique(pairs, used_ids)
-            ordered += [tool_message for _, tool_message in pairs]
-    return ordered
-
-
-def _pair_calls_with_tool_messages(
-    message: _types.Message,
-    original: BaseMessage,
-    index: int,
-    remaining: list[tuple[int, _types.Message]],
-) -> list[tuple[_types.ToolCall, _types.Message]]:
-    """Remove from `remaining` the tool messages for the calls of `message`.
-
-    If a valid call has no tool message, raise an error. If an invalid call has none, remove it
-    from `message`.
-
-    Returns:
-        Each remaining call of `message` with its tool message.
-    """
-    pairs = []
-    # `_convert_tool_calls` puts the valid calls before the invalid ones.
-    valid_count = len(original.tool_calls) if isinstance(original, AIMessage) else 0
-    for position, call in enumerate(message.pop("tool_calls")):
-        tool_message = _take_tool_message(call["id"], remaining)
-        if tool_message is not None:
-            pairs.append((call, tool_message))
-        elif position < valid_count:
-            raise ValueError(
-                f"messages[{index}] (ai): No tool message answers the call of"
-                f" {call['function']['name']!r} (id {call['id']!r}) before the next tool"
-                " calls. Add one."
-            )
-    if pairs:
-        message["tool_calls"] = [call for call, _ in pairs]
-    elif "reasoning" not in message:
-        message.setdefault("content", "")
-    return pairs
-
-
-def _take_tool_message(
-    call_id: str, remaining: list[tuple[int, _types.Message]]
-) -> _types.Message | None:
-    """Remove and return the tool message with this id, if it precedes the next tool calls."""
-    for position, (_, message) in enumerate(remaining):
-        if "tool_calls" in message:
-            break
-        if message["role"] == "tool" and message["tool_call_id"] == call_id:
-            del remaining[position]
-            return message
-    return None
-
-
-def _make_ids_unique(
-    pairs: list[tuple[_types.ToolCall, _types.Message]], used_ids: set[str]
-) -> None:
-    """Give each call a unique id, and use it in its tool message, too."""
-    for call, tool_message in pairs:
-        original_id = call["id"] or "call"
-        unique_id, number = original_id, 1
-        while unique_id in used_ids:
-            number += 1
-            unique_id = f"{original_id}_{number}"
-        used_ids.add(unique_id)
-        call["id"] = tool_message["tool_call_id"] = unique_id

@@ -92,6 +92,9 @@ def build_request(
         "messages": convert_messages(
             messages,
             model=values["model_name"],
+            accepts_images=_model_catalog.accepts_images(
+                values["model_name"], settings.get("profile")
+            ),
             replay_reasoning=values["replay_reasoning"],
         ),
     }

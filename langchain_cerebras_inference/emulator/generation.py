@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from langchain_cerebras_inference.emulator.models import Model
@@ -16,6 +17,7 @@ from langchain_cerebras_inference.emulator.request_schema import (
     FunctionDefinition,
     JSONObjectFormat,
     JSONSchemaFormat,
+    Message,
     NamedToolChoice,
     ToolMessage,
     UserMessage,
@@ -96,8 +98,29 @@ def _generate_reasoning(request: ChatRequest, model: Model) -> str:
 
 def _find_last_prompt(request: ChatRequest) -> str:
     """Return the text of the last user message, or of the last message."""
-    messages = [message for message in request.messages if isinstance(message, UserMessage)]
-    return join_text((messages or request.messages)[-1].content)
+    messages = _without_tool_images(request)
+    prompts = [message for message in messages if isinstance(message, UserMessage)]
+    return join_text((prompts or messages)[-1].content)
+
+
+def _without_tool_images(request: ChatRequest) -> list[Message]:
+    """Return the messages without user messages that only show the images of tool results.
+
+    Cerebras accepts images only in user messages. Clients therefore send those of tool results
+    in a user message directly after the tool messages, each image with a text before it.
+    """
+    messages = request.messages
+    return messages[:1] + [
+        message
+        for previous, message in pairwise(messages)
+        if not (isinstance(previous, ToolMessage) and _has_labelled_images(message))
+    ]
+
+
+def _has_labelled_images(message: Message) -> bool:
+    parts = message.content if isinstance(message, UserMessage) else []
+    kinds = [part.type for part in parts]
+    return bool(kinds) and kinds == ["text", "image_url"] * (len(kinds) // 2)
 
 
 def _shorten(text: str) -> str:
@@ -112,7 +135,7 @@ def _generate_content(request: ChatRequest) -> str:
             return _generate_json(schema.json_schema, prompt)
         case JSONObjectFormat():
             return _generate_json(_make_schema_from_prompt(prompt), prompt)
-    if isinstance(request.messages[-1], ToolMessage):
+    if isinstance(_without_tool_images(request)[-1], ToolMessage):
         return _describe_tool_results(request)
     if word_count := _WORD_COUNT.search(prompt):
         return " ".join(f"word{number}" for number in range(1, int(word_count[1]) + 1))
@@ -142,7 +165,7 @@ def _describe_tool_results(request: ChatRequest) -> str:
         for call in message.tool_calls or ()
     }
     results: list[str] = []
-    for message in reversed(request.messages):
+    for message in reversed(_without_tool_images(request)):
         if not isinstance(message, ToolMessage):
             break
         name = names[message.tool_call_id]
@@ -176,7 +199,7 @@ def _choose_functions(request: ChatRequest) -> list[FunctionDefinition]:
     mentioned = _find_mentioned(functions, prompt)
     if choice == "required":
         return _choose_required(mentioned, request)
-    if not isinstance(request.messages[-1], UserMessage):
+    if not isinstance(_without_tool_images(request)[-1], UserMessage):
         return []
     if not mentioned and _TOOL_WORD.search(prompt):
         return functions[:1]
@@ -200,7 +223,7 @@ def _choose_required(
 def _list_recent_calls(request: ChatRequest) -> set[str]:
     """List the names of the functions that were called since the last user message."""
     names: set[str] = set()
-    for message in reversed(request.messages):
+    for message in reversed(_without_tool_images(request)):
         if isinstance(message, UserMessage):
             break
         if isinstance(message, AssistantMessage):

@@ -259,6 +259,26 @@ def test_content_after_a_tool_message_quotes_it(server: Emulator) -> None:
     assert "Sunny, 21°C" in message["content"]
 
 
+def test_images_of_a_tool_result_in_a_user_message_belong_to_the_tool_message(
+    server: Emulator,
+) -> None:
+    url = "data:image/png;base64,iVBORw0KGgo="
+    images = [
+        {"type": "text", "text": "Image of get_weather:"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    messages = [
+        user_message("The weather?"),
+        assistant_message(tool_calls=[tool_call("a", "get_weather")]),
+        tool_message("a", "Sunny, 21°C"),
+        user_message(images),
+    ]
+
+    message = chat(server, model=QWEN, messages=messages, tools=TOOLS).message
+
+    assert "Sunny, 21°C" in message["content"]
+
+
 @pytest.mark.parametrize(
     ("called", "expected"),
     [

@@ -107,6 +107,10 @@ class TestVision(TestJsonSchema):
         return False
 
     @property
+    def supports_image_tool_message(self) -> bool:
+        return True
+
+    @property
     def model_override_value(self) -> str:
         return "gpt-oss-120b"
 

@@ -299,4 +299,6 @@ def test_conversation_continues_after_a_truncated_tool_call(
 
     assert message.invalid_tool_calls
     assert next_message.text
-    assert "tool_calls" not in server.requests[1].body["messages"][1]
+    _, request, result, _ = server.requests[1].body["messages"]
+    assert request["tool_calls"][0]["function"]["arguments"] == '{"query": "lla'
+    assert result["content"].startswith("This tool call was not run")

@@ -17,6 +17,7 @@ from langchain_core.messages import (
     RemoveMessage,
     SystemMessage,
     ToolMessage,
+    trim_messages,
 )
 
 from langchain_cerebras_inference import ChatCerebrasInference
@@ -199,13 +200,43 @@ def test_reasoning_of_every_provider_is_left_out_if_not_replayed(provider: str) 
 
 
 @pytest.mark.parametrize("block_type", ["image", "image_url", "audio", "video", "file"])
-def test_media_in_an_assistant_message_is_rejected(block_type: str) -> None:
-    content: Any = [{"type": "text", "text": "Look:"}, {"type": block_type, "base64": PNG}]
+@pytest.mark.parametrize("model", [GPT, QWEN])
+def test_media_in_an_assistant_message_is_sent_or_described(
+    block_type: str, model: str
+) -> None:
+    block = {"type": block_type, "base64": PNG, "mime_type": "image/png"}
+    content: Any = [{"type": "text", "text": "Look:"}, block]
 
-    with pytest.raises(
-        ValueError, match=rf"^messages\[1\] \(ai\): content\[1\] is a '{block_type}' block"
-    ):
-        build_body([QUESTION, AIMessage(content)])
+    body = build_body([QUESTION, AIMessage(content), QUESTION], model)
+
+    check_request(body)
+    assert body["messages"][1]["content"].startswith("Look:\n[image ")
+    assert len(body["messages"]) == (4 if model == QWEN else 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "profile", "is_sent"),
+    [
+        (QWEN, None, True),
+        (GPT, None, False),
+        ("my-own", None, False),
+        ("my-own", {"image_inputs": True}, True),
+        (QWEN, {"image_inputs": False}, False),
+        (QWEN, {"tool_calling": True}, True),
+    ],
+)
+def test_profile_or_catalog_decides_whether_images_of_tools_are_sent(
+    model: str, profile: Any, is_sent: bool
+) -> None:
+    result = ToolMessage(
+        [{"type": "image", "base64": PNG, "mime_type": "image/png"}], tool_call_id="toolu_1"
+    )
+
+    body = build_body(
+        [QUESTION, AIMessage("", tool_calls=[CALL]), result], model, profile=profile
+    )
+
+    assert (body["messages"][-1]["role"] == "user") == is_sent
 
 
 def test_empty_conversation_is_rejected() -> None:
@@ -298,6 +329,10 @@ server_blocks = (
     | build_blocks("server_tool_call", name=names, args=arguments)
     | build_blocks("refusal", refusal=texts)
     | build_blocks("web_search_call", status=texts)
+    | build_blocks("tool_result", tool_use_id=ids, content=texts | st.lists(image_blocks))
+    | build_blocks("search_result", title=texts, source=texts, content=st.lists(text_blocks))
+    | build_blocks("resource", resource=arguments)
+    | build_blocks("json", json=json_values, value=st.binary())
     | arguments
 )
 any_blocks = (
@@ -383,6 +418,32 @@ def test_any_conversation_is_accepted_by_the_server_or_rejected_with_the_index(
         check_request(body)
 
 
+@settings(max_examples=200)
+@given(messages=st.lists(any_messages, max_size=5), model=st.sampled_from([GPT, QWEN]))
+def test_tokens_of_any_conversation_are_counted(
+    messages: list[BaseMessage], model: str
+) -> None:
+    chat_model = ChatCerebrasInference(model=model, api_key="test")
+
+    assert chat_model.get_num_tokens_from_messages(messages) > 0
+    trim_messages(messages, max_tokens=100, token_counter=chat_model, strategy="last")
+
+
+@settings(max_examples=200)
+@given(content=contents | text_and_images, model=st.sampled_from([GPT, QWEN]))
+def test_no_content_of_a_tool_or_an_assistant_is_rejected(content: Any, model: str) -> None:
+    messages = [
+        QUESTION,
+        AIMessage(content, tool_calls=[CALL]),
+        ToolMessage(content, tool_call_id="toolu_1"),
+        HumanMessage(content),
+        AIMessage("So."),
+        QUESTION,
+    ]
+
+    check_request(build_body(messages, model))
+
+
 @st.composite
 def conversations(draw: st.DrawFn) -> list[BaseMessage]:
     """Turns in which every call is answered, in any order and with messages in between."""
@@ -417,9 +478,10 @@ def test_conversation_with_a_tool_message_for_every_call_is_accepted(
 
     check_request(body)
     roles_sent = [message["role"] for message in body["messages"]]
-    tool_messages = [message for message in messages if isinstance(message, ToolMessage)]
-    assert len(roles_sent) == len(messages)
-    assert roles_sent.count("tool") == len(tool_messages)
+    calls = [call for message in body["messages"] for call in message.get("tool_calls", ())]
+    others = [message for message in messages if not isinstance(message, ToolMessage)]
+    assert roles_sent.count("tool") == len(calls)
+    assert len(roles_sent) == len(others) + len(calls)
 
 
 @settings(max_examples=50)

@@ -1,5 +1,6 @@
 """Conversion of LangChain messages to those of a request."""
 
+import base64
 import copy
 from typing import Any
 
@@ -27,7 +28,7 @@ PNG = "data:image/png;base64,iVBORw0KGgo="
 
 def convert(message: BaseMessage, model: str = GPT, **options: Any) -> Any:
     """Convert one message, whether or not its tool calls are answered."""
-    [converted] = convert_messages([message], model=model, order_tool_messages=False, **options)
+    [converted] = convert_messages([message], model=model, for_counting=True, **options)
     return converted
 
 
@@ -49,7 +50,7 @@ def create_call(name: str, id_: str | None = "a", **args: Any) -> dict[str, Any]
         ),
         (
             HumanMessage([{"type": "text", "text": "A"}, "hoy"]),
-            {"role": "user", "content": "Ahoy"},
+            {"role": "user", "content": "A\nhoy"},
         ),
         (
             HumanMessage([{"type": "image_url", "image_url": {"url": PNG}}]),
@@ -76,6 +77,19 @@ def create_call(name: str, id_: str | None = "a", **args: Any) -> dict[str, Any]
         (
             ToolMessage([{"type": "text", "text": "12"}], tool_call_id="a"),
             {"role": "tool", "content": "12", "tool_call_id": "a"},
+        ),
+        (
+            ToolMessage([{"type": "text", "text": "42"}, "17"], tool_call_id="a"),
+            {"role": "tool", "content": "42\n17", "tool_call_id": "a"},
+        ),
+        (
+            SystemMessage(["Be brief.", "Be kind."]),
+            {"role": "system", "content": "Be brief.\nBe kind."},
+        ),
+        (AIMessage(["A", "hoy"]), {"role": "assistant", "content": "Ahoy"}),
+        (
+            ChatMessage(content=["A", "hoy"], role="assistant"),
+            {"role": "assistant", "content": "Ahoy"},
         ),
         (ChatMessage(content="Ahoy", role="user"), {"role": "user", "content": "Ahoy"}),
         (ChatMessage(content="Ahoy", role="human"), {"role": "user", "content": "Ahoy"}),
@@ -128,17 +142,13 @@ def test_unknown_role_is_rejected_with_the_index_of_the_message(
         convert_messages([HumanMessage("Ahoy"), message], model=GPT)
 
 
-@pytest.mark.parametrize("message_class", [SystemMessage, AIMessage])
-def test_images_are_rejected_except_in_user_messages(
-    message_class: type[BaseMessage],
-) -> None:
-    message = message_class([{"type": "image_url", "image_url": {"url": PNG}}])
+def test_image_in_a_system_message_is_rejected_with_its_index() -> None:
+    message = SystemMessage([{"type": "image_url", "image_url": {"url": PNG}}])
 
     with pytest.raises(
-        ValueError,
-        match=r"^messages\[0\] \((system|ai)\): content\[0\] is a 'image_url' block",
+        ValueError, match=r"^messages\[1\] \(system\): content\[0\] is a 'image_url' block"
     ):
-        convert_messages([message], model=GPT)
+        convert_messages([HumanMessage("x"), message], model=GPT)
 
 
 def test_messages_keep_their_order_and_are_not_joined() -> None:
@@ -204,8 +214,9 @@ def test_assistant_message_may_have_only_reasoning() -> None:
     [
         AIMessage("", additional_kwargs={"reasoning_content": "Is it?"}),
         AIMessage("", additional_kwargs={"reasoning": "Is it?"}),
+        AIMessage("", additional_kwargs={"reasoning": {"summary": [{"text": "Is it?"}]}}),
         AIMessage(
-            "", additional_kwargs={"reasoning": {"summary": [{"text": "Is "}, {"text": "it?"}]}}
+            "", additional_kwargs={"reasoning": [{"type": "reasoning", "text": "Is it?"}]}
         ),
         AIMessage([{"type": "reasoning", "reasoning": "Is it?"}]),
         AIMessage(
@@ -214,7 +225,7 @@ def test_assistant_message_may_have_only_reasoning() -> None:
         AIMessage([{"type": "thinking", "thinking": "Is it?", "signature": "x"}]),
         AIMessage([{"type": "reasoning_content", "reasoning_content": "Is it?"}]),
         AIMessage([{"type": "thinking", "thinking": [{"type": "text", "text": "Is it?"}]}]),
-        AIMessage([{"type": "reasoning", "summary": [{"text": "Is "}, "it?", 5]}]),
+        AIMessage([{"type": "reasoning", "summary": ["Is it?", 5]}]),
         AIMessage([{"type": "reasoning", "summary": [], "content": [{"text": "Is it?"}]}]),
         AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "Is it?"}}]),
         AIMessage(
@@ -227,6 +238,48 @@ def test_assistant_message_may_have_only_reasoning() -> None:
 )
 def test_reasoning_is_found_in_the_form_of_every_provider(message: AIMessage) -> None:
     assert extract_reasoning(message) == "Is it?"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage(
+            "",
+            additional_kwargs={"reasoning": {"summary": [{"text": "Is it?"}, {"text": "No."}]}},
+        ),
+        AIMessage(
+            [{"type": "reasoning", "id": "rs_1", "summary": [{"text": "Is it?"}, "No."]}]
+        ),
+        AIMessage(
+            [
+                {"type": "reasoning", "id": "rs_1", "reasoning": "Is it?"},
+                {"type": "reasoning", "id": "rs_1", "reasoning": "No."},
+            ]
+        ),
+        AIMessage(
+            [
+                {"type": "reasoning", "reasoning": "Is it?", "index": "lc_rs_305f30"},
+                {"type": "reasoning", "reasoning": "No.", "index": "lc_rs_305f31"},
+            ]
+        ),
+        AIMessage(
+            [
+                {"type": "thinking", "thinking": "Is it?", "signature": "x"},
+                {"type": "text", "text": "I look."},
+                {"type": "thinking", "thinking": "No.", "signature": "y"},
+            ]
+        ),
+        AIMessage(
+            [
+                {"type": "reasoning", "summary": [{"text": "Is it?"}]},
+                {"type": "reasoning", "summary": []},
+                {"type": "reasoning", "summary": [{"text": "No."}]},
+            ]
+        ),
+    ],
+)
+def test_paragraphs_of_reasoning_are_kept(message: AIMessage) -> None:
+    assert extract_reasoning(message) == "Is it?\n\nNo."
 
 
 @pytest.mark.parametrize(
@@ -397,6 +450,17 @@ TWO_CALLS = AIMessage("calls", tool_calls=[create_call("f", "a"), create_call("g
             ],
             ["calls", "a", "b", "calls", "a_2", "b_2"],
         ),
+        (
+            [
+                TWO_CALLS,
+                create_result("a"),
+                HumanMessage("wait"),
+                AIMessage("more", tool_calls=[create_call("f", "c")]),
+                create_result("c"),
+                create_result("b"),
+            ],
+            ["calls", "a", "b", "wait", "more", "c"],
+        ),
     ],
 )
 def test_tool_message_is_moved_directly_after_its_call(
@@ -423,7 +487,8 @@ def test_tool_message_without_a_call_is_rejected_with_its_index(
 ) -> None:
     with pytest.raises(
         ValueError,
-        match=rf"^messages\[{index}\] \(tool\): No earlier message has .* id '{call_id}'\. Rem",
+        match=rf"^messages\[{index}\] \(tool\): No earlier message has .* id '{call_id}'\."
+        r' Remove .* start_on="human"',
     ):
         convert_messages(messages, model=GPT)
 
@@ -508,26 +573,87 @@ def test_longer_conversation_begins_with_the_same_ids() -> None:
     assert longer[: len(shorter)] == shorter
 
 
+INTERRUPTED = "This tool call was interrupted. It has no result."
+INVALID = "This tool call was not run, because its arguments are not valid."
+
+
 @pytest.mark.parametrize(
-    ("content", "additional_kwargs", "sent"),
+    ("messages", "sent"),
     [
-        ("", {}, {"content": ""}),
-        ("Well.", {}, {"content": "Well."}),
-        ("", {"reasoning_content": "Hm."}, {"reasoning": "Hm."}),
+        (
+            [create_calls("a"), HumanMessage("So?")],
+            [("a", INTERRUPTED), "So?"],
+        ),
+        (
+            [TWO_CALLS, HumanMessage("So?")],
+            [("a", INTERRUPTED), ("b", INTERRUPTED), "So?"],
+        ),
+        (
+            [TWO_CALLS, create_result("a"), HumanMessage("So?")],
+            [("a", "12"), ("b", INTERRUPTED), "So?"],
+        ),
+        (
+            [TWO_CALLS, HumanMessage("So?"), create_result("b"), AIMessage("Well.")],
+            [("a", INTERRUPTED), ("b", "12"), "So?", "Well."],
+        ),
+        (
+            [create_calls("a"), AIMessage("Well."), ChatMessage(content="So?", role="user")],
+            [("a", INTERRUPTED), "Well.", "So?"],
+        ),
+        (
+            [create_calls("a"), HumanMessage("So?"), create_calls("a"), create_result("a")],
+            [("a", INTERRUPTED), "So?", ("a_2", "12")],
+        ),
+        (
+            [create_calls("a"), create_calls("b"), create_result("b"), HumanMessage("So?")],
+            [("a", INTERRUPTED), ("b", "12"), "So?"],
+        ),
+        (
+            [create_calls(None), HumanMessage("So?")],
+            [("call", INTERRUPTED), "So?"],
+        ),
+        (
+            [AIMessage("", invalid_tool_calls=[create_invalid_call()]), HumanMessage("So?")],
+            [("a", INVALID), "So?"],
+        ),
+        (
+            [AIMessage("", invalid_tool_calls=[create_invalid_call()])],
+            [("a", INVALID)],
+        ),
+        (
+            [
+                AIMessage(
+                    "",
+                    tool_calls=[create_call("g", "b")],
+                    invalid_tool_calls=[create_invalid_call(id="a")],
+                ),
+                HumanMessage("So?"),
+            ],
+            [("b", INTERRUPTED), ("a", INVALID), "So?"],
+        ),
     ],
 )
-def test_invalid_tool_call_without_a_tool_message_is_not_sent(
-    content: str, additional_kwargs: dict[str, Any], sent: dict[str, str]
+def test_interrupted_call_gets_a_tool_message_and_is_logged_once(
+    messages: list[BaseMessage], sent: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    message = AIMessage(
-        content,
-        invalid_tool_calls=[create_invalid_call()],
-        additional_kwargs=additional_kwargs,
-    )
+    converted = convert_messages([HumanMessage("x"), *messages], model=GPT)
 
-    converted, _ = convert_messages([message, HumanMessage("So?")], model=GPT)
+    assert [
+        (message["tool_call_id"], message["content"])
+        if message["role"] == "tool"
+        else message["content"]
+        for message in converted[1:]
+        if "tool_calls" not in message
+    ] == sent
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert "No tool message answers these tool calls: messages[1] '" in record.message
 
-    assert converted == {"role": "assistant", **sent}
+
+def test_answered_calls_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    convert_messages([TWO_CALLS, create_result("b"), create_result("a")], model=GPT)
+
+    assert caplog.records == []
 
 
 def test_invalid_tool_call_with_a_tool_message_is_sent() -> None:
@@ -538,15 +664,231 @@ def test_invalid_tool_call_with_a_tool_message_is_sent() -> None:
     )
 
     assert get_ids(message, create_result("a"), create_result("b")) == ["b", "a", "b", "a"]
-    assert get_ids(message, create_result("b")) == ["b", "b"]
 
 
-def test_order_is_kept_if_ordering_is_turned_off() -> None:
-    messages = [create_result("a"), TWO_CALLS]
+def test_nothing_is_reordered_or_rejected_in_a_token_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    messages = [create_result("a"), TWO_CALLS, HumanMessage("x")]
 
-    converted = convert_messages(messages, model=GPT, order_tool_messages=False)
+    converted = convert_messages(messages, model=GPT, for_counting=True)
 
-    assert [message["role"] for message in converted] == ["tool", "assistant"]
+    assert [message["role"] for message in converted] == ["tool", "assistant", "user"]
+    assert caplog.records == []
+
+
+# --- images and other files --------------------------------------------------------------
+
+IMAGE = {"type": "image_url", "image_url": {"url": PNG}}
+PDF = {"type": "file", "base64": "JVBERg==", "mime_type": "application/pdf"}
+
+
+def list_content(messages: list[BaseMessage], **options: Any) -> list[Any]:
+    """The role and the content of each message, with `PNG` in place of an image part."""
+    contents: list[Any] = []
+    for message in convert_messages(messages, model=QWEN, **options):
+        content: Any = message.get("content")
+        if isinstance(content, list):
+            content = [PNG if part == IMAGE else part["text"] for part in content]
+        contents.append((message["role"], content))
+    return contents
+
+
+def test_images_of_tools_follow_the_tool_messages_in_one_user_message() -> None:
+    calls = AIMessage(
+        "", tool_calls=[create_call("f", "a"), create_call("g", "b"), create_call("f", "c")]
+    )
+    results = [
+        ToolMessage([IMAGE], tool_call_id="c"),
+        ToolMessage(["Look:", IMAGE, IMAGE], tool_call_id="b"),
+        create_result("a"),
+    ]
+
+    sent = list_content(
+        [HumanMessage("x"), calls, *results, AIMessage("y")], accepts_images=True
+    )
+
+    first, second = (f"[image {number}: see the next user message]" for number in (1, 2))
+    assert sent[2:] == [
+        ("tool", "12"),
+        ("tool", f"Look:\n{first}\n{second}"),
+        ("tool", first),
+        (
+            "user",
+            [
+                "Image 1 of the result of the tool 'g' (id 'b'):",
+                PNG,
+                "Image 2 of the result of the tool 'g' (id 'b'):",
+                PNG,
+                "Image 1 of the result of the tool 'f' (id 'c'):",
+                PNG,
+            ],
+        ),
+        ("assistant", "y"),
+    ]
+
+
+def test_image_of_an_assistant_follows_its_message() -> None:
+    sent = list_content([AIMessage(["Look:", IMAGE]), HumanMessage("x")], accepts_images=True)
+
+    assert sent == [
+        ("assistant", "Look:\n[image 1: see the next user message]"),
+        ("user", ["Image 1 of the assistant message:", PNG]),
+        ("user", "x"),
+    ]
+
+
+@pytest.mark.parametrize("accepts_images", [False, None])
+def test_images_of_tools_become_notes_if_the_model_is_not_known_to_accept_them(
+    accepts_images: bool | None,
+) -> None:
+    result = ToolMessage([IMAGE], tool_call_id="a")
+
+    sent = list_content([create_calls("a"), result], accepts_images=accepts_images)
+
+    note = "[image left out: image/png, 8 bytes. The model is not known to accept images.]"
+    assert sent[1:] == [("tool", note)]
+
+
+def test_newest_images_are_sent_if_there_are_more_than_ten() -> None:
+    turn: list[BaseMessage] = [create_calls("a"), ToolMessage([IMAGE] * 4, tool_call_id="a")]
+    messages = [HumanMessage([IMAGE, "x"]), *turn * 3, HumanMessage([IMAGE, "y"])]
+
+    sent = list_content(messages, accepts_images=True)
+
+    users = [content for role, content in sent if role == "user"]
+    assert [content.count(PNG) for content in users] == [0, 1, 4, 4, 1]
+    note = (
+        "[image left out: image/png, 8 bytes."
+        " A request can have up to 10 images of 10,485,760 bytes in all.]"
+    )
+    assert users[0] == [note, "x"]
+
+
+def test_images_of_more_than_ten_mebibytes_become_notes() -> None:
+    data = base64.b64encode(b"\x89PNG" + bytes(6 * 1024 * 1024)).decode()
+    large = {"type": "image", "base64": data, "mime_type": "image/png"}
+    messages = [
+        *[create_calls("a"), ToolMessage([large], tool_call_id="a")],
+        *[create_calls("a"), ToolMessage([IMAGE, large], tool_call_id="a")],
+    ]
+
+    converted: list[Any] = [*convert_messages(messages, model=QWEN, accepts_images=True)]
+
+    contents = [message["content"] for message in converted if message["role"] == "user"]
+    assert [[part["type"] for part in content][1::2] for content in contents] == [
+        ["text"],
+        ["image_url", "image_url"],
+    ]
+
+
+def test_images_of_the_newest_prompt_are_never_left_out() -> None:
+    messages = [HumanMessage([IMAGE] * 2), AIMessage("x"), HumanMessage([IMAGE] * 11)]
+
+    sent = list_content(messages, accepts_images=True)
+
+    assert [content.count(PNG) for role, content in sent if role == "user"] == [0, 11]
+
+
+PROMPT_WITH_FILE = HumanMessage(["Read:", PDF])
+
+
+@pytest.mark.parametrize(
+    ("messages", "index"),
+    [
+        ([PROMPT_WITH_FILE], 0),
+        ([SystemMessage("x"), PROMPT_WITH_FILE], 1),
+        ([PROMPT_WITH_FILE, SystemMessage("x")], 0),
+        ([PROMPT_WITH_FILE, ChatMessage(content="x", role="developer")], 0),
+        ([HumanMessage("x"), PROMPT_WITH_FILE], 1),
+        ([HumanMessage("x"), AIMessage("y"), PROMPT_WITH_FILE], 2),
+        ([create_calls("a"), create_result("a"), PROMPT_WITH_FILE], 2),
+        ([create_calls("a"), ChatMessage(content=["Read:", PDF], role="user")], 1),
+    ],
+)
+def test_file_in_the_newest_message_is_rejected_with_its_position(
+    messages: list[BaseMessage], index: int
+) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^messages\[{index}\] \(\w+\): content\[1\] is a 'file' block"
+    ):
+        convert_messages(messages, model=QWEN)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [PROMPT_WITH_FILE, HumanMessage("x")],
+        [PROMPT_WITH_FILE, AIMessage("y"), HumanMessage("x")],
+        [PROMPT_WITH_FILE, create_calls("a"), create_result("a")],
+        [SystemMessage(["Read:", PDF]), HumanMessage("x"), AIMessage("y"), HumanMessage("x")],
+    ],
+)
+@pytest.mark.parametrize("model", [GPT, QWEN])
+def test_file_in_an_older_message_becomes_a_note(
+    messages: list[BaseMessage], model: str
+) -> None:
+    first, *_ = convert_messages(messages, model=model)
+
+    assert first["content"] == (
+        "Read:\n[file left out: application/pdf, 4 bytes. Cerebras does not accept such files.]"
+    )
+
+
+# --- tool results in user messages -------------------------------------------------------
+
+
+def create_tool_result(call_id: str, content: Any) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": call_id, "content": content}
+
+
+def test_tool_results_in_a_user_message_become_tool_messages() -> None:
+    results = [create_tool_result("b", "12"), create_tool_result("a", ["4", IMAGE])]
+    prompt = HumanMessage([*results, {"type": "text", "text": "So?"}])
+
+    sent = list_content([TWO_CALLS, prompt], accepts_images=True)
+
+    assert sent[1:] == [
+        ("tool", "4\n[image 1: see the next user message]"),
+        ("tool", "12"),
+        ("user", ["Image 1 of the result of the tool 'f' (id 'a'):", PNG]),
+        ("user", "So?"),
+    ]
+
+
+def test_user_message_with_only_tool_results_is_not_sent_as_well() -> None:
+    messages = [create_calls("a"), HumanMessage([create_tool_result("a", "12")])]
+
+    assert list_content(messages)[1:] == [("tool", "12")]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [AIMessage("x")],
+        [create_calls("b"), create_result("b")],
+        [create_calls("a"), create_result("a")],
+    ],
+)
+def test_tool_result_without_an_open_call_stays_in_the_user_message(
+    messages: list[BaseMessage],
+) -> None:
+    prompt = HumanMessage([create_tool_result("a", ["4", "2"]), "So?"])
+
+    assert list_content([*messages, prompt])[-1] == ("user", "4\n2\nSo?")
+
+
+def test_error_names_the_position_after_inserted_messages() -> None:
+    messages = [
+        create_calls("a"),
+        HumanMessage([create_tool_result("a", "12"), "So?"]),
+        create_calls("b"),
+        HumanMessage("x"),
+        create_result("c"),
+    ]
+
+    with pytest.raises(ValueError, match=r"^messages\[4\] \(tool\): No earlier"):
+        convert_messages(messages, model=GPT)
 
 
 def test_messages_are_not_changed() -> None:

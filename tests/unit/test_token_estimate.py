@@ -3,7 +3,18 @@
 from typing import Any
 
 import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    trim_messages,
+)
 
+from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._conversion.token_estimate import (
     IMAGE_TOKENS,
     estimate_message_tokens,
@@ -134,3 +145,77 @@ def test_message_without_content_is_counted(content: Any, model: str) -> None:
     empty = {"role": "assistant", "content": content}
 
     assert estimate(empty, model=model) == estimate({"role": "assistant"}, model=model)
+
+
+# --- messages of LangChain ---------------------------------------------------------------
+
+PDF = {"type": "file", "base64": "JVBERi0xLjc=", "mime_type": "application/pdf"}
+AUDIO = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+IMAGE = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HumanMessage([PDF]),
+        HumanMessage([AUDIO, "Listen."]),
+        HumanMessage([{"type": "image", "url": "https://example.com/a.png"}]),
+        HumanMessage([{"type": "image", "base64": "no base64", "mime_type": "image/png"}]),
+        HumanMessage([{"type": "file", "source_type": "text", "text": "Ahoy"}]),
+        HumanMessage([{"type": "tool_result", "tool_use_id": "a", "content": [PDF]}]),
+        SystemMessage([IMAGE]),
+        AIMessage([IMAGE, {"type": "server_tool_use", "name": "f"}]),
+        AIMessage("", tool_calls=[{"name": "f", "args": {"x": object()}, "id": "a"}]),
+        AIMessage("", tool_calls=[{"name": "f", "args": {"x": "\ud83d"}, "id": "a"}]),
+        ToolMessage([IMAGE, PDF, {"a": b"x"}], tool_call_id="a"),
+        ToolMessage([{"type": "x", "text": "\ud83d"}], tool_call_id="a"),
+        ChatMessage(content="Ahoy", role="pirate"),
+        ChatMessage(content=[PDF], role="tool"),
+        FunctionMessage(content="12", name="f"),
+        HumanMessage.model_construct(content=None, type="human"),
+        HumanMessage.model_construct(content=[5, None, ["Ahoy"]], type="human"),
+    ],
+)
+@pytest.mark.parametrize("model_name", ["gpt-oss-120b", "qwen-3.8-27b", "my-own"])
+def test_tokens_of_content_that_cannot_be_sent_are_counted(
+    message: BaseMessage, model_name: str
+) -> None:
+    model = ChatCerebrasInference(model=model_name, api_key="test")
+
+    trimmed = trim_messages(
+        [*[message] * 50, HumanMessage("So?")],
+        max_tokens=150,
+        token_counter=model,
+        strategy="last",
+    )
+
+    assert model.get_num_tokens_from_messages([message]) >= 50
+    assert trimmed[-1] == HumanMessage("So?")
+    assert len(trimmed) < 51
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HumanMessage([{**PDF, "base64": "JVBERi0x" * 10_000}]),
+        ToolMessage([{**PDF, "base64": "JVBERi0x" * 10_000}], tool_call_id="a"),
+        ToolMessage([{"type": "x", "pages": [b"x" * 80_000]}], tool_call_id="a"),
+        AIMessage([{"type": "x", "data": f"data:image/png;base64,{'iVBORw0K' * 10_000}"}]),
+    ],
+)
+def test_data_of_a_file_is_not_counted(message: BaseMessage) -> None:
+    model = ChatCerebrasInference(model="qwen-3.8-27b", api_key="test")
+
+    assert model.get_num_tokens_from_messages([message]) < 200
+
+
+def test_image_of_a_tool_is_counted_for_a_model_that_accepts_images() -> None:
+    message = ToolMessage([IMAGE], tool_call_id="a")
+    with_vision, without_vision = (
+        ChatCerebrasInference(model=name, api_key="test").get_num_tokens_from_messages(
+            [message]
+        )
+        for name in ("qwen-3.8-27b", "gpt-oss-120b")
+    )
+
+    assert with_vision > IMAGE_TOKENS > without_vision
