@@ -24,7 +24,8 @@ Entry: TypeAlias = tuple[int, _types.Message]
 _logger = logging.getLogger("langchain_cerebras_inference")
 
 _INTERRUPTED = "This tool call was interrupted. It has no result."
-_INVALID = "This tool call was not run, because its arguments are not valid."
+_INVALID = "This tool call was not run, because its arguments are not valid: "
+_MAX_QUOTED_ARGUMENTS = 500
 
 
 class Arranger:
@@ -110,7 +111,7 @@ class Arranger:
                         f"messages[{index}] (ai): No tool message answers the call of {name}."
                         " Add one."
                     )
-                text = _INTERRUPTED if position < valid_count else _INVALID
+                text = _INTERRUPTED if position < valid_count else _quote_arguments(call)
                 tool_message = {"role": "tool", "content": text, "tool_call_id": call["id"]}
                 self._unanswered_calls.append(f"messages[{index}] {name}")
             pairs.append((call, tool_message))
@@ -142,6 +143,16 @@ class Arranger:
                 " for each, which says that the call was interrupted or invalid.",
                 ", ".join(self._unanswered_calls),
             )
+
+
+def _quote_arguments(call: _types.ToolCall) -> str:
+    """Move the arguments of an invalid call to the text of its tool message.
+
+    A server that decodes the arguments could otherwise reject every later turn.
+    """
+    arguments = call["function"]["arguments"]
+    call["function"]["arguments"] = "{}"
+    return _INVALID + arguments[:_MAX_QUOTED_ARGUMENTS]
 
 
 def _take_tool_message(call_id: str, entries: list[Entry]) -> _types.Message | None:

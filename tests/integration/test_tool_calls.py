@@ -300,5 +300,6 @@ def test_conversation_continues_after_a_truncated_tool_call(
     assert message.invalid_tool_calls
     assert next_message.text
     _, request, result, _ = server.requests[1].body["messages"]
-    assert request["tool_calls"][0]["function"]["arguments"] == '{"query": "lla'
+    assert request["tool_calls"][0]["function"]["arguments"] == "{}"
     assert result["content"].startswith("This tool call was not run")
+    assert '{"query": "lla' in result["content"]

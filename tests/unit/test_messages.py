@@ -574,7 +574,7 @@ def test_longer_conversation_begins_with_the_same_ids() -> None:
 
 
 INTERRUPTED = "This tool call was interrupted. It has no result."
-INVALID = "This tool call was not run, because its arguments are not valid."
+INVALID = 'This tool call was not run, because its arguments are not valid: {"x":'
 
 
 @pytest.mark.parametrize(
@@ -648,6 +648,20 @@ def test_interrupted_call_gets_a_tool_message_and_is_logged_once(
     [record] = caplog.records
     assert record.levelname == "WARNING"
     assert "No tool message answers these tool calls: messages[1] '" in record.message
+
+
+def test_truncated_arguments_of_an_unanswered_call_are_sent_as_text() -> None:
+    message = AIMessage(
+        "", invalid_tool_calls=[create_invalid_call(args='{"x": "' + "y" * 999)]
+    )
+
+    _, request, result, _ = convert_messages(
+        [HumanMessage("x"), message, HumanMessage("So?")], model=GPT
+    )
+
+    assert request["tool_calls"][0]["function"]["arguments"] == "{}"
+    assert '{"x": "yyy' in result["content"]
+    assert len(result["content"]) < 600
 
 
 def test_answered_calls_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
