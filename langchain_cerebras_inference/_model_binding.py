@@ -6,11 +6,13 @@ takes a millisecond.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
+from pydantic import SecretStr, field_validator
 
 
 class ModelBinding(RunnableBinding[LanguageModelInput, AIMessage]):
@@ -18,6 +20,19 @@ class ModelBinding(RunnableBinding[LanguageModelInput, AIMessage]):
 
     LangChain's class calls `with_structured_output` of the model without the bound options.
     """
+
+    @field_validator("kwargs")
+    @classmethod
+    def _hide_headers(cls, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Let no `repr` and no serialized form show the values of `extra_headers`."""
+        headers = kwargs.get("extra_headers")
+        if not isinstance(headers, Mapping):
+            return kwargs
+        hidden = {
+            name: SecretStr(value) if isinstance(value, str) else value
+            for name, value in headers.items()
+        }
+        return {**kwargs, "extra_headers": hidden}
 
     @classmethod
     def lc_id(cls) -> list[str]:
