@@ -292,7 +292,7 @@ class CerebrasClient:
             call.response_headers[name.lower()] = value
         if response.status == 200:
             if call.paced_call is not None:
-                call.paced_call.report_accepted(call.response_headers)
+                call.paced_call.report_handled(call.response_headers)
             return response
         with response:
             raise await self._create_parser(call).parse_error(response)
@@ -375,8 +375,8 @@ class CerebrasClient:
             except CerebrasError as error:
                 wait = self._handle_error(call, error)
             except BaseException:  # such as a cancellation
-                if call.paced_call is not None:
-                    call.paced_call.report_accepted({})
+                if call.paced_call is not None:  # the server may have handled the request
+                    call.paced_call.report_handled({})
                 raise
             else:
                 if "plain-body" in call.recoveries:  # and it was accepted

@@ -677,9 +677,9 @@ class ChatCerebrasInference(BaseChatModel):
                 `parsing_error`. Then an invalid completion raises no exception.
             strict: With `False` the server does not enforce the schema. With `True` a
                 warning is logged if it cannot.
-            kwargs: Other call options. With `"function_calling"`, `tools` are further tools
-                that the model may call, and `tool_choice` replaces the choice of the schema,
-                which the model is otherwise required to call.
+            kwargs: Other call options. With `"function_calling"`, `tools` adds tools that the
+                model may call. By default the model must call the tool of the schema;
+                `tool_choice` changes that.
 
         Returns:
             A runnable. For a pydantic class, its output is a validated instance. For any

@@ -151,7 +151,8 @@ class ToolCallAccumulator:
 
         1. The index decides, unless the call with this index has another id.
         2. Then the id decides, unless the fragment has a name and a new index.
-        3. A fragment without both belongs to the last call, unless it has a new name.
+        3. A fragment with neither an index nor an id belongs to the last call, unless it has a
+           new name.
         """
         if index is not None:
             call = self._call_by_index.get(index)
