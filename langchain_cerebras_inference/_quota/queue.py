@@ -95,7 +95,7 @@ _get_arrival = attrgetter("arrival")
 
 
 class NotSentError(CerebrasRateLimitError):
-    """A request was not sent: it is too large, would wait too long, or is not allowed to wait."""
+    """A request is not sent: it is too large, would wait too long, or may not wait at all."""
 
 
 @dataclass(eq=False)
