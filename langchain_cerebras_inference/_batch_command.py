@@ -43,9 +43,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command, and return its exit status: 0 if all rows are completed."""
     parser = _create_parser()
     options = parser.parse_args(arguments)
-    # SIGTERM stops it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
+        # SIGTERM stops it as Ctrl-C does.
+        handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, handler)
         try:
             rows = stack.enter_context(_open_input(options))
             schema = _read_schema(options.schema)

@@ -39,6 +39,10 @@ _MAX_OPEN = 256
 """How many calls are open once the server has shown a quota: in flight, or waiting in its
 queue. Each of them needs memory and, in flight, a connection."""
 
+_READ_SECONDS = 0.01
+"""Seconds after which the calls of the inputs that were read are started. So inputs that are
+read slowly do not delay each other."""
+
 _QUOTA_INTERVAL = 1.0
 """Seconds after which the quota is read again."""
 
@@ -151,7 +155,7 @@ def run_batch(
     batch = _Batch(model, inputs, schema, concurrency, on_progress, config)
     try:
         while not batch.has_ended():
-            for result in run_sync(batch.step(batch.read_input())):
+            for result in run_sync(batch.step(batch.read_inputs())):
                 yield batch.report(result)
     finally:
         run_sync(batch.cancel())
@@ -173,7 +177,7 @@ async def arun_batch(
     batch = _Batch(model, inputs, schema, concurrency, on_progress, config)
     try:
         while not batch.has_ended():
-            for result in await batch.step(batch.read_input()):
+            for result in await batch.step(batch.read_inputs()):
                 yield batch.report(result)
     finally:
         await batch.cancel()
@@ -241,27 +245,26 @@ class _Batch:
             raise self._input_error
         return True
 
-    def read_input(self) -> tuple[int, Any] | None:
-        """Return the next input and its index if its call can start now, else `None`."""
-        if not self._can_start():
-            return None
+    def read_inputs(self) -> list[tuple[int, Any]]:
+        """Return the next inputs whose calls can start now, with their indexes."""
+        rows: list[tuple[int, Any]] = []
+        deadline = time.monotonic() + _READ_SECONDS
         try:
-            row = next(self._inputs)
+            while self._can_start() and time.monotonic() < deadline:
+                rows.append(next(self._inputs))
+                self._open += 1
         except StopIteration:
             self._has_inputs = False
-            return None
         except Exception as error:  # noqa: BLE001 # raised after the open calls have ended
             self._has_inputs, self._input_error = False, error
-            return None
-        self._open += 1
-        return row
+        return rows
 
-    async def step(self, row: tuple[int, Any] | None) -> list[BatchResult]:
-        """Start the call of an input, if there is one, and return the results up to now.
+    async def step(self, rows: list[tuple[int, Any]]) -> list[BatchResult]:
+        """Start the calls of inputs, and return the results up to now.
 
         It waits for a result if no other call can start before.
         """
-        if row is not None:
+        for row in rows:
             task = asyncio.create_task(self._call(*row))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
