@@ -299,17 +299,17 @@ def test_killed_batch_continues_and_completes_each_row_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_prompts(300)
-    with Emulator(requests_per_minute=3_000, burst=20, latency=(0.05, 0.2)) as server:
+    with Emulator(requests_per_minute=9_000, burst=10, latency=(0.05, 0.2)) as server:
         monkeypatch.setenv("CEREBRAS_API_BASE", server.base_url)
         monkeypatch.setenv("CEREBRAS_API_KEY", server.api_key)
 
-        run_and_kill(5, max_seconds=0.5)
+        run_and_kill(4, max_seconds=0.3)
         with Path("out.jsonl").open("ab") as file:
             file.write(b'{"id": "id 29')  # as if the kill had been within a write
         assert run_batch() == 0
 
         assert_every_row_is_completed_once(300)
-        assert server.accepted < 300 + 5 * 100
+        assert server.accepted < 300 + 4 * 60
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
