@@ -211,6 +211,8 @@ class _BatchRun:
         share = progress.quota.used_share if progress.quota else None
         if share is not None:
             parts.append(f"{share:.0%} of the quota used")
+        if progress.quota and progress.quota.queue_length:
+            parts.append(f"{progress.quota.queue_length} calls wait for it")
         return " · ".join([*parts, *self._describe_cost()])
 
     def _estimate_time_left(self) -> str:

