@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,7 +20,6 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.prompt_values import PromptValue
 
 from langchain_cerebras_inference import _model_catalog
-from langchain_cerebras_inference.errors import CerebrasError
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
@@ -237,7 +236,7 @@ class _Batch:
         self._concurrency = concurrency
         self._on_progress = on_progress
         self._progress = BatchProgress(model.model_name)
-        self._quota_time = -math.inf
+        self._next_quota_time = -math.inf
         self._open = 0  # the calls that were started and whose results were not returned
         self._tasks: set[asyncio.Task[None]] = set()
         self._results: list[BatchResult] = []
@@ -271,9 +270,10 @@ class _Batch:
         If no other call can start before, it waits for a result, but at most a second.
         """
         for row in rows:
-            task = asyncio.create_task(self._call(*row))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start_task(self._call(*row))
+        if time.monotonic() >= self._next_quota_time:
+            self._next_quota_time = math.inf
+            self._start_task(self._read_quota())
         if self._open and not self._can_start():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_QUOTA_INTERVAL):
@@ -281,10 +281,6 @@ class _Batch:
         self._has_results.clear()
         results, self._results = self._results, []
         self._open -= len(results)
-        if time.monotonic() - self._quota_time >= _QUOTA_INTERVAL:
-            self._quota_time = time.monotonic()
-            with contextlib.suppress(CerebrasError):  # a missing key; the calls report it
-                self._progress.quota = await self._model.aquota()
         return results
 
     async def cancel(self) -> None:
@@ -319,6 +315,16 @@ class _Batch:
             quota = self._progress.quota
             limit = _MAX_OPEN if quota and quota.limits else _MAX_OPEN_WITHOUT_QUOTA
         return self._has_inputs and self._open < limit
+
+    def _start_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read_quota(self) -> None:
+        with contextlib.suppress(Exception):  # such as a missing key; the calls report it
+            self._progress.quota = await self._model.aquota()
+        self._next_quota_time = time.monotonic() + _QUOTA_INTERVAL
 
     async def _call(self, index: int, value: Any) -> None:
         id_ = _get_id(index, value)

@@ -213,6 +213,24 @@ def test_generator_of_inputs_may_call_a_model(model: ChatCerebrasInference) -> N
     assert all(f"<{number}>" in " ".join(texts) for number in range(3))
 
 
+@both_styles
+def test_function_for_the_key_may_fail_or_be_slow(run: BatchFunction, server: Emulator) -> None:
+    calls = iter(range(1_000))
+
+    def get_key() -> str:
+        number = next(calls)
+        if number % 2:
+            raise LookupError("no key")
+        time.sleep(0.1)
+        return server.api_key
+
+    results = run(create_model(server, api_key=get_key), ["prompt"] * 10)
+
+    errors = {str(result.error) for result in results}
+    assert len(results) == 10
+    assert errors == {"None", "no key"}
+
+
 # --- the number of open calls -----------------------------------------------------------
 
 
