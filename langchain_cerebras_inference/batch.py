@@ -43,7 +43,8 @@ _READ_SECONDS = 0.01
 read slowly do not delay each other."""
 
 _QUOTA_INTERVAL = 1.0
-"""Seconds after which the quota is read again."""
+_UNKNOWN_QUOTA_INTERVAL = 0.1
+"""Seconds after which the quota is read again, and the same until it has limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +325,9 @@ class _Batch:
     async def _read_quota(self) -> None:
         with contextlib.suppress(Exception):  # such as a missing key; the calls report it
             self._progress.quota = await self._model.aquota()
-        self._next_quota_time = time.monotonic() + _QUOTA_INTERVAL
+        quota = self._progress.quota
+        interval = _QUOTA_INTERVAL if quota and quota.limits else _UNKNOWN_QUOTA_INTERVAL
+        self._next_quota_time = time.monotonic() + interval
 
     async def _call(self, index: int, value: Any) -> None:
         id_ = _get_id(index, value)

@@ -415,17 +415,17 @@ def read_terminal(reader: int) -> bytes:
 
 def test_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "140")
-    write_prompts(120)
+    monkeypatch.setenv("COLUMNS", "160")
+    write_prompts(400)
 
     output = run_in_terminal([*COMMAND, "batch", "in.jsonl", "out.jsonl", "--emulator"])
 
     last = output.split("\r")[-4:]
-    assert "120/120" in "".join(last)
+    assert "400/400" in "".join(last)
     assert re.search(
         r"0 failed · [\d,]+ tokens/s · \d+% of the quota used.* · \$0\.\d+", output
     )
-    assert "Rows completed: 120, failed: 0;" in output
+    assert "Rows completed: 400, failed: 0;" in output
 
 
 def test_terminal_without_rich_shows_plain_lines() -> None:
