@@ -61,8 +61,8 @@ format: .venv/linters ## Format the code and fix what the linter can fix
 live: .venv/ready ## Run the tests that use the real service; they need a key or cookies
 	.venv/bin/pytest -m live tests
 
-load: .venv/ready ## Run the load tests and print their figures; takes ten minutes
-	.venv/bin/pytest -m load -s tests/integration/test_load.py tests/integration/test_quotas.py
+load: .venv/ready ## Run the load tests and print their figures; takes a quarter of an hour
+	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py cli.py)
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks

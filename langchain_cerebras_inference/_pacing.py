@@ -94,10 +94,7 @@ class PacedCall:
         """
         self._body, self._body_size = body, size
         self._permit = None
-        authorization = headers.get("Authorization") or _find_authorization(headers)
-        self._quota = get_quota(
-            _get_origin(base_url), authorization, str(body["model"]), self._store_url
-        )
+        self._quota = find_quota(base_url, headers, str(body["model"]), self._store_url)
         if self._has_unlimited_wait:
             return False
         # An upper bound of `_estimate_tokens`, without a look at the messages.
@@ -178,6 +175,14 @@ class PacedCall:
                 arrival=self._arrival,
             )
         return self._ticket
+
+
+def find_quota(
+    base_url: str, headers: Mapping[str, str], model: str, store_url: str | None
+) -> Quota:
+    """Return the quota of the requests with these headers for a model."""
+    authorization = headers.get("Authorization") or _find_authorization(headers)
+    return get_quota(_get_origin(base_url), authorization, model, store_url)
 
 
 def _is_quota_error(error: CerebrasError) -> bool:

@@ -197,6 +197,55 @@ class _LimitsResponse(NamedTuple):
     sent: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaInfo:
+    """What this process knows about the quota of one server, key and model.
+
+    Attributes:
+        queue_length: How many calls wait in the queue.
+        wait: Seconds until the last call in the queue can be sent, as estimated; 0 if no call
+            waits or the server has not shown its limits.
+        in_flight: How many requests were sent and have no response yet.
+        accepted: How many requests the server has accepted.
+        rejected: How many requests the server has rejected because of the quota.
+        limits: The limits and the remaining amounts that the last response showed, by name,
+            such as `"requests-minute"` or `"tokens-day"`. Empty if the server has shown none.
+    """
+
+    queue_length: int
+    wait: float
+    in_flight: int
+    accepted: int
+    rejected: int
+    limits: Mapping[str, LimitInfo]
+
+    @property
+    def used_share(self) -> float | None:
+        """The used share of the limit that is closest to being exhausted, from 0 to 1."""
+        shares = [info.used_share for info in self.limits.values()]
+        return max((share for share in shares if share is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitInfo:
+    """One limit of a quota, as the last response showed it.
+
+    Attributes:
+        limit: The number of requests or tokens for the period.
+        remaining: How many of them remain, or `None` if the response did not say.
+    """
+
+    limit: float
+    remaining: float | None
+
+    @property
+    def used_share(self) -> float | None:
+        """The share of the limit that is used, from 0 to 1."""
+        if self.remaining is None or self.limit <= 0:
+            return None
+        return min(max(1 - self.remaining / self.limit, 0.0), 1.0)
+
+
 class _CallQueue:
     """The tickets of one event loop that wait, in order of arrival."""
 
@@ -238,12 +287,20 @@ class _CallQueue:
             ticket: The ticket of the first or of the last call in the queue.
             now: The current time.
         """
+        is_head = ticket is self.tickets[0]
+        return self._estimate_wait(0 if is_head else len(self.tickets) - 1, now)
+
+    def estimate_longest_wait(self, now: float) -> float:
+        """Return the seconds until the last call may be sent, from any thread."""
+        return self._estimate_wait(len(self.tickets) - 1, now)
+
+    def _estimate_wait(self, calls_before: int, now: float) -> float:
         decision = self._head_decision
-        if decision is None:
+        if decision is None or calls_before < 0:
             return 0.0
         wait = decision.wait
-        if ticket is not self.tickets[0]:
-            additional = Amounts(len(self.tickets) - 1, self._tokens - self._head_tokens)
+        if calls_before > 0:
+            additional = Amounts(calls_before, self._tokens - self._head_tokens)
             wait = decision.estimate_wait(additional)
         return max(wait - (now - self._head_time), 0.0)
 
@@ -297,6 +354,8 @@ class Quota:
         self._token_limit = math.inf
         self._token_limit_time = -math.inf
         self._max_observed: dict[str, float] = {}
+        self._last_limits: Limits = {}
+        self._rejections = 0
         self._has_rejection_without_limits = False
         # `_accepted` is the sum of the needs of all accepted requests. `_sent` is the same sum
         # plus the needs of the requests in flight.
@@ -315,6 +374,20 @@ class Quota:
     def is_idle(self) -> bool:
         """Whether no call waits, and no request is in flight."""
         return not self._queues and self._sent[REQUESTS] <= self._accepted[REQUESTS]
+
+    def describe(self) -> QuotaInfo:
+        """Describe the quota and its queues, from any thread."""
+        queues = list(self._queues.values())
+        now = self._clock()
+        accepted, sent = self._accepted[REQUESTS], self._sent[REQUESTS]
+        return QuotaInfo(
+            queue_length=sum(len(queue.tickets) for queue in queues),
+            wait=max((queue.estimate_longest_wait(now) for queue in queues), default=0.0),
+            in_flight=max(round(sent - accepted), 0),
+            accepted=round(accepted),
+            rejected=self._rejections,
+            limits={name: LimitInfo(*values) for name, values in self._last_limits.items()},
+        )
 
     # --- before a request -------------------------------------------------------------------
 
@@ -706,6 +779,8 @@ class Quota:
         limits = rate_limits.parse_limits(headers) if headers and not is_repeated else {}
         decision, needs = permit.decision, permit.needs
         with self._lock:
+            if result == "rejected":
+                self._rejections += 1
             if limits or result == "rejected":
                 self._start_reserving()
                 self._is_ample = False
@@ -770,6 +845,7 @@ class Quota:
             For requests and for tokens: how much can be sent while the quota stays ample.
         """
         self._knows_limits = True
+        self._last_limits = limits
         self._token_limit_time = self._clock()
         token_limit = spare_requests = spare_tokens = math.inf
         for name, (limit, known_remaining) in limits.items():

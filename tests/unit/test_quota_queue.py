@@ -12,9 +12,11 @@ import pytest
 from langchain_cerebras_inference import CerebrasConnectionError, CerebrasRateLimitError
 from langchain_cerebras_inference._quota import registry
 from langchain_cerebras_inference._quota.queue import (
+    LimitInfo,
     NotSentError,
     Permit,
     Quota,
+    QuotaInfo,
     Ticket,
 )
 from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome
@@ -186,6 +188,54 @@ def test_hidden_limit_causes_few_rejections() -> None:
         assert limiter.rejections <= 30
 
     run(work)
+
+
+def test_description_has_the_queue_the_wait_and_the_last_limits() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=20)
+        quota = Quota("q", clock=clock)
+        assert quota.describe() == QuotaInfo(0, 0.0, 0, 0, 0, {})
+        calls = asyncio.gather(
+            *(
+                make_call(quota, limiter, create_ticket(has_unlimited_wait=True))
+                for _ in range(120)
+            )
+        )
+        await asyncio.sleep(3)
+
+        info = quota.describe()
+        assert info.limits["requests-minute"] == LimitInfo(600, 0)
+        assert info.used_share == 1
+        assert info.queue_length + info.in_flight + info.accepted == 120
+        assert info.queue_length > 60
+        assert info.wait == pytest.approx(info.queue_length / 10, abs=0.3)
+        assert info.rejected == limiter.rejections
+
+        await calls
+        done = quota.describe()
+        assert (done.queue_length, done.wait, done.in_flight, done.accepted) == (0, 0, 0, 120)
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "share"),
+    [
+        (10, 10, 0),
+        (10, 4, 0.6),
+        (10, 0, 1),
+        (10, -1, 1),
+        (10, 12, 0),
+        (10, None, None),
+        (0, 0, None),
+    ],
+)
+def test_used_share_of_a_limit_is_between_0_and_1(
+    limit: float, remaining: float | None, share: float | None
+) -> None:
+    info = LimitInfo(limit, remaining)
+
+    assert info.used_share == (None if share is None else pytest.approx(share))
 
 
 def test_calls_leave_the_queue_in_order_of_arrival() -> None:
