@@ -20,9 +20,9 @@ INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo
 UNIT_TESTS := -n 2 --disable-socket --allow-unix-socket tests/unit
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
-NETWORK_TESTS := $(patsubst %,tests/integration/test_%.py,auth call_style_parity cancellation \
-	chat_completions cookies errors langgraph lifecycle processes proxies retries standard \
-	streams structured_output sync timeouts tls tool_calls)
+NETWORK_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
+	langchain langgraph lifecycle processes proxies standard streams structured_output sync \
+	timeouts tls)
 # Prints for example "aiohttp==3.12.7; python_version < '3.14'".
 LIST_LOWER_BOUNDS := sed -n "/^dependencies/,/^\[dependency-groups/ \
 	s/.*\"\([a-z-]*\)>=\([0-9.]*\)[^;\"]*\(;[^\"]*\)\{0,1\}\".*/\1==\2\3/p" pyproject.toml
