@@ -2,7 +2,6 @@
 
 import ast
 import subprocess
-import sys
 import tomllib
 from importlib import import_module, metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 import langchain_cerebras_inference as package
 from langchain_cerebras_inference import errors
+from tests.python_command import PYTHON
 
 ERRORS = {
     "CerebrasAuthenticationError",
@@ -40,8 +40,7 @@ NAMES = {
 
 def list_modules_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(*sys.modules)"
-    run = [sys.executable, "-W", "error", "-c", code]
-    return set(subprocess.check_output(run, text=True).split())
+    return set(subprocess.check_output([*PYTHON, "-c", code], text=True).split())
 
 
 def test_public_names_are_complete() -> None:
