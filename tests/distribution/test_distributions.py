@@ -13,6 +13,7 @@ pytestmark = pytest.mark.timeout(300)  # pip downloads the dependencies
 
 ROOT = Path(__file__).parents[2]
 NAME = "langchain_cerebras_inference"
+PIP = ROOT / ".tools/bin/pip"  # .venv has none
 CLIENT = ROOT / "tests/typing/user_program.py"
 
 # Prints the version, and whether a completion has tokens.
@@ -69,7 +70,7 @@ def installed_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The Python of an environment with only the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "venv", "--without-pip", folder, folder=folder)
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", folder)
+    pip = (PIP, "--disable-pip-version-check", "--python", folder)
     run(*pip, "install", "-qq", "--no-compile", wheel, folder=folder)
     run(*pip, "check", folder=folder)
     return folder / "bin/python"
