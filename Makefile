@@ -1,8 +1,8 @@
 # Environments: .venv for development and tests, .venv-demo for the demo, .venv-bench for the
 # benchmarks (with the other clients that they measure), .venv-ecosystem for the tests with
-# packages that build on LangChain, .venv-lowest and .venv-newest for tests with other versions
-# than those of poetry.lock. Poetry has its own environment, .tools, so that its dependencies
-# cannot conflict with those of the package.
+# packages that build on LangChain, .venv-docs for the website, .venv-lowest and .venv-newest for
+# tests with other versions than those of poetry.lock. Poetry has its own environment, .tools, so
+# that its dependencies cannot conflict with those of the package.
 
 PIP_VERSION := 26.3
 POETRY_VERSION := 2.5.1
@@ -18,7 +18,7 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 # long. Modules are not compiled during installation, because most are never imported.
 PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
-VENVS := .venv .venv-bench .venv-demo .venv-ecosystem
+VENVS := .venv .venv-bench .venv-demo .venv-docs .venv-ecosystem
 UNIT_TESTS := -n 2 --disable-socket --allow-unix-socket tests/unit
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
 NETWORK_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
@@ -33,7 +33,7 @@ export PIP_USER := 0
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-unit test-lowest test-newest test-browser test-ecosystem test-scale \
-	lint format live load bench lock clean
+	lint format live load bench docs dist lock clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -68,12 +68,14 @@ test-ecosystem: .venv-ecosystem/ready ## Run the tests with deepagents and an MC
 test-scale: .venv/ready ## Run processes that share a quota; Redis needs redis-server
 	.venv/bin/pytest -m scale -s -rs tests/integration/test_quotas.py
 
-lint: .venv/linters ## Check format, style, types and poetry.lock
+lint: .venv/linters ## Check format, style, types, workflows and poetry.lock
 	$(POETRY) check --lock
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/basedpyright
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 
 format: .venv/linters ## Format the code and fix what the linter can fix
 	.venv/bin/ruff check --fix-only
@@ -88,30 +90,41 @@ load: .venv/ready ## Run the load tests and print their figures; takes a quarter
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks
 
+docs: .venv-docs/ready ## Build the documentation as a website in site/
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+dist: .venv/linters .venv/release ## Build the wheel and the sdist in dist/, and check them
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --pretty=%ct) .venv/bin/python -m build --no-isolation
+	.venv/bin/twine check --strict dist/*
+	.venv/bin/pytest tests/distribution
+
 lock: $(TOOLS) ## Resolve the dependencies again
 	$(POETRY) lock --regenerate
 
 clean: ## Remove everything that was generated
-	rm -rf $(VENVS) .venv-lowest .venv-newest .tools .coverage .coverage.* dist htmlcov
+	rm -rf $(VENVS) .venv-lowest .venv-newest .tools .coverage .coverage.* dist htmlcov site
 	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # %/python-VERSION: the environment has been created, with this Python. %/locked: the packages of
 # poetry.lock are installed. %/ready: the project is installed, too. %/linters: the linters are
 # installed. They are separate, because they are as large as all other packages together, and no
-# test needs them.
+# test needs them. %/release: the tools for releases are installed.
 
 .venv/locked: GROUPS := main,build,test
 .venv/linters: GROUPS := lint
+.venv/release: GROUPS := release
 .venv-bench/locked: GROUPS := main,build,bench
 .venv-demo/locked: GROUPS := main,build,demo
+.venv-docs/locked: GROUPS := main,build,docs
 .venv-ecosystem/locked: GROUPS := main,build,test,ecosystem
 
 $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
 	@$(PIP) --python $* $(INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.venv/linters: .venv/ready
+.venv/linters .venv/release: .venv/ready
 	$(call install_groups,.venv)
 	@touch $@
 

@@ -81,9 +81,13 @@ class Refuse:
     status: int
     """400 to 599."""
     code: str | None = None
+    """The error code."""
     message: str | None = None
+    """The error message."""
     type: str | None = None
+    """The error type."""
     param: str | None = None
+    """The request parameter that the error is about."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Additional response headers, for example `Retry-After`."""
     body: bytes | str | None = None

@@ -36,8 +36,11 @@ class Request:
     """One received request and its outcome."""
 
     method: str
+    """The HTTP method, such as `POST`."""
     path: str
+    """The path of the URL, such as `/v1/chat/completions`."""
     query: Mapping[str, str]
+    """The parameters of the URL."""
     headers: Mapping[str, str]
     """Case-insensitive. A repeated header has its first value."""
     raw_headers: tuple[tuple[str, str], ...]

@@ -41,6 +41,7 @@ class ToolCall:
     """A tool call of a completion."""
 
     name: str
+    """The name of the tool."""
     arguments: str | Mapping[str, Any] = "{}"
     """The tool arguments: a mapping, or JSON text that is sent unchanged."""
     id: str | None = None
@@ -68,9 +69,13 @@ class Reply:
     """
 
     content: str | None = None
+    """The text of the completion."""
     reasoning: str | None = None
+    """The reasoning before the text."""
     tool_calls: Sequence[ToolCall] = ()
+    """The tool calls after the text."""
     finish_reason: str | None = None
+    """Replaces the finish reason."""
     usage: Mapping[str, Any] | None = None
     """Replaces the usage. An empty mapping removes it."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -172,8 +177,11 @@ class ErrorEvent:
     after: int = 1
     """The number of events that are sent before the error."""
     status: int = 429
+    """The status of the error, 400 to 599."""
     code: str | None = None
+    """The error code. Default: that of Cerebras for this status."""
     message: str | None = None
+    """The error message. Default: that of Cerebras for this code."""
     shape: ErrorEventShape = "enveloped"
     """The format of the event. `enveloped` is `{"status_code": ..., "error": ...}`, `flat` is
     only the error. `event-enveloped` and `event-flat` begin with the line `event: error`."""
@@ -195,7 +203,9 @@ class Redirect:
     """Respond with a redirect."""
 
     location: str
+    """The URL in the header `Location`."""
     status: int = 307
+    """The status of the response."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Every Python block in README.md and docs/ runs as it is written."""
+"""Every Python block of the documentation runs as it is written."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.programs import ForkServer
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 
 # A block that defines tests is saved as test_block.py, and this program runs it.
