@@ -38,7 +38,7 @@ test: .venv/ready ## Run the unit tests, without sockets, then the integration t
 	.venv/bin/pytest -n 3 tests/integration
 	CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY=1 .venv/bin/pytest -n 3 $(FALLBACK_TESTS)
 
-test-browser: .venv/ready ## Sign in to the emulator with Chromium and Firefox, and read their cookies
+test-browser: .venv/ready ## Run Chromium and Firefox: their cookies, and LangServe's playground
 	.venv/bin/pytest -m browser tests/integration
 
 test-ecosystem: .venv-ecosystem/ready ## Run the tests with deepagents and an MCP server
@@ -62,7 +62,7 @@ live: .venv/ready ## Run the tests that use the real service; they need a key or
 	.venv/bin/pytest -m live tests
 
 load: .venv/ready ## Run the load tests and print their figures; takes ten minutes
-	.venv/bin/pytest -m load -s tests/integration/test_load.py tests/integration/test_quotas.py
+	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py langserve_load.py)
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks

@@ -3,6 +3,7 @@
 Most tests start a Python process that imports LangChain: 1 to 3 seconds on an idle machine.
 """
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessageChunk
@@ -18,8 +18,8 @@ from langchain_core.runnables import RunnableConfig
 from langserve import RemoteRunnable
 
 from langchain_cerebras_inference.emulator import Emulator, Reply
+from tests.integration.example_servers import EXAMPLES, run_example_server
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADINGS = [
     "1. Streaming",
     "2. An LCEL chain",
@@ -218,28 +218,8 @@ def api_server() -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def langserve_url(api_server: Emulator) -> Iterator[str]:
     """The URL of the LangServe server, which runs in its own process for all tests."""
-    environment = os.environ | {
-        "CEREBRAS_API_BASE": api_server.base_url,
-        "CEREBRAS_API_KEY": api_server.api_key,
-        "NO_PROXY": "127.0.0.1",
-        "PORT": "0",
-    }
-    process = subprocess.Popen(
-        create_command("server.py"), stderr=subprocess.PIPE, encoding="utf-8", env=environment
-    )
-    assert process.stderr
-    log = ""
-    try:
-        while not (match := re.search(r"running on (http://[\d.:]+)", log)):
-            line = process.stderr.readline()
-            assert line, log
-            log += line
-        yield match[1]
-    finally:
-        process.terminate()
-        log += process.communicate()[1]
-    assert "Error" not in log
-    assert api_server.api_key not in log
+    with run_example_server("server.py", api_server) as url:
+        yield url
 
 
 def test_server_responds_to_invoke_and_batch(langserve_url: str) -> None:
@@ -257,7 +237,7 @@ def test_server_streams_with_configured_fields(
     langserve_url: str, api_server: Emulator
 ) -> None:
     model: RemoteRunnable[str, AIMessageChunk] = RemoteRunnable(f"{langserve_url}/model/")
-    config = RunnableConfig(configurable={"reasoning_effort": "high", "max_tokens": 500})
+    config = RunnableConfig(configurable={"reasoning_effort": "high", "length": "short"})
 
     chunks = list(model.stream("Hello", config))
 
@@ -277,6 +257,34 @@ async def test_server_streams_a_chain_to_async_clients(langserve_url: str) -> No
 
     assert len(texts) > 5
     assert "Explain tides" in "".join(texts)
+
+
+async def test_server_streams_the_events_of_every_step(langserve_url: str) -> None:
+    chain: RemoteRunnable[dict[str, str], str] = RemoteRunnable(f"{langserve_url}/chain/")
+    events = [event async for event in chain.astream_events({"topic": "tides"}, version="v2")]
+
+    names = {event["event"] for event in events}
+    chunks = [
+        event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"
+    ]
+    assert {"on_chain_start", "on_chain_stream", "on_chain_end", "on_parser_stream"} <= names
+    assert {"on_prompt_end", "on_chat_model_start", "on_chat_model_end"} <= names
+    assert len(chunks) > 5
+    assert "Explain tides" in sum(chunks[1:], chunks[0]).text
+
+
+@pytest.mark.parametrize("path", ["model", "chain"])
+def test_playground_of_the_server_has_a_form_for_every_field(
+    langserve_url: str, path: str
+) -> None:
+    # The playground stays blank if a configurable field may be null.
+    # The URL is our own server's, so it cannot name a file.
+    with urllib.request.urlopen(f"{langserve_url}/{path}/config_schema") as response:  # noqa: S310
+        schemas = json.load(response)["$defs"]
+
+    fields = schemas["Configurable"]["properties"].values()
+    options = [schemas[field["$ref"].rpartition("/")[2]]["enum"] for field in fields]
+    assert options == [["short", "long"], ["low", "medium", "high"]]
 
 
 @pytest.mark.parametrize(
