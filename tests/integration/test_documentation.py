@@ -16,7 +16,8 @@ TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 # A block that defines tests is saved as test_block.py, and this program runs it.
 RUN_PYTEST = """
 import pytest, sys
-sys.exit(pytest.main(["-p", "no:asyncio", "test_block.py"]))
+plugin = "langchain_cerebras_inference.pytest_plugin"
+sys.exit(pytest.main(["-p", "no:asyncio", "-p", plugin, "test_block.py"]))
 """
 
 

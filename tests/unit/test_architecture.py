@@ -13,6 +13,7 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"
 # For each layer: its parts (modules or folders), and the lower layers that it may import. A
 # part may also import the parts that are listed after it in the same layer.
 LAYERS: dict[str, tuple[list[str], list[str]]] = {
+    "test kit": (["pytest_plugin"], ["API", "emulator"]),
     "API": (
         ["__init__", "_init_chat_model", "chat_models", "_model_binding"],
         ["client", "auth", "conversion", "base"],
