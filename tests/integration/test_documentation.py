@@ -1,4 +1,4 @@
-"""Every Python block in README.md and docs/ runs as it is written."""
+"""Every Python block in README.md and docs/ runs as it is written, and so does every diff."""
 
 import re
 from collections.abc import Iterator
@@ -40,6 +40,16 @@ BLOCKS = [
 ]
 
 
+def find_new_sides_of_diffs() -> Iterator[str]:
+    """Yield the program that each diff of the documentation leads to."""
+    for diff in re.findall(r"^```diff\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE):
+        lines = diff.splitlines()
+        yield "\n".join(line[1:] for line in lines if not line.startswith("-"))
+
+
+DIFFS = list(find_new_sides_of_diffs())
+
+
 @pytest.fixture
 def cookies_in_environment(server: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the cookies; a program also gets the emulator's URL and API key."""
@@ -70,3 +80,17 @@ def test_python_block_runs(
     output = fork_server.run_program(program, server)
 
     assert output or "print" not in block
+
+
+@pytest.mark.parametrize("program", DIFFS)
+def test_program_after_a_documented_change_runs(
+    program: str, server: Emulator, fork_server: ForkServer
+) -> None:
+    output = fork_server.run_program(program, server)
+
+    assert "ChatCerebrasInference(" in program
+    assert 'You said: "Why is the sky blue?"' in output
+
+
+def test_every_documented_change_is_found() -> None:
+    assert len(DIFFS) == TEXT.count("```diff") > 0
