@@ -59,7 +59,7 @@ test-newest: $(TOOLS) ## Run most tests with the newest versions, whatever poetr
 	@$(PYTHON) -m venv --clear --without-pip .venv-newest
 	$(call resolve_and_test,.venv-newest)
 
-test-browser: .venv/ready ## Sign in to the emulator with Chromium and Firefox, and read their cookies
+test-browser: .venv/ready ## Run Chromium and Firefox: their cookies, and LangServe's playground
 	.venv/bin/pytest -m browser tests/integration
 
 test-ecosystem: .venv-ecosystem/ready ## Run the tests with deepagents and an MCP server
@@ -85,7 +85,7 @@ live: .venv/ready ## Run the tests that use the real service; they need a key or
 	.venv/bin/pytest -m live tests
 
 load: .venv/ready ## Run the load tests and print their figures; takes a quarter of an hour
-	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py cli.py)
+	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py cli.py langserve_load.py)
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks

@@ -1,15 +1,15 @@
-"""An agent that streams its reasoning, its tool calls, their results and its text.
+"""An agent with tools and middleware that streams its reasoning, tool calls and text.
 
 CEREBRAS_API_KEY=... python examples/agent.py "What do a helmet and a lock cost?"
 """
 
 import asyncio
 import sys
-from collections.abc import Iterator
 from typing import Any, Literal
 
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain.agents.middleware import ModelCallLimitMiddleware, ToolRetryMiddleware
+from langchain_core.messages import ContentBlock
 from langchain_core.tools import tool
 
 from langchain_cerebras_inference import ChatCerebrasInference
@@ -22,37 +22,29 @@ def get_price(item: Literal["bicycle", "helmet", "lock"]) -> str:
     return f"{prices[item]:.2f} euros"
 
 
-@tool
-def percent_of(percentage: float, amount: float) -> float:
-    """Compute a percentage of an amount."""
-    return round(amount * percentage / 100, 2)
-
-
-def label_parts(message: Any) -> Iterator[tuple[str, str]]:
-    """Yield a label and a text for each part of a streamed message.
-
-    The label is empty if the text continues the tool call before it.
-    """
-    if isinstance(message, ToolMessage):
-        yield "tool result", message.text
-        return
-    if reasoning := message.additional_kwargs.get("reasoning_content"):
-        yield "reasoning", reasoning
-    for tool_call in message.tool_call_chunks:
-        name = tool_call["name"]
-        yield f"tool call {name}" if name else "", tool_call["args"] or ""
-    if message.text:
-        yield "text", message.text
+def describe(block: ContentBlock, sender: str) -> tuple[str, str]:
+    """Return a label and a text for a content block. The label of a continuation is empty."""
+    if block["type"] == "tool_call_chunk":
+        return f"tool call {block['name']}" if block["name"] else "", block["args"] or ""
+    if block["type"] == "reasoning":
+        return "reasoning", block["reasoning"]
+    return "tool result" if sender == "tool" else "text", str(block.get("text", ""))
 
 
 async def main() -> None:
     """Run the agent with the question on the command line."""
-    question = " ".join(sys.argv[1:]) or "How much is 17% of the price of a bicycle?"
-    agent = create_agent(ChatCerebrasInference(), [get_price, percent_of])
-    stream = agent.astream({"messages": [HumanMessage(question)]}, stream_mode="messages")
+    question = " ".join(sys.argv[1:]) or "What is the price of a bicycle?"
+    middleware: list[Any] = [
+        ModelCallLimitMiddleware(run_limit=10),
+        ToolRetryMiddleware(max_retries=2),
+    ]
+    agent = create_agent(ChatCerebrasInference(), [get_price], middleware=middleware)
+    messages: Any = {"messages": [{"role": "user", "content": question}]}
+    stream: Any = agent.astream(messages, stream_mode="messages")
     last_label = ""
     async for message, _ in stream:
-        for label, text in label_parts(message):
+        for block in message.content_blocks:
+            label, text = describe(block, message.type)
             is_new = label not in ("", last_label) or label.startswith("tool call")
             print(f"\n[{label}] {text}" if is_new else text, end="", flush=True)
             last_label = label or last_label

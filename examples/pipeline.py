@@ -1,15 +1,19 @@
 """An LCEL pipeline. It requests two arguments at once, and then a conclusion from both.
 
+If the first model fails, for example because its quota is exhausted, the second one takes over.
+
 CEREBRAS_API_KEY=... python examples/pipeline.py "working from home"
 """
 
 import sys
 
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
-from langchain_cerebras_inference import ChatCerebrasInference
+from langchain_cerebras_inference import CerebrasError, ChatCerebrasInference
 
 FOR_PROMPT = ChatPromptTemplate.from_template("Give one argument for {topic}.")
 AGAINST_PROMPT = ChatPromptTemplate.from_template("Give one argument against {topic}.")
@@ -21,7 +25,7 @@ CONCLUSION_PROMPT = ChatPromptTemplate.from_messages(
 )
 
 
-def build_pipeline(model: ChatCerebrasInference) -> Runnable[str, str]:
+def build_pipeline(model: Runnable[LanguageModelInput, AIMessage]) -> Runnable[str, str]:
     """Build the pipeline. Its input is a topic, and its output is the conclusion."""
     text = model | StrOutputParser()
     arguments = RunnableParallel(
@@ -35,7 +39,9 @@ def build_pipeline(model: ChatCerebrasInference) -> Runnable[str, str]:
 def main() -> None:
     """Stream the conclusion for the topic on the command line."""
     topic = " ".join(sys.argv[1:]) or "working from home"
-    model = ChatCerebrasInference(reasoning_effort="low")
+    first = ChatCerebrasInference(model="gpt-oss-120b", reasoning_effort="low", max_retries=0)
+    second = ChatCerebrasInference(model="qwen-3.8-27b")
+    model = first.with_fallbacks([second], exceptions_to_handle=(CerebrasError,))
     for text in build_pipeline(model).stream(topic):
         print(text, end="", flush=True)
     print()

@@ -12,14 +12,26 @@ import uvicorn
 from fastapi import FastAPI
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import ConfigurableField
+from langchain_core.runnables import ConfigurableFieldSingleOption
 from langserve import add_routes
 
 from langchain_cerebras_inference import ChatCerebrasInference
 
-MODEL = ChatCerebrasInference().configurable_fields(
-    reasoning_effort=ConfigurableField("reasoning_effort", name="Reasoning effort"),
-    max_tokens=ConfigurableField("max_tokens", name="Maximum tokens of a completion"),
+# These settings may be None, for which LangServe's playground has no form: with a plain
+# ConfigurableField it would stay blank. A list of options works.
+MODEL = ChatCerebrasInference(reasoning_effort="low", max_tokens=2000).configurable_fields(
+    reasoning_effort=ConfigurableFieldSingleOption(
+        id="reasoning_effort",
+        name="Reasoning effort",
+        options={"low": "low", "medium": "medium", "high": "high"},
+        default="low",
+    ),
+    max_tokens=ConfigurableFieldSingleOption(
+        id="length",
+        name="Length limit",
+        options={"short": 500, "long": 2000},
+        default="long",
+    ),
 )
 PROMPT = ChatPromptTemplate.from_template("Explain {topic} to a ten-year-old.")
 

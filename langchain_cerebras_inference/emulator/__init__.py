@@ -13,6 +13,7 @@ with Emulator() as server:
     server.script(Refuse(429), Cut(after=3), Reply("The third request succeeds."))
     ...  # send requests to server.base_url with server.api_key
     print([request.body for request in server.requests])
+    server.always(Reply("All later requests get this."))
 ```
 
 `python -m langchain_cerebras_inference.emulator` runs it for other programs.

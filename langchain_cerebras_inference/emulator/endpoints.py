@@ -91,13 +91,14 @@ class Service:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the received requests, their counts and the script, and fill the buckets."""
+        """Forget received requests, their counts and all behaviors, and fill the buckets."""
         self.requests: deque[Request] = deque(maxlen=MAX_KEPT_REQUESTS)
         self.scripts: dict[Endpoint, deque[Scripted]] = {
             "chat": deque(),
             "models": deque(),
             "session": deque(),
         }
+        self.standing_behaviors: dict[Endpoint, Scripted] = {}
         self.counts = RequestCounts()
         self._rate_limiter = RateLimiter(self._quotas)
         self._random = random.Random(LATENCY_SEED)  # noqa: S311 # the latency is no secret
@@ -203,9 +204,15 @@ class Service:
         return build_response
 
     def _take_behavior(self, endpoint: Endpoint | None, request: Request) -> ResponseBehavior:
-        """Take the next scripted behavior of an endpoint. Without one, return `Reply()`."""
-        script = self.scripts[endpoint] if endpoint else None
-        behavior = script.popleft() if script else Reply()
+        """Take the next scripted behavior of an endpoint, or else its standing one.
+
+        Without either, return `Reply()`.
+        """
+        behavior: Scripted = Reply()
+        if endpoint:
+            script = self.scripts[endpoint]
+            standing = self.standing_behaviors.get(endpoint, behavior)
+            behavior = script.popleft() if script else standing
         if not isinstance(behavior, Act):
             behavior = _call_scripted_function(behavior, request)
         if isinstance(behavior, Session):

@@ -222,7 +222,8 @@ class Emulator:
         """Add scripted behaviors to an endpoint.
 
         Each request takes the next one. A request that Cerebras would reject takes none, and
-        gets an error response. Without a scripted behavior, the response is generated.
+        gets an error response. Without a scripted behavior, the response is as `always` set
+        it, or else it is generated.
 
         Args:
             *behaviors: Behaviors, or functions that return one for a `Request`.
@@ -237,6 +238,26 @@ class Emulator:
             check_scripted(behavior)
         self._service.scripts[route].extend(behaviors)
 
+    def always(self, behavior: Scripted, *, route: Endpoint = "chat") -> None:
+        """Set the standing behavior of an endpoint: what each request without a script gets.
+
+        Behaviors that `script` adds are used first, each for one request. Another call
+        replaces the standing behavior of that endpoint; `always(Reply())` restores the
+        default, and `reset` does so for all endpoints. A request that Cerebras would reject
+        still gets an error response.
+
+        Args:
+            behavior: A behavior, or a function that returns one for each `Request`.
+            route: The endpoint: `chat`, `models` or `session`.
+
+        Raises:
+            TypeError: If `behavior` is neither a behavior nor a function.
+            ValueError: If `route` is unknown.
+        """
+        check_literal("route", route, Endpoint)
+        check_scripted(behavior)
+        self._service.standing_behaviors[route] = behavior
+
     def script_session(self, *behaviors: Scripted) -> None:
         """Add scripted behaviors to the session endpoint."""
         self.script(*behaviors, route="session")
@@ -250,7 +271,7 @@ class Emulator:
         self._browser_session.rotate_demo_key()
 
     def reset(self) -> None:
-        """Forget the received requests, their counts and the scripts, and fill all buckets.
+        """Forget the received requests, their counts and all behaviors, and fill all buckets.
 
         Connections and keys are kept.
         """

@@ -51,3 +51,14 @@ def test_cost_of_the_quota_is_printed() -> None:
     assert process.returncode == 0, process.stderr
     assert "without limits: " in process.stdout
     assert "with twelve rate limit headers: " in process.stdout
+
+
+def test_cost_of_langserve_is_printed() -> None:
+    command = [sys.executable, "-m", "benchmarks.langserve_cost", "--clients", "ours"]
+    options = ["--rounds", "1", "--streams", "1"]
+    process = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("µs per event") == 2

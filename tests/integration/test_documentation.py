@@ -1,4 +1,4 @@
-"""Every Python block of the documentation runs as it is written."""
+"""Every Python block of the documentation runs as it is written, and so does every diff."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 # A block that defines tests is saved as test_block.py, and this program runs it.
 RUN_PYTEST = """
 import pytest, sys
-sys.exit(pytest.main(["-p", "no:asyncio", "test_block.py"]))
+plugin = "langchain_cerebras_inference.pytest_plugin"
+sys.exit(pytest.main(["-p", "no:asyncio", "-p", plugin, "test_block.py"]))
 """
 
 
@@ -37,6 +38,16 @@ BLOCKS = [
     pytest.param(block, id="-".join(re.findall(r"\w+", heading.lower())))
     for heading, block in find_python_blocks()
 ]
+
+
+def find_new_sides_of_diffs() -> Iterator[str]:
+    """Yield the program that each diff of the documentation leads to."""
+    for diff in re.findall(r"^```diff\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE):
+        lines = diff.splitlines()
+        yield "\n".join(line[1:] for line in lines if not line.startswith("-"))
+
+
+DIFFS = list(find_new_sides_of_diffs())
 
 
 @pytest.fixture
@@ -69,3 +80,17 @@ def test_python_block_runs(
     output = fork_server.run_program(program, server)
 
     assert output or "print" not in block
+
+
+@pytest.mark.parametrize("program", DIFFS)
+def test_program_after_a_documented_change_runs(
+    program: str, server: Emulator, fork_server: ForkServer
+) -> None:
+    output = fork_server.run_program(program, server)
+
+    assert "ChatCerebrasInference(" in program
+    assert 'You said: "Why is the sky blue?"' in output
+
+
+def test_every_documented_change_is_found() -> None:
+    assert len(DIFFS) == TEXT.count("```diff") > 0

@@ -174,9 +174,10 @@ async def test_connections_are_counted(server: Emulator) -> None:
     await asyncio.to_thread(wait_until, lambda: server.open_connections == 0)
 
 
-def test_reset_clears_requests_and_script(server: Emulator) -> None:
+def test_reset_clears_requests_and_behaviors(server: Emulator) -> None:
     chat(server)
     server.script(Refuse(500))
+    server.always(Refuse(503))
 
     server.reset()
 

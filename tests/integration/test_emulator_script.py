@@ -26,6 +26,7 @@ from langchain_cerebras_inference.emulator import (
     Stall,
     ToolCall,
 )
+from langchain_cerebras_inference.emulator.endpoints import Endpoint
 from tests.integration.emulator_client import (
     QWEN,
     auth_header,
@@ -112,6 +113,83 @@ def test_scripting_a_value_that_is_not_a_behavior_is_a_type_error(
 def test_scripting_an_unknown_route_is_a_value_error(server: Emulator) -> None:
     with pytest.raises(ValueError, match=r"route must be one of chat, models, session, not"):
         server.script(Reply(), route="nope")  # type: ignore[arg-type]  # the wrong name
+
+
+# The standing behavior
+
+
+def test_standing_behavior_is_used_by_every_request(server: Emulator) -> None:
+    server.always(Refuse(500))
+
+    assert [chat(server).status for _ in range(3)] == [500] * 3
+
+
+def test_scripted_behaviors_come_before_the_standing_one(server: Emulator) -> None:
+    server.always(Refuse(500))
+    server.script(Refuse(429), Reply("Hi"))
+
+    assert [chat(server).status for _ in range(4)] == [429, 200, 500, 500]
+
+
+def test_standing_behavior_is_replaced_by_the_next_one(server: Emulator) -> None:
+    server.always(Refuse(500))
+    assert chat(server).status == 500
+
+    server.always(Reply("Hi"))
+    assert chat(server).message["content"] == "Hi"
+
+    server.always(Reply())
+    assert "Hello!" in chat(server).message["content"]
+
+
+def test_standing_function_is_called_for_every_request(server: Emulator) -> None:
+    server.always(lambda request: Reply(request.body["messages"][0]["content"].upper()))
+
+    replies = [chat(server, messages=[user_message(text)]) for text in ("one", "two")]
+
+    assert [reply.message["content"] for reply in replies] == ["ONE", "TWO"]
+
+
+@pytest.mark.parametrize("route", ["chat", "models", "session"])
+def test_every_route_has_a_standing_behavior_of_its_own(
+    server: Emulator, route: Endpoint
+) -> None:
+    server.always(Refuse(503), route=route)
+
+    statuses = {
+        "chat": [chat(server).status for _ in range(2)],
+        "models": [send(f"{server.origin}/public/v1/models").status for _ in range(2)],
+        "session": [send(server.session_url).status for _ in range(2)],
+    }
+
+    assert statuses == {
+        name: [503 if name == route else 200] * 2 for name in ("chat", "models", "session")
+    }
+
+
+def test_rejected_request_does_not_use_the_standing_behavior(server: Emulator) -> None:
+    server.always(Reply("Hi"))
+
+    assert chat(server, messages=[]).status == 400
+
+
+@pytest.mark.parametrize("item", ["x", None, 5, [Reply("a")], Reply, {"content": "a"}])
+def test_standing_value_that_is_not_a_behavior_is_a_type_error(
+    server: Emulator, item: Any
+) -> None:
+    server.always(Reply("First"))
+    with pytest.raises(TypeError, match="Expected a scripted behavior, such as Reply"):
+        server.always(item)
+
+    assert chat(server).message["content"] == "First"
+
+
+def test_standing_behavior_of_an_unknown_route_is_a_value_error(server: Emulator) -> None:
+    with pytest.raises(ValueError, match=r"route must be one of chat, models, session, not"):
+        server.always(Reply(), route="nope")  # type: ignore[arg-type]  # the wrong name
+
+
+# Options
 
 
 CREATE_WITH_OPTION: dict[str, Callable[[Any], Act]] = {

@@ -3,6 +3,7 @@
 Most tests start a Python process that imports LangChain: 1 to 3 seconds on an idle machine.
 """
 
+import json
 import os
 import re
 import signal
@@ -12,14 +13,24 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langserve import RemoteRunnable
 
-from langchain_cerebras_inference.emulator import Emulator, Reply
+from langchain_cerebras_inference.emulator import (
+    Act,
+    Cut,
+    Emulator,
+    Refuse,
+    Reply,
+    Request,
+    Stall,
+    ToolCall,
+)
+from tests.integration.example_servers import EXAMPLES, run_example_server
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADINGS = [
     "1. Streaming",
     "2. An LCEL chain",
@@ -28,6 +39,7 @@ HEADINGS = [
     "5. Authentication with cookies",
 ]
 ESCAPE = "\033["
+TICKET_FIELDS = ("topic", "is_urgent", "summary")
 
 needs_pseudo_terminals = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has no pseudo-terminals"
@@ -173,7 +185,15 @@ def test_demo_runs_on_a_terminal_without_color_and_unicode(
     assert ESCAPE not in output
 
 
-# --- pipeline.py and agent.py -------------------------------------------------------
+# --- all programs -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted({*EXAMPLES.glob("*.py")} - {EXAMPLES / "demo.py"}))
+def test_example_is_short(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) < 60
+
+
+# --- pipeline.py, agent.py, graph.py, extraction.py and rag.py ----------------------
 
 
 def test_pipeline_requests_two_arguments_and_then_a_verdict(keyed_server: Emulator) -> None:
@@ -188,6 +208,19 @@ def test_pipeline_requests_two_arguments_and_then_a_verdict(keyed_server: Emulat
         "Give one argument against tea.",
     }
     assert "For: a view\n\nAgainst: a view" in verdict[-1]["content"]
+
+
+@pytest.mark.parametrize("failure", [Refuse(429), Refuse(503), Cut(after=None)])
+def test_pipeline_uses_the_second_model_if_the_first_one_fails(
+    keyed_server: Emulator, failure: Act
+) -> None:
+    def fail_first_model(request: Request) -> Act:
+        return failure if request.model == "gpt-oss-120b" else Reply("From the second model.")
+
+    keyed_server.always(fail_first_model)
+
+    assert run("pipeline.py", "tea") == "From the second model.\n"
+    assert [request.model for request in keyed_server.requests].count("qwen-3.8-27b") == 3
 
 
 def test_agent_shows_reasoning_tool_calls_results_and_text(keyed_server: Emulator) -> None:
@@ -205,6 +238,192 @@ def test_agent_shows_reasoning_tool_calls_results_and_text(keyed_server: Emulato
     assert "[text] The tool get_price returned: 55.00 euros" in output
 
 
+def test_agent_ends_after_ten_model_calls(keyed_server: Emulator) -> None:
+    keyed_server.always(Reply(tool_calls=[ToolCall("get_price", {"item": "lock"})]))
+
+    output = run("agent.py", "What is the price of a lock?")
+
+    assert len(keyed_server.requests) == 10
+    assert output.count("[tool result] 38.50 euros") == 10
+
+
+def test_graph_remembers_the_conversation(keyed_server: Emulator) -> None:
+    keyed_server.script(Reply("Hello, Ada!"), Reply("Your name is Ada."))
+
+    output = run("graph.py", "My name is Ada.", "What is my name?")
+
+    first, second = (request.body for request in keyed_server.requests)
+    assert output == "> My name is Ada.\nHello, Ada!\n> What is my name?\nYour name is Ada.\n"
+    assert first["stream"] is True
+    assert [message["content"] for message in second["messages"]] == [
+        "My name is Ada.",
+        "Hello, Ada!",
+        "What is my name?",
+    ]
+
+
+def test_extraction_prints_one_object_for_each_line(keyed_server: Emulator) -> None:
+    process = run_extraction("Where is my order?\n\nI paid twice!\nThank you.\n")
+
+    tickets = [json.loads(line) for line in process.stdout.splitlines()]
+    assert (process.returncode, process.stderr) == (0, "")
+    assert sorted(ticket["line"] for ticket in tickets) == [1, 2, 3]
+    assert all(ticket.keys() == {"line", *TICKET_FIELDS} for ticket in tickets)
+
+
+def test_extraction_goes_on_after_a_failed_text(keyed_server: Emulator) -> None:
+    def fail_for_payments(request: Request) -> Act:
+        is_payment = "paid" in request.body["messages"][-1]["content"]
+        return Reply("not JSON") if is_payment else Reply()
+
+    keyed_server.always(fail_for_payments)
+
+    process = run_extraction("Where is my order?\nI paid twice!\nThank you.\n")
+
+    lines = sorted(json.loads(line)["line"] for line in process.stdout.splitlines())
+    assert process.returncode == 1
+    assert lines == [1, 3]
+    assert process.stderr.startswith("line 2: ")
+
+
+def run_extraction(text: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        create_command("extraction.py"),
+        input=text,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+
+
+def test_rag_sends_the_facts_that_match_the_question(keyed_server: Emulator) -> None:
+    keyed_server.always(Reply("At 9."))
+
+    output = run("rag.py", "When is the library open on Saturday?")
+
+    [request] = keyed_server.requests
+    prompt = request.body["messages"][0]["content"]
+    assert output == "At 9.\n"
+    assert "The library is open on weekdays" in prompt
+    assert "can be borrowed" not in prompt
+    assert prompt.endswith("Question: When is the library open on Saturday?")
+
+
+# --- notebook.ipynb -----------------------------------------------------------------
+
+# Jupyter runs cells inside an event loop, and a cell may use `await`.
+RUN_CELLS = """
+import ast, asyncio, inspect, json, sys
+
+async def run_cells():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        cells = json.load(file)["cells"]
+    for number, cell in enumerate(cells):
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            code = compile(source, f"cell {number}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            result = eval(code, globals())
+            if inspect.iscoroutine(result):
+                await result
+            print("--- end of a cell")
+
+asyncio.run(run_cells())
+"""
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+def test_notebook_runs_with_and_without_a_key(
+    has_key: bool, keyed_server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_key:
+        monkeypatch.delenv("CEREBRAS_API_KEY")
+        monkeypatch.delenv("CEREBRAS_API_BASE")
+
+    process = subprocess.run(
+        [sys.executable, "-c", RUN_CELLS, str(EXAMPLES / "notebook.ipynb")],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+
+    *outputs, _ = process.stdout.split("--- end of a cell\n")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert all(outputs)
+    assert outputs[2].startswith("[The]")
+    assert "users_affected=3" in outputs[4]
+    assert outputs[5] == "get_weather {'city': 'Paris'} Sunny in Paris.\n"
+    assert bool(keyed_server.requests) == has_key
+
+
+def test_notebook_is_saved_without_outputs() -> None:
+    notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text("utf-8"))
+
+    assert not any(cell.get("outputs") for cell in notebook["cells"])
+
+
+# --- fastapi_events.py --------------------------------------------------------------
+
+
+@pytest.fixture
+def events_url(server: Emulator) -> Iterator[str]:
+    with run_example_server("fastapi_events.py", server) as url:
+        yield f"{url}/ask?question=Hello"
+
+
+def read_events(url: str) -> list[tuple[str, str]]:
+    """Return the kind and the data of each server-sent event."""
+    response = httpx.get(url, timeout=20)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    lines = [event.splitlines() for event in response.text.split("\n\n") if event]
+    return [
+        (kind.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
+        for kind, data in lines
+    ]
+
+
+def test_fastapi_server_sends_reasoning_text_and_the_end(
+    events_url: str, server: Emulator
+) -> None:
+    server.always(Reply("It\nis Rayleigh scattering.", reasoning="Let me think about it."))
+
+    *events, end = read_events(events_url)
+
+    texts = {kind: "" for kind, _ in events}
+    for kind, text in events:
+        texts[kind] += text
+    assert texts == {
+        "reasoning": "Let me think about it.",
+        "text": "It\nis Rayleigh scattering.",
+    }
+    assert list(texts) == ["reasoning", "text"]
+    assert len(events) >= 4
+    assert end == ("done", "")
+
+
+@pytest.mark.parametrize("failure", [Cut(after=5), Refuse(400)])
+def test_fastapi_server_sends_an_error_as_the_last_event(
+    events_url: str, server: Emulator, failure: Act
+) -> None:
+    server.always(failure)
+
+    *_, (kind, message) = read_events(events_url)
+
+    assert kind == "error"
+    assert message
+
+
+def test_fastapi_server_stops_the_completion_if_the_client_disconnects(
+    events_url: str, server: Emulator
+) -> None:
+    server.always(Stall(after=5))
+
+    with httpx.stream("GET", events_url, timeout=20) as response:
+        next(response.iter_text())
+    [request] = server.requests
+
+    assert request.disconnected.wait(5)
+
+
 # --- server.py ----------------------------------------------------------------------
 
 
@@ -218,28 +437,8 @@ def api_server() -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def langserve_url(api_server: Emulator) -> Iterator[str]:
     """The URL of the LangServe server, which runs in its own process for all tests."""
-    environment = os.environ | {
-        "CEREBRAS_API_BASE": api_server.base_url,
-        "CEREBRAS_API_KEY": api_server.api_key,
-        "NO_PROXY": "127.0.0.1",
-        "PORT": "0",
-    }
-    process = subprocess.Popen(
-        create_command("server.py"), stderr=subprocess.PIPE, encoding="utf-8", env=environment
-    )
-    assert process.stderr
-    log = ""
-    try:
-        while not (match := re.search(r"running on (http://[\d.:]+)", log)):
-            line = process.stderr.readline()
-            assert line, log
-            log += line
-        yield match[1]
-    finally:
-        process.terminate()
-        log += process.communicate()[1]
-    assert "Error" not in log
-    assert api_server.api_key not in log
+    with run_example_server("server.py", api_server) as url:
+        yield url
 
 
 def test_server_responds_to_invoke_and_batch(langserve_url: str) -> None:
@@ -257,7 +456,7 @@ def test_server_streams_with_configured_fields(
     langserve_url: str, api_server: Emulator
 ) -> None:
     model: RemoteRunnable[str, AIMessageChunk] = RemoteRunnable(f"{langserve_url}/model/")
-    config = RunnableConfig(configurable={"reasoning_effort": "high", "max_tokens": 500})
+    config = RunnableConfig(configurable={"reasoning_effort": "high", "length": "short"})
 
     chunks = list(model.stream("Hello", config))
 
@@ -277,6 +476,34 @@ async def test_server_streams_a_chain_to_async_clients(langserve_url: str) -> No
 
     assert len(texts) > 5
     assert "Explain tides" in "".join(texts)
+
+
+async def test_server_streams_the_events_of_every_step(langserve_url: str) -> None:
+    chain: RemoteRunnable[dict[str, str], str] = RemoteRunnable(f"{langserve_url}/chain/")
+    events = [event async for event in chain.astream_events({"topic": "tides"}, version="v2")]
+
+    names = {event["event"] for event in events}
+    chunks = [
+        event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"
+    ]
+    assert {"on_chain_start", "on_chain_stream", "on_chain_end", "on_parser_stream"} <= names
+    assert {"on_prompt_end", "on_chat_model_start", "on_chat_model_end"} <= names
+    assert len(chunks) > 5
+    assert "Explain tides" in sum(chunks[1:], chunks[0]).text
+
+
+@pytest.mark.parametrize("path", ["model", "chain"])
+def test_playground_of_the_server_has_a_form_for_every_field(
+    langserve_url: str, path: str
+) -> None:
+    # The playground stays blank if a configurable field may be null.
+    # The URL is our own server's, so it cannot name a file.
+    with urllib.request.urlopen(f"{langserve_url}/{path}/config_schema") as response:  # noqa: S310
+        schemas = json.load(response)["$defs"]
+
+    fields = schemas["Configurable"]["properties"].values()
+    options = [schemas[field["$ref"].rpartition("/")[2]]["enum"] for field in fields]
+    assert options == [["short", "long"], ["low", "medium", "high"]]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
         ["__main__", "cli", "_batch_command", "_batch_files", "batch"],
         ["API", "client", "quota", "base", "emulator"],
     ),
+    "test kit": (["pytest_plugin"], ["API", "emulator"]),
     "API": (
         ["__init__", "_init_chat_model", "chat_models", "_model_binding"],
         ["client", "auth", "quota", "conversion", "base"],
