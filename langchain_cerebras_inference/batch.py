@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._quota.queue import QuotaInfo
     from langchain_cerebras_inference.chat_models import ChatCerebrasInference
 
+__all__ = ["BatchProgress", "BatchResult", "arun_batch", "estimate_cost", "run_batch"]
+
 PRICES_DATE = _model_catalog.PRICES_DATE
 """The date of the prices that `estimate_cost` uses."""
 

@@ -10,7 +10,8 @@ import pydantic.v1
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
-from langchain_core.exceptions import ModelRefusalError, OutputParserException
+from langchain_core import exceptions
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, Field
@@ -21,6 +22,9 @@ from langchain_cerebras_inference.emulator import Emulator, Reply, ToolCall
 from tests.integration.call_styles import collect
 
 Chain: TypeAlias = Runnable[Any, Any]
+
+# Before version 1.7.5, langchain-core had no error class for a refusal.
+ModelRefusalError: Any = getattr(exceptions, "ModelRefusalError", OutputParserException)
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
 
 QUESTION = "Tell a joke in JSON, as 'setup' and 'punchline'."

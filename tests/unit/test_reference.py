@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference.md").read_text("utf-8")
-MODULES = ["langchain_cerebras_inference", "langchain_cerebras_inference.emulator"]
+MODULES = [
+    "langchain_cerebras_inference",
+    "langchain_cerebras_inference.batch",
+    "langchain_cerebras_inference.emulator",
+]
 PUBLIC_NAMES = [
     f"{module}.{name}"
     for module in MODULES
