@@ -17,6 +17,8 @@ from langchain_cerebras_inference._conversion import media
 
 _MAX_DEPTH = 64
 _MIN_BASE64_LENGTH = 200
+_MAX_INTEGER_BITS = 14_000
+"""Python raises an error if a longer integer is written as a decimal number."""
 
 # `re` compiles these patterns at their first use and caches them.
 _DATA_URI_PATTERN = r"(?i:data:([\w.+/;=-]*);base64,)([A-Za-z0-9+/=_-]*)"
@@ -38,6 +40,8 @@ def build_json_text(value: Any) -> str:
 
 def _simplify(value: Any, depth: int) -> Any:
     """Copy a value, with only the types of JSON and without binary data."""
+    if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
+        value = hex(value)
     if isinstance(value, str):
         return _simplify_string(value)
     if value is None or isinstance(value, (bool, int, float)):

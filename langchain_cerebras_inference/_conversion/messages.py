@@ -102,7 +102,7 @@ def extract_reasoning(message: AIMessage) -> str:
     return _join_reasoning_blocks(
         block
         for block in message.content
-        if isinstance(block, dict) and block.get("type") in content.REASONING_TYPES
+        if isinstance(block, dict) and str(block.get("type")) in content.REASONING_TYPES
     )
 
 
@@ -182,10 +182,15 @@ class _Converter:
         return not self._for_counting and all(map(_is_system_message, following))
 
     def _is_new_prompt(self, index: int) -> bool:
-        """Return whether neither an assistant nor a tool message follows a system message."""
-        following = self._messages[index + 1 :]
-        has_reply = any(isinstance(message, (AIMessage, ToolMessage)) for message in following)
-        return not self._for_counting and not has_reply
+        """Return whether at most one message, of a user, follows a system message."""
+        following = (
+            message
+            for message in self._messages[index + 1 :]
+            if not _is_system_message(message)
+        )
+        first, second = next(following, None), next(following, None)
+        has_reply = isinstance(first, (AIMessage, ToolMessage))
+        return not (self._for_counting or has_reply or second)
 
     def _take_tool_results(
         self, value: Any, blocks: list[tuple[int, Mapping[str, Any]]], index: int
@@ -346,7 +351,10 @@ def _convert_tool_calls(message: AIMessage) -> list[_types.ToolCall]:
     """Convert the valid tool calls, and after them the invalid ones that have a name."""
     converted = []
     for call in message.tool_calls:
-        arguments = _surrogates.encode_json(call["args"], inf_nan_mode="null").decode()
+        try:
+            arguments = _surrogates.encode_json(call["args"], inf_nan_mode="null").decode()
+        except ValueError:  # such as bytes, from another provider's class
+            arguments = json_text.build_json_text(call["args"])
         converted.append(_convert_tool_call(call, arguments))
     for invalid_call in message.invalid_tool_calls:
         if invalid_call.get("name"):
