@@ -40,12 +40,10 @@ def build_json_text(value: Any) -> str:
 
 def _simplify(value: Any, depth: int) -> Any:
     """Copy a value, with only the types of JSON and without binary data."""
-    if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
-        value = hex(value)
     if isinstance(value, str):
         return _simplify_string(value)
     if value is None or isinstance(value, (bool, int, float)):
-        return value
+        return _simplify_scalar(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _describe_bytes("binary data", len(value))
     if depth == _MAX_DEPTH:
@@ -61,6 +59,11 @@ def _simplify(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_simplify(item, depth + 1) for item in value]
     return str(value)
+
+
+def _simplify_scalar(value: Any) -> Any:
+    is_too_long = isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS
+    return hex(value) if is_too_long else value
 
 
 def _find_mime_type(fields: Mapping[Any, Any]) -> str:

@@ -117,7 +117,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         try:
             value = _parse_partial_json(text) if text else None
             return self._validate(value) if isinstance(value, dict) else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def _validate(self, value: dict[str, Any]) -> Any:

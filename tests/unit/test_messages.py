@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
@@ -173,6 +174,51 @@ def test_file_in_a_system_message_is_rejected_only_while_the_prompt_is_new(
             convert_messages(messages, model=GPT)
     else:
         assert "[file left out: " in convert_messages(messages, model=GPT)[0]["content"]
+
+
+@pytest.mark.parametrize("message_class", [SystemMessage, HumanMessage])
+def test_thousands_of_messages_with_blocks_are_converted_in_seconds(
+    message_class: type[BaseMessage],
+) -> None:
+    messages = [message_class(["x"])] * 10_000
+    start = time.process_time()
+
+    assert len(convert_messages(messages, model=GPT)) == 10_000
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda block: [block],
+        lambda block: {"type": "non_standard", "value": block},
+        lambda block: {"type": "tool_result", "tool_use_id": "b", "content": [block]},
+        lambda block: {"type": "document", "source": {"type": "content", "content": [block]}},
+        lambda block: {"type": "search_result", "content": [block]},
+        lambda block: {"type": "thinking", "thinking": [block]},
+        lambda block: {"type": "x", "y": block},
+    ],
+)
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        (HumanMessage("x"), "user"),
+        (SystemMessage("x"), "system"),
+        (AIMessage("x"), "assistant"),
+        (ToolMessage("x", tool_call_id="a"), "tool"),
+    ],
+)
+def test_deeply_nested_content_is_shortened(message: BaseMessage, role: str, nest: Any) -> None:
+    block: Any = {"type": "text", "text": "Ahoy"}
+    for _ in range(2000):
+        block = nest(block)
+    nested = message.model_copy(update={"content": [block]})
+    call = [create_calls("a")] if role == "tool" else []
+
+    for for_counting in (True, False):
+        converted = convert_messages([*call, nested], model=GPT, for_counting=for_counting)
+        assert converted[-1]["role"] == role
+        assert len(converted[-1].get("content", "")) < 10_000
 
 
 def test_messages_keep_their_order_and_are_not_joined() -> None:

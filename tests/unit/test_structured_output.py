@@ -490,6 +490,17 @@ def test_long_dict_is_streamed_without_long_pauses() -> None:
     assert time.process_time() - start < 3
 
 
+@pytest.mark.parametrize("text", ['{"a":', '{"a":[', "["])
+@pytest.mark.parametrize("tool_name", [None, "Tide"])
+def test_deeply_nested_stream_raises_parser_exception(text: str, tool_name: str | None) -> None:
+    chunks = create_chunks(*[text * 1000] * 5)
+    if tool_name:
+        chunks = [create_call_chunk(text * 1000, name) for name in (tool_name, None, None)]
+
+    with pytest.raises(OutputParserException):
+        list(create_chain(*chunks, tool_name=tool_name).stream("?"))
+
+
 async def test_fenced_object_is_streamed_at_the_end() -> None:
     chunks = create_chunks("```json\n", TEXT[:9], TEXT[9:], "\n```")
     chain = create_chain(*chunks, schema=JSON_SCHEMA)
