@@ -6,13 +6,15 @@ takes a millisecond.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
 from pydantic import SecretStr, field_validator
+
+_TOOL_OPTIONS = frozenset({"tools", "tool_choice"})
 
 
 class ModelBinding(RunnableBinding[LanguageModelInput, AIMessage]):
@@ -38,6 +40,25 @@ class ModelBinding(RunnableBinding[LanguageModelInput, AIMessage]):
     def lc_id(cls) -> list[str]:
         """Serialize as LangChain's class, which its `load` accepts."""
         return [*cls.get_lc_namespace(), RunnableBinding.__name__]
+
+    def bind_tools(
+        self, tools: Sequence[Any], **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools that the model may call, and keep the other bound options.
+
+        Args:
+            tools: As for `ChatCerebrasInference.bind_tools`. They replace bound tools.
+            kwargs: As there. They override the bound options.
+
+        Raises:
+            ValueError: As there.
+        """
+        bound = {name: self.kwargs[name] for name in self.kwargs if name not in _TOOL_OPTIONS}
+        model: Any = self.bound
+        binding: Runnable[LanguageModelInput, AIMessage] = model.bind_tools(
+            tools, **{**bound, **kwargs}
+        )
+        return binding.with_config(self.config) if self.config else binding
 
     def with_structured_output(
         self, schema: Any = None, **kwargs: Any

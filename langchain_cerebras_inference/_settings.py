@@ -38,6 +38,8 @@ ReasoningEffort: TypeAlias = Literal["none", "low", "medium", "high"]
 FilePath: TypeAlias = str | PathLike[str]
 
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_FRAMING_HEADERS = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Headers that decide where a request ends. A wrong one breaks the connection."""
 _CONTROL_CHARACTER = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no header can have, or that have no UTF-8."""
 
@@ -63,6 +65,10 @@ def _check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
             )
         if name.lower() in names:
             raise ValueError(f"The header {name.lower()!r} is passed twice. Pass it once.")
+        if name.lower() in _FRAMING_HEADERS:
+            raise ValueError(
+                f"The header {name!r} is set by the client for each request. Remove it."
+            )
         names.add(name.lower())
         # HTTP allows the tab in a value.
         if has_control_character(value.get_secret_value().replace("\t", " ")):

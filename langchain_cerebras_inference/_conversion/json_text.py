@@ -17,6 +17,8 @@ from langchain_cerebras_inference._conversion import media
 
 _MAX_DEPTH = 64
 _MIN_BASE64_LENGTH = 200
+_MAX_INTEGER_BITS = 14_000
+"""Python raises an error if a longer integer is written as a decimal number."""
 
 # `re` compiles these patterns at their first use and caches them.
 _DATA_URI_PATTERN = r"(?i:data:([\w.+/;=-]*);base64,)([A-Za-z0-9+/=_-]*)"
@@ -41,7 +43,7 @@ def _simplify(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return _simplify_string(value)
     if value is None or isinstance(value, (bool, int, float)):
-        return value
+        return _simplify_scalar(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _describe_bytes("binary data", len(value))
     if depth == _MAX_DEPTH:
@@ -57,6 +59,11 @@ def _simplify(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_simplify(item, depth + 1) for item in value]
     return str(value)
+
+
+def _simplify_scalar(value: Any) -> Any:
+    is_too_long = isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS
+    return hex(value) if is_too_long else value
 
 
 def _find_mime_type(fields: Mapping[Any, Any]) -> str:

@@ -141,6 +141,8 @@ def build_image_url(media: Media) -> str:
             " Download the image and pass its data."
         )
     data = _normalize_base64(media.data)
+    if not data:
+        raise ValueError("The image has no data. Pass base64 PNG or JPEG data, or remove it.")
     try:
         base64.b64decode(data, validate=True)
     except ValueError as error:
@@ -219,6 +221,7 @@ def _normalize_base64(data: str) -> str:
     """Return base64 data in the standard alphabet, without line breaks and percent-encoding."""
     if "%" in data:
         data = urllib.parse.unquote(data)
+    data = data.strip()
     if "\n" in data or "\r" in data:
         data = "".join(line.strip() for line in data.splitlines())
     if "-" in data or "_" in data:  # the URL-safe alphabet, which is often not padded

@@ -76,7 +76,11 @@ def convert_messages(
     has_tool_calls = False
     for index, message in enumerate(messages):
         try:
-            item = converter.convert(index, message)
+            try:
+                item = converter.convert(index, message)
+            except RecursionError:  # JSON text shortens what is nested too deeply
+                text = json_text.build_json_text(message.content)
+                item = converter.convert(index, message.model_copy(update={"content": text}))
         except ValueError as error:
             if not for_counting:
                 raise ValueError(f"messages[{index}] ({message.type}): {error}") from None
@@ -102,7 +106,7 @@ def extract_reasoning(message: AIMessage) -> str:
     return _join_reasoning_blocks(
         block
         for block in message.content
-        if isinstance(block, dict) and block.get("type") in content.REASONING_TYPES
+        if isinstance(block, dict) and str(block.get("type")) in content.REASONING_TYPES
     )
 
 
@@ -131,6 +135,7 @@ class _Converter:
         self._image_urls: dict[int, list[str]] = {}
         # Tool messages made from the blocks of a user message, by the index of that message.
         self._tool_messages: dict[int, list[_types.Message]] = {}
+        self._new_messages = self._find_new_messages()
         self.has_images = False
         self.newest_content: list[dict[str, Any]] | None = None
 
@@ -162,10 +167,12 @@ class _Converter:
         if role == "assistant":
             return content.convert_assistant_content(value).text
         if role != "user":
-            return content.convert_system_content(value, is_newest=self._is_new_prompt(index))
+            return content.convert_system_content(
+                value, is_newest=index >= self._new_messages[1]
+            )
         if blocks := content.find_tool_results(value):
             value = self._take_tool_results(value, blocks, index)
-        is_newest = self._is_newest(index)
+        is_newest = index >= self._new_messages[0]
         converted = content.convert_user_content(
             value, is_newest=is_newest, accepts_images=self._accepts_images
         )
@@ -175,16 +182,23 @@ class _Converter:
                 self.newest_content = converted
         return converted
 
-    def _is_newest(self, index: int) -> bool:
-        """Return whether only system messages follow. In a token count, no message is new."""
-        following = self._messages[index + 1 :]
-        return not self._for_counting and all(map(_is_system_message, following))
+    def _find_new_messages(self) -> tuple[int, int]:
+        """Find the indices from which user messages and system messages are new.
 
-    def _is_new_prompt(self, index: int) -> bool:
-        """Return whether neither an assistant nor a tool message follows a system message."""
-        following = self._messages[index + 1 :]
-        has_reply = any(isinstance(message, (AIMessage, ToolMessage)) for message in following)
-        return not self._for_counting and not has_reply
+        A user message is new if only system messages follow; a system message, if at most one
+        message of a user follows. In a token count, no message is new.
+        """
+        count = len(self._messages)
+        if self._for_counting:
+            return count, count
+        indices = (
+            index
+            for index in reversed(range(count))
+            if not _is_system_message(self._messages[index])
+        )
+        last = next(indices, 0)
+        has_reply = last < count and isinstance(self._messages[last], (AIMessage, ToolMessage))
+        return last, last if has_reply else next(indices, 0)
 
     def _take_tool_results(
         self, value: Any, blocks: list[tuple[int, Mapping[str, Any]]], index: int
@@ -345,7 +359,10 @@ def _convert_tool_calls(message: AIMessage) -> list[_types.ToolCall]:
     """Convert the valid tool calls, and after them the invalid ones that have a name."""
     converted = []
     for call in message.tool_calls:
-        arguments = _surrogates.encode_json(call["args"], inf_nan_mode="null").decode()
+        try:
+            arguments = _surrogates.encode_json(call["args"], inf_nan_mode="null").decode()
+        except ValueError:  # such as bytes, from another provider's class
+            arguments = json_text.build_json_text(call["args"])
         converted.append(_convert_tool_call(call, arguments))
     for invalid_call in message.invalid_tool_calls:
         if invalid_call.get("name"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.messages import AIMessage, BaseMessage
 
 from langchain_cerebras_inference import _types
-from langchain_cerebras_inference._conversion import content, media
+from langchain_cerebras_inference._conversion import content, media, tool_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +43,8 @@ class Arranger:
         self._originals = originals
         self._image_urls = image_urls
         self._unanswered_calls: list[str] = []
+        # The tool messages that answer calls, by the id of the call in the conversation.
+        self._results: dict[str, _types.Message] = {}
 
     def arrange(self, entries: list[Entry]) -> list[_types.Message]:
         """Put tool messages and images directly after the calls and messages they belong to.
@@ -59,14 +61,11 @@ class Arranger:
         used_ids: set[str] = set()
         while entries:
             index, message = entries.pop(0)
-            if message["role"] == "tool":
-                raise ValueError(
-                    f"messages[{index}] (tool): No earlier message has an unanswered tool call"
-                    f" with the id {message['tool_call_id']!r}. Remove this message, or restore"
-                    ' the call. With start_on="human", trim_messages keeps them together.'
-                )
-            arranged.append(message)
             pairs = []
+            if message["role"] == "tool":
+                self._add_to_result(message, index)
+            else:
+                arranged.append(message)
             if "tool_calls" in message:
                 pairs = self._pair_calls_with_tool_messages(message, index, entries)
                 _make_ids_unique(pairs, used_ids)
@@ -82,6 +81,22 @@ class Arranger:
         for _, message in entries:
             arranged += [message, *self._create_image_message(message, [])]
         return arranged
+
+    def _add_to_result(self, message: _types.Message, index: int) -> None:
+        """Add another tool message for a call to the first one: Cerebras accepts only one.
+
+        Raises:
+            ValueError: If there is no such call.
+        """
+        result = self._results.get(message["tool_call_id"])
+        if result is None:
+            raise ValueError(
+                f"messages[{index}] (tool): No earlier message has a tool call with the id"
+                f" {message['tool_call_id']!r}. Remove this message, or restore the call. With"
+                ' start_on="human", trim_messages keeps them together.'
+            )
+        if message["content"] != result["content"]:
+            result["content"] = f"{result['content']}\n{message['content']}"
 
     def _pair_calls_with_tool_messages(
         self, message: _types.Message, index: int, entries: list[Entry]
@@ -114,6 +129,10 @@ class Arranger:
                 text = _INTERRUPTED if position < valid_count else _quote_arguments(call)
                 tool_message = {"role": "tool", "content": text, "tool_call_id": call["id"]}
                 self._unanswered_calls.append(f"messages[{index}] {name}")
+            elif position >= valid_count and not _has_valid_arguments(call):
+                text = f"{_quote_arguments(call)}\n{tool_message['content']}"
+                tool_message["content"] = text
+            self._results[call["id"]] = tool_message
             pairs.append((call, tool_message))
         return pairs
 
@@ -143,6 +162,10 @@ class Arranger:
                 " for each, which says that the call was interrupted or invalid.",
                 ", ".join(self._unanswered_calls),
             )
+
+
+def _has_valid_arguments(call: _types.ToolCall) -> bool:
+    return tool_arguments.parse_arguments(call["function"]["arguments"]) is not None
 
 
 def _quote_arguments(call: _types.ToolCall) -> str:

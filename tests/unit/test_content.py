@@ -574,6 +574,12 @@ def test_image_with_invalid_base64_is_rejected(data: str) -> None:
         convert_user_content([{"type": "image", "base64": data, "mime_type": "image/png"}])
 
 
+@pytest.mark.parametrize("url", ["data:image/png;base64,", "data:image/png;base64", "data:,"])
+def test_image_with_empty_data_is_rejected(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^content\[0\]: The image has no data"):
+        convert_user_content([{"type": "image_url", "image_url": {"url": url}}])
+
+
 def create_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", width, height)
 
@@ -592,6 +598,11 @@ def create_image(data: bytes) -> dict[str, Any]:
     [
         *UNACCEPTED_IMAGES,
         ({"type": "image", "base64": "é", "mime_type": "image/png"}, "image/png"),
+        ({"type": "image", "base64": " \n", "mime_type": "image/png"}, "image/png"),
+        *(
+            ({"type": "image_url", "image_url": {"url": url}}, "0 bytes")
+            for url in ("data:image/png;base64,", "data:image/png;base64", "data:", "data:,")
+        ),
         (create_image(create_png(15_001, 1)), "too many pixels"),
         (create_image(create_png(15_000, 15_000)), "too many pixels"),
         (create_image(create_jpeg(1, 15_001)), "too many pixels"),

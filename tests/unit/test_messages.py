@@ -2,6 +2,8 @@
 
 import base64
 import copy
+import json
+import time
 from typing import Any
 
 import pytest
@@ -149,6 +151,74 @@ def test_image_in_a_system_message_is_rejected_with_its_index() -> None:
         ValueError, match=r"^messages\[1\] \(system\): content\[0\] is a 'image_url' block"
     ):
         convert_messages([HumanMessage("x"), message], model=GPT)
+
+
+@pytest.mark.parametrize(
+    ("following", "is_rejected"),
+    [
+        ([], True),
+        ([HumanMessage("x")], True),
+        ([SystemMessage("y"), HumanMessage("x")], True),
+        ([HumanMessage("x"), HumanMessage("y")], False),  # after an error, in a checkpoint
+        ([HumanMessage("x"), AIMessage("y")], False),
+        ([AIMessage("y")], False),
+    ],
+)
+def test_file_in_a_system_message_is_rejected_only_while_the_prompt_is_new(
+    following: list[BaseMessage], is_rejected: bool
+) -> None:
+    messages = [SystemMessage(["See:", PDF]), *following]
+
+    if is_rejected:
+        with pytest.raises(ValueError, match=r"^messages\[0\] \(system\): content\[1\]"):
+            convert_messages(messages, model=GPT)
+    else:
+        assert "[file left out: " in convert_messages(messages, model=GPT)[0]["content"]
+
+
+@pytest.mark.parametrize("message_class", [SystemMessage, HumanMessage])
+def test_thousands_of_messages_with_blocks_are_converted_in_seconds(
+    message_class: type[BaseMessage],
+) -> None:
+    messages = [message_class(["x"])] * 10_000
+    start = time.process_time()
+
+    assert len(convert_messages(messages, model=GPT)) == 10_000
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda block: [block],
+        lambda block: {"type": "non_standard", "value": block},
+        lambda block: {"type": "tool_result", "tool_use_id": "b", "content": [block]},
+        lambda block: {"type": "document", "source": {"type": "content", "content": [block]}},
+        lambda block: {"type": "search_result", "content": [block]},
+        lambda block: {"type": "thinking", "thinking": [block]},
+        lambda block: {"type": "x", "y": block},
+    ],
+)
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        (HumanMessage("x"), "user"),
+        (SystemMessage("x"), "system"),
+        (AIMessage("x"), "assistant"),
+        (ToolMessage("x", tool_call_id="a"), "tool"),
+    ],
+)
+def test_deeply_nested_content_is_shortened(message: BaseMessage, role: str, nest: Any) -> None:
+    block: Any = {"type": "text", "text": "Ahoy"}
+    for _ in range(2000):
+        block = nest(block)
+    nested = message.model_copy(update={"content": [block]})
+    call = [create_calls("a")] if role == "tool" else []
+
+    for for_counting in (True, False):
+        converted = convert_messages([*call, nested], model=GPT, for_counting=for_counting)
+        assert converted[-1]["role"] == role
+        assert len(converted[-1].get("content", "")) < 10_000
 
 
 def test_messages_keep_their_order_and_are_not_joined() -> None:
@@ -370,6 +440,31 @@ def test_tool_arguments_are_compact_readable_json() -> None:
     assert sent["function"]["arguments"] == '{"x":[1,{"y":null}],"z":"é🌊","nan":null}'
 
 
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (b"\xff", '"<binary data, 1 bytes>"'),
+        (int, "\"<class 'int'>\""),
+        ({"y": b"\xff\xfe"}, '{"y":"<binary data, 2 bytes>"}'),
+    ],
+)
+def test_tool_arguments_that_json_does_not_have_are_sent_as_text(value: Any, sent: str) -> None:
+    [call] = convert(AIMessage("", tool_calls=[create_call("f", x=value)]))["tool_calls"]
+
+    assert call["function"]["arguments"] == f'{{"x":{sent}}}'
+
+
+def test_deeply_nested_tool_arguments_are_shortened() -> None:
+    value: Any = []
+    for _ in range(5000):
+        value = [value]
+
+    [call] = convert(AIMessage("", tool_calls=[create_call("f", x=value)]))["tool_calls"]
+
+    assert json.loads(call["function"]["arguments"])["x"][0]
+    assert len(call["function"]["arguments"]) < 200
+
+
 def test_unaccepted_tool_name_is_mapped_like_the_name_of_the_tool() -> None:
     [sent] = convert(AIMessage("", tool_calls=[create_call("math.add")]))["tool_calls"]
 
@@ -478,7 +573,7 @@ def test_tool_message_is_moved_directly_after_its_call(
     ("messages", "index", "call_id"),
     [
         ([HumanMessage("x"), create_result("a")], 1, "a"),
-        ([TWO_CALLS, create_result("a"), create_result("b"), create_result("a")], 3, "a"),
+        ([TWO_CALLS, create_result("a"), create_result("b"), create_result("c")], 3, "c"),
         ([HumanMessage("x"), create_result("a"), TWO_CALLS], 1, "a"),
     ],
 )
@@ -491,6 +586,41 @@ def test_tool_message_without_a_call_is_rejected_with_its_index(
         r' Remove .* start_on="human"',
     ):
         convert_messages(messages, model=GPT)
+
+
+@pytest.mark.parametrize(
+    ("messages", "sent"),
+    [
+        (
+            [ToolMessage("Cancelled.", tool_call_id="a"), create_result("b")],
+            [("a", "Cancelled.\n13"), ("b", "12")],
+        ),
+        ([create_result("a"), create_result("b")], [("a", "12\n13"), ("b", "12")]),
+        (
+            [create_result("b"), create_result("a"), HumanMessage("So?")],
+            [("a", "12\n13"), ("b", "12")],
+        ),
+        ([create_result("b"), HumanMessage("So?")], [("a", "13"), ("b", "12")]),
+        (
+            [ToolMessage("13", tool_call_id="a"), create_result("b"), AIMessage("So?")],
+            [("a", "13"), ("b", "12")],
+        ),
+    ],
+)
+def test_second_result_of_a_call_is_added_to_the_first(
+    messages: list[BaseMessage], sent: list[tuple[str, str]]
+) -> None:
+    late_result = ToolMessage("13", tool_call_id="a")
+
+    converted = convert_messages(
+        [TWO_CALLS, *messages, late_result, HumanMessage("So?")], model=GPT
+    )
+
+    assert [
+        (message["tool_call_id"], message["content"])
+        for message in converted
+        if message["role"] == "tool"
+    ] == sent
 
 
 @pytest.mark.parametrize(
@@ -662,6 +792,25 @@ def test_truncated_arguments_of_an_unanswered_call_are_sent_as_text() -> None:
     assert request["tool_calls"][0]["function"]["arguments"] == "{}"
     assert '{"x": "yyy' in result["content"]
     assert len(result["content"]) < 600
+
+
+@pytest.mark.parametrize(
+    ("args", "arguments", "content"),
+    [
+        ('{"x":', "{}", INVALID + "\n12"),
+        ('{"x":1}', '{"x":1}', "12"),  # invalid for another reason, such as an unknown tool
+        (None, "{}", "12"),
+    ],
+)
+def test_truncated_arguments_of_an_answered_call_are_sent_as_text(
+    args: str | None, arguments: str, content: str
+) -> None:
+    message = AIMessage("", invalid_tool_calls=[create_invalid_call(args=args)])
+
+    request, result = convert_messages([message, create_result("a")], model=GPT)
+
+    assert request["tool_calls"][0]["function"]["arguments"] == arguments
+    assert result["content"] == content
 
 
 def test_answered_calls_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

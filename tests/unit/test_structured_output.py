@@ -1,11 +1,14 @@
 """Parsing of completions into objects of a schema."""
 
 import copy
+import itertools
+import json
 import operator
 import pickle
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import reduce
 from typing import Any, TypeAlias
@@ -28,12 +31,15 @@ from langchain_core.runnables import (
 )
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 from typing_extensions import TypedDict
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._conversion.structured_output import StructuredOutputParser
-from langchain_cerebras_inference._conversion.tool_arguments import create_truncation_marker
+from langchain_cerebras_inference._conversion.tool_arguments import (
+    create_truncation_marker,
+    parse_object,
+)
 
 Chain: TypeAlias = Runnable[Any, Any]
 
@@ -461,6 +467,45 @@ async def test_dict_grows_while_it_is_streamed() -> None:
     assert [output async for output in chain.astream("?")] == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":12.5e-3,"b":[-1,{"c":"x\\n\\u00e9-1."}],"d":null,"e":true}',
+        '{"a":"x\n-\ty","b":{"c":0.5}}',
+        '{"a":"\\ud83d\\ude00 \\ud83d x","b":1E5}',
+    ],
+)
+def test_streamed_dict_never_loses_a_key(text: str) -> None:
+    outputs = list(create_chain(*create_chunks(*text), schema=None).stream("?"))
+
+    for earlier, later in itertools.pairwise(outputs):
+        assert list(later)[: len(earlier)] == list(earlier)
+    assert outputs[-1] == parse_object(text)
+    assert len(outputs) > 5
+
+
+def test_long_dict_is_streamed_without_long_pauses() -> None:
+    text = json.dumps({"rows": ['a "quoted" \\ row'] * 1500})
+    chunks = create_chunks(*(text[start : start + 40] for start in range(0, len(text), 40)))
+    start = time.process_time()
+
+    outputs = list(create_chain(*chunks, schema=None).stream("?"))
+
+    assert outputs[-1] == json.loads(text)
+    assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize("text", ['{"a":', '{"a":[', "["])
+@pytest.mark.parametrize("tool_name", [None, "Tide"])
+def test_deeply_nested_stream_raises_parser_exception(text: str, tool_name: str | None) -> None:
+    chunks = create_chunks(*[text * 1000] * 5)
+    if tool_name:
+        chunks = [create_call_chunk(text * 1000, name) for name in (tool_name, None, None)]
+
+    with pytest.raises(OutputParserException):
+        list(create_chain(*chunks, tool_name=tool_name).stream("?"))
+
+
 async def test_fenced_object_is_streamed_at_the_end() -> None:
     chunks = create_chunks("```json\n", TEXT[:9], TEXT[9:], "\n```")
     chain = create_chain(*chunks, schema=JSON_SCHEMA)
@@ -750,6 +795,27 @@ def test_bound_options_without_tools_are_kept(method: Any) -> None:
 
     options = get_bound_options(chain)
     assert (options["temperature"], options["seed"]) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    "bind",
+    [
+        lambda bound: bound,
+        lambda bound: bound.with_config(tags=["a"]),
+        lambda bound: bound.bind_tools([get_time], tool_choice="get_time"),
+        copy.deepcopy,
+    ],
+)
+def test_bind_tools_keeps_the_bound_options(bind: Any) -> None:
+    headers = {"X-Tenant": SecretStr("one")}
+    bound = bind(create_model().bind(temperature=0, stop=["."], extra_headers=headers))
+
+    with_tools = bound.bind_tools([get_weather], stop=["!"])
+
+    [tool] = with_tools.kwargs.pop("tools")
+    assert tool["function"]["name"] == "get_weather"
+    assert with_tools.kwargs == {"temperature": 0, "stop": ["!"], "extra_headers": headers}
+    assert with_tools.config.get("tags") == bound.config.get("tags")
 
 
 def test_bound_options_are_kept_by_every_fallback() -> None:

@@ -169,6 +169,8 @@ IMAGE = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
         AIMessage("", tool_calls=[{"name": "f", "args": {"x": "\ud83d"}, "id": "a"}]),
         ToolMessage([IMAGE, PDF, {"a": b"x"}], tool_call_id="a"),
         ToolMessage([{"type": "x", "text": "\ud83d"}], tool_call_id="a"),
+        ToolMessage([{"type": "x", "size": 10**5000}], tool_call_id="a"),
+        AIMessage.model_construct(content=[{"type": ["a"], "text": "Ahoy"}], type="ai"),
         ChatMessage(content="Ahoy", role="pirate"),
         ChatMessage(content=[PDF], role="tool"),
         FunctionMessage(content="12", name="f"),
