@@ -1,7 +1,8 @@
 # Environments: .venv for development and tests, .venv-demo for the demo, .venv-bench for the
 # benchmarks (with the other clients that they measure), .venv-ecosystem for the tests with
-# packages that build on LangChain. Poetry has its own environment, .tools, so that its
-# dependencies cannot conflict with those of the package.
+# packages that build on LangChain, .venv-lowest and .venv-newest for tests with other versions
+# than those of poetry.lock. Poetry has its own environment, .tools, so that its dependencies
+# cannot conflict with those of the package.
 
 PIP_VERSION := 26.3
 POETRY_VERSION := 2.5.1
@@ -10,6 +11,7 @@ POETRY_EXPORT_VERSION := 1.10.1
 PYTHON = $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 TOOLS := .tools/$(PIP_VERSION)-$(POETRY_VERSION)-$(POETRY_EXPORT_VERSION)
 POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 # The pip in .tools installs into all environments, because older versions of pip take twice as
@@ -17,13 +19,21 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo .venv-ecosystem
+UNIT_TESTS := -n 2 --disable-socket --allow-unix-socket tests/unit
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
+NETWORK_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
+	langchain langgraph lifecycle processes proxies standard streams structured_output sync \
+	timeouts tls)
+# Prints for example "aiohttp==3.12.7; python_version < '3.14'".
+LIST_LOWER_BOUNDS := sed -n "/^dependencies/,/^\[dependency-groups/ \
+	s/.*\"\([a-z-]*\)>=\([0-9.]*\)[^;\"]*\(;[^\"]*\)\{0,1\}\".*/\1==\2\3/p" pyproject.toml
 
 export PIP_USER := 0
 # Must be unset: otherwise every process compiles the modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-browser test-ecosystem test-scale lint format live load bench lock clean
+.PHONY: help demo test test-unit test-lowest test-newest test-browser test-ecosystem test-scale \
+	lint format live load bench lock clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -33,10 +43,21 @@ demo: .venv-demo/ready ## Run a demo of the package; without a key it uses the e
 
 # The integration tests run in one process more, because they often wait for a server. The last
 # command runs some of them with the public fallbacks for the private names of other libraries.
-test: .venv/ready ## Run the unit tests, without sockets, then the integration tests
-	.venv/bin/pytest -n 2 --disable-socket --allow-unix-socket tests/unit
+test: test-unit ## Run the unit tests, then the integration tests
 	.venv/bin/pytest -n 3 tests/integration
 	CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY=1 .venv/bin/pytest -n 3 $(FALLBACK_TESTS)
+
+test-unit: .venv/ready ## Run the unit tests, without sockets
+	.venv/bin/pytest $(UNIT_TESTS)
+
+test-lowest: $(TOOLS) ## Run most tests with the lowest versions that pyproject.toml allows
+	@$(PYTHON) -m venv --clear --without-pip .venv-lowest
+	@$(LIST_LOWER_BOUNDS) | tee .venv-lowest/constraints.txt
+	$(call resolve_and_test,.venv-lowest,--constraint .venv-lowest/constraints.txt)
+
+test-newest: $(TOOLS) ## Run most tests with the newest versions, whatever poetry.lock says
+	@$(PYTHON) -m venv --clear --without-pip .venv-newest
+	$(call resolve_and_test,.venv-newest)
 
 test-browser: .venv/ready ## Run Chromium and Firefox: their cookies, and LangServe's playground
 	.venv/bin/pytest -m browser tests/integration
@@ -61,8 +82,8 @@ format: .venv/linters ## Format the code and fix what the linter can fix
 live: .venv/ready ## Run the tests that use the real service; they need a key or cookies
 	.venv/bin/pytest -m live tests
 
-load: .venv/ready ## Run the load tests and print their figures; takes ten minutes
-	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py langserve_load.py)
+load: .venv/ready ## Run the load tests and print their figures; takes a quarter of an hour
+	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py cli.py langserve_load.py)
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks
@@ -71,13 +92,14 @@ lock: $(TOOLS) ## Resolve the dependencies again
 	$(POETRY) lock --regenerate
 
 clean: ## Remove everything that was generated
-	rm -rf $(VENVS) .tools .coverage .coverage.* dist htmlcov
+	rm -rf $(VENVS) .venv-lowest .venv-newest .tools .coverage .coverage.* dist htmlcov
 	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# %/locked: the packages of poetry.lock are installed. %/ready: the project is installed, too.
-# %/linters: the linters are installed. They are separate, because they are as large as all other
-# packages together, and no test needs them.
+# %/python-VERSION: the environment has been created, with this Python. %/locked: the packages of
+# poetry.lock are installed. %/ready: the project is installed, too. %/linters: the linters are
+# installed. They are separate, because they are as large as all other packages together, and no
+# test needs them.
 
 .venv/locked: GROUPS := main,build,test
 .venv/linters: GROUPS := lint
@@ -93,14 +115,17 @@ $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
 	$(call install_groups,.venv)
 	@touch $@
 
-$(VENVS:%=%/locked): %/locked: poetry.lock | $(TOOLS)
-	@$(PYTHON) -m venv --clear --without-pip $*
+$(VENVS:%=%/locked): %/locked: %/python-$(PYTHON_VERSION)
 	$(call install_groups,$*)
+	@touch $@
+
+$(VENVS:%=%/python-$(PYTHON_VERSION)): poetry.lock | $(TOOLS)
+	@$(PYTHON) -m venv --clear --without-pip $(@D)
 	@touch $@
 
 # Debian's Python may have no ensurepip. Then the system's pip installs pip into the environment.
 $(TOOLS):
-	@test "$(PYTHON)" || { echo "No Python found; 3.11 or newer is needed." >&2; exit 1; }
+	@test "$(PYTHON_VERSION)" || { echo "No Python found; 3.11 or newer is needed." >&2; exit 1; }
 	@echo "Installing Poetry $(POETRY_VERSION) into .tools; this takes some time, but only once"
 	@$(PYTHON) -m venv --clear .tools >/dev/null || { \
 		$(PYTHON) -m venv --clear --without-pip .tools && \
@@ -113,4 +138,11 @@ define install_groups
 @echo "Installing $(GROUPS) from poetry.lock into $(1); this takes some time, but only once"
 @$(POETRY) export --quiet --only $(GROUPS) --output $(1)/requirements.txt
 @$(PIP) --python $(1) $(INSTALL) --require-hashes --no-deps --requirement $(1)/requirements.txt
+endef
+
+define resolve_and_test
+@echo "Installing into $(1) without poetry.lock; this takes some time"
+@$(PIP) --python $(1) $(INSTALL) $(2) --group test --editable '.[browser,redis]'
+$(1)/bin/pytest $(UNIT_TESTS)
+$(1)/bin/pytest -n 3 $(NETWORK_TESTS)
 endef

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._init_chat_model import enable_init_chat_model
     from langchain_cerebras_inference._model_catalog import ModelInfo
+    from langchain_cerebras_inference._quota.queue import QuotaInfo
     from langchain_cerebras_inference.chat_models import ChatCerebrasInference
     from langchain_cerebras_inference.errors import (
         CerebrasAuthenticationError,
@@ -49,6 +50,7 @@ __all__ = [
     "ChatCerebrasInference",
     "Credential",
     "ModelInfo",
+    "QuotaInfo",
     "__version__",
     "enable_init_chat_model",
 ]
@@ -57,6 +59,7 @@ _MODULES = {
     "ChatCerebrasInference": "chat_models",
     "Credential": "_auth.api_key",
     "ModelInfo": "_model_catalog",
+    "QuotaInfo": "_quota.queue",
     "enable_init_chat_model": "_init_chat_model",
 }
 

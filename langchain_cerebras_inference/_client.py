@@ -34,6 +34,7 @@ from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._pacing import (
     PacedCall,
     count_reserved_tokens,
+    find_quota,
 )
 from langchain_cerebras_inference._quota.queue import NotSentError
 from langchain_cerebras_inference._response_parser import EventStream, ResponseParser
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._http.response import Response
+    from langchain_cerebras_inference._quota.queue import QuotaInfo
     from langchain_cerebras_inference._types import Completion, RequestBody, StreamEvent
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -204,6 +206,16 @@ class CerebrasClient:
 
         return await self._with_retries(self._create_get_call(max_retries), get_once)
 
+    async def describe_quota(self, model: str, max_retries: int) -> QuotaInfo:
+        """Describe the quota of the requests for a model, without a request for it."""
+
+        async def describe_once(_: Call) -> QuotaInfo:
+            key = await self._keys.get_key() if self._authorization is None else None
+            headers = self._create_headers(key, has_body=False)
+            return find_quota(self._base_url, headers, model, self._quota_store).describe()
+
+        return await self._with_retries(self._create_get_call(max_retries), describe_once)
+
     async def close(self) -> None:
         """Close the running event loop's connections.
 
@@ -292,7 +304,7 @@ class CerebrasClient:
             call.response_headers[name.lower()] = value
         if response.status == 200:
             if call.paced_call is not None:
-                call.paced_call.report_accepted(call.response_headers)
+                call.paced_call.report_handled(call.response_headers)
             return response
         with response:
             raise await self._create_parser(call).parse_error(response)
@@ -375,8 +387,8 @@ class CerebrasClient:
             except CerebrasError as error:
                 wait = self._handle_error(call, error)
             except BaseException:  # such as a cancellation
-                if call.paced_call is not None:
-                    call.paced_call.report_accepted({})
+                if call.paced_call is not None:  # the server may have handled the request
+                    call.paced_call.report_handled({})
                 raise
             else:
                 if "plain-body" in call.recoveries:  # and it was accepted

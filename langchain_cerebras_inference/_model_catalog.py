@@ -23,6 +23,9 @@ logger = logging.getLogger("langchain_cerebras_inference")
 
 DEFAULT_MODEL = "gpt-oss-120b"
 
+PRICES_DATE = "October 2026"
+"""The date of the prices in `MODELS`."""
+
 ReplayStyle: TypeAlias = Literal["reasoning", "think"]
 """Where earlier reasoning is put in a request: in the field `reasoning`, or in the content, in
 `<think>` tags."""

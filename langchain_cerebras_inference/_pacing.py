@@ -29,8 +29,10 @@ _BYTES_PER_TOKEN = 4
 _TOKENS_PER_IMAGE = 2_304
 """The maximum number of tokens of one image."""
 
-_LONG_LIMIT_PAUSE = 60.0
+_MIN_LONG_LIMIT_PAUSE = 60.0
 _MAX_LONG_LIMIT_PAUSE = 900.0
+"""The first and the longest pause, in seconds, after a limit per hour or per day is reached."""
+
 _REJECTIONS_BEFORE_BACKOFF = 2
 
 _MAX_PAUSE = 86_400.0
@@ -92,10 +94,7 @@ class PacedCall:
         """
         self._body, self._body_size = body, size
         self._permit = None
-        authorization = headers.get("Authorization") or _find_authorization(headers)
-        self._quota = get_quota(
-            _get_origin(base_url), authorization, str(body["model"]), self._store_url
-        )
+        self._quota = find_quota(base_url, headers, str(body["model"]), self._store_url)
         if self._has_unlimited_wait:
             return False
         # An upper bound of `_estimate_tokens`, without a look at the messages.
@@ -112,10 +111,10 @@ class PacedCall:
         """
         self._permit = await self._quota.acquire(self._get_ticket())
 
-    def report_accepted(self, headers: Mapping[str, str]) -> None:
+    def report_handled(self, headers: Mapping[str, str]) -> None:
         """Report that the server handled the request, or that this is unknown."""
         if self._permit is not None:
-            self._quota.report_accepted(self._permit, headers)
+            self._quota.report_handled(self._permit, headers)
 
     def report_unsent(self) -> None:
         """Report that the request was not sent, or that the server did not get it."""
@@ -150,7 +149,7 @@ class PacedCall:
         ):
             self.report_unsent()
         else:
-            self.report_accepted(headers)
+            self.report_handled(headers)
         return _is_quota_error(error)
 
     def can_queue_again(self, error: CerebrasError, headers: Mapping[str, str]) -> bool:
@@ -176,6 +175,14 @@ class PacedCall:
                 arrival=self._arrival,
             )
         return self._ticket
+
+
+def find_quota(
+    base_url: str, headers: Mapping[str, str], model: str, store_url: str | None
+) -> Quota:
+    """Return the quota of the requests with these headers for a model."""
+    authorization = headers.get("Authorization") or _find_authorization(headers)
+    return get_quota(_get_origin(base_url), authorization, model, store_url)
 
 
 def _is_quota_error(error: CerebrasError) -> bool:
@@ -245,7 +252,7 @@ def _compute_pause(
         pause = rate_limits.get_reset_wait(headers, error.code)
     if pause is None and not error.is_retryable:
         if not rate_limits.is_long_limit_reached(headers):
-            seconds = _LONG_LIMIT_PAUSE * 2.0 ** min(rejections - 1, 9)
+            seconds = _MIN_LONG_LIMIT_PAUSE * 2.0 ** min(rejections - 1, 9)
             pause = rate_limits.add_jitter(min(seconds, _MAX_LONG_LIMIT_PAUSE))
     elif pause is None and not rate_limits.parse_limits(headers):
         pause = rate_limits.add_jitter(rate_limits.compute_backoff(rejections, error.code))

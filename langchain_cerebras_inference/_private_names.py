@@ -1,8 +1,9 @@
 """Whether this package may use private names of other libraries.
 
-It uses private names of aiohttp and asyncio (`_http/private_names.py`) and of pydantic
-(`_conversion/chunks.py`), because there is no public way or the public way is much slower. Each
-use has a fallback, in case an installed version does not have the name. Tests set the
+This switch is for the private names of aiohttp and asyncio (`_http/private_names.py`) and of
+pydantic (`_conversion/chunks.py`). CONTRIBUTING.md lists the others. They are used because
+there is no public way, or the public way is much slower. Each use has a fallback, in case an
+installed version does not have the name. Tests set the
 environment variable `CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY` so that only the fallbacks are used.
 """
 

@@ -186,7 +186,7 @@ class EventStream:
         self._payloads: list[bytes] = []
         self._first_events: list[StreamEvent] = []
         self._surrogate_joiner: _surrogates.SurrogateJoiner | None = None
-        self._has_progress = False
+        self._should_restart_timeout = False
         self._has_finish_reason = False
         self._is_exhausted = False
         self._error: CerebrasError | None = None
@@ -224,7 +224,7 @@ class EventStream:
             try:
                 if not self._payloads:
                     data = await self._response.read_available(
-                        restart_timeout=self._has_progress
+                        restart_timeout=self._should_restart_timeout
                     )
                     self._is_exhausted = not data
                     self._payloads = self._split(data) if data else self._split_end()
@@ -234,7 +234,7 @@ class EventStream:
             except CerebrasError as error:
                 self._end_with_error(error)
         # The next read restarts the idle timeout: the time between two reads does not count.
-        self._has_progress = True
+        self._should_restart_timeout = True
         if not events:
             self.close()
             if self._error is not None:
@@ -254,7 +254,7 @@ class EventStream:
         except EventTooLargeError as error:
             raise CerebrasProtocolError(f"{error} {_urls.get_wrong_server_advice()}") from None
         # Comments keep the connection alive, but are no progress.
-        self._has_progress = any(payloads) or self._decoder.is_inside_data
+        self._should_restart_timeout = any(payloads) or self._decoder.is_inside_data
         return payloads
 
     def _split_end(self) -> list[bytes]:
@@ -329,7 +329,7 @@ class EventStream:
 
 
 def has_content(event: StreamEvent) -> bool:
-    """Return whether an event contains more than the role that the first event has."""
+    """Return whether an event has content: anything other than a role, also usage."""
     if not event["choices"]:
         return "usage" in event
     choice = event["choices"][0]

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._client import Call, CerebrasClient
     from langchain_cerebras_inference._model_catalog import ModelInfo
+    from langchain_cerebras_inference._quota.queue import QuotaInfo
     from langchain_cerebras_inference._response_parser import EventStream
     from langchain_cerebras_inference._types import Completion
 
@@ -677,9 +678,9 @@ class ChatCerebrasInference(BaseChatModel):
                 `parsing_error`. Then an invalid completion raises no exception.
             strict: With `False` the server does not enforce the schema. With `True` a
                 warning is logged if it cannot.
-            kwargs: Other call options. With `"function_calling"`, `tools` are further tools
-                that the model may call, and `tool_choice` replaces the choice of the schema,
-                which the model is otherwise required to call.
+            kwargs: Other call options. With `"function_calling"`, `tools` adds tools that the
+                model may call. By default the model must call the tool of the schema;
+                `tool_choice` changes that.
 
         Returns:
             A runnable. For a pydantic class, its output is a validated instance. For any
@@ -853,6 +854,32 @@ class ChatCerebrasInference(BaseChatModel):
         """
         await _import_client()
         return await self._create_client().get_credential(self.max_retries)
+
+    def quota(self) -> QuotaInfo:
+        """Describe the quota of this model and its key: the queue, rejections and limits.
+
+        It contains what this process knows from its own requests. No request is sent, unless
+        the model uses cookies and they have to be exchanged for a demo key.
+
+        Raises:
+            CerebrasAuthenticationError: If there is no credential.
+            CerebrasCookieError: If the key exchange fails.
+        """
+        return _run_sync(self.aquota())
+
+    async def aquota(self) -> QuotaInfo:
+        """Describe the quota of this model and its key: the queue, rejections and limits.
+
+        It contains what this process knows from its own requests. No request is sent, unless
+        the model uses cookies and they have to be exchanged for a demo key.
+
+        Raises:
+            CerebrasAuthenticationError: If there is no credential.
+            CerebrasCookieError: If the key exchange fails.
+        """
+        await _import_client()
+        client = self._create_client()
+        return await client.describe_quota(self.model_name, self.max_retries)
 
     def warm_up(self) -> None:
         """Send a small request, so that the next call finds an open connection and a key.

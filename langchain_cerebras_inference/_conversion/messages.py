@@ -131,7 +131,6 @@ class _Converter:
         self._image_urls: dict[int, list[str]] = {}
         # Tool messages made from the blocks of a user message, by the index of that message.
         self._tool_messages: dict[int, list[_types.Message]] = {}
-        self._unanswered_calls: list[str] = []
         self.has_images = False
         self.newest_content: list[dict[str, Any]] | None = None
 

@@ -1,10 +1,12 @@
 """Estimate the prompt tokens of a request without a tokenizer.
 
-A tokenizer would be a download, and an estimate is enough for trimming conversations and for
-pacing requests. For gpt-oss, it follows the harmony template, which leaves out earlier
-reasoning and writes tools like TypeScript
-(https://cookbook.openai.com/articles/openai-harmony). For other models it errs on the high
-side: it counts everything in the request, and a long preamble.
+A tokenizer would be a download, and an estimate is enough for trimming conversations. For the
+quota, `_pacing` has a faster and less exact estimate.
+
+For gpt-oss, the estimate follows the harmony template, which leaves out earlier reasoning and
+writes tools like TypeScript (https://cookbook.openai.com/articles/openai-harmony). For other
+models it is too high rather than too low: it counts everything in the request, and a long
+preamble.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _TOOL_CALL_TOKENS = 6
 _TOOLS_PREAMBLE_TOKENS = 24
 _TOOL_TOKENS = 8
 
-# Tokens that the longest recorded template of another model adds.
+# Tokens that the longest template of another model adds, according to recorded responses.
 _OTHER_PREAMBLE_TOKENS = 48
 _OTHER_MESSAGE_TOKENS = 10
 _OTHER_TOOLS_PREAMBLE_TOKENS = 280

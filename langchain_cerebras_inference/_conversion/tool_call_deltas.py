@@ -31,7 +31,7 @@ class ToolCallState:
         server_id: The last id from the server.
         request_name: The tool's name in the request, which the server repeats.
         name: The tool's original name.
-        arguments: The tool arguments so far, as far as they have been passed on.
+        argument_parts: The parts of the tool arguments that have been passed on.
         held_arguments: The parts of the tool arguments that have not been passed on yet.
         has_prose: Whether the tool arguments begin with something else than an object.
     """
@@ -42,9 +42,14 @@ class ToolCallState:
         self.server_id = ""
         self.request_name = ""
         self.name = ""
-        self.arguments = ""
+        self.argument_parts: list[str] = []
         self.held_arguments: list[str] = []
         self.has_prose = False
+
+    @property
+    def arguments(self) -> str:
+        """The tool arguments so far, as far as they have been passed on."""
+        return "".join(self.argument_parts)
 
 
 class ToolCallAccumulator:
@@ -84,13 +89,14 @@ class ToolCallAccumulator:
         self._remember_call(call, index, server_id)
         name = self._add_name(call, request_name) if request_name else ""
         if (
-            not call.arguments
+            not call.argument_parts
             or call.held_arguments
             or "\\u" in arguments
             or arguments[-1:] == "\\"
         ):
             arguments = self._hold_back(call, arguments)
-        call.arguments += arguments
+        if arguments:
+            call.argument_parts.append(arguments)
         if not (is_new or name or arguments):
             return None
         return tool_call_chunk(
@@ -107,7 +113,7 @@ class ToolCallAccumulator:
         for call in self.calls:
             if call.held_arguments:
                 arguments = _take_held_arguments(call)
-                call.arguments += arguments
+                call.argument_parts.append(arguments)
                 chunks.append(
                     tool_call_chunk(name=None, args=arguments, id=None, index=call.index)
                 )
@@ -125,7 +131,7 @@ class ToolCallAccumulator:
         call.held_arguments.append(arguments)
         if self._is_closed:
             return _take_held_arguments(call)
-        if not call.arguments and not call.has_prose:
+        if not call.argument_parts and not call.has_prose:
             start = arguments.lstrip()[:1]
             call.has_prose = start not in ("", "{")
             if not start:
@@ -143,8 +149,10 @@ class ToolCallAccumulator:
     ) -> ToolCallState | None:
         """Find the call of a fragment; `None` means that the fragment begins a new call.
 
-        The index decides, unless the call with this index has another id. Then, and without
-        an index, the id decides. A fragment without both belongs to the last call.
+        1. The index decides, unless the call with this index has another id.
+        2. Then the id decides, unless the fragment has a name and a new index.
+        3. A fragment with neither an index nor an id belongs to the last call, unless it has a
+           new name.
         """
         if index is not None:
             call = self._call_by_index.get(index)
@@ -158,7 +166,7 @@ class ToolCallAccumulator:
         call = self._last_call
         if index is not None or call is None:
             return None
-        is_repeated_name = request_name == call.request_name and not call.arguments
+        is_repeated_name = request_name == call.request_name and not call.argument_parts
         return call if is_repeated_name or not request_name else None
 
     def _create_call(self, server_id: str) -> ToolCallState:
@@ -194,7 +202,7 @@ def _take_held_arguments(call: ToolCallState) -> str:
     """Return the arguments that have been held back, in a form that langchain-core parses."""
     arguments = "".join(call.held_arguments)
     call.held_arguments = []
-    if call.arguments:
+    if call.argument_parts:
         return arguments
     if arguments.strip() == "null":
         return "{}"  # langchain-core treats null as invalid arguments

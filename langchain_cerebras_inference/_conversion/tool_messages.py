@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Entry: TypeAlias = tuple[int, _types.Message]
-"""A message of a request, after the index of the message from which it was converted."""
+"""The index of an original message, and the message of the request that it became."""
 
 _logger = logging.getLogger("langchain_cerebras_inference")
 

@@ -82,7 +82,7 @@ class ConnectionPool:
                 self._closing_task = asyncio.get_running_loop().create_task(self.close())
 
     def remove_owner(self, owner: object) -> bool:
-        """Remove an owner, and return whether no other owner remains that still exists."""
+        """Remove an owner, and return whether it was the last owner that still exists."""
         self._owners.pop(id(owner), None)
         return not self._owners
 
@@ -186,8 +186,8 @@ async def acquire_pool(url: str, owner: object) -> ConnectionPool:
 
     Args:
         url: The URL of the request.
-        owner: The model that makes the call, or `None`. While it exists, the pool is not
-            closed together with another model.
+        owner: The model that makes the call, or `None`. While it exists, closing
+            another model does not close the pool.
     """
     loop = asyncio.get_running_loop()
     pools = _pools.get(loop)

@@ -34,10 +34,10 @@ _LIMIT_HEADERS = tuple(
     for unit in ("requests", "tokens")
     for period in _PERIODS
 )
-"""For each quota: its name, the header with its limit, the header with its remaining amount."""
+"""For each limit: its name, the header with its limit, the header with its remaining amount."""
 
 LIMIT_HEADERS = frozenset(limit_header for _, limit_header, _ in _LIMIT_HEADERS)
-"""The headers of which a response has at least one if it shows limits."""
+"""A response that shows limits has at least one of these headers."""
 
 
 def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -56,9 +56,9 @@ def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | None]]:
-    """Return the limit and the remaining amount of each quota in the headers.
+    """Return each limit in the headers, with its remaining amount.
 
-    In 2025 there were two quotas, `requests-day` and `tokens-minute`; since 2026 there is one
+    In 2025 there were two limits, `requests-day` and `tokens-minute`; since 2026 there is one
     for each combination. A remaining amount that is missing or is not a number is `None`.
 
     Args:
@@ -80,10 +80,10 @@ def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | N
 
 
 def get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None:
-    """Return the seconds until the reset of an exhausted quota, or `None`.
+    """Return the seconds until the reset of a limit that is reached, or `None`.
 
-    If several quotas are exhausted, the latest reset counts. If none is exhausted, but the code
-    names a quota, the earliest reset counts.
+    If several limits are reached, the latest reset counts. If none is reached, but the code
+    names one, the earliest reset counts.
     """
     resets = {
         name.lower().removeprefix(_RESET_PREFIX): seconds
@@ -91,13 +91,13 @@ def get_reset_wait(headers: Mapping[str, str], code: str | None) -> float | None
         if name.lower().startswith(_RESET_PREFIX)
         and (seconds := _parse_number(value)) is not None
     }
-    resets_of_exhausted_quotas = [
+    resets_of_reached_limits = [
         seconds
-        for quota, seconds in resets.items()
-        if _parse_number(headers.get(f"x-ratelimit-remaining-{quota}")) == 0
+        for limit, seconds in resets.items()
+        if _parse_number(headers.get(f"x-ratelimit-remaining-{limit}")) == 0
     ]
-    if resets_of_exhausted_quotas:
-        return max(resets_of_exhausted_quotas)
+    if resets_of_reached_limits:
+        return max(resets_of_reached_limits)
     # If only the server's queue is full, the queue may become shorter long before a reset.
     return min(resets.values(), default=None) if code in _QUOTA_CODES else None
 

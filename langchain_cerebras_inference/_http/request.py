@@ -137,8 +137,8 @@ def _create_client_timeout(connect_timeout: float) -> aiohttp.ClientTimeout:
 class _PendingRequest:
     """A request that waits for its response headers: its idle timeout and its errors.
 
-    The timeout starts when the request has got a connection. It is an `asyncio.timeout` without
-    an end, `timeout_scope`, to which the timer gives an end when the time is over.
+    The timeout starts when the request has got a connection. `timeout_scope` is an
+    `asyncio.timeout` without a deadline; when the time is over, the timer sets one.
     """
 
     def __init__(self, seconds: float) -> None:

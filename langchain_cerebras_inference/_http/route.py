@@ -126,7 +126,7 @@ def _split_url(url: str) -> urllib.parse.SplitResult | None:
 
 
 def _find_proxy_problem(parts: urllib.parse.SplitResult | None) -> str | None:
-    """Return what is wrong with the URL of a proxy, to follow "The proxy"."""
+    """Return the problem of a proxy URL as a phrase that continues "The proxy …", or `None`."""
     if parts is not None and parts.scheme not in ("http", "https"):
         return f"must be an http or https URL, not {parts.scheme}://"
     if parts is None or not _has_valid_address(parts):

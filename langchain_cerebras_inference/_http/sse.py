@@ -64,7 +64,7 @@ class SSEDecoder:
         # Fast path: each event is a single `data:` line.
         if events.startswith(b"data: "):
             payloads = events[6:].split(b"\n\ndata: ")
-            # Each separator has two line feeds. Any other one means that there is another line.
+            # Each separator has two line feeds. Any additional one means another line.
             has_only_data_lines = events.count(b"\n") == 2 * (len(payloads) - 1)
             if has_only_data_lines:
                 return payloads

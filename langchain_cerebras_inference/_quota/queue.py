@@ -7,10 +7,11 @@ Words of this module, in addition to those of `state`:
 - permit: the permission to send one request. `Quota.acquire` returns it, and the call reports
   with it what happened to the request.
 - in flight: sent, and without a response.
-- window: how many requests may be in flight before the limits are known; with `pace=True` also
-  later.
-- ample: until less than half of a limit remains, the quota is ample. Requests are then sent
-  without a reservation, because the arithmetic of `state` would change nothing.
+- window: the maximum number of requests in flight while the limits are unknown; with
+  `pace=True` also after that.
+- ample: at least half of each limit remains, or no limit is known yet and the window has room.
+  Requests are then sent without a reservation, because the arithmetic of `state` would change
+  nothing.
 - long limit: a limit per hour or per day.
 
 Only the head of a queue reserves the needs of its request in the store. So event loops and
@@ -68,8 +69,8 @@ _MAX_SLEEP = 60.0
 back a reservation."""
 
 _LIMIT_LIFETIME = 60.0
-"""Seconds after which a request may be larger than the last known limit of tokens, because
-the limit may have been raised."""
+"""Seconds for which the last known limit of tokens is trusted. After that, a larger request is
+sent, because the limit may have been raised."""
 
 _STORE_PAUSE = 30.0
 """Seconds after a failure of the store in which it is not used."""
@@ -86,7 +87,7 @@ _MIN_DATED_WAIT = 600.0
 _MAX_REJECTIONS = 3
 _ESTIMATE_GROWTH = 1.5
 _NO_AMOUNTS = Amounts(0.0, 0.0)
-_EARLY_DECISION = Decision(0.0, 0.0)
+_WITHOUT_RESERVATION = Decision(0.0, 0.0)
 _TOKEN_BUCKETS = frozenset(f"tokens-{period}" for period in state.PERIODS)
 
 take_arrival_number = itertools.count().__next__
@@ -94,7 +95,7 @@ _get_arrival = attrgetter("arrival")
 
 
 class NotSentError(CerebrasRateLimitError):
-    """A request was not sent: it is too large, or would wait too long, or may not wait."""
+    """A request is not sent: it is too large, would wait too long, or may not wait at all."""
 
 
 @dataclass(eq=False)
@@ -196,6 +197,55 @@ class _LimitsResponse(NamedTuple):
     sent: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaInfo:
+    """What this process knows about the quota of one server, key and model.
+
+    Attributes:
+        queue_length: How many calls wait in the queue.
+        wait: Seconds until the last call in the queue can be sent, as estimated; 0 if no call
+            waits or the server has not shown its limits.
+        in_flight: How many requests were sent and have no response yet.
+        accepted: How many requests the server has accepted.
+        rejected: How many requests the server has rejected because of the quota.
+        limits: The limits and the remaining amounts that the last response showed, by name,
+            such as `"requests-minute"` or `"tokens-day"`. Empty if the server has shown none.
+    """
+
+    queue_length: int
+    wait: float
+    in_flight: int
+    accepted: int
+    rejected: int
+    limits: Mapping[str, LimitInfo]
+
+    @property
+    def used_share(self) -> float | None:
+        """The used share of the limit that is closest to being exhausted, from 0 to 1."""
+        shares = [info.used_share for info in self.limits.values()]
+        return max((share for share in shares if share is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitInfo:
+    """One limit of a quota, as the last response showed it.
+
+    Attributes:
+        limit: The number of requests or tokens for the period.
+        remaining: How many of them remain, or `None` if the response did not say.
+    """
+
+    limit: float
+    remaining: float | None
+
+    @property
+    def used_share(self) -> float | None:
+        """The share of the limit that is used, from 0 to 1."""
+        if self.remaining is None or self.limit <= 0:
+            return None
+        return min(max(1 - self.remaining / self.limit, 0.0), 1.0)
+
+
 class _CallQueue:
     """The tickets of one event loop that wait, in order of arrival."""
 
@@ -231,13 +281,26 @@ class _CallQueue:
         self._head_time = now
 
     def estimate_wait(self, ticket: Ticket, now: float) -> float:
-        """Return the seconds until the first or the last call may be sent; 0 if unknown."""
+        """Return the seconds until a call may be sent; 0 if unknown.
+
+        Args:
+            ticket: The ticket of the first or of the last call in the queue.
+            now: The current time.
+        """
+        is_head = ticket is self.tickets[0]
+        return self._estimate_wait(0 if is_head else len(self.tickets) - 1, now)
+
+    def estimate_longest_wait(self, now: float) -> float:
+        """Return the seconds until the last call may be sent, from any thread."""
+        return self._estimate_wait(len(self.tickets) - 1, now)
+
+    def _estimate_wait(self, calls_before: int, now: float) -> float:
         decision = self._head_decision
-        if decision is None:
+        if decision is None or calls_before < 0:
             return 0.0
         wait = decision.wait
-        if ticket is not self.tickets[0]:
-            additional = Amounts(len(self.tickets) - 1, self._tokens - self._head_tokens)
+        if calls_before > 0:
+            additional = Amounts(calls_before, self._tokens - self._head_tokens)
             wait = decision.estimate_wait(additional)
         return max(wait - (now - self._head_time), 0.0)
 
@@ -291,12 +354,15 @@ class Quota:
         self._token_limit = math.inf
         self._token_limit_time = -math.inf
         self._max_observed: dict[str, float] = {}
+        self._last_limits: Limits = {}
+        self._rejections = 0
         self._has_rejection_without_limits = False
-        # The sums of the needs of the accepted requests, and of these and those in flight.
+        # `_accepted` is the sum of the needs of all accepted requests. `_sent` is the same sum
+        # plus the needs of the requests in flight.
         self._accepted = [0.0, 0.0]
         self._sent = [0.0, 0.0]
-        # While the quota is ample: the sums up to which it is, as far as that is known, and
-        # the last response that showed limits.
+        # The quota is known to be ample until `_sent` reaches `_ample_until`. The last response
+        # is the last one that showed limits, while the quota is ample.
         self._is_ample = not self._store.is_shared
         self._ample_until = [_WINDOW_AUTO, math.inf]
         self._last_response: _LimitsResponse | None = None
@@ -308,6 +374,20 @@ class Quota:
     def is_idle(self) -> bool:
         """Whether no call waits, and no request is in flight."""
         return not self._queues and self._sent[REQUESTS] <= self._accepted[REQUESTS]
+
+    def describe(self) -> QuotaInfo:
+        """Describe the quota and its queues, from any thread."""
+        queues = list(self._queues.values())
+        now = self._clock()
+        accepted, sent = self._accepted[REQUESTS], self._sent[REQUESTS]
+        return QuotaInfo(
+            queue_length=sum(len(queue.tickets) for queue in queues),
+            wait=max((queue.estimate_longest_wait(now) for queue in queues), default=0.0),
+            in_flight=max(round(sent - accepted), 0),
+            accepted=round(accepted),
+            rejected=self._rejections,
+            limits={name: LimitInfo(*values) for name, values in self._last_limits.items()},
+        )
 
     # --- before a request -------------------------------------------------------------------
 
@@ -327,7 +407,7 @@ class Quota:
 
         Raises:
             NotSentError: If the call would wait for too long, if it would have to wait but
-                may not, or if its request is larger than the limit.
+                is not allowed to, or if its request is larger than the limit.
             CerebrasConnectionError: If the store does not work, and the call has to use it.
         """
         if not ticket.can_wait:
@@ -338,7 +418,7 @@ class Quota:
         if can_skip_queue and self._compute_window_wait(ticket) <= 0:
             if not (self._knows_limits or self._has_rejection_without_limits):
                 ticket.needs = Amounts(1.0, ticket.tokens)
-                return self._create_permit(ticket, _EARLY_DECISION, self._memory)
+                return self._create_permit(ticket, _WITHOUT_RESERVATION, self._memory)
             if await self._reserve(ticket) <= 0:
                 return self._turn_into_permit(ticket)
         return await self._wait_in_queue(ticket)
@@ -457,7 +537,7 @@ class Quota:
             sent[TOKENS] += tokens
             accepted_before = tuple(self._accepted)
         needs = Amounts(1.0, tokens)
-        return Permit(ticket, needs, _EARLY_DECISION, self._memory, 0.0, accepted_before)
+        return Permit(ticket, needs, _WITHOUT_RESERVATION, self._memory, 0.0, accepted_before)
 
     def _start_reserving(self) -> None:
         """Create the buckets from the last response, if the quota was ample up to now."""
@@ -475,7 +555,7 @@ class Quota:
                 Outcome(
                     "accepted",
                     _NO_AMOUNTS,
-                    _EARLY_DECISION,
+                    _WITHOUT_RESERVATION,
                     limits=limits,
                     in_flight=response.in_flight,
                 )
@@ -556,7 +636,7 @@ class Quota:
         time_left = ticket.deadline - self._clock()
         bottleneck = queue.find_bottleneck() if wait > 0 else None
         is_too_long = wait > time_left or time_left <= 0
-        # Only the head checks this for a long limit; each other call will be the head later.
+        # Only the head fails because of a long limit. Any other call fails when it is the head.
         if time_left < math.inf and (is_too_long or (is_head and _is_long_limit(bottleneck))):
             raise self._create_wait_error(queue, ticket, wait)
         if wait >= _MIN_LOGGED_WAIT and not ticket.is_logged:
@@ -608,7 +688,7 @@ class Quota:
 
     # --- after a request --------------------------------------------------------------------
 
-    def report_accepted(self, permit: Permit, headers: Mapping[str, str]) -> None:
+    def report_handled(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Report that the server has handled the request, or that this is unknown.
 
         Args:
@@ -617,7 +697,9 @@ class Quota:
         """
         if permit.is_reported:
             return
-        if permit.decision is not _EARLY_DECISION or not self._count_if_ample(permit, headers):
+        if permit.decision is not _WITHOUT_RESERVATION or not self._count_if_ample(
+            permit, headers
+        ):
             self._report("accepted", permit, headers)
 
     def report_unsent(self, permit: Permit) -> None:
@@ -634,7 +716,7 @@ class Quota:
     ) -> None:
         """Report that the server has rejected the request because of this quota.
 
-        This may be reported after `report_accepted`, if the rejection came in a stream.
+        This may be reported after `report_handled`, if the rejection came in a stream.
 
         Args:
             permit: The permission with which the request was sent.
@@ -673,7 +755,9 @@ class Quota:
                     self._sum_in_flight(permit),
                     tuple(self._sent),
                 )
-            elif not self._knows_limits:  # the window grows, and one place in it is free again
+            elif (
+                not self._knows_limits
+            ):  # the window grows by one, and this request has left it
                 self._ample_until[REQUESTS] += 2
             permit.is_reported = True
             self._accepted[REQUESTS] += 1
@@ -695,6 +779,8 @@ class Quota:
         limits = rate_limits.parse_limits(headers) if headers and not is_repeated else {}
         decision, needs = permit.decision, permit.needs
         with self._lock:
+            if result == "rejected":
+                self._rejections += 1
             if limits or result == "rejected":
                 self._start_reserving()
                 self._is_ample = False
@@ -756,9 +842,10 @@ class Quota:
         """Remember what a response shows.
 
         Returns:
-            For requests and for tokens: how much may be sent until the quota is not ample.
+            For requests and for tokens: how much can be sent while the quota stays ample.
         """
         self._knows_limits = True
+        self._last_limits = limits
         self._token_limit_time = self._clock()
         token_limit = spare_requests = spare_tokens = math.inf
         for name, (limit, known_remaining) in limits.items():
@@ -784,8 +871,8 @@ class Quota:
                 tokens = max(remaining + 1, ticket.tokens * _ESTIMATE_GROWTH)
                 max_observed = self._max_observed[name]
                 # First try the largest amount that was ever in the bucket, and only then more.
-                is_skipped = ticket.tokens < max_observed < tokens
-                ticket.tokens = max_observed if is_skipped else tokens
+                would_skip_max_observed = ticket.tokens < max_observed < tokens
+                ticket.tokens = max_observed if would_skip_max_observed else tokens
 
     def _wake_heads(self) -> None:
         if self._queues:

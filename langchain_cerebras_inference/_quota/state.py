@@ -9,9 +9,9 @@ Words of this module:
 - needs: the amounts that one request takes from the buckets: 1 request, and its tokens.
 - reserve: to add the needs of a request to `QuotaState.reserved`, the sum of the needs of all
   requests up to now. The position of the request is that sum, including its own needs.
-- granted: the sum of the needs of all requests that are allowed up to now, sent or not. There
-  is such a sum for each bucket, and it grows as the server refills the bucket. A request may
-  be sent when this sum has reached its position in each bucket.
+- granted: the total amount that the server has made available up to now, used or not. There is
+  such an amount for each bucket, and it grows as the server refills the bucket. A request may
+  be sent when this amount has reached its position in each bucket.
 - early request: a request that was sent before the server had shown its limits. It has no
   position.
 
@@ -74,7 +74,7 @@ class Bucket:
         limit: The limit for the whole period, as the server states it.
         rate: The amount that the server adds each second.
         capacity: The largest amount that the bucket can contain, as far as that is known.
-        granted: The sum of the needs of all requests that are allowed up to now, sent or not.
+        granted: The total amount that the server has made available up to now, used or not.
         corrected: The sum of all corrections of `granted`.
         max_observed: The largest amount that the bucket has contained according to responses.
         min_remaining: The smallest remaining amount in the responses to early requests.
@@ -135,7 +135,8 @@ class Bucket:
 
         Example: Three early requests are sent to a bucket that contains 10. The first response
         shows 9, and the bucket is created with 9 - 2 = 7. The second response shows 8: plus 1
-        for the request, minus 1 because 8 is less than 9. The third one shows 7, and 7 it is.
+        for the request, minus 1 because 8 is less than 9. The third response shows 7: plus 1,
+        minus 1.
         """
         self.correct(need + min(remaining - self.min_remaining, 0.0))
         self.min_remaining = min(self.min_remaining, remaining)

@@ -53,7 +53,7 @@ Endpoint: TypeAlias = Literal["chat", "models", "session"]
 """An endpoint, or a group of endpoints, that can be scripted."""
 
 CHAT_PATH = "v1/chat/completions"
-MAX_RECORDED_REQUESTS = 20_000
+MAX_KEPT_REQUESTS = 20_000
 LATENCY_SEED = 0
 
 
@@ -92,7 +92,7 @@ class Service:
 
     def reset(self) -> None:
         """Forget received requests, their counts and all behaviors, and fill the buckets."""
-        self.requests: deque[Request] = deque(maxlen=MAX_RECORDED_REQUESTS)
+        self.requests: deque[Request] = deque(maxlen=MAX_KEPT_REQUESTS)
         self.scripts: dict[Endpoint, deque[Scripted]] = {
             "chat": deque(),
             "models": deque(),

@@ -14,7 +14,8 @@ from langchain_cerebras_inference.emulator.errors import bad_request
 
 
 class _RequestPart(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Before pydantic 2.10, the namespace `model_` was protected.
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 
 class TextPart(_RequestPart):

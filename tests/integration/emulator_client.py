@@ -3,7 +3,6 @@
 import json
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_cerebras_inference.emulator import Emulator
+from tests.python_command import PYTHON
 
 JSON = dict[str, Any]
 
@@ -88,10 +88,9 @@ def chat(server: Emulator, **fields: Any) -> Response:
 @contextmanager
 def run_command_line(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """Run the emulator as a program; yield the process and the settings that it prints."""
-    python = [sys.executable, "-X", "dev", "-W", "error"]
     module = "langchain_cerebras_inference.emulator"
     with subprocess.Popen(
-        [*python, "-m", module, *arguments],
+        [*PYTHON, "-X", "dev", "-m", module, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

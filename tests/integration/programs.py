@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from langchain_cerebras_inference.emulator import Emulator
+from tests.python_command import PYTHON
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-X", "dev", "-W", "error", "-c")
+COMMAND = (*PYTHON, "-X", "dev", "-c")
 ENVIRONMENT = {
     "PYTHONMALLOC": "pymalloc",  # the debug allocator of `-X dev` makes imports slow
     "PYTHONUNBUFFERED": "1",

@@ -58,8 +58,8 @@ PROGRAMS = {
         """,
     "first calls on an event loop": """
         model = ChatCerebrasInference(base_url=ChatCerebrasInference().cerebras_api_base)
-        asyncio.run(collect(FakeListChatModel(responses=["Hello."])))
-        asyncio.run(FakeListChatModel(responses=["Hello."]).ainvoke("Hello!"))
+        asyncio.run(collect(FakeListChatModel(responses=["Hello."])), debug=False)
+        asyncio.run(FakeListChatModel(responses=["Hello."]).ainvoke("Hello!"), debug=False)
 
         async def main():
             is_watching.set()

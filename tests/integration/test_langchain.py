@@ -100,7 +100,7 @@ def test_callbacks_receive_the_same_chunks_from_stream_and_v3_events(
 ) -> None:
     # Tool call deltas that arrive together are joined, so let them arrive one by one.
     tool_calls = [ToolCall("f", "{}")]
-    reply = Reply(reasoning="Hm.", content="Hello.", tool_calls=tool_calls, pace=0.02)
+    reply = Reply(reasoning="Hm.", content="Hello.", tool_calls=tool_calls, pace=0.1)
     server.script(reply, reply)
     stream_recorder, event_recorder = ChunkRecorder(), ChunkRecorder()
 

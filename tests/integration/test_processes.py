@@ -6,6 +6,7 @@ session, no task that was never awaited.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from textwrap import dedent
 
@@ -177,22 +178,18 @@ def test_one_model_serves_every_kind_of_event_loop_over_tls(
 
 # Loops that are closed without shutdown are left out: uvloop's own `close` then warns about
 # each open socket and, where a warning is an error, never returns.
-LOOPS_ON_UVLOOP = {
-    "uvloop.run": """
-        for _ in range(5):
-            uvloop.run(acall())
-        call()
-        """,
-    **{
-        name: f"asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n{dedent(LOOPS[name])}"
-        for name in [
-            "loops in a row",
-            "loops that run forever in daemon threads",
-            "sync calls in a running loop",
-            "a loop that ends with an exception",
-        ]
-    },
-}
+LOOPS_ON_UVLOOP = [
+    "loops in a row",
+    "loops that run forever in daemon threads",
+    "sync calls in a running loop",
+    "a loop that ends with an exception",
+]
+
+
+def create_loops_with_uvloop(program: str) -> str:
+    """Change a program so that it creates its event loops with uvloop."""
+    program = program.replace("asyncio.run(", "uvloop.run(")
+    return program.replace("asyncio.new_event_loop()", "uvloop.new_event_loop()")
 
 
 @pytest.mark.parametrize("name", LOOPS_ON_UVLOOP)
@@ -201,7 +198,17 @@ def test_one_model_serves_every_kind_of_event_loop_on_uvloop(
 ) -> None:
     pytest.importorskip("uvloop")
 
-    run("import uvloop\n" + dedent(LOOPS_ON_UVLOOP[name]), server)
+    run("import uvloop\n" + dedent(create_loops_with_uvloop(LOOPS[name])), server)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies are deprecated")
+def test_sync_and_async_calls_work_with_the_event_loop_policy_of_uvloop(
+    server: Emulator, run: ProgramRunner
+) -> None:
+    pytest.importorskip("uvloop")
+    policy = "import uvloop\nasyncio.set_event_loop_policy(uvloop.EventLoopPolicy())\n"
+
+    run(policy + dedent(LOOPS["sync calls in a running loop"]), server)
 
 
 # --- the end of a program -----------------------------------------------------------

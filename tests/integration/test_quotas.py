@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from langchain_cerebras_inference._quota import registry
 from langchain_cerebras_inference.emulator import Emulator, ErrorEvent, Refuse, Reply
 from tests.integration.call_styles import CALL_STYLES, STREAMING_STYLES, collect
 from tests.integration.limiter import Limiter
+from tests.python_command import PYTHON
 
 ROOT = Path(__file__).parents[2]
 
@@ -413,7 +413,7 @@ def run_processes(
     limiter: Limiter, store: str, count: int, *, processes: int = 4, kill_after: float = 0
 ) -> list[str]:
     """Run processes that share a store, and return the errors of their calls."""
-    command = [sys.executable, "-W", "error", "-c", PROCESS, limiter.url, store]
+    command = [*PYTHON, "-c", PROCESS, limiter.url, store]
     running = [
         subprocess.Popen(
             [*command, f"process-{number}", str(count)],

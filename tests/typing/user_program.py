@@ -16,7 +16,15 @@ from langchain_cerebras_inference import (
     ChatCerebrasInference,
     Credential,
     ModelInfo,
+    QuotaInfo,
     __version__,
+)
+from langchain_cerebras_inference.batch import (
+    BatchProgress,
+    BatchResult,
+    arun_batch,
+    estimate_cost,
+    run_batch,
 )
 from langchain_cerebras_inference.emulator import Emulator
 
@@ -162,6 +170,29 @@ def handle_errors(model: ChatCerebrasInference) -> float | None:
         assert_type(error.request_id, str | None)
         assert_type(error.is_retryable, bool)
     return None
+
+
+def run_batches(model: ChatCerebrasInference) -> None:
+    def show(progress: BatchProgress) -> None:
+        assert_type(progress.cost, float | None)
+        assert_type(progress.quota, QuotaInfo | None)
+
+    prompts = [{"id": number, "prompt": "Hello"} for number in range(3)]
+    for result in run_batch(model, prompts, schema=Joke, on_progress=show):
+        assert_type(result, BatchResult)
+        assert_type(result.text, str)
+        assert_type(result.error, Exception | None)
+    run_batch(model, ["Hello", [HumanMessage("Hi")], {"prompt": "Hello"}], concurrency=4)
+    run_batch(model, (f"Hello {number}" for number in range(3)))
+
+
+async def run_async_batch(model: ChatCerebrasInference) -> float | None:
+    async for result in arun_batch(model, ["Hello"]):
+        if result.usage is not None:
+            return estimate_cost("gpt-oss-120b", result.usage)
+    quota = await model.aquota()
+    assert_type(quota.limits["requests-minute"].remaining, float | None)
+    return quota.used_share
 
 
 def use_emulator() -> str:

@@ -14,9 +14,13 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"
 # part may also import the parts that are listed after it in the same layer.
 LAYERS: dict[str, tuple[list[str], list[str]]] = {
     "test kit": (["pytest_plugin"], ["API", "emulator"]),
+    "tools": (
+        ["__main__", "cli", "_batch_command", "_batch_files", "batch"],
+        ["API", "client", "quota", "base", "emulator"],
+    ),
     "API": (
         ["__init__", "_init_chat_model", "chat_models", "_model_binding"],
-        ["client", "auth", "conversion", "base"],
+        ["client", "auth", "quota", "conversion", "base"],
     ),
     "client": (
         ["_client", "_pacing", "_response_parser", "_error_mapping"],

@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import reduce
 from operator import add
@@ -30,6 +29,7 @@ from langchain_cerebras_inference._conversion.chunks import (
 from langchain_cerebras_inference._conversion.completion import PROVIDER, convert_finish_reason
 from langchain_cerebras_inference._conversion.protocol_events import ProtocolEventBuilder
 from langchain_cerebras_inference.errors import CerebrasProtocolError
+from tests.python_command import PYTHON
 from tests.unit.stream_helpers import (
     COMPLETE_STREAMS,
     LINE_ENDINGS,
@@ -1076,7 +1076,7 @@ print(repr(chunks.create_chunk("Yes.", {"reasoning_content": "Hm."})))
 
 def test_chunk_is_validated_by_the_public_fallback() -> None:
     output = subprocess.check_output(
-        [sys.executable, "-W", "error", "-c", PUBLIC_NAMES_PROGRAM],
+        [*PYTHON, "-c", PUBLIC_NAMES_PROGRAM],
         env={**os.environ, "CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY": "1"},
         text=True,
     )

@@ -4,13 +4,13 @@ import asyncio
 import contextvars
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
 from langchain_cerebras_inference._http import portal
+from tests.python_command import PYTHON
 
 USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER", default="nobody")
 
@@ -284,7 +284,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 
 def run_program(program: str) -> tuple[str, str]:
     """Run a program with all warnings as errors, and return its stdout and stderr."""
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", IMPORTS + program]
+    command = [*PYTHON, "-X", "dev", "-c", IMPORTS + program]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     return result.stdout, result.stderr
 

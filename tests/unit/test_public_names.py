@@ -2,14 +2,15 @@
 
 import ast
 import subprocess
-import sys
-from importlib import metadata
+import tomllib
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
 
 import langchain_cerebras_inference as package
 from langchain_cerebras_inference import errors
+from tests.python_command import PYTHON
 
 ERRORS = {
     "CerebrasAuthenticationError",
@@ -30,6 +31,7 @@ NAMES = {
     "ChatCerebrasInference",
     "Credential",
     "ModelInfo",
+    "QuotaInfo",
     "__version__",
     "enable_init_chat_model",
     *ERRORS,
@@ -38,8 +40,7 @@ NAMES = {
 
 def list_modules_after(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(*sys.modules)"
-    run = [sys.executable, "-W", "error", "-c", code]
-    return set(subprocess.check_output(run, text=True).split())
+    return set(subprocess.check_output([*PYTHON, "-c", code], text=True).split())
 
 
 def test_public_names_are_complete() -> None:
@@ -81,6 +82,29 @@ def test_transport_is_imported_by_the_first_call() -> None:
 
     assert not {"aiohttp", "tenacity", f"{package.__name__}.emulator"} & modules
     assert not {"openai", "tiktoken", "transformers", "httpx"} & modules
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import langchain_cerebras_inference",
+        "from langchain_cerebras_inference import ChatCerebrasInference, QuotaInfo",
+        "from langchain_cerebras_inference.cli import main",
+    ],
+)
+def test_batches_are_imported_only_when_they_are_used(statement: str) -> None:
+    modules = list_modules_after(statement)
+
+    names = ("batch", "_batch_command", "_batch_files", "emulator")
+    assert not {"rich", *(f"{package.__name__}.{name}" for name in names)} & modules
+
+
+def test_console_script_is_the_command_line() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+
+    declared = tomllib.loads(text)["project"]["scripts"]
+    assert declared == {"langchain-cerebras-inference": f"{package.__name__}.cli:main"}
+    assert callable(import_module(f"{package.__name__}.cli").main)
 
 
 @pytest.mark.parametrize("path", sorted(Path(package.__file__).parent.rglob("*.py")))

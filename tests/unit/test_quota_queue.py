@@ -12,9 +12,11 @@ import pytest
 from langchain_cerebras_inference import CerebrasConnectionError, CerebrasRateLimitError
 from langchain_cerebras_inference._quota import registry
 from langchain_cerebras_inference._quota.queue import (
+    LimitInfo,
     NotSentError,
     Permit,
     Quota,
+    QuotaInfo,
     Ticket,
 )
 from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome
@@ -94,7 +96,7 @@ async def make_call(
         code, headers = limiter.handle(name, tokens)
         await asyncio.sleep(limiter.latency / 2)
         if code is None:
-            quota.report_accepted(permit, headers)
+            quota.report_handled(permit, headers)
             return
         quota.report_rejected(permit, headers, code, None if headers else 1.0)
 
@@ -188,6 +190,54 @@ def test_hidden_limit_causes_few_rejections() -> None:
     run(work)
 
 
+def test_description_has_the_queue_the_wait_and_the_last_limits() -> None:
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=20)
+        quota = Quota("q", clock=clock)
+        assert quota.describe() == QuotaInfo(0, 0.0, 0, 0, 0, {})
+        calls = asyncio.gather(
+            *(
+                make_call(quota, limiter, create_ticket(has_unlimited_wait=True))
+                for _ in range(120)
+            )
+        )
+        await asyncio.sleep(3)
+
+        info = quota.describe()
+        assert info.limits["requests-minute"] == LimitInfo(600, 0)
+        assert info.used_share == 1
+        assert info.queue_length + info.in_flight + info.accepted == 120
+        assert info.queue_length > 60
+        assert info.wait == pytest.approx(info.queue_length / 10, abs=0.3)
+        assert info.rejected == limiter.rejections
+
+        await calls
+        done = quota.describe()
+        assert (done.queue_length, done.wait, done.in_flight, done.accepted) == (0, 0, 0, 120)
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "share"),
+    [
+        (10, 10, 0),
+        (10, 4, 0.6),
+        (10, 0, 1),
+        (10, -1, 1),
+        (10, 12, 0),
+        (10, None, None),
+        (0, 0, None),
+    ],
+)
+def test_used_share_of_a_limit_is_between_0_and_1(
+    limit: float, remaining: float | None, share: float | None
+) -> None:
+    info = LimitInfo(limit, remaining)
+
+    assert info.used_share == (None if share is None else pytest.approx(share))
+
+
 def test_calls_leave_the_queue_in_order_of_arrival() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, rate=10)
@@ -262,7 +312,7 @@ def test_each_response_without_limits_allows_two_more_requests() -> None:
         tasks = [asyncio.create_task(send()) for _ in range(100)]
         await asyncio.sleep(0)
         for permit in permits[:10]:
-            quota.report_accepted(permit, {})
+            quota.report_handled(permit, {})
         for _ in range(50):
             await asyncio.sleep(0)
 
@@ -299,7 +349,7 @@ async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -
     """Create a quota whose limit per minute is known."""
     quota = Quota("q", clock=clock)
     permit = await acquire(quota, create_ticket())
-    quota.report_accepted(permit, create_headers(remaining, 60 * rate))
+    quota.report_handled(permit, create_headers(remaining, 60 * rate))
     return quota
 
 
@@ -365,7 +415,7 @@ def test_requests_in_flight_are_subtracted_from_what_remains(is_sent_first: bool
             own = await acquire(quota, create_ticket())
             others = [await acquire(quota, create_ticket()) for _ in range(10)]
         assert len(others) == 10
-        quota.report_accepted(own, create_headers(50))
+        quota.report_handled(own, create_headers(50))
 
         assert await count_permits(quota) == 40
 
@@ -375,7 +425,7 @@ def test_requests_in_flight_are_subtracted_from_what_remains(is_sent_first: bool
 def test_quota_is_refilled_since_the_last_response() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)
-        quota.report_accepted(await acquire(quota, create_ticket()), create_headers(35))
+        quota.report_handled(await acquire(quota, create_ticket()), create_headers(35))
         await asyncio.sleep(20)
 
         assert await count_permits(quota) == 55
@@ -396,7 +446,7 @@ def test_burst_after_an_idle_time_is_no_larger_than_the_bucket() -> None:
 def test_quota_is_refilled_up_to_the_largest_amount_that_a_response_showed() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=44)
-        quota.report_accepted(await acquire(quota, create_ticket()), create_headers(35))
+        quota.report_handled(await acquire(quota, create_ticket()), create_headers(35))
         await asyncio.sleep(60)
 
         assert await count_permits(quota) == 45
@@ -411,7 +461,7 @@ def test_tokens_of_all_requests_in_flight_count_while_the_quota_is_ample() -> No
             "x-ratelimit-limit-tokens-minute": "10000",
             "x-ratelimit-remaining-tokens-minute": "9900",
         }
-        quota.report_accepted(await acquire(quota, create_ticket()), headers)
+        quota.report_handled(await acquire(quota, create_ticket()), headers)
 
         assert await count_permits(quota, tokens=1_000) == 9
 
@@ -438,7 +488,7 @@ def test_calls_do_not_overtake_waiting_calls_when_the_limits_are_ample() -> None
             permit = await acquire(quota, create_ticket())
             left.append(number)
             await asyncio.sleep(0.1)
-            quota.report_accepted(permit, create_headers(5_000 - len(left), limit=6_000))
+            quota.report_handled(permit, create_headers(5_000 - len(left), limit=6_000))
 
         waiting = [asyncio.create_task(call(number)) for number in range(100)]
         await asyncio.sleep(0.099)
@@ -538,7 +588,7 @@ def test_call_fails_at_once_for_an_exhausted_long_limit_unless_paced(
             f"x-ratelimit-limit-requests-{period}": "2",
             f"x-ratelimit-remaining-requests-{period}": "0",
         }
-        quota.report_accepted(await quota.acquire(create_ticket()), headers)
+        quota.report_handled(await quota.acquire(create_ticket()), headers)
 
         with pytest.raises(NotSentError, match=f"requests per {period}"):
             await quota.acquire(create_ticket(max_wait=1e9))
@@ -673,7 +723,7 @@ def test_cancelled_permit_ends_the_wait_in_another_event_loop() -> None:
     }
 
     async def take() -> Permit:
-        quota.report_accepted(await quota.acquire(create_ticket()), headers)
+        quota.report_handled(await quota.acquire(create_ticket()), headers)
         return await quota.acquire(create_ticket())
 
     permit = asyncio.run(take())
