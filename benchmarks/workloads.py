@@ -21,10 +21,10 @@ _HEAD = (
     b"%s\r\n"
     b"server: cloudflare\r\n"
     b"x-request-id: 0123456789abcdef-FRA\r\n"
-    b"x-ratelimit-limit-requests-day: 14400\r\n"
-    b"x-ratelimit-limit-tokens-minute: 60000\r\n"
-    b"x-ratelimit-remaining-requests-day: 14399\r\n"
-    b"x-ratelimit-remaining-tokens-minute: 59000\r\n\r\n"
+    b"x-ratelimit-limit-requests-day: 14400000\r\n"  # so that no client waits for them
+    b"x-ratelimit-limit-tokens-minute: 6000000000\r\n"
+    b"x-ratelimit-remaining-requests-day: 14399999\r\n"
+    b"x-ratelimit-remaining-tokens-minute: 5999999000\r\n\r\n"
 )
 STREAM_HEAD = _HEAD % (b"text/event-stream; charset=utf-8", b"transfer-encoding: chunked")
 STREAM_END = b"0\r\n\r\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-import json
 import signal
 import sys
 import time
@@ -15,11 +14,13 @@ from typing import IO, Any
 
 from langchain_cerebras_inference import _batch_files as files
 from langchain_cerebras_inference import errors
+from langchain_cerebras_inference._command_model import (
+    add_model_options,
+    create_model,
+    read_schema,
+)
 from langchain_cerebras_inference.batch import PRICES_DATE, BatchProgress, run_batch
 from langchain_cerebras_inference.chat_models import ChatCerebrasInference
-
-_SETTINGS = ("model", "max_tokens", "temperature", "reasoning_effort", "quota_store")
-"""The options that are settings of the model."""
 
 _FATAL_ERRORS = (
     errors.CerebrasAuthenticationError,
@@ -49,8 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         stack.callback(signal.signal, signal.SIGTERM, handler)
         try:
             rows = stack.enter_context(_open_input(options))
-            schema = _read_schema(options.schema)
-            model = _create_model(options, stack)
+            schema = read_schema(options.schema)
+            model = create_model(options, stack)
             output = stack.enter_context(contextlib.closing(files.OutputFile(options.output)))
         except (OSError, ValueError, files.FileError) as error:
             parser.error(" ".join(str(error).split()))
@@ -67,15 +68,9 @@ def _create_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("input", help="the file of the prompts, with one JSON value per line; - is stdin")
     add("output", help="the file of the results; - is stdout")
-    add("--model", help="the id of the model")
-    add("--system", metavar="TEXT", help="a system message for each prompt")
-    add("--schema", metavar="FILE", help="a JSON schema for the results")
-    add("--max-tokens", type=int, metavar="N", help="the longest completion, in tokens")
-    add("--temperature", type=float, metavar="X", help="the randomness, from 0 to 2")
-    add("--reasoning-effort", metavar="EFFORT", help="none, low, medium or high")
     add("--quota-store", metavar="URL", help="a store that several processes share")
     add("--concurrency", type=int, metavar="N", help="the largest number of open calls")
-    add("--emulator", action="store_true", help="use a local emulator; needs no key")
+    add_model_options(parser)
     return parser
 
 
@@ -86,27 +81,6 @@ def _open_input(options: argparse.Namespace) -> IO[bytes]:
     if output_path.is_file() and output_path.samefile(input_path):
         raise ValueError("the input and the output are the same file")
     return input_path.open("rb")
-
-
-def _read_schema(path: str | None) -> Any:
-    if path is None:
-        return None
-    try:
-        return json.loads(Path(path).read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-
-
-def _create_model(
-    options: argparse.Namespace, stack: contextlib.ExitStack
-) -> ChatCerebrasInference:
-    settings: dict[str, Any] = {name: getattr(options, name) for name in _SETTINGS}
-    if options.emulator:
-        from langchain_cerebras_inference.emulator import Emulator
-
-        server = stack.enter_context(Emulator())
-        settings |= {"base_url": server.base_url, "api_key": server.api_key}
-    return ChatCerebrasInference(**settings)
 
 
 class _BatchRun:

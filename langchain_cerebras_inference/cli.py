@@ -1,7 +1,7 @@
 """The command line, `langchain-cerebras-inference`.
 
-Each command is a module with a function `main`, which gets the arguments of the command and
-returns its exit status. Only the module of the command that runs is imported.
+Each command is a function, which gets the arguments of the command and returns its exit status.
+Only the module of the command that runs is imported.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "batch": ("_batch_command", "run the prompts of a file"),
-    "emulator": ("emulator.__main__", "run a local emulator of Cerebras"),
+    "chat": ("_chat_command:main", "ask a question, or have a conversation"),
+    "batch": ("_batch_command:main", "run the prompts of a file"),
+    "models": ("_info_commands:show_models", "list the models"),
+    "whoami": ("_info_commands:show_credential", "show the credential, and the quota"),
+    "emulator": ("emulator.__main__:main", "run a local emulator of Cerebras"),
 }
-"""The module and the description of each command."""
+"""The function and the description of each command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     arguments = sys.argv[1:] if arguments is None else arguments
-    module, _ = COMMANDS[parser.parse_args(arguments[:1]).command]
-    main = import_module(f"langchain_cerebras_inference.{module}").main
-    status: int = main(arguments[1:])
+    path, _ = COMMANDS[parser.parse_args(arguments[:1]).command]
+    module, _, function = path.partition(":")
+    run = getattr(import_module(f"langchain_cerebras_inference.{module}"), function)
+    status: int = run(arguments[1:])
     return status

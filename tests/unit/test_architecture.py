@@ -14,7 +14,16 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"
 # part may also import the parts that are listed after it in the same layer.
 LAYERS: dict[str, tuple[list[str], list[str]]] = {
     "tools": (
-        ["__main__", "cli", "_batch_command", "_batch_files", "batch"],
+        [
+            "__main__",
+            "cli",
+            "_chat_command",
+            "_batch_command",
+            "_info_commands",
+            "_command_model",
+            "_batch_files",
+            "batch",
+        ],
         ["API", "client", "quota", "base", "emulator"],
     ),
     "test kit": (["pytest_plugin"], ["API", "emulator"]),
