@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from langchain_core import exceptions
@@ -179,8 +180,10 @@ class _ParsedStream:
 
 
 def _raise_if_refused(message: AIMessage) -> None:
-    for block in message.content_blocks:
-        if block["type"] != "refusal":
+    for item in message.content_blocks:
+        # Before langchain-core knew refusals, it kept them inside of other blocks.
+        block = item["value"] if item["type"] == "non_standard" else item
+        if block.get("type") != "refusal":
             continue
         if _ModelRefusalError is not OutputParserException:
             raise _ModelRefusalError.from_refusal(block, raw_message=message)
@@ -234,13 +237,19 @@ def _parse_partial_json(text: str) -> Any:
     Raises:
         ValueError: If the text is not the beginning of JSON.
     """
-    if not re.search(_INCOMPLETE_NUMBER, text[-3:]):
+    if _knows_partial_strings() and not re.search(_INCOMPLETE_NUMBER, text[-3:]):
         try:
             return from_json(text, allow_partial="trailing-strings")
-        except (ValueError, TypeError):  # a TypeError before pydantic 2.10
+        except (ValueError, TypeError):
             pass
     text, _ = tool_arguments.replace_lone_surrogates(text)
     return parse_partial_json(text)
+
+
+@cache
+def _knows_partial_strings() -> bool:
+    """Return whether pydantic parses a string whose end is missing (since version 2.10)."""
+    return bool(from_json('["a', allow_partial="trailing-strings") == ["a"])
 
 
 def _explain_token_limit(message: AIMessage) -> str:
