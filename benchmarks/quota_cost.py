@@ -20,7 +20,10 @@ from typing import IO, cast
 from langchain_cerebras_inference import ChatCerebrasInference
 
 _CALLS_PER_BLOCK = 40
-_PATHS = {"without limits": "burst", "with twelve rate limit headers": "limits"}
+_PATHS = {
+    "without limits": "no_limits",
+    "with twelve rate limit headers": "twelve_limits",
+}
 
 
 def main() -> None:

@@ -71,8 +71,10 @@ class Connection(asyncio.Protocol):
             workload = workloads.get_workloads()[path.split("/")[1]]
             self._transport.write(workloads.STREAM_HEAD)
             self._send_steps(workload, 0, asyncio.get_running_loop().time())
-        elif path.startswith("/limits/"):
-            self._transport.write(workloads.render_completion_with_limits())
+        elif path.startswith("/no_limits/"):
+            self._transport.write(workloads.render_completion_without_limits())
+        elif path.startswith("/twelve_limits/"):
+            self._transport.write(workloads.render_completion_with_twelve_limits())
         else:
             self._transport.write(workloads.render_completion())
 

@@ -134,7 +134,15 @@ def render_completion() -> bytes:
 
 
 @cache
-def render_completion_with_limits() -> bytes:
+def render_completion_without_limits() -> bytes:
+    """Render the same response without rate limit headers."""
+    head, separator, body = render_completion().partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"x-ratelimit-")]
+    return b"\r\n".join(lines) + separator + body
+
+
+@cache
+def render_completion_with_twelve_limits() -> bytes:
     """Render the same response with the twelve rate limit headers of Cerebras."""
     minutes = {"minute": 1, "hour": 60, "day": 1_440}
     limits = {"requests": 10_000_000, "tokens": 100_000_000_000}
@@ -144,7 +152,7 @@ def render_completion_with_limits() -> bytes:
         for period in minutes
         for name, used in (("limit", 0), ("remaining", 1))
     ]
-    start_line, _, rest = render_completion().partition(b"\r\n")
+    start_line, _, rest = render_completion_without_limits().partition(b"\r\n")
     return start_line + b"\r\n" + "".join(headers).encode() + rest
 
 
