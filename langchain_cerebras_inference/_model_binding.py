@@ -12,7 +12,9 @@ from typing import Any
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding
-from pydantic import SecretStr, field_validator
+from pydantic import field_validator
+
+from langchain_cerebras_inference import _settings
 
 _TOOL_OPTIONS = frozenset({"tools", "tool_choice"})
 
@@ -28,13 +30,9 @@ class ModelBinding(RunnableBinding[LanguageModelInput, AIMessage]):
     def _hide_headers(cls, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Let no `repr` and no serialized form show the values of `extra_headers`."""
         headers = kwargs.get("extra_headers")
-        if not isinstance(headers, Mapping):
+        if headers is None:
             return kwargs
-        hidden = {
-            name: SecretStr(value) if isinstance(value, str) else value
-            for name, value in headers.items()
-        }
-        return {**kwargs, "extra_headers": hidden}
+        return {**kwargs, "extra_headers": _settings.hide_headers(headers)}
 
     @classmethod
     def lc_id(cls) -> list[str]:

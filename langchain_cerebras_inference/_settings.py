@@ -102,6 +102,21 @@ def redact_headers(headers: Any) -> Any:
     return dict.fromkeys(names, "***")
 
 
+def hide_headers(headers: Any) -> Any:
+    """Return headers whose values are `SecretStr`; anything invalid is hidden as a whole."""
+    if isinstance(headers, SecretStr):
+        return headers
+    is_valid = isinstance(headers, Mapping) and all(
+        isinstance(name, str) and _HEADER_NAME.fullmatch(name) for name in headers
+    )
+    if not is_valid:
+        return SecretStr(str(headers))
+    return {
+        name: value if isinstance(value, SecretStr) else SecretStr(str(value))
+        for name, value in headers.items()
+    }
+
+
 def hash_headers(headers: Mapping[str, SecretStr]) -> str:
     """Return a digest of headers, in which their order and the case of names do not matter."""
     pairs = sorted((name.lower(), value.get_secret_value()) for name, value in headers.items())
