@@ -76,7 +76,7 @@ def _run(conversation: _Conversation, question: str, image: str | None) -> int:
 
 
 def _read_lines() -> Iterator[str]:
-    """Yield the lines that a person types, until Ctrl-D or a second Ctrl-C."""
+    """Yield the lines that a person types, until Ctrl-D or Ctrl-C."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 # gives `input` a history and keys for editing
     while True:
