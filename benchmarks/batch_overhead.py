@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from benchmarks.runner import start_server
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.batch import arun_batch, run_batch
 
@@ -32,20 +31,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=100, help="default: %(default)s")
     rounds = parser.parse_args().rounds
-    server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server"],
-        cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with server:
-        port = int(cast("IO[str]", server.stdout).readline())
+    with start_server() as port:
         url = f"http://127.0.0.1:{port}/burst/v1"
         # With few tokens, the quota that the server shows is large enough for all calls.
         model = ChatCerebrasInference(api_key="key", base_url=url, pace=True, max_tokens=10)
         _print_results(asyncio.run(_measure(model, rounds)))
-        server.communicate()  # closes stdin, which ends the server
 
 
 def _print_results(seconds: dict[str, list[float]]) -> None:

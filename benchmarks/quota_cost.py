@@ -11,12 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import IO, cast
 
+from benchmarks.runner import start_server
 from langchain_cerebras_inference import ChatCerebrasInference
 
 _CALLS_PER_BLOCK = 40
@@ -31,15 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--pairs", type=int, default=800, help="pairs of blocks (default: 800)")
     pairs = parser.parse_args().pairs
-    server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server"],
-        cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with server:
-        port = int(cast("IO[str]", server.stdout).readline())
+    with start_server() as port:
         for name, path in _PATHS.items():
             url = f"http://127.0.0.1:{port}/{path}/v1"
             without, difference, quartiles = asyncio.run(_measure(url, pairs))
@@ -47,7 +37,6 @@ def main() -> None:
                 f"{name}: {difference:.1f} µs (quartiles {quartiles[0]:.1f} to"
                 f" {quartiles[2]:.1f} µs) beyond {without:.0f} µs per request\n"
             )
-        server.communicate()  # closes stdin, which ends the server
 
 
 async def _measure(url: str, pairs: int) -> tuple[float, float, list[float]]:

@@ -6,14 +6,15 @@ import asyncio
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from benchmarks.rows import ROWS
 
@@ -35,6 +36,20 @@ _USER_SETTINGS = re.compile(
     r"(CEREBRAS|OPENAI|GROQ|LANGCHAIN|LANGSMITH|LC)_.*|.*_PROXY|PYTHON.*", re.IGNORECASE
 )
 """Environment variables that the processes must not inherit."""
+
+
+@contextmanager
+def start_server() -> Iterator[int]:
+    """Run `benchmarks.server` in its own process; yield its port."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.server"],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        yield int(cast("IO[str]", server.stdout).readline())
+        server.communicate()  # closes stdin, which ends the server
 
 
 class MeasurementError(Exception):

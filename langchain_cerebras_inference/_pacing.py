@@ -1,4 +1,4 @@
-"""How a call waits for its quota, and reports its responses to the quota."""
+"""Make a call wait for its quota, and report its responses to the quota."""
 
 from __future__ import annotations
 

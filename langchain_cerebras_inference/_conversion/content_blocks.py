@@ -26,7 +26,7 @@ _LANGCHAIN_TOOL_CALL_TYPES = frozenset({"tool_call", "tool_call_chunk", "invalid
 
 
 def translate_message(message: AIMessage) -> list[ContentBlock]:
-    """Translate a message to blocks: reasoning, text, tool calls, a refusal."""
+    """Return the content blocks of a message: reasoning, text, tool calls, then a refusal."""
     blocks = _get_text_blocks(message)
     blocks += [
         {"type": "tool_call", "name": call["name"], "args": call["args"], "id": call["id"]}
@@ -65,14 +65,14 @@ def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
 
 
 def create_refusal_blocks(finish_reason: str | None) -> list[dict[str, Any]]:
-    """Return the block of a refusal if the finish reason is one; Cerebras sends no text."""
+    """Return a refusal block, without a text, if the finish reason is a refusal."""
     if finish_reason != CONTENT_FILTER:
         return []
     return [{"type": "refusal", "refusal": "", "extras": {"finish_reason": finish_reason}}]
 
 
 def _get_refusal_blocks(message: AIMessage) -> list[Any]:
-    """Return the block of the refusal, unless the content already has it."""
+    """Return the refusal block of a message, unless its content already has one."""
     content = message.content if isinstance(message.content, list) else []
     if any(isinstance(block, dict) and block.get("type") == "refusal" for block in content):
         return []

@@ -95,7 +95,7 @@ _get_arrival = attrgetter("arrival")
 
 
 class NotSentError(CerebrasRateLimitError):
-    """A request is not sent: it is too large, would wait too long, or may not wait at all."""
+    """A request was not sent: it is too large, has to wait too long, or must not wait."""
 
 
 @dataclass(eq=False)

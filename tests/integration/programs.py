@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 from langchain_cerebras_inference.emulator import Emulator
 from tests.python_command import PYTHON
@@ -196,3 +197,22 @@ def _run_task(task_file: int, output: int, errors: int) -> None:
     os.chdir(task["directory"])
     # In `__main__`, like every other program, so that its functions can be pickled.
     exec(task["program"], vars(sys.modules["__main__"]))  # noqa: S102 # our own program
+
+
+def run_in_terminal(program: list[str], stream: Literal["stdout", "stderr"]) -> str:
+    """Run a program with a terminal as one of its streams; return what it shows there."""
+    reader, terminal = os.openpty()
+    streams: dict[str, Any] = {stream: terminal}
+    with subprocess.Popen(program, **streams) as process:
+        os.close(terminal)
+        output = b"".join(iter(lambda: _read_terminal(reader), b""))
+    os.close(reader)
+    assert process.returncode == 0
+    return output.decode()
+
+
+def _read_terminal(reader: int) -> bytes:
+    try:
+        return os.read(reader, 4096)
+    except OSError:  # Linux reports the end of a terminal's output as an error
+        return b""

@@ -290,4 +290,4 @@ def test_emulator_option_needs_no_credential(
 
     arguments = [command, "--emulator", *(["Why?"] if command == "chat" else [])]
     assert main(arguments) == 0
-    assert server.requests == type(server.requests)()
+    assert list(server.requests) == []

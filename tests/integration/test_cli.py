@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import random
 import re
 import resource
@@ -21,6 +20,7 @@ import pytest
 from langchain_cerebras_inference.cli import main
 from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply
 from tests.integration.helpers import get_chat_requests, wait_until
+from tests.integration.programs import run_in_terminal
 
 COMMAND = [sys.executable, "-m", "langchain_cerebras_inference"]
 ESCAPE = "\033["
@@ -395,30 +395,14 @@ def test_emulator_option_needs_no_credential() -> None:
     assert_every_row_is_completed_once(10)
 
 
-def run_in_terminal(program: list[str]) -> str:
-    """Run a program whose standard error is a terminal; return what it shows there."""
-    reader, terminal = os.openpty()
-    with subprocess.Popen(program, stderr=terminal) as process:
-        os.close(terminal)
-        output = b"".join(iter(lambda: read_terminal(reader), b""))
-    os.close(reader)
-    assert process.returncode == 0
-    return output.decode()
-
-
-def read_terminal(reader: int) -> bytes:
-    try:
-        return os.read(reader, 4096)
-    except OSError:  # Linux reports the end of a terminal's output as an error
-        return b""
-
-
 def test_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
     write_prompts(400)
 
-    output = run_in_terminal([*COMMAND, "batch", "in.jsonl", "out.jsonl", "--emulator"])
+    output = run_in_terminal(
+        [*COMMAND, "batch", "in.jsonl", "out.jsonl", "--emulator"], "stderr"
+    )
 
     last = output.split("\r")[-4:]
     assert "400/400" in "".join(last)
@@ -436,7 +420,7 @@ def test_terminal_without_rich_shows_plain_lines() -> None:
         "sys.exit(main(['batch', 'in.jsonl', 'out.jsonl', '--emulator']))"
     )
 
-    output = run_in_terminal([sys.executable, "-c", program])
+    output = run_in_terminal([sys.executable, "-c", program], "stderr")
 
     assert ESCAPE not in output
     assert output.startswith("Rows completed: 20, failed: 0;")

@@ -4,7 +4,6 @@ Most tests start a Python process that imports LangChain: 1 to 3 seconds on an i
 """
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -30,6 +29,7 @@ from langchain_cerebras_inference.emulator import (
     ToolCall,
 )
 from tests.integration.example_servers import EXAMPLES, run_example_server
+from tests.integration.programs import run_in_terminal
 
 HEADINGS = [
     "1. Streaming",
@@ -66,24 +66,6 @@ def run(name: str, *arguments: str) -> str:
     )
     assert (process.returncode, process.stderr) == (0, "")
     return process.stdout
-
-
-def run_in_terminal(name: str) -> str:
-    """Run an example whose standard output is a terminal; return its output."""
-    reader, terminal = os.openpty()
-    with subprocess.Popen(create_command(name), stdout=terminal) as process:
-        os.close(terminal)
-        output = b"".join(iter(lambda: read_terminal(reader), b""))
-    os.close(reader)
-    assert process.returncode == 0
-    return output.decode()
-
-
-def read_terminal(reader: int) -> bytes:
-    try:
-        return os.read(reader, 4096)
-    except OSError:  # Linux reports the end of a terminal's output as an error
-        return b""
 
 
 def find_headings(output: str) -> list[str]:
@@ -166,7 +148,7 @@ def test_demo_ends_without_a_traceback(reason: str) -> None:
 
 @needs_pseudo_terminals
 def test_demo_dims_the_reasoning_on_a_terminal(keyed_server: Emulator) -> None:
-    output = run_in_terminal("demo.py")
+    output = run_in_terminal(create_command("demo.py"), "stdout")
 
     assert f"{ESCAPE}2mThe{ESCAPE}0m" in output
 
@@ -178,7 +160,7 @@ def test_demo_runs_on_a_terminal_without_color_and_unicode(
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
 
-    output = run_in_terminal("demo.py")
+    output = run_in_terminal(create_command("demo.py"), "stdout")
 
     assert find_headings(output.replace("\r\n", "\n")) == HEADINGS
     assert "tool result: Sunny, 22 ?C in Paris." in output
