@@ -34,9 +34,10 @@ from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._pacing import (
     PacedCall,
     count_reserved_tokens,
-    find_quota,
+    estimate_max_tokens,
 )
 from langchain_cerebras_inference._quota.queue import NotSentError
+from langchain_cerebras_inference._quota.registry import get_quota
 from langchain_cerebras_inference._response_parser import EventStream, ResponseParser
 from langchain_cerebras_inference._version import get_user_agent
 from langchain_cerebras_inference.errors import (
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._http.response import Response
-    from langchain_cerebras_inference._quota.queue import QuotaInfo
+    from langchain_cerebras_inference._quota.queue import Permit, Quota, QuotaInfo
     from langchain_cerebras_inference._types import Completion, RequestBody, StreamEvent
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -93,8 +94,10 @@ class Call:
         timeout: The idle timeout in seconds.
         max_retries: How often the request is sent again after an error that may be temporary.
         coalesce: Whether to merge adjacent deltas of the stream.
-        paced_call: The state of the call in the queue of its quota; `None` before the first
-            attempt, and if `pace` is `False`.
+        body_size: The number of bytes of the last request body, before compression.
+        permit: The permission of the quota for the last request; `None` if `pace` is `False`.
+        paced_call: The state of the call in the queue of its quota; `None` until the call has
+            to wait or a request fails.
         key: The key of the last request.
         is_compressed: Whether the body of the last request was compressed.
         response_headers: The headers of the last response, with lower-case names.
@@ -108,6 +111,8 @@ class Call:
     timeout: float
     max_retries: int
     coalesce: bool = False
+    body_size: int = 0
+    permit: Permit | None = field(default=None, repr=False)
     paced_call: PacedCall | None = field(default=None, repr=False)
     key: Key | None = None
     is_compressed: bool = False
@@ -171,9 +176,11 @@ class CerebrasClient:
         self._extra_headers: dict[str, str] = {}
         self._authorization: str | None = None
         for name, value in (headers or {}).items():
-            self._extra_headers[name] = value.get_secret_value()
             if name.lower() == "authorization":
-                self._authorization = self._extra_headers[name]
+                self._authorization = value.get_secret_value()
+                self._extra_headers["Authorization"] = self._authorization
+            else:
+                self._extra_headers[name] = value.get_secret_value()
         proxy_url = proxy.get_secret_value() if proxy else None
         self._route = Route(proxy_url, verify, connect_timeout, client_cert=client_cert)
         exchange_route = Route(proxy_url, verify, connect_timeout, setting="session_url")
@@ -193,7 +200,9 @@ class CerebrasClient:
         """Fetch JSON from a URL of the API."""
 
         async def get_once(call: Call) -> Any:
-            with await self._send(call, "GET", url, needs_key=needs_key) as response:
+            call.key = await self._get_key() if needs_key else None
+            headers = self._create_headers(call.key, has_body=False)
+            with await self._send(call, "GET", url, headers) as response:
                 return await self._create_parser(call).parse_json(response)
 
         return await self._with_retries(self._create_get_call(max_retries), get_once)
@@ -210,9 +219,8 @@ class CerebrasClient:
         """Describe the quota of the requests for a model, without a request for it."""
 
         async def describe_once(_: Call) -> QuotaInfo:
-            key = await self._keys.get_key() if self._authorization is None else None
-            headers = self._create_headers(key, has_body=False)
-            return find_quota(self._base_url, headers, model, self._quota_store).describe()
+            headers = self._create_headers(await self._get_key(), has_body=False)
+            return self._find_quota(headers, model).describe()
 
         return await self._with_retries(self._create_get_call(max_retries), describe_once)
 
@@ -253,43 +261,45 @@ class CerebrasClient:
                 raise parser.create_unexpected_error(response, body)
             stream = EventStream(response, parser)
             await stream.wait_for_content()
-            if call.paced_call is not None:
-                stream.on_error = partial(
-                    call.paced_call.report_error, headers=call.response_headers
-                )
+            if call.permit is not None:
+                stream.on_error = partial(self._report_error, call)
         except BaseException:
             response.close()
             raise
         return stream
 
     async def _post(self, call: Call) -> Response:
+        body = _encode_body(call.body)
+        call.body_size = len(body)
+        call.permit = None
+        call.key = await self._get_key()
+        headers = self._create_headers(call.key, has_body=True)
+        if self._pace is not False:
+            quota = self._find_quota(headers, call.body["model"])
+            if self._pace == "auto":
+                call.permit = quota.try_acquire(estimate_max_tokens(call.body, len(body)))
+            if call.permit is None:
+                headers = await self._wait_for_quota(call, quota, headers)
+        call.is_compressed = self._should_compress(call, body)
+        if call.is_compressed:
+            headers["Content-Encoding"] = "gzip"
+            body = await compression.compress(body)
         url = f"{self._base_url}/chat/completions"
-        return await self._send(call, "POST", url, body=_encode_body(call.body))
+        response = await self._send(call, "POST", url, headers, body)
+        if call.permit is not None:
+            call.permit.quota.report_handled(call.permit, call.response_headers)
+        return response
 
     async def _send(
         self,
         call: Call,
         method: str,
         url: str,
-        *,
+        headers: Mapping[str, str],
         body: bytes | None = None,
-        needs_key: bool = True,
     ) -> Response:
         """Send a request and return its response if that has status 200."""
-        call.response_headers.clear()
-        if call.paced_call is not None:
-            call.paced_call.forget_permit()
-        needs_key = needs_key and self._authorization is None
-        call.key = await self._keys.get_key() if needs_key else None
-        headers = self._create_headers(call.key, has_body=body is not None)
-        if body is not None and self._pace is not False:
-            paced_call = call.paced_call or self._create_paced_call(call, self._pace)
-            if not paced_call.try_acquire(self._base_url, headers, call.body, len(body)):
-                headers = await self._wait_for_quota(call, paced_call, headers, len(body))
-        call.is_compressed = body is not None and self._should_compress(call, body)
-        if body and call.is_compressed:
-            headers["Content-Encoding"] = "gzip"
-            body = await compression.compress(body)
+        call.response_headers = {}
         response = await request.send(
             method,
             url,
@@ -303,11 +313,13 @@ class CerebrasClient:
         for name, value in response.headers.items():
             call.response_headers[name.lower()] = value
         if response.status == 200:
-            if call.paced_call is not None:
-                call.paced_call.report_handled(call.response_headers)
             return response
         with response:
             raise await self._create_parser(call).parse_error(response)
+
+    async def _get_key(self) -> Key | None:
+        """Return the key for a request; `None` if `headers` have another authorization."""
+        return await self._keys.get_key() if self._authorization is None else None
 
     def _create_headers(self, key: Key | None, *, has_body: bool) -> dict[str, str]:
         is_demo_key = key is not None and key.is_demo
@@ -346,36 +358,55 @@ class CerebrasClient:
 
     # --- the queue of the quota -------------------------------------------------------------
 
-    def _create_paced_call(self, call: Call, pace: Literal["auto", True]) -> PacedCall:
-        call.paced_call = PacedCall(
-            pace=pace,
-            max_wait=self._max_retry_wait,
-            can_wait=call.max_retries > 0,
-            store_url=self._quota_store,
-        )
-        return call.paced_call
+    def _find_quota(self, headers: Mapping[str, str], model: str) -> Quota:
+        authorization = headers["Authorization"]
+        return get_quota(self._base_url, authorization, model, self._quota_store)
 
     async def _wait_for_quota(
-        self, call: Call, paced_call: PacedCall, headers: dict[str, str], size: int
+        self, call: Call, quota: Quota, headers: dict[str, str]
     ) -> dict[str, str]:
         """Wait until the quota allows the request; return the headers to send then."""
+        paced_call = self._get_paced_call(call)
         while True:
             waited_before = paced_call.waited
-            await paced_call.wait()
+            call.permit = await paced_call.wait(quota)
             if call.key is None or paced_call.waited - waited_before < _SECONDS_BEFORE_NEW_KEY:
                 return headers
             try:
-                key = await self._keys.get_key()
+                key = await self._get_key()
             except BaseException:
-                paced_call.report_unsent()
+                quota.report_unsent(call.permit)
                 raise
             if key == call.key:
                 return headers
-            paced_call.report_unsent()  # another key has another quota
+            quota.report_unsent(call.permit)  # another key has another quota
             call.key = key
             headers = self._create_headers(key, has_body=True)
-            if paced_call.try_acquire(self._base_url, headers, call.body, size):
-                return headers
+            quota = self._find_quota(headers, call.body["model"])
+
+    def _get_paced_call(self, call: Call) -> PacedCall:
+        """Return the state of the call in the queue, which is created when it is needed."""
+        if call.paced_call is None:
+            call.paced_call = PacedCall(
+                call.body,
+                call.body_size,
+                has_unlimited_wait=self._pace is True,
+                max_wait=self._max_retry_wait,
+                can_wait=call.max_retries > 0,
+                permit=call.permit,
+            )
+        return call.paced_call
+
+    def _report_error(self, call: Call, error: CerebrasError) -> bool:
+        """Report an error to the quota.
+
+        Returns:
+            Whether the server rejected the request because of the quota.
+        """
+        if call.permit is None:
+            return False
+        paced_call = self._get_paced_call(call)
+        return paced_call.report_error(call.permit, error, call.response_headers)
 
     # --- recoveries and retries -------------------------------------------------------------
 
@@ -387,8 +418,8 @@ class CerebrasClient:
             except CerebrasError as error:
                 wait = self._handle_error(call, error)
             except BaseException:  # such as a cancellation
-                if call.paced_call is not None:  # the server may have handled the request
-                    call.paced_call.report_handled({})
+                if call.permit is not None:  # the server may have handled the request
+                    call.permit.quota.report_handled(call.permit, {})
                 raise
             else:
                 if "plain-body" in call.recoveries:  # and it was accepted
@@ -400,17 +431,14 @@ class CerebrasClient:
 
     def _handle_error(self, call: Call, error: CerebrasError) -> float:
         """Prepare another attempt and return the seconds before it, or raise the error."""
-        paced_call = call.paced_call
         if isinstance(error, NotSentError):
-            rejection = paced_call.rejection if paced_call is not None else None
+            rejection = call.paced_call.rejection if call.paced_call is not None else None
             raise _create_queue_error(error, rejection) from None
-        is_rejected = paced_call is not None and paced_call.report_error(
-            error, call.response_headers
-        )
+        is_rejected = self._report_error(call, error)
         if self._recover(call, error):
             return 0.0
-        if paced_call is not None and is_rejected:
-            if not paced_call.can_queue_again(error, call.response_headers):
+        if is_rejected:
+            if not self._get_paced_call(call).can_queue_again(error, call.response_headers):
                 raise error
             call.metadata["retries"] += 1
             logger.info("Waiting for the quota again after: %s", error)

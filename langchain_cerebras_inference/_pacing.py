@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_inference._http import rate_limits
 from langchain_cerebras_inference._quota.queue import Ticket, take_arrival_number
-from langchain_cerebras_inference._quota.registry import get_quota
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
     CerebrasError,
@@ -40,149 +39,94 @@ _MAX_PAUSE = 86_400.0
 
 
 class PacedCall:
-    """A call that waits while its quota is exhausted, and reports each response to the quota.
+    """The state of a call that has to wait for its quota, or one of whose requests failed.
 
     Args:
-        pace: `True` waits as long as it takes, and `"auto"` for a limited time.
-        max_wait: The longest time in the queue with `"auto"`, in seconds.
+        body: The request body.
+        body_size: The number of bytes of the body as JSON.
+        has_unlimited_wait: Whether the call waits as long as it takes (`pace=True`).
+        max_wait: The longest time in the queue otherwise, in seconds.
         can_wait: Whether the call may wait at all.
-        store_url: The URL of a store that several processes share, or `None`.
+        permit: The permission for the first request, if it was sent without a wait.
 
     Attributes:
         rejection: The last error with which the server rejected a request because of the quota.
-        waited: The seconds that the call has spent in the queue.
     """
 
     rejection: CerebrasError | None = None
-    _quota: Quota
-    _body: RequestBody
-    _body_size: int
-    _ticket: Ticket | None = None
-    _permit: Permit | None = None
-    _rejections = 0
+    _rejection_count = 0
 
     def __init__(
         self,
+        body: RequestBody,
+        body_size: int,
         *,
-        pace: Literal["auto", True],
+        has_unlimited_wait: bool,
         max_wait: float,
         can_wait: bool,
-        store_url: str | None,
+        permit: Permit | None,
     ) -> None:
-        self._arrival = take_arrival_number()
-        self._has_unlimited_wait = pace is True
-        self._max_wait = max_wait
-        self._can_wait = can_wait
-        self._store_url = store_url
+        prompt, completion = _estimate_tokens(body, body_size)
+        is_completion_limited = _get_completion_limit(body) < sys.maxsize
+        self._ticket = Ticket(
+            tokens=prompt + completion,
+            # The prompt may need only half of its estimate.
+            min_tokens=prompt // 2 + (completion if is_completion_limited else 0),
+            has_unlimited_wait=has_unlimited_wait,
+            can_wait=can_wait,
+            max_wait=max_wait,
+            arrival=take_arrival_number() if permit is None else permit.arrival,
+        )
 
     @property
     def waited(self) -> float:
-        return self._ticket.waited if self._ticket is not None else 0.0
+        """The seconds that the call has spent in the queue."""
+        return self._ticket.waited
 
-    def try_acquire(
-        self, base_url: str, headers: Mapping[str, str], body: RequestBody, size: int
-    ) -> bool:
-        """Find the quota of a request, and return whether the request may be sent at once.
-
-        If not, the call has to `wait`.
-
-        Args:
-            base_url: The URL of the API.
-            headers: The request headers; the quota belongs to their `Authorization`.
-            body: The request body.
-            size: The number of bytes of the body as JSON.
-        """
-        self._body, self._body_size = body, size
-        self._permit = None
-        self._quota = find_quota(base_url, headers, str(body["model"]), self._store_url)
-        if self._has_unlimited_wait:
-            return False
-        # An upper bound of `_estimate_tokens`, without a look at the messages.
-        tokens = size // _BYTES_PER_TOKEN + _get_reserved_completion(body)
-        self._permit = self._quota.try_acquire(tokens, self._ticket)
-        return self._permit is not None
-
-    async def wait(self) -> None:
-        """Wait until the quota allows the request of the last `try_acquire`.
+    async def wait(self, quota: Quota) -> Permit:
+        """Wait until the quota allows the request.
 
         Raises:
             NotSentError: If the call would wait for too long.
             CerebrasConnectionError: If a shared store does not work.
         """
-        self._permit = await self._quota.acquire(self._get_ticket())
+        return await quota.acquire(self._ticket)
 
-    def report_handled(self, headers: Mapping[str, str]) -> None:
-        """Report that the server handled the request, or that this is unknown."""
-        if self._permit is not None:
-            self._quota.report_handled(self._permit, headers)
-
-    def report_unsent(self) -> None:
-        """Report that the request was not sent, or that the server did not get it."""
-        if self._permit is not None:
-            self._quota.report_unsent(self._permit)
-            self._permit = None
-
-    def forget_permit(self) -> None:
-        """Forget the permit of the last attempt, whose outcome was reported."""
-        self._permit = None
-
-    def report_error(self, error: CerebrasError, headers: Mapping[str, str]) -> bool:
-        """Report an error of the request, also one in a stream.
+    def report_error(
+        self, permit: Permit, error: CerebrasError, headers: Mapping[str, str]
+    ) -> bool:
+        """Report an error of a request to its quota, also one in a stream.
 
         Args:
+            permit: The permission for the request.
             error: The error.
             headers: The response headers, with lower-case names; empty without a response.
 
         Returns:
             Whether the server rejected the request because of the quota.
         """
-        if self._permit is None:
-            return False
-        if _is_quota_error(error):
+        is_rejected = _is_quota_error(error)
+        if is_rejected:
             self.rejection = error
-            self._rejections += 1
-            pause = _compute_pause(error, headers, self._rejections)
-            self._permit.ticket = self._get_ticket()
-            self._quota.report_rejected(self._permit, headers, error.code, pause)
+            self._rejection_count += 1
+            pause = _compute_pause(error, headers, self._rejection_count)
+            permit.ticket = self._ticket  # which counts the rejections because of its tokens
+            permit.quota.report_rejected(permit, headers, error.code, pause)
         elif error.code == "queue_exceeded" or (
             isinstance(error, CerebrasConnectionError) and error.status is None
         ):
-            self.report_unsent()
+            permit.quota.report_unsent(permit)
         else:
-            self.report_handled(headers)
-        return _is_quota_error(error)
+            permit.quota.report_handled(permit, headers)
+        return is_rejected
 
     def can_queue_again(self, error: CerebrasError, headers: Mapping[str, str]) -> bool:
         """Return whether the call may return to the queue after a rejection by the quota."""
-        if not self._can_wait:
+        if not self._ticket.can_wait:
             return False
-        if self._has_unlimited_wait:  # it also waits for a limit per day
+        if self._ticket.has_unlimited_wait:  # it also waits for a limit per day
             return rate_limits.get_should_retry(headers) is not False
         return error.is_retryable
-
-    def _get_ticket(self) -> Ticket:
-        """Return the ticket of the call, which is created when it is first needed."""
-        if self._ticket is None:
-            prompt, completion = _estimate_tokens(self._body, self._body_size)
-            is_completion_limited = _get_completion_limit(self._body) is not None
-            self._ticket = Ticket(
-                tokens=prompt + completion,
-                # The estimate of the prompt may be twice too high.
-                min_tokens=prompt // 2 + (completion if is_completion_limited else 0),
-                has_unlimited_wait=self._has_unlimited_wait,
-                can_wait=self._can_wait,
-                max_wait=self._max_wait,
-                arrival=self._arrival,
-            )
-        return self._ticket
-
-
-def find_quota(
-    base_url: str, headers: Mapping[str, str], model: str, store_url: str | None
-) -> Quota:
-    """Return the quota of the requests with these headers for a model."""
-    authorization = headers.get("Authorization") or _find_authorization(headers)
-    return get_quota(_get_origin(base_url), authorization, model, store_url)
 
 
 def _is_quota_error(error: CerebrasError) -> bool:
@@ -194,6 +138,17 @@ def _is_quota_error(error: CerebrasError) -> bool:
 def count_reserved_tokens(body: RequestBody, size: int) -> int:
     """Estimate the tokens that the server reserves for the prompt and the completion."""
     return sum(_estimate_tokens(body, size))
+
+
+def estimate_max_tokens(body: RequestBody, size: int) -> int:
+    """Return an upper bound of the reserved tokens, without a look at the messages.
+
+    For images of less than 9 KB, the bound is too low.
+    """
+    if "max_completion_tokens" not in body:
+        return size // _BYTES_PER_TOKEN + _MAX_RESERVED_COMPLETION
+    completion = min(_get_completion_limit(body), _MAX_RESERVED_COMPLETION)
+    return size // _BYTES_PER_TOKEN + completion
 
 
 def _estimate_tokens(body: RequestBody, size: int) -> tuple[int, int]:
@@ -208,28 +163,12 @@ def _estimate_tokens(body: RequestBody, size: int) -> tuple[int, int]:
                 image = part.get("image_url")
                 size -= len(image["url"]) if isinstance(image, dict) and "url" in image else 0
     prompt = size // _BYTES_PER_TOKEN + images * _TOKENS_PER_IMAGE
-    return prompt, _get_reserved_completion(body)
+    return prompt, min(_get_completion_limit(body), _MAX_RESERVED_COMPLETION)
 
 
-def _get_reserved_completion(body: RequestBody) -> int:
-    limit = _get_completion_limit(body)
-    return _MAX_RESERVED_COMPLETION if limit is None else min(limit, _MAX_RESERVED_COMPLETION)
-
-
-def _get_completion_limit(body: RequestBody) -> int | None:
+def _get_completion_limit(body: RequestBody) -> int:
     limit: Any = body.get("max_completion_tokens")  # -1 means no limit
-    return limit if isinstance(limit, int) and limit >= 0 else None
-
-
-def _find_authorization(headers: Mapping[str, str]) -> str:
-    """Return the value of the header, which may have another case if a user has set it."""
-    values = (headers[name] for name in headers if name.lower() == "authorization")
-    return next(values, "")
-
-
-@cache
-def _get_origin(url: str) -> str:
-    return "/".join(url.split("/", 3)[:3])
+    return limit if isinstance(limit, int) and limit >= 0 else sys.maxsize
 
 
 def _compute_pause(

@@ -32,7 +32,7 @@ import time
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from langchain_cerebras_inference._http import rate_limits
 from langchain_cerebras_inference._quota import state
@@ -77,6 +77,9 @@ _STORE_PAUSE = 30.0
 
 _AMPLE_SHARE = 0.5
 """The part of each limit that remains while the quota is ample."""
+
+_READ_INTERVAL = 0.1
+"""Seconds between two readings of the limits while the quota is ample."""
 
 _MIN_LOGGED_WAIT = 1.0
 """Seconds; a shorter wait is not logged."""
@@ -158,43 +161,51 @@ class Ticket:
                 timer.cancel()
 
 
-@dataclass(slots=True)
 class Permit:
     """The permission to send one request.
 
     Attributes:
-        ticket: The ticket of the call; `None` if the call did not need one up to now.
-        needs: The needs of the request.
-        decision: The decision to send it.
-        store: The store that made the decision.
-        sent_at: When the request was sent, by the clock of the quota.
+        quota: The quota that gave the permission.
+        tokens: The tokens that the request needs.
         accepted_before: The sum of the needs of all requests that were accepted before.
+        arrival: The number of the request in the order of arrival.
+        ticket: The ticket of the call; `None` if the call did not need one up to now.
+        decision: The decision to send it; `None` for a request without a reservation.
+        store: The store that made the decision; `None` for a request without a reservation.
+        sent_at: When the request was sent, by the clock of the quota, if it has a reservation.
         is_reported: Whether the outcome was reported.
     """
 
-    ticket: Ticket | None
-    needs: Amounts
-    decision: Decision
-    store: Store
-    sent_at: float
-    accepted_before: tuple[float, ...]
-    is_reported: bool = False
+    # Most requests have no reservation and need only the attributes that `__init__` sets.
+    ticket: Ticket | None = None
+    decision: Decision | None = None
+    store: Store | None = None
+    sent_at = 0.0
+    is_reported = False
+
+    def __init__(
+        self, quota: Quota, tokens: float, accepted_before: tuple[float, float]
+    ) -> None:
+        self.quota = quota
+        self.tokens = tokens
+        self.accepted_before = accepted_before
+        self.arrival = take_arrival_number()
 
 
 class _LimitsResponse(NamedTuple):
     """A response that showed the limits while the quota was ample.
 
     Attributes:
-        limits: The limits in its headers.
+        headers: Its headers, with lower-case names.
+        permit: The permission with which its request was sent.
         time: When it arrived, by the clock of the quota.
-        in_flight: The needs of the requests that were in flight together with its request.
         sent: The sum of the needs of all requests that were sent before it arrived.
     """
 
-    limits: Limits
+    headers: Mapping[str, str]
+    permit: Permit
     time: float
-    in_flight: Amounts
-    sent: tuple[float, ...]
+    sent: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,15 +368,18 @@ class Quota:
         self._last_limits: Limits = {}
         self._rejections = 0
         self._has_rejection_without_limits = False
-        # `_accepted` is the sum of the needs of all accepted requests. `_sent` is the same sum
-        # plus the needs of the requests in flight.
-        self._accepted = [0.0, 0.0]
-        self._sent = [0.0, 0.0]
+        # `_accepted` is the sum of the needs of all accepted requests: their number and their
+        # tokens. `_sent` is the same sum plus the needs of the requests in flight.
+        self._accepted = (0.0, 0.0)
+        self._sent = (0.0, 0.0)
         # The quota is known to be ample until `_sent` reaches `_ample_until`. The last response
-        # is the last one that showed limits, while the quota is ample.
+        # is the last one whose limits were read while the quota was ample. Reading takes longer
+        # than anything else here; therefore the limits of the newest response are read only
+        # when they are needed, or when the last reading was `_READ_INTERVAL` ago.
         self._is_ample = not self._store.is_shared
-        self._ample_until = [_WINDOW_AUTO, math.inf]
+        self._ample_until = (float(_WINDOW_AUTO), math.inf)
         self._last_response: _LimitsResponse | None = None
+        self._unread_response: _LimitsResponse | None = None
         self._accepted_before_window = 0.0
         self._reduced_window: float | None = None
         self._window_started_at = clock()
@@ -377,6 +391,7 @@ class Quota:
 
     def describe(self) -> QuotaInfo:
         """Describe the quota and its queues, from any thread."""
+        self._read_unread_response()
         queues = list(self._queues.values())
         now = self._clock()
         accepted, sent = self._accepted[REQUESTS], self._sent[REQUESTS]
@@ -391,16 +406,28 @@ class Quota:
 
     # --- before a request -------------------------------------------------------------------
 
-    def try_acquire(self, tokens: float, ticket: Ticket | None) -> Permit | None:
-        """Return a permit if the quota is ample and no call waits, else `None`.
+    def try_acquire(self, tokens: float, *, is_head: bool = False) -> Permit | None:
+        """Return a permit if the quota is ample and no other call waits, else `None`.
 
-        Calls with `pace="auto"` try this before `acquire`, which takes much longer.
+        Calls with `pace="auto"` try this before `acquire`, because it needs no ticket.
 
         Args:
             tokens: An upper bound of the tokens of the request.
-            ticket: The ticket of the call, if it has one.
+            is_head: Whether the call is the first in the queue.
         """
-        return None if self._queues else self._permit_without_reservation(tokens, ticket)
+        if self._queues and not is_head:
+            return None
+        with self._lock:
+            sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
+            while (
+                not self._is_ample
+                or sent[0] > self._ample_until[0]
+                or sent[1] > self._ample_until[1]
+            ):
+                if not self._extend_ample_time():
+                    return None
+            self._sent = sent
+            return Permit(self, tokens, self._accepted)
 
     async def acquire(self, ticket: Ticket) -> Permit:
         """Wait until the request may be sent.
@@ -410,6 +437,10 @@ class Quota:
                 is not allowed to, or if its request is larger than the limit.
             CerebrasConnectionError: If the store does not work, and the call has to use it.
         """
+        permit = None if ticket.has_unlimited_wait else self.try_acquire(ticket.tokens)
+        if permit is not None:
+            return permit
+        self._read_unread_response()
         if not ticket.can_wait:
             return await self._acquire_without_waiting(ticket)
         if ticket.min_tokens > self._token_limit or ticket.token_rejections:
@@ -418,7 +449,7 @@ class Quota:
         if can_skip_queue and self._compute_window_wait(ticket) <= 0:
             if not (self._knows_limits or self._has_rejection_without_limits):
                 ticket.needs = Amounts(1.0, ticket.tokens)
-                return self._create_permit(ticket, _WITHOUT_RESERVATION, self._memory)
+                return self._create_permit(ticket, None, None)
             if await self._reserve(ticket) <= 0:
                 return self._turn_into_permit(ticket)
         return await self._wait_in_queue(ticket)
@@ -461,7 +492,7 @@ class Quota:
             wait = math.inf
             if queue.tickets[0] is ticket:
                 if not ticket.has_unlimited_wait:
-                    permit = self._permit_without_reservation(ticket.tokens, ticket)
+                    permit = self.try_acquire(ticket.tokens, is_head=True)
                     if permit is not None:
                         return permit
                 wait = self._compute_window_wait(ticket)
@@ -517,38 +548,19 @@ class Quota:
     def _turn_into_permit(self, ticket: Ticket) -> Permit:
         """Turn the decision that `_reserve` has set into a permit."""
         decision, ticket.decision = ticket.decision, None
-        return self._create_permit(
-            ticket, cast("Decision", decision), cast("Store", ticket.store)
-        )
-
-    def _permit_without_reservation(
-        self, tokens: float, ticket: Ticket | None
-    ) -> Permit | None:
-        """Return a permit if the quota is ample, else `None`."""
-        with self._lock:
-            sent, ample_until = self._sent, self._ample_until
-            if (
-                not self._is_ample
-                or sent[REQUESTS] + 1.0 > ample_until[REQUESTS]
-                or sent[TOKENS] + tokens > ample_until[TOKENS]
-            ):
-                return None
-            sent[REQUESTS] += 1.0
-            sent[TOKENS] += tokens
-            accepted_before = tuple(self._accepted)
-        needs = Amounts(1.0, tokens)
-        return Permit(ticket, needs, _WITHOUT_RESERVATION, self._memory, 0.0, accepted_before)
+        return self._create_permit(ticket, decision, ticket.store)
 
     def _start_reserving(self) -> None:
         """Create the buckets from the last response, if the quota was ample up to now."""
         with self._lock:
-            if self._last_response is None:
-                return
+            self._read_unread_response()
             response, self._last_response = self._last_response, None
+            if response is None:
+                return
             self._is_ample = False
+            limits = rate_limits.parse_limits(response.headers)
             largest = {
-                name: (limit, self._max_observed[name])
-                for name, (limit, _) in response.limits.items()
+                name: (limit, self._max_observed[name]) for name, (limit, _) in limits.items()
             }
             # The first outcome sets the capacities of the buckets, the second their contents.
             outcomes = [
@@ -556,10 +568,10 @@ class Quota:
                     "accepted",
                     _NO_AMOUNTS,
                     _WITHOUT_RESERVATION,
-                    limits=limits,
-                    in_flight=response.in_flight,
+                    limits=shown_limits,
+                    in_flight=_sum_in_flight(response.permit, response.sent),
                 )
-                for limits in (largest, response.limits)
+                for shown_limits in (largest, limits)
             ]
             sent_since = Amounts(
                 self._sent[REQUESTS] - response.sent[REQUESTS],
@@ -567,12 +579,69 @@ class Quota:
             )
             self._memory.start(self._name, outcomes, response.time, sent_since)
 
-    def _create_permit(self, ticket: Ticket, decision: Decision, store: Store) -> Permit:
+    def _keep_response(self, permit: Permit, headers: Mapping[str, str]) -> bool:
+        """Keep a response with limits, and read them if the last reading was long ago.
+
+        Returns:
+            Whether the quota is still known to be ample.
+        """
+        response = _LimitsResponse(headers, permit, self._clock(), self._sent)
+        if response.time - self._token_limit_time >= _READ_INTERVAL:
+            return self._read_response(response)
+        self._unread_response = response
+        return True
+
+    def _extend_ample_time(self) -> bool:
+        """Update `_ample_until`; return whether more requests can be sent now."""
+        if self._knows_limits:
+            return self._read_unread_response()
+        # The window grows by one with each accepted request, and that request has left it.
+        requests = _WINDOW_AUTO + 2.0 * self._accepted[REQUESTS]
+        is_later = requests > self._ample_until[REQUESTS]
+        self._ample_until = (requests, math.inf)
+        return is_later
+
+    def _read_unread_response(self) -> bool:
+        """Read the limits of the newest response if that has not been done yet.
+
+        Returns:
+            Whether they show that more requests can be sent while the quota stays ample.
+        """
         with self._lock:
-            self._sent[REQUESTS] += 1
-            self._sent[TOKENS] += ticket.needs[TOKENS]
-            accepted_before = tuple(self._accepted)
-        return Permit(ticket, ticket.needs, decision, store, self._clock(), accepted_before)
+            response, self._unread_response = self._unread_response, None
+            if response is None:
+                return False
+            is_ample = self._read_response(response)
+            self._last_response = response
+            return is_ample
+
+    def _read_response(self, response: _LimitsResponse) -> bool:
+        """Read the limits of a response; return whether they show that the quota is ample."""
+        limits = rate_limits.parse_limits(response.headers)
+        needs = Amounts(1.0, response.permit.tokens)
+        spare = self._record_limits(limits, needs, is_accepted=True)
+        if not limits or min(spare) < 0:
+            return False
+        before = response.permit.accepted_before
+        self._ample_until = (
+            before[REQUESTS] + needs.requests + spare[REQUESTS],
+            before[TOKENS] + needs.tokens + spare[TOKENS],
+        )
+        self._last_response = response
+        return True
+
+    def _create_permit(
+        self, ticket: Ticket, decision: Decision | None, store: Store | None
+    ) -> Permit:
+        tokens = ticket.needs.tokens
+        with self._lock:
+            self._sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
+            permit = Permit(self, tokens, self._accepted)
+        permit.ticket = ticket
+        permit.decision = decision
+        permit.store = store
+        permit.sent_at = self._clock()
+        return permit
 
     def _release_reservation(self, ticket: Ticket) -> None:
         decision, ticket.decision = ticket.decision, None
@@ -697,10 +766,17 @@ class Quota:
         """
         if permit.is_reported:
             return
-        if permit.decision is not _WITHOUT_RESERVATION or not self._count_if_ample(
-            permit, headers
-        ):
+        with self._lock:
+            is_ample = permit.decision is None and self._is_ample
+            if is_ample and not rate_limits.LIMIT_HEADERS.isdisjoint(headers):
+                is_ample = self._keep_response(permit, headers)
+            if is_ample:
+                permit.is_reported = True
+                self._accepted = (self._accepted[0] + 1.0, self._accepted[1] + permit.tokens)
+        if not is_ample:
             self._report("accepted", permit, headers)
+        elif self._queues:
+            self._wake_heads()
 
     def report_unsent(self, permit: Permit) -> None:
         """Report that the server did not get the request."""
@@ -729,43 +805,6 @@ class Quota:
             permit.ticket.token_rejections += 1
         self._report("rejected", permit, headers, kind=kind, pause=pause or 0.0)
 
-    def _count_if_ample(self, permit: Permit, headers: Mapping[str, str]) -> bool:
-        """Count an accepted request that has no reservation.
-
-        Returns:
-            Whether the quota is still ample; if not, nothing was counted.
-        """
-        with self._lock:
-            if not self._is_ample:
-                return False
-            needs = permit.needs
-            if not rate_limits.LIMIT_HEADERS.isdisjoint(headers):
-                limits = rate_limits.parse_limits(headers)
-                spare = self._record_limits(limits, needs, is_accepted=True)
-                if not limits or min(spare) < 0:
-                    return False
-                before = permit.accepted_before
-                self._ample_until = [
-                    before[REQUESTS] + 1.0 + spare[REQUESTS],
-                    before[TOKENS] + needs[TOKENS] + spare[TOKENS],
-                ]
-                self._last_response = _LimitsResponse(
-                    limits,
-                    self._token_limit_time,
-                    self._sum_in_flight(permit),
-                    tuple(self._sent),
-                )
-            elif (
-                not self._knows_limits
-            ):  # the window grows by one, and this request has left it
-                self._ample_until[REQUESTS] += 2
-            permit.is_reported = True
-            self._accepted[REQUESTS] += 1
-            self._accepted[TOKENS] += needs[TOKENS]
-        if self._queues:
-            self._wake_heads()
-        return True
-
     def _report(
         self,
         result: Literal["accepted", "rejected", "unsent"],
@@ -777,14 +816,15 @@ class Quota:
     ) -> None:
         is_repeated, permit.is_reported = permit.is_reported, True
         limits = rate_limits.parse_limits(headers) if headers and not is_repeated else {}
-        decision, needs = permit.decision, permit.needs
+        decision = permit.decision or _WITHOUT_RESERVATION
+        needs = Amounts(1.0, permit.tokens)
         with self._lock:
             if result == "rejected":
                 self._rejections += 1
             if limits or result == "rejected":
                 self._start_reserving()
                 self._is_ample = False
-            in_flight = self._sum_in_flight(permit) if limits else _NO_AMOUNTS
+            in_flight = _sum_in_flight(permit, self._sent) if limits else _NO_AMOUNTS
             if not is_repeated:
                 self._count_response(permit, is_accepted=result == "accepted")
             if limits:
@@ -809,24 +849,14 @@ class Quota:
         )
         if result == "rejected" and kind != REQUESTS and permit.ticket is not None:
             self._increase_estimate(permit.ticket, outcome)
-        permit.store.record_outcome(self._name, outcome, self._wake_heads)
+        store = permit.store or self._memory
+        store.record_outcome(self._name, outcome, self._wake_heads)
 
     def _count_response(self, permit: Permit, *, is_accepted: bool) -> None:
-        tokens = permit.needs[TOKENS]
         if is_accepted:
-            self._accepted[REQUESTS] += 1
-            self._accepted[TOKENS] += tokens
+            self._accepted = (self._accepted[0] + 1.0, self._accepted[1] + permit.tokens)
         else:
-            self._sent[REQUESTS] -= 1
-            self._sent[TOKENS] -= tokens
-
-    def _sum_in_flight(self, permit: Permit) -> Amounts:
-        """Return the needs of the other requests that were in flight together with this one."""
-        sent, before, needs = self._sent, permit.accepted_before, permit.needs
-        return Amounts(
-            sent[REQUESTS] - before[REQUESTS] - needs[REQUESTS],
-            sent[TOKENS] - before[TOKENS] - needs[TOKENS],
-        )
+            self._sent = (self._sent[0] - 1.0, self._sent[1] - permit.tokens)
 
     def _shrink_window(self) -> None:
         """Make the window smaller after a rejection without limits in its headers."""
@@ -886,6 +916,15 @@ class Quota:
         self._queues.pop(loop, None)
         for ticket in queue.tickets:
             self._release_reservation(ticket)
+
+
+def _sum_in_flight(permit: Permit, sent: tuple[float, float]) -> Amounts:
+    """Return the needs of the other requests that were in flight together with this one."""
+    before = permit.accepted_before
+    return Amounts(
+        sent[REQUESTS] - before[REQUESTS] - 1.0,
+        sent[TOKENS] - before[TOKENS] - permit.tokens,
+    )
 
 
 def _get_kind(code: str | None) -> int | None:

@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import os
 import threading
+from functools import cache
 
 from langchain_cerebras_inference._quota.queue import Quota
 from langchain_cerebras_inference._quota.stores import SharedStore, open_store
@@ -20,11 +21,11 @@ _stores: dict[str, SharedStore] = {}
 _stores_of_parent_process: list[SharedStore] = []
 
 
-def get_quota(origin: str, authorization: str, model: str, store_url: str | None) -> Quota:
+def get_quota(base_url: str, authorization: str, model: str, store_url: str | None) -> Quota:
     """Return the quota of a request.
 
     Args:
-        origin: The scheme, host and port of the server.
+        base_url: The URL of the API; the quota belongs to its scheme, host and port.
         authorization: The value of the `Authorization` header that is sent; it is not kept.
         model: The requested model.
         store_url: The URL of a store that several processes share, or `None`.
@@ -32,7 +33,9 @@ def get_quota(origin: str, authorization: str, model: str, store_url: str | None
     Raises:
         ImportError: If the store needs a package that is not installed.
     """
-    quota_id = hash((origin, authorization, model, store_url))
+    origin = _get_origin(base_url)
+    # `extra_body` can set any value as the model.
+    quota_id = hash((origin, authorization, str(model), store_url))
     quota = _quotas.get(quota_id)
     if quota is not None:
         return quota
@@ -43,6 +46,11 @@ def get_quota(origin: str, authorization: str, model: str, store_url: str | None
             _remove_idle_quotas()
             _quotas[quota_id] = Quota(name, _get_store(store_url))
         return _quotas[quota_id]
+
+
+@cache
+def _get_origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
 
 
 def forget_all() -> None:

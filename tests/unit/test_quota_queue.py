@@ -81,17 +81,12 @@ class Limiter:
         }
 
 
-async def acquire(quota: Quota, ticket: Ticket) -> Permit:
-    permit = None if ticket.has_unlimited_wait else quota.try_acquire(ticket.tokens, ticket)
-    return permit or await quota.acquire(ticket)
-
-
 async def make_call(
     quota: Quota, limiter: Limiter, ticket: Ticket, name: Any = None, tokens: float = 100.0
 ) -> None:
     """Make one call as the client does."""
     while True:
-        permit = await acquire(quota, ticket)
+        permit = await quota.acquire(ticket)
         await asyncio.sleep(limiter.latency / 2)
         code, headers = limiter.handle(name, tokens)
         await asyncio.sleep(limiter.latency / 2)
@@ -348,7 +343,7 @@ def create_headers(remaining: float, limit: float = 60.0) -> dict[str, str]:
 async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -> Quota:
     """Create a quota whose limit per minute is known."""
     quota = Quota("q", clock=clock)
-    permit = await acquire(quota, create_ticket())
+    permit = await quota.acquire(create_ticket())
     quota.report_handled(permit, create_headers(remaining, 60 * rate))
     return quota
 
@@ -356,7 +351,7 @@ async def open_quota(clock: Clock, *, rate: float = 1.0, remaining: float = 0) -
 async def count_permits(quota: Quota, **options: Any) -> int:
     """Return how many of many simultaneous calls may be sent at once."""
     tickets = [create_ticket(max_wait=1e9, **options) for _ in range(200)]
-    calls = [asyncio.create_task(acquire(quota, ticket)) for ticket in tickets]
+    calls = [asyncio.create_task(quota.acquire(ticket)) for ticket in tickets]
     for _ in range(1_000):
         await asyncio.sleep(0)
     permits = sum(call.done() for call in calls)
@@ -409,11 +404,11 @@ def test_requests_in_flight_are_subtracted_from_what_remains(is_sent_first: bool
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)
         if is_sent_first:
-            others = [await acquire(quota, create_ticket()) for _ in range(10)]
-            own = await acquire(quota, create_ticket())
+            others = [await quota.acquire(create_ticket()) for _ in range(10)]
+            own = await quota.acquire(create_ticket())
         else:
-            own = await acquire(quota, create_ticket())
-            others = [await acquire(quota, create_ticket()) for _ in range(10)]
+            own = await quota.acquire(create_ticket())
+            others = [await quota.acquire(create_ticket()) for _ in range(10)]
         assert len(others) == 10
         quota.report_handled(own, create_headers(50))
 
@@ -425,7 +420,7 @@ def test_requests_in_flight_are_subtracted_from_what_remains(is_sent_first: bool
 def test_quota_is_refilled_since_the_last_response() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)
-        quota.report_handled(await acquire(quota, create_ticket()), create_headers(35))
+        quota.report_handled(await quota.acquire(create_ticket()), create_headers(35))
         await asyncio.sleep(20)
 
         assert await count_permits(quota) == 55
@@ -446,7 +441,7 @@ def test_burst_after_an_idle_time_is_no_larger_than_the_bucket() -> None:
 def test_quota_is_refilled_up_to_the_largest_amount_that_a_response_showed() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=44)
-        quota.report_handled(await acquire(quota, create_ticket()), create_headers(35))
+        quota.report_handled(await quota.acquire(create_ticket()), create_headers(35))
         await asyncio.sleep(60)
 
         assert await count_permits(quota) == 45
@@ -461,7 +456,7 @@ def test_tokens_of_all_requests_in_flight_count_while_the_quota_is_ample() -> No
             "x-ratelimit-limit-tokens-minute": "10000",
             "x-ratelimit-remaining-tokens-minute": "9900",
         }
-        quota.report_handled(await acquire(quota, create_ticket()), headers)
+        quota.report_handled(await quota.acquire(create_ticket()), headers)
 
         assert await count_permits(quota, tokens=1_000) == 9
 
@@ -471,7 +466,7 @@ def test_tokens_of_all_requests_in_flight_count_while_the_quota_is_ample() -> No
 def test_rejection_ends_the_time_without_reservations() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)
-        permit = await acquire(quota, create_ticket())
+        permit = await quota.acquire(create_ticket())
         quota.report_rejected(permit, create_headers(0), "request_quota_exceeded")
 
         assert await count_permits(quota) == 0
@@ -485,7 +480,7 @@ def test_calls_do_not_overtake_waiting_calls_when_the_limits_are_ample() -> None
         left: list[int] = []
 
         async def call(number: int) -> None:
-            permit = await acquire(quota, create_ticket())
+            permit = await quota.acquire(create_ticket())
             left.append(number)
             await asyncio.sleep(0.1)
             quota.report_handled(permit, create_headers(5_000 - len(left), limit=6_000))
