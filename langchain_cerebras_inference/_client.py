@@ -205,7 +205,7 @@ class CerebrasClient:
             with await self._send(call, "GET", url, headers) as response:
                 return await self._create_parser(call).parse_json(response)
 
-        return await self._with_retries(self._create_get_call(max_retries), get_once)
+        return await self._with_retries(self._create_call_without_body(max_retries), get_once)
 
     async def get_credential(self, max_retries: int) -> Credential:
         """Return a description of the key for the next request, without the key itself."""
@@ -213,16 +213,21 @@ class CerebrasClient:
         async def get_once(_: Call) -> Credential:
             return await self._keys.get_credential(self._base_url)
 
-        return await self._with_retries(self._create_get_call(max_retries), get_once)
+        return await self._with_retries(self._create_call_without_body(max_retries), get_once)
 
     async def describe_quota(self, model: str, max_retries: int) -> QuotaInfo:
-        """Describe the quota of the requests for a model, without a request for it."""
+        """Describe what this process knows about the quota of a model.
+
+        Only a key exchange may need a request.
+        """
 
         async def describe_once(_: Call) -> QuotaInfo:
             headers = self._create_headers(await self._get_key(), has_body=False)
             return self._find_quota(headers, model).describe()
 
-        return await self._with_retries(self._create_get_call(max_retries), describe_once)
+        return await self._with_retries(
+            self._create_call_without_body(max_retries), describe_once
+        )
 
     async def close(self) -> None:
         """Close the running event loop's connections.
@@ -231,8 +236,8 @@ class CerebrasClient:
         """
         await connection_pool.close_unshared(self._owner)
 
-    def _create_get_call(self, max_retries: int) -> Call:
-        # A GET sends no body; only the parser reads `model`.
+    def _create_call_without_body(self, max_retries: int) -> Call:
+        # No request body is sent; only the parser reads `model`.
         return Call({"model": ""}, self._timeout, max_retries)
 
     # --- synchronous callers ----------------------------------------------------------------
@@ -462,7 +467,7 @@ class CerebrasClient:
         if wait is None:
             wait = min(rate_limits.compute_backoff(retry, error.code), self._max_retry_wait)
         # Calls that failed at the same time should not be retried at the same time.
-        return max(wait, min(rate_limits.add_jitter(wait), self._max_retry_wait))
+        return min(rate_limits.add_jitter(wait), self._max_retry_wait)
 
     def _recover(self, call: Call, error: CerebrasError) -> bool:
         """Fix a known problem, at most once per kind and call.
@@ -526,7 +531,12 @@ def _count_reserved_tokens(body: RequestBody) -> int:
 def _create_queue_error(
     error: NotSentError, rejection: CerebrasError | None
 ) -> CerebrasRateLimitError:
-    """Create the error for a call that left the queue, after a rejection if there was one."""
+    """Create the error for a call that gives up waiting in the queue.
+
+    Args:
+        error: The reason.
+        rejection: The last rejection because of the quota, if there was one.
+    """
     if rejection is None:
         return CerebrasRateLimitError(
             str(error), retry_after=error.retry_after, is_retryable=error.is_retryable

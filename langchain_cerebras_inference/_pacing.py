@@ -176,26 +176,37 @@ def _compute_pause(
 ) -> float | None:
     """Return the seconds during which no request of the quota may be sent, or `None`.
 
-    The first of these that is known:
-
-    1. what `Retry-After` says;
-    2. the time until the reset of an exhausted limit;
-    3. for a limit per hour or day that only the message names: one minute or more;
-    4. nothing, if the headers contain the limits, because these say when to send a request;
-    5. a backoff.
-
     After several rejections of a call, the pause is at least a backoff.
     """
-    pause = rate_limits.get_retry_after(headers, time.time())
-    if pause is None:
-        pause = rate_limits.get_reset_wait(headers, error.code)
-    if pause is None and not error.is_retryable:
-        if not rate_limits.is_long_limit_reached(headers):
-            seconds = _MIN_LONG_LIMIT_PAUSE * 2.0 ** min(rejections - 1, 9)
-            pause = rate_limits.add_jitter(min(seconds, _MAX_LONG_LIMIT_PAUSE))
-    elif pause is None and not rate_limits.parse_limits(headers):
-        pause = rate_limits.add_jitter(rate_limits.compute_backoff(rejections, error.code))
+    pause = _choose_pause(error, headers, rejections)
     if rejections > _REJECTIONS_BEFORE_BACKOFF:
         backoff = rate_limits.compute_backoff(rejections - _REJECTIONS_BEFORE_BACKOFF, None)
         pause = max(pause or 0.0, backoff)
     return None if pause is None else min(pause, _MAX_PAUSE)
+
+
+def _choose_pause(
+    error: CerebrasError, headers: Mapping[str, str], rejections: int
+) -> float | None:
+    """Return the first of these that is known.
+
+    1. what `Retry-After` says;
+    2. the time until the reset of an exhausted limit;
+    3. `None` if the headers show the exhausted limit, because they say when to send a request;
+    4. for a limit per hour or day that only the message names: one minute or more;
+    5. a backoff.
+    """
+    pause = rate_limits.get_retry_after(headers, time.time())
+    if pause is None:
+        pause = rate_limits.get_reset_wait(headers, error.code)
+    if pause is not None:
+        return pause
+    is_long_limit = not error.is_retryable  # as the message says
+    if is_long_limit:
+        if rate_limits.is_long_limit_reached(headers):
+            return None
+        seconds = _MIN_LONG_LIMIT_PAUSE * 2.0 ** min(rejections - 1, 9)
+        return rate_limits.add_jitter(min(seconds, _MAX_LONG_LIMIT_PAUSE))
+    if rate_limits.parse_limits(headers):
+        return None
+    return rate_limits.add_jitter(rate_limits.compute_backoff(rejections, error.code))

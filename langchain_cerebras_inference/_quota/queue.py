@@ -9,6 +9,8 @@ Words of this module, in addition to those of `state`:
 - in flight: sent, and without a response.
 - window: the maximum number of requests in flight while the limits are unknown; with
   `pace=True` also after that.
+- handled: the server has answered the request, but not with a rejection because of this quota;
+  or it is unknown what the server did.
 - ample: at least half of each limit remains, or no limit is known yet and the window has room.
   Requests are then sent without a reservation, because the arithmetic of `state` would change
   nothing.
@@ -78,7 +80,7 @@ _STORE_PAUSE = 30.0
 _AMPLE_SHARE = 0.5
 """The part of each limit that remains while the quota is ample."""
 
-_READ_INTERVAL = 0.1
+_READ_INTERVAL = 0.01
 """Seconds between two readings of the limits while the quota is ample."""
 
 _MIN_LOGGED_WAIT = 1.0
@@ -167,7 +169,7 @@ class Permit:
     Attributes:
         quota: The quota that gave the permission.
         tokens: The tokens that the request needs.
-        accepted_before: The sum of the needs of all requests that were accepted before.
+        handled_before: The sum of the needs of all requests that were handled before.
         arrival: The number of the request in the order of arrival.
         ticket: The ticket of the call; `None` if the call did not need one up to now.
         decision: The decision to send it; `None` for a request without a reservation.
@@ -184,11 +186,11 @@ class Permit:
     is_reported = False
 
     def __init__(
-        self, quota: Quota, tokens: float, accepted_before: tuple[float, float]
+        self, quota: Quota, tokens: float, handled_before: tuple[float, float]
     ) -> None:
         self.quota = quota
         self.tokens = tokens
-        self.accepted_before = accepted_before
+        self.handled_before = handled_before
         self.arrival = take_arrival_number()
 
 
@@ -217,7 +219,9 @@ class QuotaInfo:
         wait: Seconds until the last call in the queue can be sent, as estimated; 0 if no call
             waits or the server has not shown its limits.
         in_flight: How many requests were sent and have no response yet.
-        accepted: How many requests the server has accepted.
+        accepted: How many requests took something from the quota: those with a completion,
+            those that failed for a reason other than the quota, and those whose outcome is
+            unknown, such as cancelled ones.
         rejected: How many requests the server has rejected because of the quota.
         limits: The limits and the remaining amounts that the last response showed, by name,
             such as `"requests-minute"` or `"tokens-day"`. Empty if the server has shown none.
@@ -368,38 +372,39 @@ class Quota:
         self._last_limits: Limits = {}
         self._rejections = 0
         self._has_rejection_without_limits = False
-        # `_accepted` is the sum of the needs of all accepted requests: their number and their
+        # `_handled` is the sum of the needs of all handled requests: their number and their
         # tokens. `_sent` is the same sum plus the needs of the requests in flight.
-        self._accepted = (0.0, 0.0)
+        self._handled = (0.0, 0.0)
         self._sent = (0.0, 0.0)
-        # The quota is known to be ample until `_sent` reaches `_ample_until`. The last response
-        # is the last one whose limits were read while the quota was ample. Reading takes longer
-        # than anything else here; therefore the limits of the newest response are read only
-        # when they are needed, or when the last reading was `_READ_INTERVAL` ago.
+        # The quota is known to be ample until `_sent` reaches `_ample_until`. `_last_response`
+        # is the last response whose limits were read, as long as the quota is ample; then
+        # `None`. Reading takes longer than anything else here. Therefore the limits of the
+        # newest response are read only when they are needed, or `_READ_INTERVAL` after the
+        # last reading.
         self._is_ample = not self._store.is_shared
         self._ample_until = (float(_WINDOW_AUTO), math.inf)
         self._last_response: _LimitsResponse | None = None
         self._unread_response: _LimitsResponse | None = None
-        self._accepted_before_window = 0.0
+        self._handled_before_window = 0.0
         self._reduced_window: float | None = None
         self._window_started_at = clock()
 
     @property
     def is_idle(self) -> bool:
         """Whether no call waits, and no request is in flight."""
-        return not self._queues and self._sent[REQUESTS] <= self._accepted[REQUESTS]
+        return not self._queues and self._sent[REQUESTS] <= self._handled[REQUESTS]
 
     def describe(self) -> QuotaInfo:
         """Describe the quota and its queues, from any thread."""
         self._read_unread_response()
         queues = list(self._queues.values())
         now = self._clock()
-        accepted, sent = self._accepted[REQUESTS], self._sent[REQUESTS]
+        handled, sent = self._handled[REQUESTS], self._sent[REQUESTS]
         return QuotaInfo(
             queue_length=sum(len(queue.tickets) for queue in queues),
             wait=max((queue.estimate_longest_wait(now) for queue in queues), default=0.0),
-            in_flight=max(round(sent - accepted), 0),
-            accepted=round(accepted),
+            in_flight=max(round(sent - handled), 0),
+            accepted=round(handled),
             rejected=self._rejections,
             limits={name: LimitInfo(*values) for name, values in self._last_limits.items()},
         )
@@ -427,7 +432,7 @@ class Quota:
                 if not self._extend_ample_time():
                     return None
             self._sent = sent
-            return Permit(self, tokens, self._accepted)
+            return Permit(self, tokens, self._handled)
 
     async def acquire(self, ticket: Ticket) -> Permit:
         """Wait until the request may be sent.
@@ -445,14 +450,17 @@ class Quota:
             return await self._acquire_without_waiting(ticket)
         if ticket.min_tokens > self._token_limit or ticket.token_rejections:
             self._check_size(ticket)
-        can_skip_queue = not (self._queues or self._store.is_shared)
-        if can_skip_queue and self._compute_window_wait(ticket) <= 0:
-            if not (self._knows_limits or self._has_rejection_without_limits):
-                ticket.needs = Amounts(1.0, ticket.tokens)
-                return self._create_permit(ticket, None, None)
-            if await self._reserve(ticket) <= 0:
-                return self._turn_into_permit(ticket)
-        return await self._wait_in_queue(ticket)
+        return await self._try_skip_queue(ticket) or await self._wait_in_queue(ticket)
+
+    async def _try_skip_queue(self, ticket: Ticket) -> Permit | None:
+        """Return a permit if the request may be sent and no call waits, else `None`."""
+        if self._queues or self._store.is_shared or self._compute_window_wait(ticket) > 0:
+            return None
+        if not (self._knows_limits or self._has_rejection_without_limits):
+            # No limit is known, so there is nothing to reserve.
+            ticket.needs = Amounts(1.0, ticket.tokens)
+            return self._create_permit(ticket, None, None)
+        return self._turn_into_permit(ticket) if await self._reserve(ticket) <= 0 else None
 
     async def _wait_in_queue(self, ticket: Ticket) -> Permit:
         loop = asyncio.get_running_loop()
@@ -565,7 +573,7 @@ class Quota:
             # The first outcome sets the capacities of the buckets, the second their contents.
             outcomes = [
                 Outcome(
-                    "accepted",
+                    "handled",
                     _NO_AMOUNTS,
                     _WITHOUT_RESERVATION,
                     limits=shown_limits,
@@ -595,8 +603,8 @@ class Quota:
         """Update `_ample_until`; return whether more requests can be sent now."""
         if self._knows_limits:
             return self._read_unread_response()
-        # The window grows by one with each accepted request, and that request has left it.
-        requests = _WINDOW_AUTO + 2.0 * self._accepted[REQUESTS]
+        # The window grows by one with each handled request, and that request has left it.
+        requests = _WINDOW_AUTO + 2.0 * self._handled[REQUESTS]
         is_later = requests > self._ample_until[REQUESTS]
         self._ample_until = (requests, math.inf)
         return is_later
@@ -619,10 +627,10 @@ class Quota:
         """Read the limits of a response; return whether they show that the quota is ample."""
         limits = rate_limits.parse_limits(response.headers)
         needs = Amounts(1.0, response.permit.tokens)
-        spare = self._record_limits(limits, needs, is_accepted=True)
+        spare = self._record_limits(limits, needs, is_handled=True)
         if not limits or min(spare) < 0:
             return False
-        before = response.permit.accepted_before
+        before = response.permit.handled_before
         self._ample_until = (
             before[REQUESTS] + needs.requests + spare[REQUESTS],
             before[TOKENS] + needs.tokens + spare[TOKENS],
@@ -636,7 +644,7 @@ class Quota:
         tokens = ticket.needs.tokens
         with self._lock:
             self._sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
-            permit = Permit(self, tokens, self._accepted)
+            permit = Permit(self, tokens, self._handled)
         permit.ticket = ticket
         permit.decision = decision
         permit.store = store
@@ -652,7 +660,7 @@ class Quota:
     def _compute_window_wait(self, ticket: Ticket) -> float:
         """Return the seconds until the window allows one more request in flight.
 
-        The window doubles each second, and also grows by one with each accepted request. With
+        The window doubles each second, and also grows by one with each handled request. With
         `pace=True` it only doubles, and it also applies when the limits are known, because
         there may be a limit that no header shows, such as a limit per second.
         """
@@ -660,11 +668,11 @@ class Quota:
             return 0.0
         size = self._get_initial_window(ticket)
         if not ticket.has_unlimited_wait:
-            size += self._accepted[REQUESTS] - self._accepted_before_window
-        in_flight = self._sent[REQUESTS] - self._accepted[REQUESTS]
+            size += self._handled[REQUESTS] - self._handled_before_window
+        in_flight = self._sent[REQUESTS] - self._handled[REQUESTS]
         if in_flight < size:
             return 0.0
-        doublings = math.log2((in_flight + 1) / size)
+        doublings = math.log2((in_flight + 1) / size)  # one each second
         return self._window_started_at + doublings - self._clock()
 
     def _get_initial_window(self, ticket: Ticket) -> float:
@@ -758,7 +766,7 @@ class Quota:
     # --- after a request --------------------------------------------------------------------
 
     def report_handled(self, permit: Permit, headers: Mapping[str, str]) -> None:
-        """Report that the server has handled the request, or that this is unknown.
+        """Report that the request was handled, as defined at the top of this module.
 
         Args:
             permit: The permission with which the request was sent.
@@ -772,14 +780,17 @@ class Quota:
                 is_ample = self._keep_response(permit, headers)
             if is_ample:
                 permit.is_reported = True
-                self._accepted = (self._accepted[0] + 1.0, self._accepted[1] + permit.tokens)
+                self._handled = (self._handled[0] + 1.0, self._handled[1] + permit.tokens)
         if not is_ample:
-            self._report("accepted", permit, headers)
+            self._report("handled", permit, headers)
         elif self._queues:
             self._wake_heads()
 
     def report_unsent(self, permit: Permit) -> None:
-        """Report that the server did not get the request."""
+        """Report that the request took nothing from the quota.
+
+        It was not sent, did not reach the server, or the server had no capacity for it.
+        """
         if not permit.is_reported:
             self._report("unsent", permit, {})
 
@@ -807,7 +818,7 @@ class Quota:
 
     def _report(
         self,
-        result: Literal["accepted", "rejected", "unsent"],
+        result: Literal["handled", "rejected", "unsent"],
         permit: Permit,
         headers: Mapping[str, str],
         *,
@@ -826,13 +837,13 @@ class Quota:
                 self._is_ample = False
             in_flight = _sum_in_flight(permit, self._sent) if limits else _NO_AMOUNTS
             if not is_repeated:
-                self._count_response(permit, is_accepted=result == "accepted")
+                self._count_response(permit, is_handled=result == "handled")
             if limits:
-                self._record_limits(limits, needs, is_accepted=result == "accepted")
+                self._record_limits(limits, needs, is_handled=result == "handled")
             elif result == "rejected" and not self._knows_limits:
                 self._shrink_window()
         if not (decision.knows_limits or limits or result == "rejected"):
-            self._wake_heads()
+            self._wake_heads()  # the store has nothing to learn from this outcome
             return
         age = self._clock() - permit.sent_at
         outcome = Outcome(
@@ -852,22 +863,22 @@ class Quota:
         store = permit.store or self._memory
         store.record_outcome(self._name, outcome, self._wake_heads)
 
-    def _count_response(self, permit: Permit, *, is_accepted: bool) -> None:
-        if is_accepted:
-            self._accepted = (self._accepted[0] + 1.0, self._accepted[1] + permit.tokens)
+    def _count_response(self, permit: Permit, *, is_handled: bool) -> None:
+        if is_handled:
+            self._handled = (self._handled[0] + 1.0, self._handled[1] + permit.tokens)
         else:
             self._sent = (self._sent[0] - 1.0, self._sent[1] - permit.tokens)
 
     def _shrink_window(self) -> None:
         """Make the window smaller after a rejection without limits in its headers."""
         self._has_rejection_without_limits = True
-        in_flight = self._sent[REQUESTS] - self._accepted[REQUESTS]
+        in_flight = self._sent[REQUESTS] - self._handled[REQUESTS]
         self._reduced_window = max(1.0, in_flight / 2)
-        self._accepted_before_window = self._accepted[REQUESTS]
+        self._handled_before_window = self._handled[REQUESTS]
         self._window_started_at = self._clock()
 
     def _record_limits(
-        self, limits: Limits, needs: Amounts, *, is_accepted: bool
+        self, limits: Limits, needs: Amounts, *, is_handled: bool
     ) -> tuple[float, float]:
         """Remember what a response shows.
 
@@ -882,11 +893,11 @@ class Quota:
             remaining = known_remaining or 0.0
             spare = remaining - limit * _AMPLE_SHARE
             if name in _TOKEN_BUCKETS:
-                contained = remaining + needs[TOKENS] if is_accepted else remaining
+                contained = remaining + needs[TOKENS] if is_handled else remaining
                 token_limit = min(token_limit, limit)
                 spare_tokens = min(spare_tokens, spare)
             else:
-                contained = remaining + 1.0 if is_accepted else remaining
+                contained = remaining + 1.0 if is_handled else remaining
                 spare_requests = min(spare_requests, spare)
             if contained > self._max_observed.get(name, -1.0):
                 self._max_observed[name] = contained
@@ -920,7 +931,7 @@ class Quota:
 
 def _sum_in_flight(permit: Permit, sent: tuple[float, float]) -> Amounts:
     """Return the needs of the other requests that were in flight together with this one."""
-    before = permit.accepted_before
+    before = permit.handled_before
     return Amounts(
         sent[REQUESTS] - before[REQUESTS] - 1.0,
         sent[TOKENS] - before[TOKENS] - permit.tokens,

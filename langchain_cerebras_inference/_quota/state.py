@@ -12,16 +12,17 @@ Words of this module:
 - granted: the total amount that the server has made available up to now, used or not. There is
   such an amount for each bucket, and it grows as the server refills the bucket. A request may
   be sent when this amount has reached its position in each bucket.
-- early request: a request that was sent before the server had shown its limits. It has no
-  position.
+- unreserved request: a request that was sent without a reservation, because the limits were
+  unknown or the quota was ample. It has no position.
+- hidden limit: a limit that no header shows, such as a limit per second.
 
 So `granted - reserved` is the predicted content of a bucket. It is negative while requests
 wait.
 
 Responses arrive late and out of order, each with the amount that remained when the server
-handled its request. Therefore the decision to send a request contains the predicted remaining
-amount, and the sum of all corrections up to then. A response corrects only the error that no
-earlier response has corrected already.
+handled its request. Therefore each decision to send a request stores the remaining amount that
+it predicts, and the sum of all corrections so far. The error is what the response shows, minus
+the prediction, minus the corrections that were made since the decision.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _UPWARD_CORRECTION = 0.1
 """Part of an upward correction that is applied; a downward correction is applied in full."""
 
 _IGNORE_SECONDS = 60.0
-_MAX_ESTIMATION_ERROR = 2.0
+_MAX_ESTIMATE_FACTOR = 2.0
 _MIN_WAIT = 1e-6
 """Seconds; a shorter wait counts as none. Timers cannot wait for so short a time, and
 rounding errors stay below it."""
@@ -77,11 +78,12 @@ class Bucket:
         granted: The total amount that the server has made available up to now, used or not.
         corrected: The sum of all corrections of `granted`.
         max_observed: The largest amount that the bucket has contained according to responses.
-        min_remaining: The smallest remaining amount in the responses to early requests.
+        min_remaining: The smallest remaining amount in the responses to unreserved requests.
         share: The part of the rate that is used; less than 1 after a 429.
         share_reduced_at: When the share was reduced.
         ignore_remaining_until: Until when remaining amounts in responses are ignored.
-        ignore_seconds: How long they are ignored after the next discovery of a hidden limit.
+        ignore_seconds: Seconds for which remaining amounts are ignored after the next discovery
+            of a hidden limit.
     """
 
     kind: int
@@ -98,7 +100,7 @@ class Bucket:
     ignore_seconds: float = _IGNORE_SECONDS
 
     def refill(self, seconds: float) -> None:
-        """Add what the server has added in these seconds, and let the share recover."""
+        """Add the used share of what the server adds in these seconds; let it recover."""
         share = self.share
         recovery_seconds = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
         self.share = min(1.0, share + _SHARE_RECOVERY * recovery_seconds)
@@ -117,6 +119,7 @@ class Bucket:
         equivalent_seconds = average_share * recovery_seconds  # at the full rate
         if seconds_at_full_rate >= equivalent_seconds:
             return recovery_seconds + seconds_at_full_rate - equivalent_seconds
+        # Solves share * t + _SHARE_RECOVERY * t**2 / 2 = seconds_at_full_rate.
         root = math.sqrt(share * share + 2 * _SHARE_RECOVERY * seconds_at_full_rate)
         return (root - share) / _SHARE_RECOVERY
 
@@ -125,18 +128,18 @@ class Bucket:
         self.granted += amount
         self.corrected += amount
 
-    def count_early_request(self, need: float, remaining: float) -> None:
-        """Correct the bucket by the response to an early request.
+    def count_unreserved_request(self, need: float, remaining: float) -> None:
+        """Correct the bucket by the response to an unreserved request.
 
-        When the bucket was created, the needs of all early requests without a response were
-        subtracted from the remaining amount. The server had handled some of these requests
+        When the bucket was created, the needs of all unreserved requests without a response
+        were subtracted from the remaining amount. The server had handled some of these requests
         already, so their needs were subtracted twice. Therefore this adds the need, and
         subtracts only the amount by which `remaining` is below the smallest one so far.
 
-        Example: Three early requests are sent to a bucket that contains 10. The first response
-        shows 9, and the bucket is created with 9 - 2 = 7. The second response shows 8: plus 1
-        for the request, minus 1 because 8 is less than 9. The third response shows 7: plus 1,
-        minus 1.
+        Example: Three unreserved requests are sent to a bucket that contains 10. The first
+        response shows 9, and the bucket is created with 9 - 2 = 7. The second response shows
+        8: plus 1 for the request, minus 1 because 8 is less than 9. The third response shows
+        7: plus 1, minus 1.
         """
         self.correct(need + min(remaining - self.min_remaining, 0.0))
         self.min_remaining = min(self.min_remaining, remaining)
@@ -160,12 +163,13 @@ class Decision:
     Attributes:
         wait: Seconds until the request may be sent; 0 means now.
         time: The time of the decision, by the clock of the store.
-        position: The position of the request; `None` for an early request.
+        position: The position of the request; `None` for an unreserved request.
         predictions: For a request that may be sent: for each bucket the amount that will
             remain after it, and the sum of all corrections.
         missing: For a request that has to wait: for each bucket the amount that is missing
             until it may be sent, and the amount that is added each second.
-        knows_limits: Whether the server had shown its limits; false for an early request.
+        knows_limits: Whether there were buckets when it was decided; false for an unreserved
+            request.
     """
 
     wait: float
@@ -195,9 +199,9 @@ class Outcome:
     """The outcome of one request, for the state of its quota.
 
     Attributes:
-        result: `"accepted"`: the server accepted the request, or this is unknown;
-            `"rejected"`: it rejected the request because of this quota; `"unsent"`: it did not
-            get the request.
+        result: `"handled"`: the server answered the request, or this is unknown;
+            `"rejected"`: it rejected the request because of this quota; `"unsent"`: the
+            request took nothing from the quota, for example because it was not sent.
         needs: What was reserved for the request.
         decision: The last decision about the request.
         age: Seconds from sending the request to the headers of the response.
@@ -212,7 +216,7 @@ class Outcome:
         is_only_process: Whether no other process uses this state.
     """
 
-    result: Literal["accepted", "rejected", "unsent"]
+    result: Literal["handled", "rejected", "unsent"]
     needs: Amounts
     decision: Decision
     age: float = 0.0
@@ -294,7 +298,7 @@ class QuotaState:
         self._refill(now)
         if outcome.pause > 0:
             self.pause_until = max(self.pause_until, now + outcome.pause)
-        if outcome.result != "accepted" and not outcome.is_repeated:
+        if outcome.result != "handled" and not outcome.is_repeated:
             self._release(outcome)
         if outcome.limits:
             self._update_buckets(outcome)
@@ -303,14 +307,14 @@ class QuotaState:
 
     def _update_buckets(self, outcome: Outcome) -> None:
         """Create or correct the buckets by the limits in the headers."""
-        is_early = not outcome.decision.knows_limits
+        is_unreserved = not outcome.decision.knows_limits
         for name, (limit, remaining) in outcome.limits.items():
             bucket = self.buckets.get(name)
             if bucket is None:
                 self._add_bucket(name, limit, remaining, outcome)
             elif remaining is not None:
-                if is_early:
-                    bucket.count_early_request(outcome.needs[bucket.kind], remaining)
+                if is_unreserved:
+                    bucket.count_unreserved_request(outcome.needs[bucket.kind], remaining)
                 self._update_bucket(name, bucket, limit, remaining, outcome)
 
     def _refill(self, now: float) -> None:
@@ -348,9 +352,13 @@ class QuotaState:
         self.waiting[TOKENS] -= needs[TOKENS]
 
     def _release(self, outcome: Outcome) -> None:
-        """Give back what was reserved for a request that the server did not accept."""
+        """Give back what was reserved for a request that took nothing from the quota.
+
+        `reserved` stays, because the positions of later requests include these needs. Therefore
+        `granted` grows instead.
+        """
         if outcome.decision.position is None:
-            return  # nothing was reserved; `count_early_request` corrects the buckets
+            return  # nothing was reserved; `count_unreserved_request` corrects the buckets
         if not outcome.decision.predictions:
             self._stop_waiting(outcome.needs)  # the request was never sent
         for bucket in self.buckets.values():
@@ -366,8 +374,8 @@ class QuotaState:
             if outcome.result != "rejected":
                 return
             remaining = 0.0
-        is_accepted = outcome.result == "accepted"
-        max_observed = remaining + need if is_accepted else remaining
+        is_handled = outcome.result == "handled"
+        max_observed = remaining + need if is_handled else remaining
         self.buckets[name] = Bucket(
             kind=kind,
             limit=limit,
@@ -385,7 +393,7 @@ class QuotaState:
             bucket.rate *= limit / bucket.limit
             bucket.limit = limit
         need = outcome.needs[bucket.kind]
-        if outcome.result != "accepted" or self.time < bucket.ignore_remaining_until:
+        if outcome.result != "handled" or self.time < bucket.ignore_remaining_until:
             bucket.max_observed = max(bucket.max_observed, remaining)
             return
         if remaining + need > bucket.max_observed:
@@ -395,6 +403,8 @@ class QuotaState:
         prediction = outcome.decision.predictions.get(name)
         if prediction is not None:
             predicted, corrected = prediction
+            # The server handled the request at an unknown moment of this time; if the time was
+            # long, that says little about the refill until then, so it has a limit.
             refilled = min(outcome.age * bucket.rate, bucket.capacity / 2)
             # What earlier responses have corrected since the decision is no error any more.
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
@@ -409,7 +419,7 @@ class QuotaState:
         bucket.correct(correction)
 
     def _slow_down(self, outcome: Outcome) -> None:
-        """Lower the rate after a rejection, and correct the buckets that caused it."""
+        """Use a smaller share of the rate after a rejection, and correct its buckets."""
         empty = self._find_empty_buckets(outcome)
         if empty:
             for name in empty:
@@ -418,16 +428,18 @@ class QuotaState:
             return
         # The first bucket is the one for a minute. Without headers, it counts as empty. With
         # headers, the cause is a hidden limit, for which this bucket gets a smaller capacity.
-        for name in self._find_names(outcome.kind)[:1]:
-            is_hidden = _get_remaining(outcome, name) is not None
-            if is_hidden and is_estimate_too_low(outcome, name):
-                return
-            self._slow_down_bucket(self.buckets[name], outcome, 0.0, is_hidden=is_hidden)
+        names = self._find_names(outcome.kind)
+        if not names:
+            return
+        is_hidden = _get_remaining(outcome, names[0]) is not None
+        if not (is_hidden and is_estimate_too_low(outcome, names[0])):
+            bucket = self.buckets[names[0]]
+            self._slow_down_bucket(bucket, outcome, 0.0, is_hidden=is_hidden)
 
     def _slow_down_bucket(
         self, bucket: Bucket, outcome: Outcome, content: float, *, is_hidden: bool = False
     ) -> None:
-        """Lower the rate of a bucket, and correct its content."""
+        """Use a smaller share of the rate of a bucket, and correct its content."""
         # Requests that were sent before the last reduction do not cause another one.
         is_new = outcome.decision.time > bucket.share_reduced_at
         if is_new and outcome.decision.knows_limits:
@@ -465,7 +477,7 @@ def is_estimate_too_low(outcome: Outcome, name: str) -> bool:
     if remaining is None or not name.startswith("tokens"):
         return False
     estimate = outcome.needs.tokens
-    return estimate <= remaining < _MAX_ESTIMATION_ERROR * estimate
+    return estimate <= remaining < _MAX_ESTIMATE_FACTOR * estimate
 
 
 def _get_remaining(outcome: Outcome, name: str) -> float | None:

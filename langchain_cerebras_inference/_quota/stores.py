@@ -165,7 +165,10 @@ class SharedStore:
             raise
 
     def record_outcome(self, name: str, outcome: Outcome, on_done: Callable[[], None]) -> None:
-        """See `Store`; an error of the store is raised by the next `reserve`."""
+        """See `Store`. If the store does not work, the outcome is lost.
+
+        In that case, the next `reserve` raises the error, unless the store works again.
+        """
 
         def record(quota_state: QuotaState, now: float) -> None:
             quota_state.record_outcome(outcome, now)

@@ -463,6 +463,36 @@ def test_tokens_of_all_requests_in_flight_count_while_the_quota_is_ample() -> No
     run(work)
 
 
+@pytest.mark.parametrize("seconds_between", [0.0, 5.0])
+def test_newest_response_is_described_and_used_while_the_quota_is_ample(
+    seconds_between: float,
+) -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=59)
+        for remaining in (58, 35):  # another client takes 22 in between
+            await asyncio.sleep(seconds_between)
+            permit = await quota.acquire(create_ticket())
+            quota.report_handled(permit, create_headers(remaining))
+
+        assert quota.describe().limits["requests-minute"] == LimitInfo(60.0, 35.0)
+        assert await count_permits(quota) == 35
+
+    run(work)
+
+
+def test_use_by_another_client_is_seen_in_time_while_the_quota_is_ample() -> None:
+    async def work(clock: Clock) -> None:
+        quota = await open_quota(clock, remaining=59)
+        permits = [await quota.acquire(create_ticket()) for _ in range(10)]
+        for number, permit in enumerate(permits):
+            await asyncio.sleep(0.02)
+            quota.report_handled(permit, create_headers(20 - number))
+
+        assert await count_permits(quota) == 11
+
+    run(work)
+
+
 def test_rejection_ends_the_time_without_reservations() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)

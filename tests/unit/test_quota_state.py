@@ -55,7 +55,7 @@ def create_state_with_empty_bucket(
     decision = quota.reserve(needs, 0.0)
     bucket.level = 0.0
     quota.record_outcome(
-        Outcome("accepted", needs, decision, limits=get_limits(bucket, name)), 0.0
+        Outcome("handled", needs, decision, limits=get_limits(bucket, name)), 0.0
     )
     return quota
 
@@ -100,9 +100,7 @@ def test_requests_are_sent_as_soon_as_the_server_accepts_them(
         assert ideal.accept(need, now)
         assert server.accept(need, now)
         limits = get_limits(server)
-        quota.record_outcome(
-            Outcome("accepted", Amounts(1, need), decision, limits=limits), now
-        )
+        quota.record_outcome(Outcome("handled", Amounts(1, need), decision, limits=limits), now)
         sent.append((now, need))
 
     for (i, (start, _)), (j, (end, _)) in itertools.combinations_with_replacement(
@@ -145,7 +143,7 @@ def test_late_and_unordered_responses_cause_no_rejection_and_little_delay(
         limits = get_limits(server, "requests-minute")
         in_flight = Amounts(answered, 0)  # until the response arrives
         outcome = Outcome(
-            "accepted",
+            "handled",
             needs,
             decision,
             age=latency,
@@ -167,7 +165,7 @@ def test_buckets_of_all_periods_are_refilled_continuously(name: str, period: flo
     needs = Amounts(1, 100)
     decision = quota.reserve(needs, 0.0)
     limits = {f"requests-{name}": (60.0, 0.0)}
-    quota.record_outcome(Outcome("accepted", needs, decision, limits=limits), 0.0)
+    quota.record_outcome(Outcome("handled", needs, decision, limits=limits), 0.0)
 
     decision = quota.reserve(needs, 0.0)
 
@@ -184,7 +182,7 @@ def test_wait_is_that_of_the_bucket_with_the_longest_wait() -> None:
         "tokens-day": (1e6, 9e5),
     }
     quota.record_outcome(
-        Outcome("accepted", needs, quota.reserve(needs, 0.0), limits=limits), 0.0
+        Outcome("handled", needs, quota.reserve(needs, 0.0), limits=limits), 0.0
     )
 
     decision = quota.reserve(needs, 0.0)
@@ -199,7 +197,7 @@ def test_capacity_is_the_largest_remaining_amount_plus_the_need_of_its_request()
     for time, remaining in ((0.0, 7.0), (0.1, 19.0), (0.2, 12.0)):
         needs = Amounts(1, 5)
         outcome = Outcome(
-            "accepted",
+            "handled",
             needs,
             quota.reserve(needs, time),
             limits={"requests-minute": (60.0, remaining)},
@@ -233,7 +231,7 @@ def test_requests_in_flight_are_subtracted_when_the_first_limits_arrive() -> Non
         in_flight = Amounts(15 - count, 10 * (15 - count))
         limits = {"requests-minute": (600.0, 19.0 - number)}
         outcome = Outcome(
-            "accepted", needs, decisions[number], limits=limits, in_flight=in_flight
+            "handled", needs, decisions[number], limits=limits, in_flight=in_flight
         )
         quota.record_outcome(outcome, 0.0)
         bucket = quota.buckets["requests-minute"]
@@ -248,7 +246,7 @@ def create_state_with_remaining(
     quota = QuotaState(0.0)
     needs = Amounts(1, 100)
     outcome = Outcome(
-        "accepted", needs, quota.reserve(needs, 0.0), limits={name: (600.0, remaining)}
+        "handled", needs, quota.reserve(needs, 0.0), limits={name: (600.0, remaining)}
     )
     quota.record_outcome(outcome, 0.0)
     return quota
@@ -318,7 +316,7 @@ def test_rejection_with_enough_remaining_reduces_the_capacity() -> None:
 
     assert bucket.capacity == 10  # that of a second
     assert quota.reserve(needs, 1.0).wait > 0
-    answered = Outcome("accepted", needs, quota.reserve(needs, 9.0, force=True), limits=limits)
+    answered = Outcome("handled", needs, quota.reserve(needs, 9.0, force=True), limits=limits)
     quota.record_outcome(answered, 9.0)
     assert bucket.capacity == 10
 
@@ -372,7 +370,7 @@ def test_changed_limit_changes_the_rate() -> None:
     decision = quota.reserve(needs, 1.0)
 
     limits = {"requests-minute": (1_200.0, 9.0)}
-    quota.record_outcome(Outcome("accepted", needs, decision, limits=limits), 1.0)
+    quota.record_outcome(Outcome("handled", needs, decision, limits=limits), 1.0)
 
     assert quota.buckets["requests-minute"].rate == 20
 

@@ -47,7 +47,7 @@ async def report_acceptance(store: stores.Store, decision: Decision) -> None:
     """Report that the server has accepted a request and has shown its limits."""
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
-    outcome = Outcome("accepted", NEEDS, decision, limits=LIMITS)
+    outcome = Outcome("handled", NEEDS, decision, limits=LIMITS)
 
     def on_done() -> None:
         loop.call_soon_threadsafe(done.set)
