@@ -116,8 +116,8 @@ class ChatCerebrasInference(BaseChatModel):
 
     cookies: SecretStr | None = None
     """The cookies of a signed-in browser session, to be exchanged for a key: a mapping, a list
-    of cookie objects, a `Cookie` header, a `CookieJar`, exported JSON, the path of an exported
-    file, `"browser"` or `"browser:NAME"`. If neither a key nor cookies are passed, and
+    or tuple of cookie objects, a `Cookie` header, a `CookieJar`, exported JSON, the path of an
+    exported file, `"browser"` or `"browser:NAME"`. If neither a key nor cookies are passed, and
     `CEREBRAS_API_KEY` is not set, it is the environment variable `CEREBRAS_COOKIES`. Cookies
     are as secret as a key."""
 
