@@ -853,7 +853,7 @@ class ChatCerebrasInference(BaseChatModel):
             CerebrasCookieError: If the key exchange fails.
         """
         await _import_client()
-        return await self._create_client().get_credential(self.max_retries)
+        return await self._create_client().describe_credential(self.max_retries)
 
     def quota(self) -> QuotaInfo:
         """Describe the quota of this model and its key: the queue, rejections and limits.
