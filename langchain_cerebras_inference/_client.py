@@ -207,11 +207,11 @@ class CerebrasClient:
 
         return await self._with_retries(self._create_call_without_body(max_retries), get_once)
 
-    async def get_credential(self, max_retries: int) -> Credential:
+    async def describe_credential(self, max_retries: int) -> Credential:
         """Return a description of the key for the next request, without the key itself."""
 
         async def get_once(_: Call) -> Credential:
-            return await self._keys.get_credential(self._base_url)
+            return await self._keys.describe_credential(self._base_url)
 
         return await self._with_retries(self._create_call_without_body(max_retries), get_once)
 

@@ -69,8 +69,7 @@ class RequestInfo:
     Attributes:
         model: The requested model.
         has_demo_key: Whether the key came from cookies.
-        count_reserved_tokens: Returns how many tokens of the quota the server reserves for
-            the request.
+        count_reserved_tokens: Returns how many tokens the server reserves for the request.
     """
 
     model: str = ""
@@ -183,7 +182,7 @@ def _get_retry_after(
 ) -> float | None:
     """Return the server's Retry-After in seconds.
 
-    For an exhausted quota without Retry-After, estimate when the quota is available again.
+    If a limit is reached and there is no Retry-After, estimate the wait from the limits.
     """
     retry_after = rate_limits.get_retry_after(headers, time.time())
     if retry_after is None and status == 429:
@@ -202,7 +201,7 @@ def _is_retryable(status: int, message: str, headers: Mapping[str, str]) -> bool
 
 
 def _is_long_limit(message: str, headers: Mapping[str, str]) -> bool:
-    """Return whether the exhausted quota is that of an hour or a day."""
+    """Return whether the limit that is reached is per hour or per day."""
     is_in_message = any(period in message.lower() for period in _LONG_PERIODS)
     return is_in_message or rate_limits.is_long_limit_reached(headers)
 
@@ -219,7 +218,7 @@ def _get_advice(
         return _get_model_advice(code, request.model)
     if error_class is errors.CerebrasRateLimitError:
         is_long = _is_long_limit(message, headers)
-        return _get_quota_advice(code, retry_after, is_long=is_long)
+        return _get_limit_advice(code, retry_after, is_long=is_long)
     if error_class is errors.CerebrasAuthenticationError and request.has_demo_key:
         return "The key came from the cookies. Sign in again and renew them, or use an API key."
     if error_class is errors.CerebrasProtocolError and headers.get("location"):
@@ -238,7 +237,7 @@ def _get_model_advice(code: str, model: str) -> str:
     return f"The model was retired on {retired.date}. Use {retired.successor!r}. {advice}"
 
 
-def _get_quota_advice(code: str, retry_after: float | None, *, is_long: bool) -> str:
+def _get_limit_advice(code: str, retry_after: float | None, *, is_long: bool) -> str:
     advice = []
     if retry_after:
         advice.append(f"Try again in {math.ceil(retry_after)} s.")

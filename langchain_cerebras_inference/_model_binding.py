@@ -27,12 +27,15 @@ class ModelBinding(RunnableBinding[LanguageModelInput, AIMessage]):
 
     @field_validator("kwargs")
     @classmethod
-    def _hide_headers(cls, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Let no `repr` and no serialized form show the values of `extra_headers`."""
+    def _wrap_headers(cls, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Wrap the values of `extra_headers` in `SecretStr`.
+
+        Then no `repr` and no serialized form shows them.
+        """
         headers = kwargs.get("extra_headers")
         if headers is None:
             return kwargs
-        return {**kwargs, "extra_headers": _settings.hide_headers(headers)}
+        return {**kwargs, "extra_headers": _settings.wrap_headers(headers)}
 
     @classmethod
     def lc_id(cls) -> list[str]:

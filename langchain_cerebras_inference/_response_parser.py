@@ -47,11 +47,11 @@ _SECONDS_AFTER_FINISH = 1.0
 
 _TRUNCATED = "The stream was truncated: it ended without a finish reason. Try again."
 _DONE = b"[DONE]"
-_CONTENT_FIELDS = ("finish_reason", "logprobs", "reasoning_logprobs")
+_FIELDS_BESIDE_DELTA = ("finish_reason", "logprobs", "reasoning_logprobs")
 
 _MIN_SECRET_LENGTH = 8
-"""Secrets that are shorter are not redacted. They also occur in ordinary text, and replacing
-them there would reveal them."""
+"""Secrets that are shorter are not redacted. They also occur in ordinary text, and `***` in a
+well-known sentence would show what the secret is."""
 
 
 class ResponseParser:
@@ -265,7 +265,10 @@ class EventStream:
         return [payload for payload in self._decoder.close() if _is_json(payload)]
 
     def _decode_events(self) -> list[StreamEvent]:
-        """Decode the next payloads, up to the first one that describes an error."""
+        """Decode the next payloads, up to the first one that describes an error.
+
+        At the end of the body, a missing finish reason is an error, too.
+        """
         payloads = self._payloads[: self._max_events]
         self._payloads = self._payloads[self._max_events :]
         events: list[StreamEvent] = []
@@ -329,12 +332,17 @@ class EventStream:
 
 
 def has_content(event: StreamEvent) -> bool:
-    """Return whether an event has content: anything other than a role, also usage."""
+    """Return whether an event has content: anything other than a role.
+
+    Usage, a finish reason and log probabilities count, too.
+    """
     if not event["choices"]:
         return "usage" in event
     choice = event["choices"][0]
     delta = choice.get("delta")
-    if not isinstance(delta, dict) or any(map(choice.get, _CONTENT_FIELDS)):
+    # Only an event that is known to have nothing but a role is skipped. A choice without a
+    # delta is not such an event.
+    if not isinstance(delta, dict) or any(map(choice.get, _FIELDS_BESIDE_DELTA)):
         return True
     return any(value for name, value in delta.items() if name != "role")
 

@@ -102,8 +102,8 @@ def redact_headers(headers: Any) -> Any:
     return dict.fromkeys(names, "***")
 
 
-def hide_headers(headers: Any) -> Any:
-    """Return headers whose values are `SecretStr`; anything invalid is hidden as a whole."""
+def wrap_headers(headers: Any) -> Any:
+    """Return headers whose values are `SecretStr`; an invalid value becomes one `SecretStr`."""
     if isinstance(headers, SecretStr):
         return headers
     is_valid = isinstance(headers, Mapping) and all(
@@ -285,7 +285,7 @@ instead."""
 def convert_settings(settings: Mapping[str, Any], cls: type[BaseModel]) -> dict[str, Any]:
     """Convert settings to fields.
 
-    An argument that is `None` means the default, and is left out. A missing credential is
+    A setting that is `None` means the default, and is left out. A missing credential is
     read from the environment.
 
     Args:

@@ -20,9 +20,9 @@ _REPLACEMENT = "\ufffd"
 
 _TOO_DEEP = "The value is nested too deeply for JSON."
 
-_TextField: TypeAlias = str | tuple[str, Any]
-"""A text that grows with each delta: the name of its field or, for the arguments of a tool
-call, the identifier of the call as (name, value)."""
+_TextId: TypeAlias = str | tuple[str, Any]
+"""Identifies a text that grows over several deltas: the name of its field or, for the arguments
+of a tool call, the identifier of the call as (name, value)."""
 
 
 def join_surrogates(text: str) -> str:
@@ -40,7 +40,7 @@ def encode_json(value: Any, inf_nan_mode: Literal["constants", "null"] = "consta
         return to_json(value, inf_nan_mode=inf_nan_mode)
     except PydanticSerializationError:
         try:
-            replaced = _replace_in_value(value)
+            replaced = _join_in_value(value)
         except RecursionError:
             raise ValueError(_TOO_DEEP) from None
         return to_json(replaced, inf_nan_mode=inf_nan_mode)
@@ -55,7 +55,7 @@ def decode_json(data: bytes) -> Any:
     try:
         return from_json(data)
     except ValueError:
-        return replace_surrogates(decode_with_surrogates(data))
+        return join_surrogates_in_json(decode_with_surrogates(data))
 
 
 def decode_with_surrogates(data: bytes) -> Any:
@@ -72,7 +72,7 @@ def decode_with_surrogates(data: bytes) -> Any:
         raise ValueError(_TOO_DEEP) from None
 
 
-def replace_surrogates(value: Any) -> Any:
+def join_surrogates_in_json(value: Any) -> Any:
     """Return a copy of a decoded JSON value in which surrogates are joined or replaced.
 
     Raises:
@@ -81,15 +81,13 @@ def replace_surrogates(value: Any) -> Any:
     return from_json(encode_json(value))
 
 
-def _replace_in_value(value: Any) -> Any:
+def _join_in_value(value: Any) -> Any:
     if isinstance(value, str):
         return join_surrogates(value)
     if isinstance(value, Mapping):
-        return {
-            _replace_in_value(name): _replace_in_value(item) for name, item in value.items()
-        }
+        return {_join_in_value(name): _join_in_value(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_replace_in_value(item) for item in value]
+        return [_join_in_value(item) for item in value]
     return value
 
 
@@ -101,7 +99,7 @@ class SurrogateJoiner:
     """
 
     def __init__(self) -> None:
-        self._held: dict[_TextField, str] = {}
+        self._first_halves: dict[_TextId, str] = {}
 
     def join(self, events: list[StreamEvent]) -> list[StreamEvent]:
         """Return events in which surrogates are joined or replaced; `events` may change.
@@ -112,29 +110,29 @@ class SurrogateJoiner:
         for event in events:
             if event["choices"]:
                 self._join_choice(event["choices"][0])
-        return [replace_surrogates(event) for event in events]
+        return [join_surrogates_in_json(event) for event in events]
 
     def _join_choice(self, choice: Any) -> None:
         delta = choice.get("delta") or {}
-        continued: set[_TextField] = set()
-        for container, name, field in _find_texts(delta):
-            text = self._held.pop(field, "") + container[name]
+        continued: set[_TextId] = set()
+        for container, name, text_id in _find_texts(delta):
+            text = self._first_halves.pop(text_id, "") + container[name]
             if "\ud800" <= text[-1] <= "\udbff":
-                self._held[field] = text[-1]
+                self._first_halves[text_id] = text[-1]
                 text = text[:-1]
             container[name] = text
-            continued.add(field)
+            continued.add(text_id)
         is_end = bool(choice.get("finish_reason"))
-        for field in list(self._held):
-            if is_end or (continued and field not in continued):
-                del self._held[field]
-                _append_replacement(delta, field)
+        for text_id in list(self._first_halves):
+            if is_end or (continued and text_id not in continued):
+                del self._first_halves[text_id]
+                _append_replacement(delta, text_id)
                 choice["delta"] = delta
 
 
-def _find_texts(delta: dict[str, Any]) -> list[tuple[dict[str, Any], str, _TextField]]:
-    """Return where the texts of a delta are, as (container, key, field); none is empty."""
-    texts: list[tuple[dict[str, Any], str, _TextField]] = [
+def _find_texts(delta: dict[str, Any]) -> list[tuple[dict[str, Any], str, _TextId]]:
+    """Return where the texts of a delta are, as (container, key, text_id); none is empty."""
+    texts: list[tuple[dict[str, Any], str, _TextId]] = [
         (delta, name, name)
         for name, value in delta.items()
         if isinstance(value, str) and value and name != "role"
@@ -158,17 +156,17 @@ def _identify_call(fragment: dict[str, Any]) -> tuple[str, Any]:
     return "", None
 
 
-def _append_replacement(delta: dict[str, Any], field: _TextField) -> None:
+def _append_replacement(delta: dict[str, Any], text_id: _TextId) -> None:
     """Add U+FFFD to a text, in place of a half that was held back.
 
     Values of the wrong type stay as they are; the conversion rejects them.
     """
-    if isinstance(field, str):
-        text = delta.get(field) or ""
+    if isinstance(text_id, str):
+        text = delta.get(text_id) or ""
         if isinstance(text, str):
-            delta[field] = text + _REPLACEMENT
+            delta[text_id] = text + _REPLACEMENT
         return
-    name, value = field
+    name, value = text_id
     identifier = {name: value} if name else {}
     fragments = delta.get("tool_calls") or []
     if isinstance(fragments, list):

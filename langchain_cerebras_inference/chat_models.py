@@ -116,8 +116,8 @@ class ChatCerebrasInference(BaseChatModel):
 
     cookies: SecretStr | None = None
     """The cookies of a signed-in browser session, to be exchanged for a key: a mapping, a list
-    of cookie objects, a `Cookie` header, a `CookieJar`, exported JSON, the path of an exported
-    file, `"browser"` or `"browser:NAME"`. If neither a key nor cookies are passed, and
+    or tuple of cookie objects, a `Cookie` header, a `CookieJar`, exported JSON, the path of an
+    exported file, `"browser"` or `"browser:NAME"`. If neither a key nor cookies are passed, and
     `CEREBRAS_API_KEY` is not set, it is the environment variable `CEREBRAS_COOKIES`. Cookies
     are as secret as a key."""
 
@@ -153,10 +153,12 @@ class ChatCerebrasInference(BaseChatModel):
     """How many alternatives of each token to return, up to 20."""
 
     frequency_penalty: float | None = None
-    """How much less likely frequent tokens become, from -2 to 2."""
+    """How much to lower the probability of a token for each time that it has occurred, from
+    -2 to 2. A negative value raises it."""
 
     presence_penalty: float | None = None
-    """How much less likely tokens that have already occurred become, from -2 to 2."""
+    """How much to lower the probability of tokens that have already occurred, from -2 to 2. A
+    negative value raises it."""
 
     logit_bias: _LogitBias | None = None
     """Maps token ids to a bias from -100 to 100; a positive bias makes the token more
@@ -291,7 +293,8 @@ class ChatCerebrasInference(BaseChatModel):
             return settings
         fields = _settings.convert_settings(settings, cls)
         if _model_catalog.is_default_profile(fields.get("profile")):
-            # A copy with another model_name gets the profile of that model.
+            # These may be the settings of another model with a new `model_name`, as from
+            # `configurable_fields`. Without its profile, langchain-core sets the right one.
             fields.pop("profile", None)
         return fields
 
@@ -343,7 +346,7 @@ class ChatCerebrasInference(BaseChatModel):
         return _convert_path(value)
 
     @model_validator(mode="after")
-    def _set_cerebras_version(self) -> Self:
+    def _set_package_version(self) -> Self:
         self._add_version("langchain-cerebras-inference", get_version())
         return self
 
@@ -513,10 +516,10 @@ class ChatCerebrasInference(BaseChatModel):
         )
 
     def _convert_completion(
-        self, response: Completion, call: Call, tool_names: _tools.ToolNames
+        self, body: Completion, call: Call, tool_names: _tools.ToolNames
     ) -> ChatResult:
         headers = call.response_headers if self.include_response_headers else None
-        return completion.convert_completion(response, tool_names, headers, call.metadata)
+        return completion.convert_completion(body, tool_names, headers, call.metadata)
 
     def _create_builder(
         self, builder_class: type[B], call: Call, tool_names: _tools.ToolNames
@@ -853,7 +856,7 @@ class ChatCerebrasInference(BaseChatModel):
             CerebrasCookieError: If the key exchange fails.
         """
         await _import_client()
-        return await self._create_client().get_credential(self.max_retries)
+        return await self._create_client().describe_credential(self.max_retries)
 
     def quota(self) -> QuotaInfo:
         """Describe the quota of this model and its key: the queue, rejections and limits.
@@ -953,7 +956,8 @@ def _close_with_task(stream: EventStream) -> Iterator[None]:
 
     If the caller stops reading a stream of protocol events, langchain-core cancels the task
     that runs this block. If a callback was running, the traceback of the cancellation keeps a
-    reference to this generator. Python may then run the end of the block late or never.
+    reference to the generator that contains the block. Python may then run the end of the
+    block late or never.
     """
     task = asyncio.current_task()
 

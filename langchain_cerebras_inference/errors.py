@@ -17,7 +17,7 @@
 The numbers are HTTP status codes. The base classes on the right are langchain-core's, so code
 that handles errors of any provider handles these, too. `is_retryable` decides about retries,
 both in this package and in LangChain's middleware. The table shows the default of each class.
-A single error can differ: a 429 for a daily quota is not retryable. A redirect (3xx) is also a
+A single error can differ: a 429 for a daily limit is not retryable. A redirect (3xx) is also a
 `CerebrasProtocolError`, but is not retryable.
 """
 

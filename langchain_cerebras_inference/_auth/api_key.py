@@ -90,7 +90,7 @@ class KeyProvider:
             return await self.exchange.get_demo_key(cookies)
         raise CerebrasAuthenticationError(_NO_CREDENTIAL)
 
-    async def get_credential(self, api_base: str) -> Credential:
+    async def describe_credential(self, api_base: str) -> Credential:
         """Describe the key for the next request, without the key itself."""
         key = await self.get_key()
         is_long = len(key.value) >= _MIN_LENGTH_FOR_HINT

@@ -22,10 +22,13 @@ this limit is in the year 5138."""
 
 
 def has_cookie_objects(data: Any) -> bool:
-    """Whether this is a list of cookie objects, or an object that contains such a list."""
+    """Whether this is a list of cookie objects, or an object that contains such a list.
+
+    A tuple counts as a list, which it becomes in JSON.
+    """
     if isinstance(data, Mapping):  # Playwright's storage state
-        return isinstance(data.get("cookies"), list)
-    return isinstance(data, list)
+        data = data.get("cookies")
+    return isinstance(data, (list, tuple))
 
 
 def parse_export(text: str, host: str) -> list[Cookie]:

@@ -57,7 +57,8 @@ def normalize_cookies(value: Any) -> str:
         return _normalize_text(value.strip())
     type_name = type(value).__name__
     raise ValueError(
-        f"cookies must be a mapping, a CookieJar, a path or a string, not {type_name}."
+        "cookies must be a mapping, a list of cookie objects, a CookieJar, a path or a string,"
+        f" not {type_name}."
     )
 
 

@@ -40,6 +40,7 @@ _MAX_DEMO_KEYS = 256
 _SIGN_IN = "Sign in at https://cloud.cerebras.ai and copy the cookies again."
 _CHECK_URL = "Check session_url."
 _ORIGIN = re.compile(r"https?://[\w.:-]+(?![^/?#])")
+"""An origin, followed by a path, a query, a fragment or the end of the URL."""
 
 
 @dataclass(frozen=True, slots=True)

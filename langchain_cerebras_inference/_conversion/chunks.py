@@ -95,14 +95,14 @@ def convert_deltas(deltas: list[Delta]) -> list[ChatGenerationChunk]:
         elif kind is REASONING:
             chunk = create_chunk("", {"reasoning_content": value})
         else:
-            chunk = create_tool_call_chunk(value)
+            chunk = create_chunk_with_tool_calls(value)
         if logprobs:
             chunk.message.response_metadata.update(logprobs)
         chunks.append(chunk)
     return chunks
 
 
-def create_tool_call_chunk(tool_call_chunks: list[ToolCallChunk]) -> ChatGenerationChunk:
+def create_chunk_with_tool_calls(tool_call_chunks: list[ToolCallChunk]) -> ChatGenerationChunk:
     """Create a chunk with tool call chunks.
 
     langchain-core's constructor parses the arguments as JSON. If that fails, it retries with

@@ -69,7 +69,7 @@ _KEYS_WITHOUT_CONTENT = _UNSENT_KEYS | {
     "annotations",
 }
 
-_UNKNOWN_VISION = "The model is not known to accept images."
+_NO_IMAGE_INPUT = "The model does not accept images, or it is not known whether it does."
 _UNACCEPTED_IMAGE = "Cerebras accepts only PNG and JPEG data."
 _TOO_LARGE_IMAGE = "The image has too many pixels."
 _UNACCEPTED_FILE = "Cerebras does not accept such files."
@@ -100,12 +100,12 @@ class TextAndImages(NamedTuple):
 # --- messages of each role ---------------------------------------------------------------
 
 
-def convert_system_content(content: Any, *, is_newest: bool = True) -> str:
+def convert_system_content(content: Any, *, is_new: bool = True) -> str:
     """Convert the content of a system message.
 
     Args:
         content: The content.
-        is_newest: Whether to reject files. Otherwise, they become notes.
+        is_new: Whether the message is new. In one that is not, files become notes.
 
     Raises:
         ValueError: If a block is a file, and the message is new.
@@ -113,20 +113,20 @@ def convert_system_content(content: Any, *, is_newest: bool = True) -> str:
     if isinstance(content, str):
         return content
     return _join_lines(
-        _convert_to_text(item, position, is_newest=is_newest)
+        _convert_to_text(item, position, is_new=is_new)
         for position, item in _read_blocks(content, _SKIPPED_TYPES)
     )
 
 
 def convert_user_content(
-    content: Any, *, is_newest: bool = True, accepts_images: bool | None = None
+    content: Any, *, is_new: bool = True, accepts_images: bool | None = None
 ) -> str | list[dict[str, Any]]:
     """Convert the content of a user message to a string, or to a list if it has images.
 
     Args:
         content: The content.
-        is_newest: Whether to reject files that Cerebras does not accept. Otherwise, they
-            become notes.
+        is_new: Whether the message is new. In one that is not, files that Cerebras does not
+            accept become notes.
         accepts_images: Whether the model accepts images; `None` if this is unknown.
 
     Raises:
@@ -137,12 +137,12 @@ def convert_user_content(
     parts: list[dict[str, Any]] = []
     for position, item in _read_blocks(content, _SKIPPED_TYPES):
         if not isinstance(item, media.Media) or not item.is_image:
-            text = _convert_to_text(item, position, is_newest=is_newest)
+            text = _convert_to_text(item, position, is_new=is_new)
             parts.append(create_text_part(text))
-        elif is_newest:
+        elif is_new:
             parts.append(create_image_part(_build_image_url(item, position)))
         elif accepts_images is False:
-            parts.append(create_text_part(media.build_note(item, _UNKNOWN_VISION)))
+            parts.append(create_text_part(media.build_note(item, _NO_IMAGE_INPUT)))
         else:
             url, note = _build_image_url_or_note(item)
             parts.append(create_image_part(url) if url else create_text_part(note))
@@ -157,7 +157,7 @@ def convert_tool_content(content: Any, *, accepts_images: bool | None = None) ->
         return TextAndImages(content, [])
     images: list[str] = []
     lines = [
-        _convert_foreign_item(item, images, accepts_images=accepts_images)
+        _convert_generated_item(item, images, accepts_images=accepts_images)
         for _, item in _read_blocks(content, _SKIPPED_IN_TOOL_MESSAGES)
     ]
     return TextAndImages(_join_lines(lines), images)
@@ -180,7 +180,7 @@ def convert_assistant_content(
         if isinstance(item, _Data) and _is_left_out(item.block):
             continue
         is_text = isinstance(item, str)
-        addition = _convert_foreign_item(item, images, accepts_images=accepts_images)
+        addition = _convert_generated_item(item, images, accepts_images=accepts_images)
         has_line_break = text.endswith("\n") or addition.startswith("\n")
         if text and addition and not (is_text and was_text) and not has_line_break:
             text += "\n"
@@ -272,7 +272,7 @@ def _get_type(block: Mapping[str, Any]) -> str:
 
 
 def _read_single_block(block: Mapping[str, Any], block_type: str) -> _Item | None:
-    """Return what a block without other blocks inside of it contains, if anything."""
+    """Return the item of a block that has no blocks inside; `None` if it has no content."""
     if block_type in _TEXT_KEYS:
         text = block.get(_TEXT_KEYS[block_type])
         if isinstance(text, str):
@@ -355,15 +355,15 @@ def _join_lines(texts: Iterable[str]) -> str:
     return "\n".join(filter(None, texts))
 
 
-def _convert_to_text(item: _Item, position: str, *, is_newest: bool) -> str:
-    """Convert an item of a message that a person or a program wrote.
+def _convert_to_text(item: _Item, position: str, *, is_new: bool) -> str:
+    """Convert an item of a user or system message.
 
     Raises:
         ValueError: If the item is a file, and the message is new.
     """
     if not isinstance(item, media.Media):
         return _write_text(item)
-    if is_newest:
+    if is_new:
         raise ValueError(
             f"{position} is a {item.block_type!r} block, which Cerebras does not accept here."
             " Remove it, or describe it as text."
@@ -371,10 +371,10 @@ def _convert_to_text(item: _Item, position: str, *, is_newest: bool) -> str:
     return media.build_note(item, _UNACCEPTED_FILE)
 
 
-def _convert_foreign_item(
+def _convert_generated_item(
     item: _Item, image_urls: list[str], *, accepts_images: bool | None
 ) -> str:
-    """Convert an item of a message that the user did not write.
+    """Convert an item of a tool or assistant message.
 
     Args:
         item: The item.
@@ -389,7 +389,7 @@ def _convert_foreign_item(
     if not item.is_image or item.is_empty:
         return _write_text(_Data(item.block))
     if not accepts_images:
-        return media.build_note(item, _UNKNOWN_VISION)
+        return media.build_note(item, _NO_IMAGE_INPUT)
     url, note = _build_image_url_or_note(item)
     if url:
         image_urls.append(url)

@@ -41,7 +41,8 @@ def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
 
     The sum of all chunks has the same blocks as a message. All others have tool call chunks.
     """
-    # The last chunk alone may have markers for truncated arguments. They have no names.
+    # The last chunk itself, before it is added to others, may have markers for truncated
+    # arguments: tool call chunks without a name.
     has_names = all(call["name"] for call in chunk.tool_call_chunks)
     if chunk.chunk_position == "last" and has_names:
         return translate_message(chunk)

@@ -82,7 +82,7 @@ class DeltaParser:
         for event in events:
             if choices := event["choices"]:
                 choice: Mapping[str, Any] = choices[0]
-                event_deltas = self._parse_delta(choice.get("delta") or {})
+                event_deltas = self._split_fields(choice.get("delta") or {})
                 if finish_reason := choice.get("finish_reason"):
                     event_deltas += self._parse_finish_reason(finish_reason)
                 if choice.get("logprobs") or choice.get("reasoning_logprobs"):
@@ -109,7 +109,8 @@ class DeltaParser:
         metadata = completion.convert_metadata(
             self._completion_fields, self._headers, self._call_metadata
         )
-        # Only with "stop" does it matter whether there are tool calls, and parsing takes time.
+        # `convert_finish_reason` needs `has_tool_calls` only for "stop". Parsing takes time, so
+        # it is skipped otherwise.
         has_tool_calls = self._finish_reason == "stop" and any(
             self.parse_arguments(call) is not None for call in self.tool_calls
         )
@@ -117,28 +118,29 @@ class DeltaParser:
             self._finish_reason, has_tool_calls=has_tool_calls
         )
 
-    def parse_arguments(self, call: ToolCallState) -> dict[str, Any] | None:
+    def parse_arguments(self, tool_call: ToolCallState) -> dict[str, Any] | None:
         """Return the tool arguments of a call, or `None` if they are truncated or invalid."""
-        return tool_arguments.parse_arguments(call.arguments, self._finish_reason)
+        return tool_arguments.parse_arguments(tool_call.arguments, self._finish_reason)
 
-    def _parse_delta(self, delta: Mapping[str, Any]) -> list[Delta]:
+    def _split_fields(self, fields: Mapping[str, Any]) -> list[Delta]:
+        """Split the `delta` object of an event into deltas, one for each kind."""
         deltas: list[Delta] = []
-        reasoning = delta.get("reasoning")
-        if not reasoning and "reasoning_content" in delta:  # as some gateways send it
-            reasoning = delta["reasoning_content"]
+        reasoning = fields.get("reasoning")
+        if not reasoning and "reasoning_content" in fields:  # as some gateways send it
+            reasoning = fields["reasoning_content"]
         if reasoning:
             if type(reasoning) is not str:
                 raise type_checks.create_type_error("reasoning", reasoning, "a string")
             self._has_reasoning = True
             deltas.append((REASONING, reasoning, None))
-        if content := delta.get("content"):
+        if content := fields.get("content"):
             if self._is_before_text:
                 deltas += self._parse_first_content(content)
             elif type(content) is str:
                 deltas.append((TEXT, content, None))
             else:
                 raise type_checks.create_type_error("content", content, "a string")
-        if fragments := delta.get("tool_calls"):
+        if fragments := fields.get("tool_calls"):
             deltas += self._parse_tool_calls(fragments)
         return deltas
 

@@ -34,7 +34,7 @@ _BINARY_FORMATS = ("wav", "mp3", "flac", "ogg", "opus", "png", "jpeg", "webp", "
 
 
 def build_json_text(value: Any) -> str:
-    """Write a value as compact JSON, without its binary data."""
+    """Encode a value as compact JSON, without its binary data."""
     return json.dumps(_simplify(value, 0), ensure_ascii=False, separators=(",", ":"))
 
 

@@ -178,7 +178,7 @@ def count_bytes(data: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """Write a number of bytes."""
+    """Format a size in bytes for a text, such as `400,000 bytes`."""
     return f"{size:,} bytes"
 
 
@@ -213,8 +213,8 @@ def _get_image_type(media: Media) -> str:
         return "image/jpeg"
     if media.mime_type.startswith("image/") or media.data is None:
         return media.mime_type
-    begins = (type_ for start, type_ in _SIGNATURES.items() if media.data.startswith(start))
-    return next(begins, "image/jpeg")
+    types = (type_ for start, type_ in _SIGNATURES.items() if media.data.startswith(start))
+    return next(types, "image/jpeg")
 
 
 def _normalize_base64(data: str) -> str:

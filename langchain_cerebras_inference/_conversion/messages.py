@@ -84,14 +84,14 @@ def convert_messages(
         except ValueError as error:
             if not for_counting:
                 raise ValueError(f"messages[{index}] ({message.type}): {error}") from None
-            item = _convert_to_any_text(message)
+            item = _convert_for_counting(message)
         if item["role"] == "tool" or "tool_calls" in item:
             has_tool_calls = True
         converted.append(item)
     if has_tool_calls or converter.has_images:
         converted = converter.arrange(converted)
     if converter.has_images:
-        tool_messages.limit_images(converted, converter.newest_content)
+        tool_messages.limit_images(converted, converter.new_content)
     return converted
 
 
@@ -115,7 +115,7 @@ class _Converter:
 
     Attributes:
         has_images: Whether a converted message has images.
-        newest_content: The content of the newest message, if it is a user message with images.
+        new_content: The content of the new user message, if it has images.
     """
 
     def __init__(
@@ -135,9 +135,12 @@ class _Converter:
         self._image_urls: dict[int, list[str]] = {}
         # Tool messages made from the blocks of a user message, by the index of that message.
         self._tool_messages: dict[int, list[_types.Message]] = {}
-        self._new_messages = self._find_new_messages()
+        # The indices from which user messages and system messages are new.
+        self._first_new_user_message, self._first_new_system_message = (
+            self._find_first_new_messages()
+        )
         self.has_images = False
-        self.newest_content: list[dict[str, Any]] | None = None
+        self.new_content: list[dict[str, Any]] | None = None
 
     def convert(self, index: int, message: BaseMessage) -> _types.Message:
         """Convert one message.
@@ -168,37 +171,43 @@ class _Converter:
             return content.convert_assistant_content(value).text
         if role != "user":
             return content.convert_system_content(
-                value, is_newest=index >= self._new_messages[1]
+                value, is_new=index >= self._first_new_system_message
             )
         if blocks := content.find_tool_results(value):
             value = self._take_tool_results(value, blocks, index)
-        is_newest = index >= self._new_messages[0]
+        is_new = index >= self._first_new_user_message
         converted = content.convert_user_content(
-            value, is_newest=is_newest, accepts_images=self._accepts_images
+            value, is_new=is_new, accepts_images=self._accepts_images
         )
         if isinstance(converted, list):
             self.has_images = True
-            if is_newest:
-                self.newest_content = converted
+            if is_new:
+                self.new_content = converted
         return converted
 
-    def _find_new_messages(self) -> tuple[int, int]:
+    def _find_first_new_messages(self) -> tuple[int, int]:
         """Find the indices from which user messages and system messages are new.
 
-        A user message is new if only system messages follow; a system message, if at most one
-        message of a user follows. In a token count, no message is new.
+        A user message is new if only system messages follow it. A system message is new if
+        only system messages and at most one user message follow it. In a token count, no
+        message is new.
         """
         count = len(self._messages)
         if self._for_counting:
             return count, count
-        indices = (
-            index
-            for index in reversed(range(count))
-            if not _is_system_message(self._messages[index])
-        )
-        last = next(indices, 0)
+        last = self._find_last_other_message(count)
         has_reply = last < count and isinstance(self._messages[last], (AIMessage, ToolMessage))
-        return last, last if has_reply else next(indices, 0)
+        return last, last if has_reply else self._find_last_other_message(last)
+
+    def _find_last_other_message(self, end: int) -> int:
+        """Return the index of the last message before `end` that is not a system message.
+
+        If there is none, return 0.
+        """
+        for index in reversed(range(end)):
+            if not _is_system_message(self._messages[index]):
+                return index
+        return 0
 
     def _take_tool_results(
         self, value: Any, blocks: list[tuple[int, Mapping[str, Any]]], index: int
@@ -306,7 +315,7 @@ def _is_system_message(message: BaseMessage) -> bool:
     return isinstance(message, SystemMessage) or is_system_role
 
 
-def _convert_to_any_text(message: BaseMessage) -> _types.Message:
+def _convert_for_counting(message: BaseMessage) -> _types.Message:
     """Convert a message that is counted but cannot be sent."""
     values = [message.content, *getattr(message, "tool_calls", ())]
     return {"role": "user", "content": json_text.build_json_text(values)}

@@ -68,8 +68,8 @@ def parse_object(text: str, *, allow_inf_nan: bool = True) -> dict[str, Any] | N
 def extract_fenced_object(text: str) -> str | None:
     """Return what may be a JSON object in the Markdown fence of a text, or `None`.
 
-    Around the fence there may be prose, but nothing that may be an object, too. Otherwise the
-    fence could be part of a string in a truncated object.
+    There may be prose before and after the fence, but no second object: the fence could then
+    be part of a string in a truncated object.
     """
     before, opening, remainder = text.partition(_FENCE)
     inside, closing, after = remainder.rpartition(_FENCE)
@@ -136,7 +136,7 @@ def create_truncation_marker(text: str) -> str:
     If the innermost open bracket is `[`, the wrong bracket is `}` instead of `]`. Each
     quotation mark adds one bracket, so that the length shows where the marker begins.
     """
-    open_brackets: list[str] = []
+    expected_closings: list[str] = []
     is_in_string = is_escaped = False
     for char in text:
         if is_in_string:
@@ -145,10 +145,10 @@ def create_truncation_marker(text: str) -> str:
         elif char == '"':
             is_in_string = True
         elif char in _CLOSING_BRACKETS:
-            open_brackets.append(_CLOSING_BRACKETS[char])
-        elif char in _OTHER_BRACKET and open_brackets and open_brackets[-1] == char:
-            open_brackets.pop()
-    wrong_bracket = _OTHER_BRACKET[open_brackets[-1] if open_brackets else "}"]
+            expected_closings.append(_CLOSING_BRACKETS[char])
+        elif expected_closings and char == expected_closings[-1]:
+            expected_closings.pop()
+    wrong_bracket = _OTHER_BRACKET[expected_closings[-1] if expected_closings else "}"]
     if is_escaped:  # the first quotation mark only completes the escape sequence
         return '""' + wrong_bracket * 3
     if is_in_string:

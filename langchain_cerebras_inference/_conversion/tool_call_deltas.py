@@ -88,13 +88,14 @@ class ToolCallAccumulator:
             call = self._create_call(server_id)
         self._remember_call(call, index, server_id)
         name = self._add_name(call, request_name) if request_name else ""
-        if (
+        may_have_to_wait = (
             not call.argument_parts
             or call.held_arguments
             or "\\u" in arguments
             or arguments[-1:] == "\\"
-        ):
-            arguments = self._hold_back(call, arguments)
+        )
+        if may_have_to_wait:
+            arguments = self._take_ready_arguments(call, arguments)
         if arguments:
             call.argument_parts.append(arguments)
         if not (is_new or name or arguments):
@@ -107,7 +108,10 @@ class ToolCallAccumulator:
         )
 
     def close(self) -> list[ToolCallChunk]:
-        """Return the tool arguments that have been held back; later ones will not be."""
+        """Return the tool arguments that have been held back.
+
+        Arguments that arrive after this are no longer held back.
+        """
         self._is_closed = True
         chunks = []
         for call in self.calls:
@@ -119,8 +123,8 @@ class ToolCallAccumulator:
                 )
         return chunks
 
-    def _hold_back(self, call: ToolCallState, arguments: str) -> str:
-        """Return the part of new arguments that can be passed on, and hold back the others.
+    def _take_ready_arguments(self, call: ToolCallState, arguments: str) -> str:
+        """Return the part of the arguments that is ready to be passed on; hold back the others.
 
         Arguments that do not begin with an object are held back until the end, because they may
         have one in a Markdown fence. An incomplete escape sequence is held back until it is
@@ -132,6 +136,7 @@ class ToolCallAccumulator:
         if self._is_closed:
             return _take_held_arguments(call)
         if not call.argument_parts and not call.has_prose:
+            # What was held back before is only whitespace, so these arguments decide.
             start = arguments.lstrip()[:1]
             call.has_prose = start not in ("", "{")
             if not start:

@@ -126,11 +126,11 @@ class Arranger:
                         f"messages[{index}] (ai): No tool message answers the call of {name}."
                         " Add one."
                     )
-                text = _INTERRUPTED if position < valid_count else _quote_arguments(call)
+                text = _INTERRUPTED if position < valid_count else _move_arguments_to_text(call)
                 tool_message = {"role": "tool", "content": text, "tool_call_id": call["id"]}
                 self._unanswered_calls.append(f"messages[{index}] {name}")
             elif position >= valid_count and not _has_valid_arguments(call):
-                text = f"{_quote_arguments(call)}\n{tool_message['content']}"
+                text = f"{_move_arguments_to_text(call)}\n{tool_message['content']}"
                 tool_message["content"] = text
             self._results[call["id"]] = tool_message
             pairs.append((call, tool_message))
@@ -168,7 +168,7 @@ def _has_valid_arguments(call: _types.ToolCall) -> bool:
     return tool_arguments.parse_arguments(call["function"]["arguments"]) is not None
 
 
-def _quote_arguments(call: _types.ToolCall) -> str:
+def _move_arguments_to_text(call: _types.ToolCall) -> str:
     """Move the arguments of an invalid call to the text of its tool message.
 
     A server that decodes the arguments could otherwise reject every later turn.
@@ -206,17 +206,17 @@ def _make_ids_unique(
 
 
 def limit_images(
-    messages: list[_types.Message], newest_content: list[dict[str, Any]] | None
+    messages: list[_types.Message], new_content: list[dict[str, Any]] | None
 ) -> None:
     """Replace the oldest images by notes if there are more than Cerebras accepts.
 
     Args:
         messages: The messages of a request. Their parts are changed.
-        newest_content: The content of the newest message, whose images are all kept.
+        new_content: The content of the new user message, whose images are all kept.
     """
     contents = [message["content"] for message in reversed(messages) if "content" in message]
     lists = [parts for parts in contents if isinstance(parts, list)]
-    lists.sort(key=lambda parts: parts is not newest_content)
+    lists.sort(key=lambda parts: parts is not new_content)
     count = size = 0
     for parts in lists:
         for part in reversed(parts):
@@ -225,7 +225,7 @@ def limit_images(
             url = part["image_url"]["url"]
             image_size = media.count_bytes(url.partition(",")[2])
             fits = count < media.MAX_IMAGES and size + image_size <= media.MAX_IMAGE_BYTES
-            if fits or parts is newest_content:
+            if fits or parts is new_content:
                 count += 1
                 size += image_size
             else:

@@ -62,34 +62,34 @@ class ConnectionPool:
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self._owners: WeakValueDictionary[int, object] = WeakValueDictionary()
-        self._active_calls = 0
+        self._active_requests = 0
         self._should_close_when_idle = False
         # The key is the argument `fresh` of `get_client_session`.
         self._client_sessions: dict[bool, aiohttp.ClientSession] = {}
         self._closing_task: asyncio.Task[None] | None = None
 
-    def begin_call(self, owner: object) -> None:
-        """Count a call, and remember its owner: the model that makes it, or `None`."""
-        self._active_calls += 1
+    def begin_request(self, owner: object) -> None:
+        """Count a request, and remember its owner: the model that makes it, or `None`."""
+        self._active_requests += 1
         if owner is not None:
             self._owners[id(owner)] = owner
 
-    def end_call(self) -> None:
-        """End a call; close the pool after the last one if `close_when_idle` was called."""
-        self._active_calls -= 1
-        if self._should_close_when_idle and not self._active_calls:
+    def end_request(self) -> None:
+        """End a request; after the last one, close the pool if `close_when_idle` was called."""
+        self._active_requests -= 1
+        if self._should_close_when_idle and not self._active_requests:
             with contextlib.suppress(RuntimeError):  # the event loop is closing
                 self._closing_task = asyncio.get_running_loop().create_task(self.close())
 
     def remove_owner(self, owner: object) -> bool:
-        """Remove an owner, and return whether it was the last owner that still exists."""
+        """Remove an owner if it is one, and return whether the pool has no other owner."""
         self._owners.pop(id(owner), None)
         return not self._owners
 
     async def close_when_idle(self) -> None:
-        """Close the pool now, or when its last call ends."""
+        """Close the pool now, or when its last request ends."""
         self._should_close_when_idle = True
-        if not self._active_calls:
+        if not self._active_requests:
             await self.close()
 
     def get_client_session(self, *, fresh: bool) -> aiohttp.ClientSession:
@@ -180,13 +180,13 @@ def _create_client_session(*, force_close: bool) -> aiohttp.ClientSession:
 
 
 async def acquire_pool(url: str, owner: object) -> ConnectionPool:
-    """Return the running event loop's pool for the server of a URL, and begin a call.
+    """Return the running event loop's pool for the server of a URL, and begin a request.
 
-    The caller must end the call with `ConnectionPool.end_call`.
+    The caller must end the request with `ConnectionPool.end_request`.
 
     Args:
         url: The URL of the request.
-        owner: The model that makes the call, or `None`. While it exists, closing
+        owner: The model that makes the request, or `None`. While it exists, closing
             another model does not close the pool.
     """
     loop = asyncio.get_running_loop()
@@ -200,7 +200,7 @@ async def acquire_pool(url: str, owner: object) -> ConnectionPool:
     pool = pools.get(origin)
     if pool is None:
         pool = pools[origin] = ConnectionPool(origin)
-    pool.begin_call(owner)
+    pool.begin_request(owner)
     return pool
 
 

@@ -1,7 +1,7 @@
-"""Pure functions that find limits and waits in the headers of a response.
+"""Find limits and waits in the headers of a response, and compute backoffs.
 
 The responses of Cerebras contain limits and remaining amounts, but since 2026 no reset times.
-The server refills a quota continuously: with a limit of N requests per minute, it allows
+The server refills a limit continuously: with a limit of N requests per minute, it allows
 another request after 60 / N seconds. Source: https://inference-docs.cerebras.ai/support/rate-limits
 """
 
@@ -25,7 +25,7 @@ _MAX_JITTER = 0.25
 _MIN_LIMIT = 1e-3
 _MAX_RETRY_AFTER = 1e9
 _PERIODS = {"minute": 60, "hour": 3_600, "day": 86_400}
-_LIMIT_HEADERS = tuple(
+_HEADERS_OF_LIMITS = tuple(
     (
         f"{unit}-{period}",
         f"x-ratelimit-limit-{unit}-{period}",
@@ -36,7 +36,7 @@ _LIMIT_HEADERS = tuple(
 )
 """For each limit: its name, the header with its limit, the header with its remaining amount."""
 
-LIMIT_HEADERS = frozenset(limit_header for _, limit_header, _ in _LIMIT_HEADERS)
+LIMIT_HEADERS = frozenset(limit_header for _, limit_header, _ in _HEADERS_OF_LIMITS)
 """A response that shows limits has at least one of these headers."""
 
 
@@ -56,16 +56,20 @@ def get_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def parse_limits(headers: Mapping[str, str]) -> dict[str, tuple[float, float | None]]:
-    """Return each limit in the headers, with its remaining amount.
+    """Return the limits in the headers.
 
     In 2025 there were two limits, `requests-day` and `tokens-minute`; since 2026 there is one
-    for each combination. A remaining amount that is missing or is not a number is `None`.
+    for each unit (requests, tokens) and period (minute, hour, day).
 
     Args:
         headers: The response headers, with lower-case names.
+
+    Returns:
+        For each limit, by its name: (limit, remaining amount). A remaining amount that is
+        missing or is not a number is `None`.
     """
     limits: dict[str, tuple[float, float | None]] = {}
-    for name, limit_header, remaining_header in _LIMIT_HEADERS:
+    for name, limit_header, remaining_header in _HEADERS_OF_LIMITS:
         limit_text = headers.get(limit_header)
         if limit_text is None:
             continue
@@ -109,7 +113,7 @@ def estimate_quota_wait(
 
     Args:
         headers: The headers of a response with status 429.
-        code: The error code, which names the exhausted quota.
+        code: The error code, which names the unit of the limit that is reached.
         count_reserved_tokens: Counts the tokens that the server reserves for the request:
             its prompt and its longest completion.
     """
@@ -124,21 +128,24 @@ def estimate_quota_wait(
     for period, seconds in _PERIODS.items():
         limit = _parse_number(headers.get(f"x-ratelimit-limit-{unit}-{period}"))
         remaining = _parse_number(headers.get(f"x-ratelimit-remaining-{unit}-{period}"))
+        # A limit per minute counts even if something remains, because the request may need
+        # more tokens than that. A longer limit counts only if nothing remains: its long wait
+        # would otherwise replace the wait for the minute.
         if limit and limit >= _MIN_LIMIT and (period == "minute" or remaining == 0):
             waits.append(need * seconds / limit)
     return max(waits, default=None)
 
 
-def compute_backoff(attempt: int, code: str | None) -> float:
+def compute_backoff(retry: int, code: str | None) -> float:
     """Return the seconds before a retry for which the server states no wait.
 
     Args:
-        attempt: The number of the retry; 1 is the first.
-        code: The error code, which says whether a quota was exhausted.
+        retry: The number of the retry; 1 is the first.
+        code: The error code, which says whether a limit was reached.
     """
     if code in _QUOTA_CODES:
-        return _QUOTA_BACKOFFS[min(attempt, len(_QUOTA_BACKOFFS)) - 1]
-    longest = _FIRST_BACKOFF * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS)
+        return _QUOTA_BACKOFFS[min(retry, len(_QUOTA_BACKOFFS)) - 1]
+    longest = _FIRST_BACKOFF * 2.0 ** min(retry - 1, _MAX_DOUBLINGS)
     return longest * (1 - random.random() / 4)  # noqa: S311 # jitter needs no secrecy
 
 

@@ -106,12 +106,12 @@ async def send(
             connection_pool.on_connected.reset(token)
             pending_request.stop()
     except NETWORK_ERRORS as error:
-        pool.end_call()
+        pool.end_request()
         # Raise our error outside the `except` block, so that its `__context__` does not keep
         # aiohttp's error, which may refer to the request and so to the key.
         failure = pending_request.create_error(error, url, proxy.url, route)
     except BaseException:
-        pool.end_call()
+        pool.end_request()
         raise
     else:
         response = Response(

@@ -49,7 +49,7 @@ class Response:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response: aiohttp.ClientResponse | None = response
-        self._content = response.content
+        self._reader = response.content
         self._pool = pool
         self._url = url
         self._loop = asyncio.get_running_loop()
@@ -74,7 +74,10 @@ class Response:
         self.close()
 
     async def read(self, limit: int) -> bytes:
-        """Read the body, but stop after more than `limit` bytes."""
+        """Read the body until its end, or until more than `limit` bytes have arrived.
+
+        A result that is longer than `limit` may therefore be incomplete.
+        """
         parts: list[bytes] = []
         size = 0
         while size <= limit and (data := await self.read_available()):
@@ -101,7 +104,7 @@ class Response:
             self._deadline = min(deadline, self._final_deadline)
         self._is_reading = True
         try:
-            return await self._content.readany()
+            return await self._reader.readany()
         except NETWORK_ERRORS as error:
             self._error = self._create_error(error)
         finally:
@@ -136,12 +139,12 @@ class Response:
         if transport is not None and not self._loop.is_closed():
             transport.abort()  # closing a TLS connection would wait for the server
         response.close()
-        self._pool.end_call()
+        self._pool.end_request()
 
     def _fail_incomplete_body(self, _: object) -> None:
         # aiohttp does not report a connection that is lost within an HTTP chunk.
-        if not self._content.is_eof() and self._content.exception() is None:
-            self._content.set_exception(aiohttp.ClientPayloadError())
+        if not self._reader.is_eof() and self._reader.exception() is None:
+            self._reader.set_exception(aiohttp.ClientPayloadError())
 
     def _check_deadline(self) -> None:
         if self._loop.time() < self._deadline:
@@ -153,7 +156,7 @@ class Response:
 
     def _expire(self) -> None:
         if self._is_reading and self._loop.time() >= self._deadline:
-            self._content.set_exception(_IdleTimeoutError())
+            self._reader.set_exception(_IdleTimeoutError())
         else:
             self._check_deadline()
 
@@ -164,8 +167,8 @@ class Response:
 
     def _take_buffered_data(self) -> bytes:
         # aiohttp returns no data from a stream that has an exception.
-        self._content.set_exception(None)  # type: ignore[arg-type]
-        return self._content.read_nowait()
+        self._reader.set_exception(None)  # type: ignore[arg-type]
+        return self._reader.read_nowait()
 
 
 class _IdleTimeoutError(TimeoutError):

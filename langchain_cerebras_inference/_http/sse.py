@@ -12,7 +12,8 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Far more than the largest event needs, which is one with a whole tool call."""
 
 _LINE_START_BYTES = 64
-"""How many bytes of an incomplete line are kept to find out which field it is."""
+"""The length of `_line_start`, a copy of the beginning of the incomplete line, which shows what
+field it is."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

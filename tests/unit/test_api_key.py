@@ -117,6 +117,6 @@ async def test_credential_has_the_source_and_a_hint_of_the_key(
 ) -> None:
     monkeypatch.setenv("CEREBRAS_API_KEY", variable)
 
-    credential = await make_provider(key).get_credential("https://api.example:8080/v1")
+    credential = await make_provider(key).describe_credential("https://api.example:8080/v1")
 
     assert credential == Credential(source, "API key", "api.example:8080", None, hint)

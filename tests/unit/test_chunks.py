@@ -22,7 +22,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_cerebras_inference._conversion import chunks, tool_arguments
 from langchain_cerebras_inference._conversion.chunks import (
     ChunkBuilder,
-    create_tool_call_chunk,
+    create_chunk_with_tool_calls,
     create_unvalidated_chunk,
     create_validated_chunk,
 )
@@ -1107,6 +1107,6 @@ def test_tool_call_chunk_is_identical_to_that_of_langchain_core(
         response_metadata={"model_provider": PROVIDER},
     )
 
-    built = create_tool_call_chunk(fragments)
+    built = create_chunk_with_tool_calls(fragments)
 
     assert observe(built) == observe(ChatGenerationChunk(message=message))

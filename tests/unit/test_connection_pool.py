@@ -21,18 +21,18 @@ class Owner:
     """An object that keeps connections open, as a model does."""
 
 
-async def begin_call(
+async def begin_request(
     owner: Owner | None, url: str = URL
 ) -> tuple[ConnectionPool, aiohttp.ClientSession]:
-    """Begin a call, and return its pool and its client session."""
+    """Begin a request, and return its pool and its client session."""
     pool = await connection_pool.acquire_pool(url, owner)
     return pool, pool.get_client_session(fresh=False)
 
 
-async def make_call(owner: Owner | None, url: str = URL) -> aiohttp.ClientSession:
-    """Make a whole call, and return its client session."""
-    pool, client_session = await begin_call(owner, url)
-    pool.end_call()
+async def make_request(owner: Owner | None, url: str = URL) -> aiohttp.ClientSession:
+    """Make a whole request, and return its client session."""
+    pool, client_session = await begin_request(owner, url)
+    pool.end_request()
     return client_session
 
 
@@ -44,16 +44,16 @@ def is_open(client_session: aiohttp.ClientSession) -> bool:
 
 
 async def test_owners_share_the_pool_of_a_server() -> None:
-    first = await make_call(Owner())
-    same_server = await make_call(Owner(), "https://api.example/v1/models")
-    other_server = await make_call(Owner(), "https://other.example/v1/models")
+    first = await make_request(Owner())
+    same_server = await make_request(Owner(), "https://api.example/v1/models")
+    other_server = await make_request(Owner(), "https://other.example/v1/models")
 
     assert same_server is first
     assert other_server is not first
 
 
 async def test_fresh_client_session_is_not_the_shared_one() -> None:
-    pool, client_session = await begin_call(Owner())
+    pool, client_session = await begin_request(Owner())
 
     assert pool.get_client_session(fresh=True) is not client_session
 
@@ -63,34 +63,34 @@ async def test_fresh_client_session_is_not_the_shared_one() -> None:
 
 async def test_pool_of_one_owner_is_closed() -> None:
     owner = Owner()
-    client_session = await make_call(owner)
+    client_session = await make_request(owner)
 
     await close_unshared(owner)
 
     assert not is_open(client_session)
-    assert await make_call(owner) is not client_session
+    assert await make_request(owner) is not client_session
 
 
 async def test_pool_of_another_owner_stays_open() -> None:
     owner, other = Owner(), Owner()
-    client_session = await make_call(owner)
-    await make_call(other)
+    client_session = await make_request(owner)
+    await make_request(other)
 
     await close_unshared(owner)
     assert is_open(client_session)
-    assert await make_call(other) is client_session
+    assert await make_request(other) is client_session
 
     await close_unshared(other)
     assert not is_open(client_session)
 
 
-async def test_pool_of_an_owner_that_calls_again_stays_open() -> None:
+async def test_pool_of_an_owner_with_another_request_stays_open() -> None:
     owner, other = Owner(), Owner()
-    client_session = await make_call(owner)
-    await make_call(other)
+    client_session = await make_request(owner)
+    await make_request(other)
 
     await close_unshared(owner)
-    await make_call(owner)
+    await make_request(owner)
     await close_unshared(other)
 
     assert is_open(client_session)
@@ -98,8 +98,8 @@ async def test_pool_of_an_owner_that_calls_again_stays_open() -> None:
 
 async def test_pool_of_a_garbage_collected_owner_is_closed() -> None:
     owner, collected = Owner(), Owner()
-    client_session = await make_call(owner)
-    await make_call(collected)
+    client_session = await make_request(owner)
+    await make_request(collected)
 
     del collected
     gc.collect()
@@ -109,7 +109,7 @@ async def test_pool_of_a_garbage_collected_owner_is_closed() -> None:
 
 
 async def test_pool_without_an_owner_is_closed() -> None:
-    client_session = await make_call(None)
+    client_session = await make_request(None)
 
     await close_unshared(Owner())
 
@@ -118,9 +118,9 @@ async def test_pool_without_an_owner_is_closed() -> None:
 
 async def test_pools_of_different_servers_are_closed_independently() -> None:
     owner, other = Owner(), Owner()
-    shared = await make_call(owner)
-    await make_call(other)
-    unshared = await make_call(owner, "https://other.example/v1/models")
+    shared = await make_request(owner)
+    await make_request(other)
+    unshared = await make_request(owner, "https://other.example/v1/models")
 
     await close_unshared(owner)
 
@@ -132,18 +132,18 @@ async def test_closing_without_a_pool_does_nothing() -> None:
     await close_unshared(Owner())
 
 
-async def test_pool_with_calls_in_progress_is_closed_after_the_last_call() -> None:
+async def test_pool_with_requests_in_progress_is_closed_after_the_last_one() -> None:
     owner = Owner()
-    pool, client_session = await begin_call(owner)
-    await begin_call(owner)
+    pool, client_session = await begin_request(owner)
+    await begin_request(owner)
 
     await close_unshared(owner)
-    new_client_session = await make_call(owner)
-    pool.end_call()
+    new_client_session = await make_request(owner)
+    pool.end_request()
     await asyncio.sleep(0)
     assert is_open(client_session)
 
-    pool.end_call()
+    pool.end_request()
     assert pool._closing_task is not None
     await pool._closing_task
     assert not is_open(client_session)
@@ -154,18 +154,18 @@ async def test_pool_with_calls_in_progress_is_closed_after_the_last_call() -> No
 
 
 def test_pool_is_closed_when_its_event_loop_ends() -> None:
-    client_session = asyncio.run(make_call(Owner()))
+    client_session = asyncio.run(make_request(Owner()))
 
     assert not is_open(client_session)
 
 
 def test_pool_of_a_closed_event_loop_is_closed_by_the_next_event_loop() -> None:
     loop = asyncio.new_event_loop()
-    client_session = loop.run_until_complete(make_call(Owner()))
+    client_session = loop.run_until_complete(make_request(Owner()))
     loop.close()
     assert is_open(client_session)
 
-    asyncio.run(make_call(Owner()))
+    asyncio.run(make_request(Owner()))
 
     assert not is_open(client_session)
 

@@ -384,8 +384,8 @@ def test_file_in_an_older_prompt_becomes_a_note(
     kind, _, rest = description.partition(", ")
     text = f"Look:\n[{kind} left out: {rest}. Cerebras does not accept such files.]"
 
-    assert convert_user_content(["Look:", block], is_newest=False) == text
-    assert convert_system_content(["Look:", block], is_newest=False) == text
+    assert convert_user_content(["Look:", block], is_new=False) == text
+    assert convert_system_content(["Look:", block], is_new=False) == text
 
 
 def test_image_in_a_system_message_is_rejected() -> None:
@@ -612,7 +612,7 @@ def test_image_that_is_not_accepted_becomes_a_note(
     block: dict[str, Any], description: str
 ) -> None:
     for text in (
-        convert_user_content([block], is_newest=False),
+        convert_user_content([block], is_new=False),
         convert_tool_content([block], accepts_images=True).text,
         convert_assistant_content([block], accepts_images=True).text,
     ):
@@ -634,7 +634,8 @@ def test_image_becomes_a_note_if_the_model_is_not_known_to_accept_it(
 ) -> None:
     block = {"type": "image", "base64": PNG_DATA, "mime_type": "image/png", "name": "a.png"}
     note = (
-        "[image left out: image/png, a.png, 8 bytes. The model is not known to accept images.]"
+        "[image left out: image/png, a.png, 8 bytes."
+        " The model does not accept images, or it is not known whether it does.]"
     )
 
     assert convert_tool_content([block], accepts_images=accepts_images) == (note, [])
@@ -644,12 +645,10 @@ def test_image_becomes_a_note_if_the_model_is_not_known_to_accept_it(
 def test_user_image_is_left_out_only_if_it_is_older_and_the_model_rejects_it() -> None:
     block = {"type": "image_url", "image_url": {"url": PNG}}
 
-    for is_newest in (True, False):
+    for is_new in (True, False):
         for accepts_images in (True, False, None):
-            sent = convert_user_content(
-                [block], is_newest=is_newest, accepts_images=accepts_images
-            )
-            assert isinstance(sent, list) == (is_newest or accepts_images is not False)
+            sent = convert_user_content([block], is_new=is_new, accepts_images=accepts_images)
+            assert isinstance(sent, list) == (is_new or accepts_images is not False)
 
 
 # --- assistant messages ------------------------------------------------------------------

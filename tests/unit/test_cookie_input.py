@@ -1,6 +1,7 @@
 """Cookies in every form that users pass, normalized to one string."""
 
 import json
+import re
 import time
 from http.cookiejar import CookieJar
 from http.cookies import SimpleCookie
@@ -27,9 +28,14 @@ from langchain_cerebras_inference._auth.cookie_input import detect_form, normali
         (SimpleCookie("session=abc; other=d"), "session=abc; other=d"),
         ([{"name": "a", "value": "b"}], '[{"name": "a", "value": "b"}]'),
         ([{"name": "a", "value": SecretStr("b")}], '[{"name": "a", "value": "b"}]'),
+        (({"name": "a", "value": "b"},), '[{"name": "a", "value": "b"}]'),
         (
             {"cookies": [{"name": "a", "value": "b"}], "origins": []},
             '{"cookies": [{"name": "a", "value": "b"}], "origins": []}',
+        ),
+        (
+            {"cookies": ({"name": "a", "value": "b"},)},
+            '{"cookies": [{"name": "a", "value": "b"}]}',
         ),
         ("session=abc", "session=abc"),
         (" session = abc ;other=x=y; ", "session=abc; other=x=y"),
@@ -148,9 +154,13 @@ def test_later_changes_of_a_jar_have_no_effect() -> None:
     assert json.loads(text)[0]["name"] == "a"
 
 
-@pytest.mark.parametrize("value", [5, ("session", "abc"), b"session=abc"])
+@pytest.mark.parametrize("value", [5, {"session", "abc"}, b"session=abc"])
 def test_other_types_are_rejected(value: Any) -> None:
-    with pytest.raises(ValueError, match="must be a mapping, a CookieJar, a path or a string"):
+    message = (
+        "cookies must be a mapping, a list of cookie objects, a CookieJar, a path or a string,"
+        f" not {type(value).__name__}."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
         normalize_cookies(value)
 
 
@@ -182,7 +192,14 @@ def test_cookie_that_is_invalid_in_a_header_is_rejected_and_not_quoted(value: An
 
 
 @pytest.mark.parametrize(
-    "value", ['[{"name": "a", "value": ["abc"]}]', [("a", "abc")], [{"name": b"abc"}]]
+    "value",
+    [
+        '[{"name": "a", "value": ["abc"]}]',
+        [("a", "abc")],
+        (("a", "abc"),),
+        ("a", "abc"),
+        [{"name": b"abc"}],
+    ],
 )
 def test_list_that_is_not_a_cookie_export_is_rejected_and_not_quoted(value: Any) -> None:
     with pytest.raises(ValueError, match=r"cookie 1: expected|no cookie has a name") as caught:

@@ -909,7 +909,10 @@ def test_images_of_tools_become_notes_if_the_model_is_not_known_to_accept_them(
 
     sent = list_content([create_calls("a"), result], accepts_images=accepts_images)
 
-    note = "[image left out: image/png, 8 bytes. The model is not known to accept images.]"
+    note = (
+        "[image left out: image/png, 8 bytes."
+        " The model does not accept images, or it is not known whether it does.]"
+    )
     assert sent[1:] == [("tool", note)]
 
 

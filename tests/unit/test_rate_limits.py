@@ -205,19 +205,19 @@ def test_hourly_or_daily_quota_is_exhausted_if_nothing_remains(
 
 
 @pytest.mark.parametrize("code", QUOTA_CODES)
-@pytest.mark.parametrize(("attempt", "seconds"), [(1, 5.0), (2, 15.0), (3, 30.0), (9, 30.0)])
-def test_backoff_for_a_quota_is_long(code: str, attempt: int, seconds: float) -> None:
-    assert compute_backoff(attempt, code) == seconds
+@pytest.mark.parametrize(("retry", "seconds"), [(1, 5.0), (2, 15.0), (3, 30.0), (9, 30.0)])
+def test_backoff_for_a_quota_is_long(code: str, retry: int, seconds: float) -> None:
+    assert compute_backoff(retry, code) == seconds
 
 
 @pytest.mark.parametrize("code", [None, "queue_exceeded", "server_error"])
 @pytest.mark.parametrize(
-    ("attempt", "longest"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (5000, 8.0)]
+    ("retry", "longest"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (5000, 8.0)]
 )
 def test_other_backoff_doubles_up_to_eight_seconds_with_jitter(
-    code: str | None, attempt: int, longest: float
+    code: str | None, retry: int, longest: float
 ) -> None:
-    waits = {compute_backoff(attempt, code) for _ in range(50)}
+    waits = {compute_backoff(retry, code) for _ in range(50)}
 
     assert len(waits) > 1
     assert all(longest * 0.75 <= wait <= longest for wait in waits)
