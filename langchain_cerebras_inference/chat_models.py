@@ -12,7 +12,15 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from langchain_core.callbacks import (
@@ -25,9 +33,9 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import (
     AfterValidator,
@@ -39,7 +47,12 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_cerebras_inference import _model_catalog, _settings, _urls
+from langchain_cerebras_inference import (
+    _model_catalog,
+    _settings,
+    _unobserved_streams,
+    _urls,
+)
 from langchain_cerebras_inference._auth import cookie_input
 from langchain_cerebras_inference._conversion import (
     completion,
@@ -63,13 +76,16 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._model_catalog import ModelInfo
     from langchain_cerebras_inference._quota.queue import QuotaInfo
     from langchain_cerebras_inference._response_parser import EventStream
-    from langchain_cerebras_inference._types import Completion
+    from langchain_cerebras_inference._types import Completion, StreamEvent
 
 B = TypeVar("B", bound=ChunkBuilder)
 T = TypeVar("T")
 
 _CLIENT_MODULE = "langchain_cerebras_inference._client"
 _TRACER_MODULE = "langchain_core.tracers.langchain"
+
+_TRACING_OPTIONS = frozenset({"ls_structured_output_format", "structured_output_format"})
+"""Options that langchain-core's `stream` and `astream` put into traces and do not pass on."""
 
 
 def _convert_token_ids_to_strings(value: Any) -> Any:
@@ -390,9 +406,8 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
-        with contextlib.closing(client.stream_sync(call)) as batches:
-            builder = self._create_builder(ChunkBuilder, call, tool_names)
+        batches, builder = self._open_sync_stream(ChunkBuilder, messages, stop, kwargs)
+        with contextlib.closing(batches):
             for events in batches:
                 for chunk in builder.build_chunks(events):
                     if run_manager:
@@ -406,10 +421,8 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        await _import_client()
-        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
-        with await client.open_stream(call) as stream:
-            builder = self._create_builder(ChunkBuilder, call, tool_names)
+        stream, builder = await self._open_stream(ChunkBuilder, messages, stop, kwargs)
+        with stream:
             while not builder.is_complete:
                 for chunk in builder.build_chunks(await stream.read_batch()):
                     if run_manager:
@@ -424,10 +437,9 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
         """Stream protocol events; without this hook langchain-core converts chunks."""
-        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
+        batches, builder = self._open_sync_stream(ProtocolEventBuilder, messages, stop, kwargs)
         has_callbacks = bool(run_manager and run_manager.handlers)
-        with contextlib.closing(client.stream_sync(call)) as batches:
-            builder = self._create_builder(ProtocolEventBuilder, call, tool_names)
+        with contextlib.closing(batches):
             for events in batches:
                 for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
                     if isinstance(item, dict):
@@ -444,11 +456,9 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
         """Stream protocol events; without this hook langchain-core converts chunks."""
-        await _import_client()
-        client, call, tool_names = self._prepare(messages, stop, kwargs, stream=True)
+        stream, builder = await self._open_stream(ProtocolEventBuilder, messages, stop, kwargs)
         has_callbacks = bool(run_manager and run_manager.handlers)
-        with await client.open_stream(call) as stream, _close_with_task(stream):
-            builder = self._create_builder(ProtocolEventBuilder, call, tool_names)
+        with stream, _close_with_task(stream):
             while not builder.is_complete:
                 events = await stream.read_batch()
                 for item in builder.build_protocol_events(events, with_chunks=has_callbacks):
@@ -457,6 +467,118 @@ class ChatCerebrasInference(BaseChatModel):
                     elif run_manager:
                         item.message.id = _get_message_id(run_manager)
                         await run_manager.on_llm_new_token(item.text, chunk=item)
+
+    # --- streams without callback handlers, see `_unobserved_streams` ----------------------
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Stream a completion as message chunks."""
+        message_id = self._find_unobserved_id(config, kwargs)
+        if message_id is None:
+            return super().stream(input, config, stop=stop, **kwargs)
+        return self._stream_unobserved(input, message_id, stop, kwargs)
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Stream a completion as message chunks."""
+        message_id = self._find_unobserved_id(config, kwargs)
+        if message_id is None:
+            return super().astream(input, config, stop=stop, **kwargs)
+        return self._astream_unobserved(input, message_id, stop, kwargs)
+
+    def _stream_unobserved(
+        self,
+        input: LanguageModelInput,
+        message_id: str,
+        stop: list[str] | None,
+        options: dict[str, Any],
+    ) -> Iterator[AIMessageChunk]:
+        messages = self._convert_input(input).to_messages()
+        messages = _unobserved_streams.normalize_messages(messages)
+        if self.rate_limiter:
+            self.rate_limiter.acquire(blocking=True)
+        batches, builder = self._open_sync_stream(ChunkBuilder, messages, stop, options)
+        with contextlib.closing(batches):
+            for events in batches:
+                for chunk in builder.build_chunks(events):
+                    message: Any = chunk.message
+                    message.id = message_id
+                    yield message
+
+    async def _astream_unobserved(
+        self,
+        input: LanguageModelInput,
+        message_id: str,
+        stop: list[str] | None,
+        options: dict[str, Any],
+    ) -> AsyncIterator[AIMessageChunk]:
+        messages = self._convert_input(input).to_messages()
+        messages = _unobserved_streams.normalize_messages(messages)
+        if self.rate_limiter:
+            await self.rate_limiter.aacquire(blocking=True)
+        stream, builder = await self._open_stream(ChunkBuilder, messages, stop, options)
+        with stream:
+            while not builder.is_complete:
+                for chunk in builder.build_chunks(await stream.read_batch()):
+                    message: Any = chunk.message
+                    message.id = message_id
+                    yield message
+
+    def _find_unobserved_id(
+        self, config: RunnableConfig | None, options: dict[str, Any]
+    ) -> str | None:
+        """Return the id for the messages of a stream; `None` if langchain-core streams it."""
+        if (
+            self._streaming_disabled(**{**options, "stream": True})
+            or not _TRACING_OPTIONS.isdisjoint(options)
+            or not self._has_own_stream_hooks()
+        ):
+            return None
+        return _unobserved_streams.create_message_id(self, config)
+
+    @classmethod
+    def _has_own_stream_hooks(cls) -> bool:
+        """Return whether no subclass has overridden `_stream` or `_astream`."""
+        own = ChatCerebrasInference
+        return cls._stream is own._stream and cls._astream is own._astream  # noqa: SLF001
+
+    # --- from settings and options to a call ------------------------------------------------
+
+    def _open_sync_stream(
+        self,
+        builder_class: type[B],
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: Mapping[str, Any],
+    ) -> tuple[Generator[list[StreamEvent], None, None], B]:
+        """Return the batches of events of a stream, and what builds its chunks."""
+        client, call, tool_names = self._prepare(messages, stop, options, stream=True)
+        return client.stream_sync(call), self._create_builder(builder_class, call, tool_names)
+
+    async def _open_stream(
+        self,
+        builder_class: type[B],
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        options: Mapping[str, Any],
+    ) -> tuple[EventStream, B]:
+        """Open a stream, and return it and what builds its chunks."""
+        await _import_client()
+        client, call, tool_names = self._prepare(messages, stop, options, stream=True)
+        stream = await client.open_stream(call)
+        return stream, self._create_builder(builder_class, call, tool_names)
 
     def _prepare(
         self,

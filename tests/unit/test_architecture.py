@@ -28,7 +28,13 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "test kit": (["pytest_plugin"], ["API", "emulator"]),
     "API": (
-        ["__init__", "_init_chat_model", "chat_models", "_model_binding"],
+        [
+            "__init__",
+            "_init_chat_model",
+            "chat_models",
+            "_model_binding",
+            "_unobserved_streams",
+        ],
         ["client", "auth", "quota", "conversion", "base"],
     ),
     "client": (

@@ -22,6 +22,7 @@ NAMES: dict[type, dict[str, str]] = {
         "_agenerate": "`ainvoke` does not call this package",
         "_astream": "`astream` does not stream",
         "_astream_chat_model_events": "v3 events of `astream_events` are made from chunks",
+        "_convert_input": "streams without callback handlers fail",
         "_combine_llm_outputs": "`generate` does not add up the token usage",
         "_generate": "`invoke` does not call this package",
         "_get_invocation_params": "traces show the values of `extra_headers`",
