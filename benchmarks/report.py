@@ -49,7 +49,7 @@ and within a row all of them have the same number of rounds.
   stream events, only the end of the stream is checked, not the output of the client.
 
 *In a burst* means that all data has already arrived, so the figure is the cost of the client
-alone. At the pace of Cerebras, about 200 events per second, each event wakes up the process,
+alone. At the speed of Cerebras, about 200 events per second, each event wakes up the process,
 and that costs more than the event itself. A fast client does not make a single completion
 faster, but one process can handle more streams.
 

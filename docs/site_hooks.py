@@ -14,7 +14,14 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-ADDED_FILES = ["*.md", "LICENSE", "benchmarks/*.md", "benchmarks/*.svg", "examples/**/*.*"]
+ADDED_FILES = [
+    "*.md",
+    "LICENSE",
+    "benchmarks/*.md",
+    "benchmarks/*.svg",
+    "examples/**/*.*",
+    "tests/data/*.md",
+]
 
 # The path in `[text](path)` or `[text](path#anchor)`
 LINK = re.compile(r"(?<=\]\()[^)#\s]+")

@@ -25,7 +25,8 @@ class Ticket(BaseModel):
 
 def main() -> int:
     """Print a line of JSON for each text; return 1 if one could not be extracted."""
-    texts = [line.strip() for line in sys.stdin if line.strip()]
+    lines = {number: line.strip() for number, line in enumerate(sys.stdin, 1) if line.strip()}
+    numbers, texts = list(lines), list(lines.values())
     model = ChatCerebrasInference(reasoning_effort="low", max_tokens=1000, pace=True)
     extractor = model.with_structured_output(Ticket)
     failures = 0
@@ -34,10 +35,10 @@ def main() -> int:
     ):
         if isinstance(result, Exception):
             failures += 1
-            print(f"line {index + 1}: {result}", file=sys.stderr)
+            print(f"line {numbers[index]}: {result}", file=sys.stderr)
         else:
             ticket = Ticket.model_validate(result)
-            print(json.dumps({"line": index + 1} | ticket.model_dump()), flush=True)
+            print(json.dumps({"line": numbers[index]} | ticket.model_dump()), flush=True)
     return 1 if failures else 0
 
 

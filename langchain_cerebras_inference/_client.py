@@ -73,7 +73,7 @@ _MIN_COMPRESSED_BYTES = 4096
 """Compressing a smaller body takes longer than sending it as it is."""
 
 _DEMO_KEY_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": "ex/JS 1.5.0"}
-"""The headers that the playground of Cerebras sends with a demo key."""
+"""The headers that gpt4free, another client of the session endpoint, sends with a demo key."""
 
 
 @cache

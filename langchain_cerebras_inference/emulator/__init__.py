@@ -4,7 +4,9 @@ It accepts and rejects the requests that Cerebras accepts and rejects, responds 
 formats of Cerebras, and fails on demand. It contains no language model: it generates each
 completion from the request alone.
 
-In this package, "recorded" means: copied from real responses of Cerebras.
+In this package, "recorded" means: in the form of real responses of Cerebras, which other
+projects have recorded and published. `tests/data/README.md` names them. This package itself
+has not been run against Cerebras.
 
 ```python
 from langchain_cerebras_inference.emulator import Cut, Emulator, Refuse, Reply

@@ -57,46 +57,46 @@ def _create_parser() -> argparse.ArgumentParser:
         help="minimum and maximum delay of a completion, in seconds",
     )
     parser.add_argument("--quiet", action="store_true", help="do not log each request")
-    _add_quotas(parser)
+    _add_limits(parser)
     return parser
 
 
-def _add_quotas(parser: argparse.ArgumentParser) -> None:
-    quotas = parser.add_argument_group(
-        "quotas", "Each API key has separate quotas for each model. Default: no quotas."
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group(
+        "rate limits", "They apply to each API key and model separately. Default: no limits."
     )
     for unit in ("requests", "tokens"):
         for period in ("minute", "hour", "day"):
-            quotas.add_argument(f"--{unit}-per-{period}", type=int, metavar="N")
-    quotas.add_argument(
+            limits.add_argument(f"--{unit}-per-{period}", type=int, metavar="N")
+    limits.add_argument(
         "--burst",
         type=int,
         metavar="N",
         help="the maximum number of requests in a burst; default: --requests-per-minute",
     )
-    quotas.add_argument(
+    limits.add_argument(
         "--token-burst",
         type=int,
         metavar="N",
         help="the most tokens in a burst; default: --tokens-per-minute",
     )
-    quotas.add_argument(
+    limits.add_argument(
         "--requests-per-second",
         type=float,
         metavar="N",
-        help="requests per second; this quota is hidden, it is not in the headers",
+        help="requests per second; this limit is hidden, it is not in the headers",
     )
-    quotas.add_argument(
+    limits.add_argument(
         "--refund-unused-tokens",
         action="store_true",
         help="return the tokens that a request reserved and did not use",
     )
-    quotas.add_argument(
+    limits.add_argument(
         "--used-by-others",
         type=float,
         default=0,
         metavar="SHARE",
-        help="the share of every quota that others use all the time, for example 0.2",
+        help="the share of every limit that others use all the time, for example 0.2",
     )
 
 

@@ -30,8 +30,11 @@ from langchain_cerebras_inference.emulator.tokens import (
     split_tokens,
 )
 
+# In recorded streams, most events have 5 to 25 tokens.
 TOKENS_PER_EVENT = 6
+# Source: the changelog of Cerebras, 2025-10-06
 EVENTS_PER_SECOND = 200
+# As in a recorded completion of gpt-oss-120b.
 QUEUE_SECONDS = 0.0042
 PROMPT_SECONDS = 0.0065
 
@@ -181,7 +184,7 @@ class Completion:
 
     def _build_choice_deltas(self, index: int, choice: Choice) -> Iterator[JSON]:
         yield {"delta": {"role": "assistant"}, "index": index}
-        for reasoning, content in self._batch_text(choice):
+        for reasoning, content in self._group_text(choice):
             delta = _omit_empty(content="".join(content), reasoning="".join(reasoning))
             yield {"delta": delta, "index": index, **self._build_logprobs(reasoning, content)}
         for calls in self._build_tool_call_deltas(choice.tool_calls):
@@ -194,21 +197,22 @@ class Completion:
             return TOKENS_PER_EVENT
         return max(1, round(self.tokens_per_second / EVENTS_PER_SECOND))
 
-    def _batch_text(self, choice: Choice) -> Iterator[tuple[list[str], list[str]]]:
+    def _group_text(self, choice: Choice) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the reasoning tokens and the content tokens of each event.
 
         In recorded streams, the first event has one reasoning token. The last reasoning
         tokens and the first content tokens are in the same event.
         """
         tokens = split_tokens(choice.reasoning)
-        reasoning = _batch(tokens[:1], 1) + _batch(tokens[1:], self._tokens_per_event)
-        content = _batch(split_tokens(choice.content), self._tokens_per_event)
+        size = self._tokens_per_event
+        reasoning = _group_tokens(tokens[:1], 1) + _group_tokens(tokens[1:], size)
+        content = _group_tokens(split_tokens(choice.content), size)
         shared = []
         if len(reasoning) > 1 and content:
             shared = [(reasoning.pop(), content.pop(0))]
-        yield from ((batch, []) for batch in reasoning)
+        yield from ((group, []) for group in reasoning)
         yield from shared
-        yield from (([], batch) for batch in content)
+        yield from (([], group) for group in content)
 
     def _build_tool_call_deltas(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
         """Yield the `tool_calls` of each event: all calls at once, or in fragments."""
@@ -224,8 +228,8 @@ class Completion:
             tokens = split_tokens(call.arguments_text)
             # In recorded streams, tool arguments arrive in at least two fragments.
             size = min(self._tokens_per_event, math.ceil(len(tokens) / 2) or 1)
-            for batch in _batch(tokens, size):
-                function = {"arguments": "".join(batch)}
+            for group in _group_tokens(tokens, size):
+                function = {"arguments": "".join(group)}
                 yield [{"function": function, "type": "function", "index": index}]
 
     def _build_logprobs(self, reasoning: list[str], content: list[str]) -> JSON:
@@ -254,7 +258,8 @@ def _build_scripted_choice(reply: Reply) -> Choice:
     )
 
 
-def _batch(tokens: list[str], size: int) -> list[list[str]]:
+def _group_tokens(tokens: list[str], size: int) -> list[list[str]]:
+    """Divide tokens into groups, each of which one event contains."""
     return [tokens[start : start + size] for start in range(0, len(tokens), size)]
 
 

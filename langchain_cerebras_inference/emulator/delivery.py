@@ -77,7 +77,7 @@ class SuccessResponse:
     delay: float = 0
     """Seconds before the first byte."""
     pace: float = 0
-    """Seconds before each event."""
+    """The pause before each event, in seconds."""
     tokens: int | None = None
     """How many tokens the prompt and the completion have together."""
 
@@ -109,7 +109,7 @@ class Delivery:
 
     def __init__(
         self,
-        http: web.Request,
+        http_request: web.Request,
         request: Request,
         headers: Mapping[str, str],
         build_response: ResponseBuilder,
@@ -117,12 +117,12 @@ class Delivery:
         """Prepare to send.
 
         Args:
-            http: The request as an object of aiohttp.
+            http_request: The request as an object of aiohttp.
             request: The same request as the emulator keeps it.
             headers: Headers that every response gets.
             build_response: Builds the response of the requested endpoint.
         """
-        self._http = http
+        self._http_request = http_request
         self._request = request
         self._headers = headers
         self._build_response = build_response
@@ -238,13 +238,13 @@ class Delivery:
         await self._send_parts(response, [*before, error_event])
 
     async def _send_parts(self, response: SuccessResponse, parts: Sequence[bytes]) -> None:
-        """Send the headers and some parts at the scripted pace. aiohttp ends the body later."""
+        """Send the headers and some parts, with pauses. aiohttp ends the body later."""
         await asyncio.sleep(response.delay)
         self._request.status = 200
         self._http_response.headers.update(
             {"Content-Type": response.content_type, **self._headers, **response.headers}
         )
-        await self._http_response.prepare(self._http)
+        await self._http_response.prepare(self._http_request)
         clock = asyncio.get_running_loop().time
         due = clock()
         for part in parts:
@@ -259,18 +259,18 @@ class Delivery:
             headers = {"Content-Encoding": "gzip", **headers}
         self._request.status = status
         self._http_response = web.Response(body=body, status=status, headers=headers)
-        await self._http_response.prepare(self._http)
+        await self._http_response.prepare(self._http_request)
         await self._http_response.write_eof()
 
     def _should_compress(self, body: bytes, status: int) -> bool:
         """Whether Cerebras would compress this body: status 200, and not too short."""
-        is_accepted = "gzip" in self._http.headers.get("Accept-Encoding", "")
+        is_accepted = "gzip" in self._http_request.headers.get("Accept-Encoding", "")
         return is_accepted and status == 200 and len(body) >= MIN_COMPRESSED_BYTES
 
     async def _abort_connection(self, *, reset: bool) -> None:
         await asyncio.sleep(_FLUSH_SECONDS)
         self._request.answered.set()
-        if transport := self._http.transport:
+        if transport := self._http_request.transport:
             if reset:
                 # With a linger time of zero, closing the socket resets the connection.
                 connection = transport.get_extra_info("socket")

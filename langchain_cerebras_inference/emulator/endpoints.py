@@ -31,9 +31,9 @@ from langchain_cerebras_inference.emulator.models import (
 )
 from langchain_cerebras_inference.emulator.prompt_cache import PromptCache
 from langchain_cerebras_inference.emulator.rate_limits import (
-    QuotaSettings,
+    LimitSettings,
     RateLimiter,
-    find_exceeded_quota,
+    find_exceeded_limit,
 )
 from langchain_cerebras_inference.emulator.received_requests import (
     Request,
@@ -75,7 +75,7 @@ class Service:
         api_key: str | None,
         tokens_per_second: float | None,
         latency: tuple[float, float] | None,
-        quotas: QuotaSettings,
+        limits: LimitSettings,
         log: TextIO | None,
     ) -> None:
         """Start without requests and without a script. `Emulator` documents the settings."""
@@ -85,7 +85,7 @@ class Service:
         self.is_stopping = False
         self._tokens_per_second = tokens_per_second
         self._latency = latency
-        self._quotas = quotas
+        self._limits = limits
         self._log = log
         self._prompt_cache = PromptCache()
         self.reset()
@@ -98,17 +98,17 @@ class Service:
             "models": deque(),
             "session": deque(),
         }
-        self.standing_behaviors: dict[Endpoint, Scripted] = {}
+        self.default_behaviors: dict[Endpoint, Scripted] = {}
         self.counts = RequestCounts()
-        self._rate_limiter = RateLimiter(self._quotas)
+        self._rate_limiter = RateLimiter(self._limits)
         self._random = random.Random(LATENCY_SEED)  # noqa: S311 # the latency is no secret
 
-    async def handle(self, http: web.Request) -> web.StreamResponse:
+    async def handle(self, http_request: web.Request) -> web.StreamResponse:
         """Keep one request and respond to it."""
-        request = await read_request(http)
+        request = await read_request(http_request)
         self.requests.append(request)
         try:
-            response = await self._respond(http, request)
+            response = await self._respond(http_request, request)
         except asyncio.CancelledError:
             self._mark_disconnected(request)
             raise
@@ -132,17 +132,18 @@ class Service:
                 self._log.write(f"{format_log_line(request)}\n")
                 self._log.flush()
 
-    async def _respond(self, http: web.Request, request: Request) -> web.StreamResponse:
+    async def _respond(self, http_request: web.Request, request: Request) -> web.StreamResponse:
         behavior: ResponseBehavior
         try:
             self._check_key_and_body(request)
-            endpoint, build_response = self._find_endpoint(request)
-            behavior = self._take_behavior(endpoint, request)
+            endpoint, build_response = self._accept(request)
+            act = self._take_scripted(endpoint, request)
+            behavior = self._convert_behavior(act, endpoint, request)
         except RequestError as error:
             behavior, build_response = error.response, _create_response_builder(Reply())
         self._count(request, behavior)
         headers = {"x-request-id": uuid.uuid4().hex[:16]}
-        return await Delivery(http, request, headers, build_response).deliver(behavior)
+        return await Delivery(http_request, request, headers, build_response).deliver(behavior)
 
     def _count(self, request: Request, behavior: ResponseBehavior) -> None:
         if request.path.strip("/") == CHAT_PATH:
@@ -159,17 +160,20 @@ class Service:
         if request.body_error:
             raise request.body_error
 
-    def _find_endpoint(self, request: Request) -> tuple[Endpoint | None, ResponseBuilder]:
-        """Find the endpoint of a request, and create the function that builds its response.
+    def _accept(self, request: Request) -> tuple[Endpoint | None, ResponseBuilder]:
+        """Check a request, and let a chat request reserve what it needs.
 
-        The endpoint is `None` if it cannot be scripted.
+        Returns:
+            The endpoint, or `None` if it cannot be scripted; and the function that builds its
+            response.
 
         Raises:
             RequestError: If Cerebras would reject the request.
         """
         match (request.method, *request.path.strip("/").split("/")):
             case ("POST", "v1", "chat", "completions"):
-                return "chat", self._create_completion_builder(request)
+                completion = self._accept_chat_request(request)
+                return "chat", self._create_completion_builder(completion, request)
             case ("GET", "v1", "models", *name):
                 models = find_model("/".join(name)).build_entry() if name else list_models()
                 return "models", _create_response_builder(Reply(body=models))
@@ -188,11 +192,20 @@ class Service:
                 )
         raise RequestError(Refuse(404, body='{"detail":"Not Found"}'))
 
-    def _create_completion_builder(self, request: Request) -> ResponseBuilder:
+    def _accept_chat_request(self, request: Request) -> Completion:
+        """Check a chat request, reserve what it needs, and add its prompt to the prompt cache.
+
+        Raises:
+            RequestError: If it is invalid, or exceeds a limit.
+        """
         chat_request, model = check_request(request.body)
         self._rate_limiter.reserve(request, count_reserved_tokens(chat_request))
         cached_tokens = self._prompt_cache.add(chat_request, request.bearer)
-        completion = Completion(chat_request, model, cached_tokens, self._tokens_per_second)
+        return Completion(chat_request, model, cached_tokens, self._tokens_per_second)
+
+    def _create_completion_builder(
+        self, completion: Completion, request: Request
+    ) -> ResponseBuilder:
         headers = self._rate_limiter.build_headers(request)
         latency = self._random.uniform(*self._latency) if self._latency else 0
 
@@ -203,24 +216,34 @@ class Service:
 
         return build_response
 
-    def _take_behavior(self, endpoint: Endpoint | None, request: Request) -> ResponseBehavior:
-        """Take the next scripted behavior of an endpoint, or else its standing one.
+    def _take_scripted(self, endpoint: Endpoint | None, request: Request) -> Act:
+        """Take the next scripted behavior of an endpoint, or else its default behavior.
 
         Without either, return `Reply()`.
         """
-        behavior: Scripted = Reply()
-        if endpoint:
-            script = self.scripts[endpoint]
-            standing = self.standing_behaviors.get(endpoint, behavior)
-            behavior = script.popleft() if script else standing
-        if not isinstance(behavior, Act):
-            behavior = _call_scripted_function(behavior, request)
+        if endpoint is None:
+            return Reply()
+        script = self.scripts[endpoint]
+        default = self.default_behaviors.get(endpoint, Reply())
+        scripted = script.popleft() if script else default
+        if isinstance(scripted, Act):
+            return scripted
+        return _call_scripted_function(scripted, request)
+
+    def _convert_behavior(
+        self, behavior: Act, endpoint: Endpoint | None, request: Request
+    ) -> ResponseBehavior:
+        """Convert a scripted behavior to one that can be sent to this request.
+
+        A `Session` becomes a `Reply`. An `ErrorEvent` becomes an error response if the request
+        does not ask for a stream. An error response of status 429 gets rate-limit headers.
+        """
         if isinstance(behavior, Session):
             return self.browser_session.convert_session(behavior)
         if isinstance(behavior, ErrorEvent) and not (endpoint == "chat" and request.streamed):
             behavior = behavior.error_response
         if isinstance(behavior, Refuse) and behavior.status == 429:
-            exceeded = find_exceeded_quota(behavior)
+            exceeded = find_exceeded_limit(behavior)
             headers = self._rate_limiter.build_headers(request, exceeded)
             return replace(behavior, headers={**headers, **behavior.headers})
         return behavior

@@ -72,7 +72,7 @@ class Refuse:
 
     - `request_quota_exceeded`, the default: too many requests per minute.
     - `token_quota_exceeded`: too many tokens per minute.
-    - `queue_exceeded`: the service is overloaded. The quotas do not matter.
+    - `queue_exceeded`: the service is overloaded. The limits of the key do not matter.
 
     Raises:
         ValueError: If `status` is not an error status.

@@ -32,6 +32,7 @@ _QUOTED_WORD = re.compile(r"[\"'`](\w+)[\"'`]")
 _MAX_QUOTED_CHARACTERS = 200
 
 _TOOL_WORD = re.compile(r"(?i)\btools?\b")
+# The words of a name in snake_case or camelCase. Other letters in a row are one word.
 _NAME_WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|[^\W\d_a-zA-Z]+")
 _MIN_NAME_WORD_LENGTH = 4
 
@@ -250,7 +251,11 @@ def _match_name(name: str, prompt: str) -> float:
 
 
 def _apply_stop(choice: Choice, stop: Sequence[str], model: Model) -> Choice:
-    """End a choice before the first stop sequence."""
+    """End a choice before the first stop sequence.
+
+    A stop sequence in the reasoning leaves nothing of the choice, not even the reasoning before
+    it. It is so in a recorded completion of gpt-oss-120b.
+    """
     sequences = [sequence for sequence in stop if sequence]
     if model.stops_in_reasoning and any(text in choice.reasoning for text in sequences):
         return Choice()

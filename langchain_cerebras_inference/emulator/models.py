@@ -1,4 +1,4 @@
-"""The models that the emulator serves, the two model catalogs, and the archived models.
+"""The models that the emulator serves, its two lists of them, and the archived models.
 
 `GET /v1/models` needs a key; `GET /public/v1/models` does not.
 """
@@ -15,7 +15,7 @@ MAX_COMPLETION_TOKENS = 40_960
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model: what it accepts, how it streams, and its entries in the model catalogs."""
+    """One model: what it accepts, how it streams, and its entries in both lists."""
 
     id: str
     reasoning_efforts: tuple[str, ...]
@@ -31,6 +31,8 @@ class Model:
     accepts_developer_role: bool = False
     accepts_prediction: bool = False
     accepts_tools_with_response_format: bool = False
+    """Whether one request may have both. A recorded error response of gpt-oss-120b says no.
+    Nothing is recorded for qwen-3.8-27b, so the emulator accepts both there."""
     calls_tools_in_parallel: bool = False
     streams_tool_arguments: bool = False
     """Whether tool arguments are streamed in fragments instead of as a whole."""

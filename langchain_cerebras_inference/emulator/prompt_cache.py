@@ -29,9 +29,10 @@ class PromptCache:
 
 def _hash_prefixes(request: ChatRequest, api_key: str | None) -> Iterator[bytes]:
     """Yield a hash for each full block of the prompt, including everything before the block."""
-    text = render_prompt(request).encode(errors="replace")
+    prompt = render_prompt(request)
     block_size = BLOCK_TOKENS * CHARACTERS_PER_TOKEN
     prefix = hashlib.blake2b(f"{api_key} {request.model}".encode())
-    for start in range(0, len(text) - block_size + 1, block_size):
-        prefix.update(text[start : start + block_size])
+    for start in range(0, len(prompt) - block_size + 1, block_size):
+        block = prompt[start : start + block_size]
+        prefix.update(block.encode(errors="replace"))
         yield prefix.digest()

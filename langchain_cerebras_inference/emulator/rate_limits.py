@@ -1,4 +1,6 @@
-"""Quotas for requests and tokens, and the rate-limit headers of a response.
+"""Limits of requests and tokens, and the rate-limit headers of a response.
+
+All limits of one API key and one model together are a quota.
 
 Source: https://inference-docs.cerebras.ai/support/rate-limits
 """
@@ -13,7 +15,7 @@ from langchain_cerebras_inference.emulator.received_requests import Request
 
 PERIOD_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
-# If a quota is not set, the headers show its recorded limit. Cerebras also has a quota per
+# If a limit is not set, the headers show the recorded one. Cerebras also has a limit per
 # second, but no recorded header shows it.
 _RECORDED_LIMITS = {
     "requests": {"minute": 1_000, "hour": 60_000, "day": 1_440_000},
@@ -22,8 +24,8 @@ _RECORDED_LIMITS = {
 _CODES = {"requests": "request_quota_exceeded", "tokens": "token_quota_exceeded"}
 
 
-class QuotaName(NamedTuple):
-    """The name of a quota, for example `("requests", "minute")`."""
+class LimitName(NamedTuple):
+    """The name of a limit, for example `("requests", "minute")`."""
 
     unit: str
     """`requests` or `tokens`."""
@@ -50,7 +52,7 @@ class Bucket:
         self._refilled_at = now
 
     def refill(self, now: float) -> None:
-        """Add the amount that has accrued since the last refill."""
+        """Add the refill for the time since the last refill."""
         self.add((now - self._refilled_at) * self._refill_rate)
         self._refilled_at = now
 
@@ -60,11 +62,11 @@ class Bucket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuotaSettings:
-    """The quotas of an emulator. `Emulator` documents the fields.
+class LimitSettings:
+    """The limits of an emulator. `Emulator` documents the fields.
 
     Raises:
-        ValueError: If a number is out of range, or a burst is given without its quota.
+        ValueError: If a number is out of range, or a burst is given without its limit.
     """
 
     requests_per_second: float | None = None
@@ -105,22 +107,22 @@ class QuotaSettings:
         if self.token_burst is not None and self.tokens_per_minute is None:
             raise ValueError("token_burst needs tokens_per_minute: set both, or neither.")
 
-    def create_buckets(self, now: float) -> dict[QuotaName, Bucket]:
-        """Create a full bucket for each quota that is set."""
-        limits: dict[QuotaName, float | None] = {
-            QuotaName("requests", "second"): self.requests_per_second,
-            QuotaName("requests", "minute"): self.requests_per_minute,
-            QuotaName("tokens", "minute"): self.tokens_per_minute,
-            QuotaName("requests", "hour"): self.requests_per_hour,
-            QuotaName("tokens", "hour"): self.tokens_per_hour,
-            QuotaName("requests", "day"): self.requests_per_day,
-            QuotaName("tokens", "day"): self.tokens_per_day,
+    def create_buckets(self, now: float) -> dict[LimitName, Bucket]:
+        """Create a full bucket for each limit that is set."""
+        limits: dict[LimitName, float | None] = {
+            LimitName("requests", "second"): self.requests_per_second,
+            LimitName("requests", "minute"): self.requests_per_minute,
+            LimitName("tokens", "minute"): self.tokens_per_minute,
+            LimitName("requests", "hour"): self.requests_per_hour,
+            LimitName("tokens", "hour"): self.tokens_per_hour,
+            LimitName("requests", "day"): self.requests_per_day,
+            LimitName("tokens", "day"): self.tokens_per_day,
         }
-        bursts: dict[QuotaName, float | None] = {
+        bursts: dict[LimitName, float | None] = {
             # A bucket that holds less than one request would reject all of them.
-            QuotaName("requests", "second"): max(1, self.requests_per_second or 0),
-            QuotaName("requests", "minute"): self.burst,
-            QuotaName("tokens", "minute"): self.token_burst,
+            LimitName("requests", "second"): max(1, self.requests_per_second or 0),
+            LimitName("requests", "minute"): self.burst,
+            LimitName("tokens", "minute"): self.token_burst,
         }
         buckets = {}
         for name, limit in limits.items():
@@ -133,15 +135,15 @@ class QuotaSettings:
 
 
 class RateLimiter:
-    """Enforces quotas. Each API key has separate buckets for each model.
+    """Enforces the limits. Each API key has separate buckets for each model.
 
     It must run on the emulator's event loop, because it uses the time of that loop.
     """
 
-    def __init__(self, settings: QuotaSettings) -> None:
+    def __init__(self, settings: LimitSettings) -> None:
         """Start with full buckets."""
         self._settings = settings
-        self._buckets: dict[tuple[str | None, str | None], dict[QuotaName, Bucket]] = {}
+        self._buckets: dict[tuple[str | None, str | None], dict[LimitName, Bucket]] = {}
         self._reserved_tokens: dict[Request, int] = {}
 
     def reserve(self, request: Request, tokens: int) -> None:
@@ -157,7 +159,7 @@ class RateLimiter:
         for name, bucket in buckets.items():
             if bucket.level < amounts[name.unit]:
                 headers = self.build_headers(request)
-                raise RequestError(_build_quota_error(name, headers))
+                raise RequestError(_build_limit_error(name, headers))
         for name, bucket in buckets.items():
             bucket.level -= amounts[name.unit]
         if self._settings.refund_unused_tokens:
@@ -172,7 +174,7 @@ class RateLimiter:
                     bucket.add(unused)
 
     def build_headers(
-        self, request: Request, exceeded: QuotaName | None = None
+        self, request: Request, exceeded: LimitName | None = None
     ) -> dict[str, str]:
         """Build the rate-limit headers of a response.
 
@@ -180,14 +182,14 @@ class RateLimiter:
 
         Args:
             request: The request. Its API key and model select the buckets.
-            exceeded: A quota that a scripted error response reports as exceeded. Its
+            exceeded: A limit that a scripted error response reports as exceeded. Its
                 remaining amount is shown as 0.
         """
         buckets = self._refill_buckets(request)
         headers = {}
         for unit, recorded_limits in _RECORDED_LIMITS.items():
             for period, recorded_limit in recorded_limits.items():
-                name = QuotaName(unit, period)
+                name = LimitName(unit, period)
                 bucket = buckets.get(name)
                 limit = bucket.limit if bucket else recorded_limit
                 remaining = bucket.level if bucket else recorded_limit
@@ -197,7 +199,7 @@ class RateLimiter:
                 headers[f"x-ratelimit-remaining-{unit}-{period}"] = str(int(remaining))
         return headers
 
-    def _refill_buckets(self, request: Request) -> dict[QuotaName, Bucket]:
+    def _refill_buckets(self, request: Request) -> dict[LimitName, Bucket]:
         """Refill the buckets of the request's API key and model, and return them."""
         now = asyncio.get_running_loop().time()
         owner = (request.bearer, request.model)
@@ -209,19 +211,19 @@ class RateLimiter:
         return buckets
 
 
-def _build_quota_error(name: QuotaName, headers: dict[str, str]) -> Refuse:
-    """Build the error response for an exceeded quota."""
+def _build_limit_error(name: LimitName, headers: dict[str, str]) -> Refuse:
+    """Build the error response for an exceeded limit."""
     code = _CODES[name.unit]
     minute_message: str = Refuse(429, code).build_error()["message"]
     message = minute_message.replace("minute", name.period)
     return Refuse(429, code, message, headers=headers)
 
 
-def find_exceeded_quota(error: Refuse) -> QuotaName | None:
-    """Find the quota that the message of an error response names, such as `Tokens per day`."""
+def find_exceeded_limit(error: Refuse) -> LimitName | None:
+    """Find the limit that the message of an error response names, such as `Tokens per day`."""
     message = error.build_error()["message"].lower()
     for unit, limits in _RECORDED_LIMITS.items():
         for period in limits:
             if f"{unit} per {period} " in message:
-                return QuotaName(unit, period)
+                return LimitName(unit, period)
     return None

@@ -107,23 +107,24 @@ def _escape(text: str) -> str:
     return urllib.parse.quote(text[:MAX_LOGGED_CHARACTERS], errors="replace")
 
 
-async def read_request(http: web.Request) -> Request:
+async def read_request(http_request: web.Request) -> Request:
     """Read the whole request and decode its body."""
-    content = await http.read()
+    content = await http_request.read()
     body, body_error = None, None
     try:
-        body = _decode_body(content, http.headers)
+        body = _decode_body(content, http_request.headers)
     except RequestError as error:
         body_error = error
-    transport = http.transport
+    transport = http_request.transport
     peer = transport.get_extra_info("peername") if transport else None
     return Request(
-        method=http.method,
-        path=http.path,
-        query=http.query,
-        headers=http.headers,
+        method=http_request.method,
+        path=http_request.path,
+        query=http_request.query,
+        headers=http_request.headers,
         raw_headers=tuple(
-            (name.decode(), value.decode(errors="replace")) for name, value in http.raw_headers
+            (name.decode(), value.decode(errors="replace"))
+            for name, value in http_request.raw_headers
         ),
         content=content,
         body=body,

@@ -102,6 +102,11 @@ class _ExampleMaker:
         return keywords
 
     def _pop_subschema(self, keywords: dict[str, Any], depth: int) -> Schema | None:
+        """Remove the first of `$ref`, `anyOf`, `oneOf` and `allOf`.
+
+        Returns:
+            The keywords that it stands for. Empty or `None` means that there are none.
+        """
         if "$ref" in keywords:
             return self._find_definition(keywords.pop("$ref"))
         for keyword in ("anyOf", "oneOf"):
@@ -201,7 +206,7 @@ def _read_keywords(schema: Any) -> dict[str, Any]:
     described = {}
     for words, value in _DESCRIBED_KEYWORD.findall(keywords.get("description", "")):
         first, *others = words.split()
-        keyword = first + "".join(others).title()
+        keyword = first + "".join(others).title()  # "min length" becomes "minLength"
         described[keyword] = int(value) if value.isdecimal() else value
     return select_valid_keywords(described) | keywords
 

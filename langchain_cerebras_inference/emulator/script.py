@@ -83,7 +83,7 @@ class Reply:
     delay: float = 0
     """Seconds before the first byte."""
     pace: float = 0
-    """Seconds before each event of a stream."""
+    """The pause before each event of a stream, in seconds."""
     events: Sequence[Mapping[str, Any]] | None = None
     """Replaces the events of a stream. `[DONE]` is added."""
     data: bytes | Sequence[bytes] | None = None
@@ -112,8 +112,9 @@ class Cut:
     """The number of complete events that are sent. A negative number counts from the end, as
     in a slice: -1 omits only `[DONE]`. `None` breaks the connection before the first byte."""
     how: BreakKind = "close"
-    """`close` ends the body as if it were complete. `half` also does so, but after half of the
-    next event. `drop` closes the connection, and `reset` resets it."""
+    """`close` ends the body normally, and the connection stays open. `half` does the same, but
+    after half of the next event. `drop` closes the connection without an end of the body, and
+    `reset` resets the connection."""
     reply: Reply = field(default_factory=Reply)
     """The response that is truncated."""
 
@@ -219,7 +220,7 @@ class Session:
     how: SessionKind = "signed_in"
     """`signed_in` is a session with a demo key. `null_user` is a session without a user, and
     `no_key` one without a demo key. `empty` is `{}`, `null` is `null`, `html` is the page of a
-    bot check, `not_json` is plain text, and `too_large` is a session of 8 MB."""
+    bot check, `not_json` is plain text, and `too_large` is a session of 8 MiB."""
     demo_key: str | None = None
     """Replaces the emulator's demo key."""
     expires: str | None = "2099-01-01T00:00:00.000Z"

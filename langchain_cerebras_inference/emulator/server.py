@@ -14,7 +14,7 @@ from aiohttp import web
 
 from langchain_cerebras_inference.emulator.browser_session import BrowserSession
 from langchain_cerebras_inference.emulator.endpoints import Endpoint, Service
-from langchain_cerebras_inference.emulator.rate_limits import QuotaSettings
+from langchain_cerebras_inference.emulator.rate_limits import LimitSettings
 from langchain_cerebras_inference.emulator.received_requests import Request
 from langchain_cerebras_inference.emulator.script import (
     Scripted,
@@ -40,19 +40,20 @@ class Emulator:
 
     It runs in its own thread, so both blocking and asynchronous code can use it.
 
-    Like Cerebras, it enforces the quotas that are set. Each limit is a bucket of requests or
-    tokens. Each API key has separate buckets for each model. A bucket starts full, and is
-    refilled continuously, at the rate of its limit.
+    Like Cerebras, it enforces the limits that are set. Each limit is a bucket of requests or
+    tokens. Each API key has separate buckets for each model: its quota of that model. A bucket
+    starts full, and is refilled continuously, at the rate of its limit.
 
-    A valid chat request takes one request from the buckets of requests, and from the buckets of
-    tokens the prompt plus `max_completion_tokens` (at most 16,384, which is also the default).
+    A valid chat request takes one request from each bucket of requests. From each bucket of
+    tokens, it takes the tokens of its prompt plus `max_completion_tokens`. The latter counts as
+    at most 16,384, and as 16,384 if it is not set.
     If one bucket has too little, nothing is taken, and the request gets an error response of
     status 429 with the code `request_quota_exceeded` or `token_quota_exceeded`. A request for
     more tokens than a bucket can hold is never accepted. A request with a scripted response
     takes the same amounts.
 
-    The headers `x-ratelimit-limit-*` and `x-ratelimit-remaining-*` show the quotas per
-    minute, hour and day. If a quota is not set, they show its recorded limit, and the
+    The headers `x-ratelimit-limit-*` and `x-ratelimit-remaining-*` show the limits per
+    minute, hour and day. If a limit is not set, they show the recorded one, and the
     remaining amount never changes.
     """
 
@@ -83,8 +84,8 @@ class Emulator:
         Args:
             host: The address to listen on.
             port: The port to listen on. 0 means any free port.
-            tokens_per_second: The speed of streams. This is not a quota. Default: as fast as
-                possible.
+            tokens_per_second: The speed of streams. This limits no request. Default: as fast
+                as possible.
             ssl_context: The TLS settings of the server, for https. Default: plain http.
             api_key: The API key to accept. Default: a random key.
             latency: The minimum and the maximum delay of a completion, in seconds. Each delay
@@ -93,29 +94,29 @@ class Emulator:
             log: A text stream, such as `sys.stdout`, that gets one line for each request.
                 The line has the time, method, path, model, status, tokens and milliseconds,
                 and never a key, a cookie or a message. Default: no log.
-            requests_per_minute: The quota of requests per minute. Default: no quota.
-            requests_per_hour: The quota of requests per hour. Default: no quota.
-            requests_per_day: The quota of requests per day. Default: no quota.
-            tokens_per_minute: The quota of tokens per minute. Default: no quota.
-            tokens_per_hour: The quota of tokens per hour. Default: no quota.
-            tokens_per_day: The quota of tokens per day. Default: no quota.
+            requests_per_minute: The limit of requests per minute. Default: no limit.
+            requests_per_hour: The limit of requests per hour. Default: no limit.
+            requests_per_day: The limit of requests per day. Default: no limit.
+            tokens_per_minute: The limit of tokens per minute. Default: no limit.
+            tokens_per_hour: The limit of tokens per hour. Default: no limit.
+            tokens_per_day: The limit of tokens per day. Default: no limit.
             burst: How many requests the bucket of `requests_per_minute` can hold, and so how
                 many are accepted at once. With `requests_per_minute=600, burst=20`, 20
                 requests are accepted at once, and then 10 per second. Default:
                 `requests_per_minute`.
             token_burst: How many tokens the bucket of `tokens_per_minute` can hold. Default:
                 `tokens_per_minute`.
-            requests_per_second: A hidden quota of requests per second: no header shows it. Its
-                bucket holds the requests of one second, and at least one. Default: no quota.
+            requests_per_second: A hidden limit of requests per second: no header shows it. Its
+                bucket holds the requests of one second, and at least one. Default: no limit.
             refund_unused_tokens: Whether the tokens that a request reserved and did not use
                 are returned after its completion.
-            used_by_others: The share of every quota that others use all the time, from 0 to
+            used_by_others: The share of every limit that others use all the time, from 0 to
                 less than 1. With 0.2, the buckets are refilled at 80 % of the rate that the
                 headers promise.
 
         Raises:
             TypeError: If `ssl_context` is not an `ssl.SSLContext`.
-            ValueError: If a number is out of range, a burst is set without its quota, or
+            ValueError: If a number is out of range, a burst is set without its limit, or
                 `ssl_context` is for clients.
         """
         if not 0 <= port <= MAX_PORT:
@@ -134,7 +135,7 @@ class Emulator:
         self._port = port
         self._ssl_context = ssl_context
         self._browser_session = BrowserSession(is_https=ssl_context is not None)
-        quotas = QuotaSettings(
+        limits = LimitSettings(
             requests_per_second=requests_per_second,
             requests_per_minute=requests_per_minute,
             requests_per_hour=requests_per_hour,
@@ -152,7 +153,7 @@ class Emulator:
             api_key=api_key,
             tokens_per_second=tokens_per_second,
             latency=latency,
-            quotas=quotas,
+            limits=limits,
             log=log,
         )
         self._thread: _ServerThread | None = None
@@ -205,7 +206,7 @@ class Emulator:
 
     @property
     def rejected(self) -> int:
-        """The number of chat requests so far that a quota or script rejected with 429."""
+        """The number of chat requests so far that a limit or script rejected with 429."""
         return self._service.counts.rejected
 
     @property
@@ -239,12 +240,12 @@ class Emulator:
         self._service.scripts[route].extend(behaviors)
 
     def always(self, behavior: Scripted, *, route: Endpoint = "chat") -> None:
-        """Set the standing behavior of an endpoint: what each request without a script gets.
+        """Set the default behavior of an endpoint, for requests without a scripted one.
 
         Behaviors that `script` adds are used first, each for one request. Another call
-        replaces the standing behavior of that endpoint; `always(Reply())` restores the
-        default, and `reset` does so for all endpoints. A request that Cerebras would reject
-        still gets an error response.
+        replaces the default behavior of that endpoint. After `always(Reply())`, its responses
+        are generated again; after `reset`, those of all endpoints. A request that Cerebras
+        would reject still gets an error response.
 
         Args:
             behavior: A behavior, or a function that returns one for each `Request`.
@@ -256,7 +257,7 @@ class Emulator:
         """
         check_literal("route", route, Endpoint)
         check_scripted(behavior)
-        self._service.standing_behaviors[route] = behavior
+        self._service.default_behaviors[route] = behavior
 
     def script_session(self, *behaviors: Scripted) -> None:
         """Add scripted behaviors to the session endpoint."""
@@ -273,7 +274,7 @@ class Emulator:
     def reset(self) -> None:
         """Forget the received requests, their counts and all behaviors, and fill all buckets.
 
-        Connections and keys are kept.
+        Connections, keys and the prompt cache are kept.
         """
         self._service.reset()
 

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from langchain_cerebras_inference.emulator import Emulator
+from tests.integration.example_servers import run_example_server
 from tests.integration.programs import ForkServer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
+
+# The address of examples/server.py in the documentation. Here, it gets a free port.
+EXAMPLE_SERVER = "http://127.0.0.1:8000"
 
 # A block that defines tests is saved as test_block.py, and this program runs it.
 RUN_PYTEST = """
@@ -77,7 +81,11 @@ def test_python_block_runs(
         Path("test_block.py").write_text(block, "utf-8")
         program = RUN_PYTEST
 
-    output = fork_server.run_program(program, server)
+    if EXAMPLE_SERVER in program:
+        with run_example_server("server.py", server) as url:
+            output = fork_server.run_program(program.replace(EXAMPLE_SERVER, url), server)
+    else:
+        output = fork_server.run_program(program, server)
 
     assert output or "print" not in block
 

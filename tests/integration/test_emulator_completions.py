@@ -102,6 +102,18 @@ def test_repeated_prefix_is_cached_in_blocks_of_128_tokens(
     assert second["prompt_tokens_details"]["cached_tokens"] == 640
 
 
+def test_prompt_of_any_script_has_at_least_as_many_tokens_as_are_cached(
+    server: Emulator,
+) -> None:
+    messages = [user_message("長い話。" * 400)]
+
+    first = chat(server, messages=messages).json["usage"]
+    second = chat(server, messages=messages).json["usage"]
+
+    assert first["prompt_tokens"] == second["prompt_tokens"]
+    assert 0 < second["prompt_tokens_details"]["cached_tokens"] <= second["prompt_tokens"]
+
+
 def test_rate_limit_headers_have_limit_and_remaining_but_no_reset(server: Emulator) -> None:
     names = {name for name in chat(server).headers if "ratelimit" in name.lower()}
 

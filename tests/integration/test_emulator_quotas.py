@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from langchain_cerebras_inference.emulator import Emulator, ErrorEvent, Refuse, Reply
 from langchain_cerebras_inference.emulator.rate_limits import (
     Bucket,
-    QuotaName,
-    QuotaSettings,
+    LimitName,
+    LimitSettings,
 )
 from tests.integration.emulator_client import (
     GPT_OSS,
@@ -96,34 +96,34 @@ def test_bucket_never_grants_more_than_its_capacity_and_refill(pauses: list[floa
 
 
 @pytest.mark.parametrize(
-    ("settings", "quota", "capacity"),
+    ("settings", "limit", "capacity"),
     [
-        ({"requests_per_minute": 600}, QuotaName("requests", "minute"), 600),
-        ({"requests_per_minute": 600, "burst": 20}, QuotaName("requests", "minute"), 20),
-        ({"tokens_per_minute": 30_000}, QuotaName("tokens", "minute"), 30_000),
+        ({"requests_per_minute": 600}, LimitName("requests", "minute"), 600),
+        ({"requests_per_minute": 600, "burst": 20}, LimitName("requests", "minute"), 20),
+        ({"tokens_per_minute": 30_000}, LimitName("tokens", "minute"), 30_000),
         (
             {"tokens_per_minute": 30_000, "token_burst": 500},
-            QuotaName("tokens", "minute"),
+            LimitName("tokens", "minute"),
             500,
         ),
-        ({"requests_per_second": 10}, QuotaName("requests", "second"), 10),
-        ({"requests_per_second": 0.5}, QuotaName("requests", "second"), 1),
-        ({"tokens_per_hour": 100}, QuotaName("tokens", "hour"), 100),
+        ({"requests_per_second": 10}, LimitName("requests", "second"), 10),
+        ({"requests_per_second": 0.5}, LimitName("requests", "second"), 1),
+        ({"tokens_per_hour": 100}, LimitName("tokens", "hour"), 100),
     ],
     ids=str,
 )
 def test_capacity_is_the_limit_or_the_burst(
-    settings: Any, quota: QuotaName, capacity: float
+    settings: Any, limit: LimitName, capacity: float
 ) -> None:
-    (bucket,) = QuotaSettings(**settings).create_buckets(now=0).values()
+    (bucket,) = LimitSettings(**settings).create_buckets(now=0).values()
 
     assert bucket.level == capacity
-    assert list(QuotaSettings(**settings).create_buckets(now=0)) == [quota]
+    assert list(LimitSettings(**settings).create_buckets(now=0)) == [limit]
 
 
 @pytest.mark.parametrize(("used_by_others", "refilled"), [(0, 10), (0.2, 8)])
 def test_use_by_others_slows_the_refill(used_by_others: float, refilled: float) -> None:
-    settings = QuotaSettings(requests_per_minute=600, used_by_others=used_by_others)
+    settings = LimitSettings(requests_per_minute=600, used_by_others=used_by_others)
     (bucket,) = settings.create_buckets(now=0).values()
     bucket.level -= 600
 

@@ -115,23 +115,23 @@ def test_scripting_an_unknown_route_is_a_value_error(server: Emulator) -> None:
         server.script(Reply(), route="nope")  # type: ignore[arg-type]  # the wrong name
 
 
-# The standing behavior
+# The default behavior
 
 
-def test_standing_behavior_is_used_by_every_request(server: Emulator) -> None:
+def test_default_behavior_is_used_by_every_request(server: Emulator) -> None:
     server.always(Refuse(500))
 
     assert [chat(server).status for _ in range(3)] == [500] * 3
 
 
-def test_scripted_behaviors_come_before_the_standing_one(server: Emulator) -> None:
+def test_scripted_behaviors_come_before_the_default_one(server: Emulator) -> None:
     server.always(Refuse(500))
     server.script(Refuse(429), Reply("Hi"))
 
     assert [chat(server).status for _ in range(4)] == [429, 200, 500, 500]
 
 
-def test_standing_behavior_is_replaced_by_the_next_one(server: Emulator) -> None:
+def test_default_behavior_is_replaced_by_the_next_one(server: Emulator) -> None:
     server.always(Refuse(500))
     assert chat(server).status == 500
 
@@ -142,7 +142,7 @@ def test_standing_behavior_is_replaced_by_the_next_one(server: Emulator) -> None
     assert "Hello!" in chat(server).message["content"]
 
 
-def test_standing_function_is_called_for_every_request(server: Emulator) -> None:
+def test_default_function_is_called_for_every_request(server: Emulator) -> None:
     server.always(lambda request: Reply(request.body["messages"][0]["content"].upper()))
 
     replies = [chat(server, messages=[user_message(text)]) for text in ("one", "two")]
@@ -151,7 +151,7 @@ def test_standing_function_is_called_for_every_request(server: Emulator) -> None
 
 
 @pytest.mark.parametrize("route", ["chat", "models", "session"])
-def test_every_route_has_a_standing_behavior_of_its_own(
+def test_every_route_has_a_default_behavior_of_its_own(
     server: Emulator, route: Endpoint
 ) -> None:
     server.always(Refuse(503), route=route)
@@ -167,14 +167,14 @@ def test_every_route_has_a_standing_behavior_of_its_own(
     }
 
 
-def test_rejected_request_does_not_use_the_standing_behavior(server: Emulator) -> None:
+def test_rejected_request_does_not_use_the_default_behavior(server: Emulator) -> None:
     server.always(Reply("Hi"))
 
     assert chat(server, messages=[]).status == 400
 
 
 @pytest.mark.parametrize("item", ["x", None, 5, [Reply("a")], Reply, {"content": "a"}])
-def test_standing_value_that_is_not_a_behavior_is_a_type_error(
+def test_default_value_that_is_not_a_behavior_is_a_type_error(
     server: Emulator, item: Any
 ) -> None:
     server.always(Reply("First"))
@@ -184,7 +184,7 @@ def test_standing_value_that_is_not_a_behavior_is_a_type_error(
     assert chat(server).message["content"] == "First"
 
 
-def test_standing_behavior_of_an_unknown_route_is_a_value_error(server: Emulator) -> None:
+def test_default_behavior_of_an_unknown_route_is_a_value_error(server: Emulator) -> None:
     with pytest.raises(ValueError, match=r"route must be one of chat, models, session, not"):
         server.always(Reply(), route="nope")  # type: ignore[arg-type]  # the wrong name
 

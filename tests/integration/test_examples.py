@@ -249,7 +249,7 @@ def test_extraction_prints_one_object_for_each_line(keyed_server: Emulator) -> N
 
     tickets = [json.loads(line) for line in process.stdout.splitlines()]
     assert (process.returncode, process.stderr) == (0, "")
-    assert sorted(ticket["line"] for ticket in tickets) == [1, 2, 3]
+    assert sorted(ticket["line"] for ticket in tickets) == [1, 3, 4]
     assert all(ticket.keys() == {"line", *TICKET_FIELDS} for ticket in tickets)
 
 

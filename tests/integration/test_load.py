@@ -113,7 +113,7 @@ def count_open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 # needs only the names
 
 
-def measure_memory_megabytes() -> float:
+def measure_memory_mebibytes() -> float:
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return round(pages * resource.getpagesize() / 2**20, 1)
 
@@ -167,7 +167,7 @@ def test_memory_and_open_files_do_not_grow_in_a_hundred_thousand_calls(
         asyncio.run(call_concurrently(model, numbers))
         if loop + 1 in (EVENT_LOOPS // 20, EVENT_LOOPS // 2, EVENT_LOOPS):
             gc.collect()
-            memory.append(measure_memory_megabytes())
+            memory.append(measure_memory_mebibytes())
             open_files.append(count_open_files())
 
     seconds, cpu_seconds = stopwatch.read()
@@ -175,7 +175,7 @@ def test_memory_and_open_files_do_not_grow_in_a_hundred_thousand_calls(
         "Memory",
         calls=MEMORY_CALLS,
         event_loops=EVENT_LOOPS,
-        MB="at 5 %, 50 % and 100 %: {}, {}, {}".format(*memory),
+        MiB="at 5 %, 50 % and 100 %: {}, {}, {}".format(*memory),
         open_files="{}, {}, {}".format(*open_files),
         minutes=round(seconds / 60, 1),
         CPU_ms_per_call=round(cpu_seconds / MEMORY_CALLS * 1e3, 2),
@@ -213,7 +213,7 @@ async def test_a_thousand_concurrent_streams_are_complete(server: Server) -> Non
         chunks=chunks,
         seconds=round(seconds, 1),
         CPU_us_per_chunk=round(cpu_seconds / chunks * 1e6),
-        MB=measure_memory_megabytes(),
+        MiB=measure_memory_mebibytes(),
     )
     assert texts == {number: stream_text(number) for number in range(STREAMS)}
     assert report["max_open"] == STREAMS

@@ -13,7 +13,7 @@ MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"
 # For each layer: its parts (modules or folders), and the lower layers that it may import. A
 # part may also import the parts that are listed after it in the same layer.
 LAYERS: dict[str, tuple[list[str], list[str]]] = {
-    "tools": (
+    "programs": (
         [
             "__main__",
             "cli",
