@@ -33,7 +33,7 @@ WORKER_NAMES = {"ray": "MapWorker", "dask": "spawn_main"}
 # What the engine writes about a worker.
 LOG_FILES = {"ray": "ray/session_*/logs/worker-*.out", "dask": "output.log"}
 
-ALLOWED_PER_SECOND = 100
+ALLOWED_PER_SECOND = 125
 
 
 @pytest.fixture(params=["ray", "dask"])
