@@ -1,8 +1,9 @@
 # Environments: .venv for development and tests, .venv-demo for the demo, .venv-bench for the
 # benchmarks (with the other clients that they measure), .venv-ecosystem for the tests with
-# packages that build on LangChain, .venv-docs for the website, .venv-lowest and .venv-newest for
-# tests with other versions than those of poetry.lock. Poetry has its own environment, .tools, so
-# that its dependencies cannot conflict with those of the package.
+# packages that build on LangChain, .venv-scale for those with Ray and Dask, .venv-docs for the
+# website, .venv-lowest and .venv-newest for tests with other versions than those of poetry.lock.
+# Poetry has its own environment, .tools, so that its dependencies cannot conflict with those of the
+# package.
 
 PIP_VERSION := 26.3
 POETRY_VERSION := 2.5.1
@@ -18,7 +19,7 @@ POETRY := POETRY_VIRTUALENVS_CREATE=false .tools/bin/poetry
 # long. Modules are not compiled during installation, because most are never imported.
 PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
-VENVS := .venv .venv-bench .venv-demo .venv-docs .venv-ecosystem
+VENVS := .venv .venv-bench .venv-demo .venv-docs .venv-ecosystem .venv-scale
 UNIT_TESTS := -n 2 --disable-socket --allow-unix-socket tests/unit
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
 NETWORK_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
@@ -65,8 +66,8 @@ test-browser: .venv/ready ## Run Chromium and Firefox: their cookies, and LangSe
 test-ecosystem: .venv-ecosystem/ready ## Run the tests with deepagents and an MCP server
 	.venv-ecosystem/bin/pytest tests/ecosystem
 
-test-scale: .venv/ready ## Run processes that share a quota; Redis needs redis-server
-	.venv/bin/pytest -m scale -s -rs tests/integration/test_quotas.py
+test-scale: .venv-scale/ready ## Run processes, Ray and Dask that share a quota; Redis needs redis-server
+	.venv-scale/bin/pytest -m scale -s -rs tests/integration/test_quotas.py tests/scale
 
 lint: .venv/linters ## Check format, style, types, workflows and poetry.lock
 	$(POETRY) check --lock
@@ -119,6 +120,7 @@ clean: ## Remove everything that was generated
 .venv-demo/locked: GROUPS := main,build,demo
 .venv-docs/locked: GROUPS := main,build,docs
 .venv-ecosystem/locked: GROUPS := main,build,test,ecosystem
+.venv-scale/locked: GROUPS := main,build,test,scale
 
 $(VENVS:%=%/ready): %/ready: pyproject.toml %/locked
 	@$(PIP) --python $* $(INSTALL) --no-build-isolation --no-deps --editable .

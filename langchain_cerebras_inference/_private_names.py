@@ -1,7 +1,8 @@
 """Whether this package may use private names of other libraries.
 
-This switch is for the private names of aiohttp and asyncio (`_http/private_names.py`) and of
-pydantic (`_conversion/chunks.py`). CONTRIBUTING.md lists the others. They are used because
+This switch is for the private names of aiohttp and asyncio (`_http/private_names.py`), of
+pydantic (`_conversion/chunks.py`), and for the code of langchain-core that
+`_unobserved_streams.py` replaces. CONTRIBUTING.md lists the others. They are used because
 there is no public way, or the public way is much slower. Each use has a fallback, in case an
 installed version does not have the name. Tests set the
 environment variable `CEREBRAS_INFERENCE_PUBLIC_NAMES_ONLY` so that only the fallbacks are used.

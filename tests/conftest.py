@@ -3,7 +3,7 @@
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._auth import key_exchange
 from langchain_cerebras_inference._http import compression
 from langchain_cerebras_inference._quota import registry
+from tests.quota_stores import require_redis, run_redis
 
 DATA = Path(__file__).parent / "data"
 
@@ -70,3 +71,19 @@ def clear_process_caches() -> None:
 def recorded() -> Callable[[str], bytes]:
     """A function that reads a recording in `data/`: a stream, or the same completion whole."""
     return lambda name: (DATA / name).read_bytes()
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    require_redis()
+    with run_redis(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store of the kind that the test names."""
+    if request.param == "redis":
+        url: str = request.getfixturevalue("redis_url")
+        return url
+    return f"sqlite:///{tmp_path}/quotas.db"

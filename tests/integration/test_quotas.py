@@ -4,16 +4,13 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from langchain_cerebras_inference.emulator import Emulator, ErrorEvent, Refuse, 
 from tests.integration.call_styles import CALL_STYLES, STREAMING_STYLES, collect
 from tests.integration.limiter import Limiter
 from tests.python_command import PYTHON
+from tests.quota_stores import REDIS_PASSWORD, both_stores, require_redis, run_redis
 
 ROOT = Path(__file__).parents[2]
 
@@ -460,55 +458,6 @@ def test_processes_share_a_quota_in_sqlite(limiter: Limiter, tmp_path: Path) -> 
     assert len(limiter.rejected) <= 3
 
 
-@contextmanager
-def run_redis(directory: Path) -> Iterator[str]:
-    """Run a Redis server; its URL has a password."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    options = [
-        "--port",
-        str(port),
-        "--requirepass",
-        "secret",
-        "--save",
-        "",
-        "--dir",
-        str(directory),
-    ]
-    process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)  # noqa: S607
-    try:
-        for _ in range(500):
-            with socket.socket() as connection:
-                if connection.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
-        yield f"redis://:secret@127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is NOT INSTALLED: the store in Redis is not tested")
-    pytest.importorskip("redis", reason="the package redis is NOT INSTALLED")
-    with run_redis(tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store of the kind that the test names."""
-    if request.param == "redis":
-        url: str = request.getfixturevalue("redis_url")
-        return url
-    return f"sqlite:///{tmp_path}/quotas.db"
-
-
-both_stores = pytest.mark.parametrize("store_url", ["sqlite", "redis"], indirect=True)
-
-
 @pytest.mark.scale
 @pytest.mark.timeout(300)
 @both_stores
@@ -544,17 +493,16 @@ def test_killed_process_does_not_stop_the_others(store_url: str) -> None:
 def test_stopped_redis_raises_an_error_or_is_not_used(
     tmp_path: Path, limiter: Limiter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is NOT INSTALLED: the store in Redis is not tested")
+    require_redis()
     with run_redis(tmp_path) as url:
         create_model(limiter, quota_store=url).invoke("Hello!")
     create_model(limiter, quota_store=url).invoke("Hello!")
 
     assert "quota store does not work (Redis at 127.0.0.1" in caplog.text
-    assert "secret" not in caplog.text
+    assert REDIS_PASSWORD not in caplog.text
     with pytest.raises(Exception, match="Check the setting quota_store") as caught:
         create_model(limiter, quota_store=url, pace=True).invoke("Hello!")
-    assert "secret" not in f"{caught.value!r}"
+    assert REDIS_PASSWORD not in f"{caught.value!r}"
 
 
 # --- the figures -----------------------------------------------------------------------
