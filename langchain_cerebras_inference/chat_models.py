@@ -39,7 +39,7 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_cerebras_inference import _model_catalog, _settings, _urls
+from langchain_cerebras_inference import _model_catalog, _settings, _tracing, _urls
 from langchain_cerebras_inference._auth import cookie_input
 from langchain_cerebras_inference._conversion import (
     completion,
@@ -589,6 +589,7 @@ class ChatCerebrasInference(BaseChatModel):
 
         Invalid options are shown as they are: the call itself rejects them.
         """
+        _tracing.record_run_ids()  # langchain-core calls this hook before it starts the run
         options = {name: value for name, value in kwargs.items() if value is not None}
         model = options.get("model") or options.get("model_name") or self.model_name
         params = LangSmithParams(
