@@ -415,7 +415,7 @@ class CerebrasClient:
             if not paced_call.can_queue_again(error, call.response_headers):
                 raise error
             call.metadata["retries"] += 1
-            logger.info("Waiting for the quota again after: %s", error)
+            paced_call.log_rejection(error)
             return 0.0
         if call.retries >= call.max_retries or not self._can_retry(error):
             raise error

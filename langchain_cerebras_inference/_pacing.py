@@ -160,6 +160,10 @@ class PacedCall:
             return rate_limits.get_should_retry(headers) is not False
         return error.is_retryable
 
+    def log_rejection(self, error: CerebrasError) -> None:
+        """Log that the call waits again, at most once a second for all calls of the quota."""
+        self._quota.log_rejection(error)
+
     def _get_ticket(self) -> Ticket:
         """Return the ticket of the call, which is created when it is first needed."""
         if self._ticket is None:
