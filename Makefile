@@ -63,7 +63,7 @@ test-newest: $(TOOLS) ## Run most tests with the newest versions, whatever poetr
 test-browser: .venv/ready ## Run Chromium and Firefox: their cookies, and LangServe's playground
 	.venv/bin/pytest -m browser tests/integration
 
-test-ecosystem: .venv-ecosystem/ready ## Run the tests with deepagents and an MCP server
+test-ecosystem: .venv-ecosystem/ready ## Run the tests with deepagents, MCP and OpenTelemetry
 	.venv-ecosystem/bin/pytest tests/ecosystem
 
 test-scale: .venv-scale/ready ## Run processes, Ray and Dask that share a quota; Redis needs redis-server

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from langchain_cerebras_inference import _error_mapping, _surrogates
+from langchain_cerebras_inference import _error_mapping, _surrogates, _tracing
 from langchain_cerebras_inference._auth.api_key import KeyProvider
 from langchain_cerebras_inference._auth.key_exchange import Key, KeyExchange, drop_demo_key
 from langchain_cerebras_inference._http import (
@@ -190,11 +190,13 @@ class CerebrasClient:
 
     async def complete(self, call: Call) -> Completion:
         """Make a call and return the whole completion."""
-        return await self._with_retries(call, self._complete_once)
+        with _tracing.use_span():
+            return await self._with_retries(call, self._complete_once)
 
     async def open_stream(self, call: Call) -> EventStream:
         """Make a call, and return its stream once the first event with content has arrived."""
-        return await self._with_retries(call, self._open_stream_once)
+        with _tracing.use_span():
+            return await self._with_retries(call, self._open_stream_once)
 
     async def get(self, url: str, *, needs_key: bool = True, max_retries: int = 0) -> Any:
         """Fetch JSON from a URL of the API."""
@@ -442,11 +444,11 @@ class CerebrasClient:
         is_rejected = self._report_error(call, error)
         if self._recover(call, error):
             return 0.0
-        if is_rejected:
+        if call.permit is not None and is_rejected:
             if not self._get_paced_call(call).can_queue_again(error, call.response_headers):
                 raise error
             call.metadata["retries"] += 1
-            logger.info("Waiting for the quota again after: %s", error)
+            call.permit.quota.log_rejection(error)
             return 0.0
         if call.retries >= call.max_retries or not self._can_retry(error):
             raise error

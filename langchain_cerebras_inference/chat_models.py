@@ -50,6 +50,7 @@ from pydantic import (
 from langchain_cerebras_inference import (
     _model_catalog,
     _settings,
+    _tracing,
     _unobserved_streams,
     _urls,
 )
@@ -714,6 +715,7 @@ class ChatCerebrasInference(BaseChatModel):
 
         Invalid options are shown as they are: the call itself rejects them.
         """
+        _tracing.record_run_ids()  # langchain-core calls this hook before it starts the run
         options = {name: value for name, value in kwargs.items() if value is not None}
         model = options.get("model") or options.get("model_name") or self.model_name
         params = LangSmithParams(

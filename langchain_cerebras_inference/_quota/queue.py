@@ -53,6 +53,7 @@ from langchain_cerebras_inference._quota.stores import (
 )
 from langchain_cerebras_inference.errors import (
     CerebrasConnectionError,
+    CerebrasError,
     CerebrasRateLimitError,
 )
 
@@ -85,6 +86,9 @@ _READ_INTERVAL = 0.01
 
 _MIN_LOGGED_WAIT = 1.0
 """Seconds; a shorter wait is not logged."""
+
+_LOG_INTERVAL = 1.0
+"""Seconds in which a quota logs at most one line about waits, and one about rejections."""
 
 _MIN_DATED_WAIT = 600.0
 """Seconds; of a longer wait, the log also shows when it ends."""
@@ -121,7 +125,7 @@ class Ticket:
         decision: The last decision, until it becomes a permit or its reservation is given back.
         store: The store that made the decision.
         is_woken: Whether `wake` was called since the call last asked whether it may be sent.
-        is_logged: Whether the wait was logged.
+        is_logged: Whether the wait of this call was logged.
         future: The future that ends the sleep of the call.
     """
 
@@ -388,6 +392,7 @@ class Quota:
         self._handled_before_window = 0.0
         self._reduced_window: float | None = None
         self._window_started_at = clock()
+        self._log_times: dict[str, float] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -480,7 +485,9 @@ class Quota:
                 self._queues.pop(loop, None)
             if ticket.decision is not None:
                 self._release_reservation(ticket)
-            self._record_wait(ticket, self._clock() - start)
+            waited = self._clock() - start
+            ticket.waited += waited
+            self._log_wait(queue, ticket, waited)
 
     async def _acquire_without_waiting(self, ticket: Ticket) -> Permit:
         """Return a permit at once; raise an error if a call with `pace=True` would wait."""
@@ -716,14 +723,36 @@ class Quota:
         # Only the head fails because of a long limit. Any other call fails when it is the head.
         if time_left < math.inf and (is_too_long or (is_head and _is_long_limit(bottleneck))):
             raise self._create_wait_error(queue, ticket, wait)
-        if wait >= _MIN_LOGGED_WAIT and not ticket.is_logged:
-            ticket.is_logged = True
-            logger.info(
-                "Waiting %s for %s; calls in the queue: %d",
-                _describe_wait(wait),
-                _describe_limit(bottleneck),
-                len(queue.tickets),
-            )
+        if is_head or is_last:
+            self._log_wait(queue, ticket)
+
+    def _log_wait(self, queue: _CallQueue, ticket: Ticket, waited: float = 0.0) -> None:
+        """Log how long the calls of a queue wait, at most once for each ticket."""
+        if ticket.is_logged or not self._should_log("wait"):
+            return
+        wait, count = queue.estimate_longest_wait(self._clock()), len(queue.tickets)
+        if wait >= _MIN_LOGGED_WAIT:
+            limit = _describe_limit(queue.find_bottleneck())
+            text = f"Waiting up to {_describe_wait(wait)} for {limit}"
+        elif waited >= _MIN_LOGGED_WAIT:
+            text = f"Waited {waited:.1f} s for the quota"
+        else:
+            return
+        ticket.is_logged = True
+        self._log("wait", "%s; calls in the queue: %d", text, count)
+
+    def log_rejection(self, error: CerebrasError) -> None:
+        """Log the error of a call that waits again, unless another one was just logged."""
+        if self._should_log("rejection"):
+            self._log("rejection", "Waiting for the quota again after: %s", error)
+
+    def _should_log(self, kind: Literal["wait", "rejection"]) -> bool:
+        is_due = self._clock() - self._log_times.get(kind, -math.inf) >= _LOG_INTERVAL
+        return is_due and logger.isEnabledFor(logging.INFO)
+
+    def _log(self, kind: Literal["wait", "rejection"], message: str, *values: object) -> None:
+        self._log_times[kind] = self._clock()
+        logger.info(message, *values)
 
     def _recheck_last(self, queue: _CallQueue) -> None:
         """Wake the last call if it would wait for too long; it then checks that itself."""
@@ -757,11 +786,6 @@ class Quota:
                 " raise max_retry_wait."
             )
         return NotSentError(message, retry_after=wait or None, is_retryable=not is_long)
-
-    def _record_wait(self, ticket: Ticket, seconds: float) -> None:
-        ticket.waited += seconds
-        if seconds >= _MIN_LOGGED_WAIT and not ticket.is_logged:
-            logger.info("Waited %.1f s for the quota", seconds)
 
     # --- after a request --------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator
 from tests.integration.helpers import create_model
 
-if find_spec("deepagents") is None or find_spec("langchain_mcp_adapters") is None:
+PACKAGES = ["deepagents", "langchain_mcp_adapters", "openinference", "opentelemetry"]
+if not all(map(find_spec, PACKAGES)):
     collect_ignore_glob = ["test_*.py"]
 
 

@@ -14,8 +14,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @contextmanager
-def run_example_server(name: str, server: Emulator) -> Iterator[str]:
-    """Run a program that calls the emulator; yield its URL.
+def run_example_server(name: str, server: Emulator, *options: str) -> Iterator[str]:
+    """Run a program that calls the emulator, or its app with options of uvicorn; yield its URL.
 
     Its log must contain neither an error nor the API key.
     """
@@ -25,8 +25,12 @@ def run_example_server(name: str, server: Emulator) -> Iterator[str]:
         "NO_PROXY": "127.0.0.1",
         "PORT": "0",
     }
+    command = [str(EXAMPLES / name)]
+    if options:
+        app = f"{name.removesuffix('.py')}:app"
+        command = ["-m", "uvicorn", "--app-dir", str(EXAMPLES), app, "--port", "0", *options]
     process = subprocess.Popen(
-        [sys.executable, "-u", str(EXAMPLES / name)],
+        [sys.executable, "-u", *command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",

@@ -62,3 +62,15 @@ def test_cost_of_langserve_is_printed() -> None:
 
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("µs per event") == 2
+
+
+def test_effect_of_server_settings_is_printed() -> None:
+    command = [sys.executable, "-m", "benchmarks.server_settings"]
+    options = ["--rounds", "2", "--row", "one stream"]
+    process = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert process.returncode == 0, process.stderr
+    for setting in ("no setting", "uvloop", "gc.freeze()"):
+        assert process.stdout.count(f"  {setting}: best ") == 1

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -404,6 +405,18 @@ def test_fastapi_server_stops_the_completion_if_the_client_disconnects(
     [request] = server.requests
 
     assert request.disconnected.wait(5)
+
+
+def test_fastapi_server_cancels_its_streams_when_it_shuts_down(server: Emulator) -> None:
+    server.always(Stall(after=5))
+    options = ("--timeout-graceful-shutdown", "1")
+
+    with ExitStack() as stack:
+        with run_example_server("fastapi_events.py", server, *options) as url:
+            stream = httpx.stream("GET", f"{url}/ask?question=Hello", timeout=20)
+            next(stack.enter_context(stream).iter_text())
+
+        assert server.requests[0].disconnected.wait(5)  # while the client is still connected
 
 
 # --- server.py ----------------------------------------------------------------------

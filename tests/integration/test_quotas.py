@@ -367,7 +367,7 @@ def test_retries_and_waits_are_logged(
     assert retry.startswith(
         "Waiting for the quota again after: The server responded with status 429"
     )
-    assert wait.startswith("Waiting 2.")
+    assert wait.startswith("Waiting up to 2.")
     assert wait.endswith("s for the limit of requests per minute; calls in the queue: 1")
 
 

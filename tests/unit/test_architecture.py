@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
         ["client", "auth", "quota", "conversion", "base"],
     ),
     "client": (
-        ["_client", "_pacing", "_response_parser", "_error_mapping"],
+        ["_client", "_pacing", "_response_parser", "_error_mapping", "_tracing"],
         ["auth", "quota", "transport", "base"],
     ),
     "auth": (["_auth"], ["transport", "base"]),

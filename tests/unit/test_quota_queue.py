@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -776,8 +777,51 @@ def test_waits_above_a_second_are_logged_once(caplog: pytest.LogCaptureFixture) 
 
     assert len(caplog.messages) == 2
     assert caplog.messages[0] == (
-        "Waiting 1.0 s for the limit of requests per minute; calls in the queue: 2"
+        "Waiting up to 1.0 s for the limit of requests per minute; calls in the queue: 2"
     )
+
+
+@pytest.mark.parametrize("has_unlimited_wait", [False, True])
+@pytest.mark.parametrize("has_headers", [False, True])
+def test_waits_and_rejections_are_logged_at_most_once_a_second(
+    has_headers: bool, has_unlimited_wait: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "langchain_cerebras_inference")
+    error = CerebrasRateLimitError("The quota is exhausted.")
+    seconds = 0.0
+
+    async def work(clock: Clock) -> None:
+        nonlocal seconds
+        quota = Quota("q", clock=clock)
+        limiter = Limiter(clock, rate=50, capacity=50, has_headers=has_headers)
+        start = clock()
+        await make_calls(quota, limiter, 500, has_unlimited_wait=has_unlimited_wait)
+        seconds = clock() - start
+        for _ in range(100):
+            quota.log_rejection(error)
+
+    run(work)
+
+    *waits, rejection = caplog.messages
+    lengths = [int(message.rpartition("calls in the queue: ")[2]) for message in waits]
+    assert rejection == "Waiting for the quota again after: The quota is exhausted."
+    assert seconds / 2 <= len(waits) <= seconds + 1
+    assert max(lengths) > 300
+    assert lengths[1:] == sorted(lengths[1:], reverse=True)
+
+
+def test_log_shows_how_long_the_last_call_waits(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "langchain_cerebras_inference")
+
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=10, capacity=10)
+        quota = await open_quota(clock, rate=10.0)
+        await make_calls(quota, limiter, 60, has_unlimited_wait=True)
+
+    run(work)
+
+    text = "Waiting up to 4.{} s for the limit of requests per minute; calls in the queue: {}"
+    assert re.search(text.format(r"\d", r"4\d"), "\n".join(caplog.messages))
 
 
 # --- stores that do not work -------------------------------------------------------------
