@@ -204,7 +204,9 @@ class _BatchRun:
         has_completed_rows = self._completed or self._completed_earlier
         are_equal = len(self._error_kinds) == 1 and not has_completed_rows
         if are_equal and self._progress.failed >= _MAX_EQUAL_ERRORS:
-            raise ValueError(f"The first {_MAX_EQUAL_ERRORS} calls failed alike: {error}")
+            raise ValueError(
+                f"The first {_MAX_EQUAL_ERRORS} calls had the same kind of error: {error}"
+            )
 
     def _write(self, row: dict[str, Any]) -> None:
         self._output.write(row)
@@ -299,7 +301,7 @@ class _Display:
             return
         self._total = "" if total is None else f" of {total}"
         rows = "Rows from standard input" if total is None else f"{total} rows"
-        self.print(f"{rows}, results from earlier: {earlier}" if earlier else rows)
+        self.print(f"{rows}, earlier results: {earlier}" if earlier else rows)
 
     def is_due(self) -> bool:
         """Return whether it is time to show the progress."""

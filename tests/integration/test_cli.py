@@ -216,7 +216,7 @@ def test_rows_that_moved_are_sent_again(
     assert all(f"<{id_ - 1}>" in text for id_, text in last.items())
     assert len(get_chat_requests(keyed_server)) == len(read_output()) == 2 + 3
     lines = capfd.readouterr().err.splitlines()[2:]
-    assert lines[0] == "3 rows, results from earlier: 2"
+    assert lines[0] == "3 rows, earlier results: 2"
     assert lines[1].startswith("Row 1 has a result of another prompt or of other options.")
     assert lines[2].startswith("Rows completed: 3, failed: 0, changed: 2;")
 
@@ -328,7 +328,7 @@ def test_batch_stops_if_its_first_32_calls_have_the_same_error(
     assert [row for row in read_output() if "error" not in row] == []
     assert len(read_output()) == 32
     stopped = capfd.readouterr().err.splitlines()[-3]
-    assert stopped.startswith("Stopped: The first 32 calls failed alike: ")
+    assert stopped.startswith("Stopped: The first 32 calls had the same kind of error: ")
     assert message in stopped
 
 
