@@ -36,7 +36,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--system", metavar="TEXT", help="a system message for each prompt")
     add("--schema", metavar="FILE", help="a JSON schema for the results")
     add("--max-tokens", type=parse_count, metavar="N", help="the longest completion, in tokens")
-    add("--temperature", type=_parse_temperature, metavar="X", help="from 0 to 2")
+    add("--temperature", type=_parse_temperature, metavar="X", help="the randomness, 0 to 2")
     add(
         "--effort",
         "--reasoning-effort",
