@@ -8,7 +8,7 @@ import datetime
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +17,12 @@ from langchain_cerebras_inference import errors
 from langchain_cerebras_inference._command_model import (
     add_model_options,
     create_model,
+    describe_error,
+    parse_count,
     read_schema,
 )
-from langchain_cerebras_inference.batch import PRICES_DATE, BatchProgress, run_batch
+from langchain_cerebras_inference._model_catalog import PRICES_DATE
+from langchain_cerebras_inference.batch import BatchProgress, BatchResult, run_batch
 from langchain_cerebras_inference.chat_models import ChatCerebrasInference
 
 _FATAL_ERRORS = (
@@ -31,10 +34,16 @@ _FATAL_ERRORS = (
 )
 """The errors that every other row would have, too."""
 
+_MAX_EQUAL_ERRORS = 32
+"""After this many calls with the same error and no other result, the batch stops."""
+
 _MAX_PRINTED_ERRORS = 5
-_BAR_INTERVAL, _TERMINAL_INTERVAL, _LOG_INTERVAL = 0.1, 5.0, 60.0
-"""Seconds between two updates of the progress bar, and between two lines of progress in a
-terminal and elsewhere."""
+_BAR_INTERVAL, _FIRST_INTERVAL, _LINE_INTERVAL = 0.1, 5.0, 60.0
+"""Seconds between two updates of the progress bar; if there is none, seconds until the first
+line of progress, and between two lines."""
+
+_READ = -2
+"""Stands for the digest of a row that this run has read."""
 
 _INTERRUPTED = 130
 """The exit status after Ctrl-C, by the convention of shells."""
@@ -49,18 +58,21 @@ def main(arguments: Sequence[str]) -> int:
         handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
         stack.callback(signal.signal, signal.SIGTERM, handler)
         try:
-            rows = stack.enter_context(_open_input(options))
+            input_file = stack.enter_context(_open_input(options))
             schema = read_schema(options.schema)
             model = create_model(options, stack)
+            if schema is not None:
+                model.with_structured_output(schema)  # checks the schema
             output = stack.enter_context(contextlib.closing(files.OutputFile(options.output)))
         except (OSError, ValueError, files.FileError) as error:
-            parser.error(" ".join(str(error).split()))
-        return _BatchRun(options, rows, output, model).run(schema)
+            parser.error(describe_error(error))
+        return _BatchRun(options, input_file, output, model).run(schema)
 
 
 def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="langchain-cerebras-inference batch",
+        usage="%(prog)s [OPTION …] INPUT OUTPUT",
         description="Run the prompts of a file, and append the results to another file. To"
         " continue a batch that was stopped, run the same command again. Exit status 0 means"
         " that all rows are completed.",
@@ -68,8 +80,12 @@ def _create_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("input", help="the file of the prompts, with one JSON value per line; - is stdin")
     add("output", help="the file of the results; - is stdout")
-    add("--quota-store", metavar="URL", help="a store that several processes share")
-    add("--concurrency", type=int, metavar="N", help="the largest number of open calls")
+    add(
+        "--quota-store",
+        metavar="URL",
+        help="the URL of a store through which several processes share a quota",
+    )
+    add("--concurrency", type=parse_count, metavar="N", help="the largest number of open calls")
     add_model_options(parser)
     return parser
 
@@ -89,72 +105,108 @@ class _BatchRun:
     def __init__(
         self,
         options: argparse.Namespace,
-        rows: IO[bytes],
+        input_file: IO[bytes],
         output: files.OutputFile,
         model: ChatCerebrasInference,
     ) -> None:
         self._options = options
-        self._rows = rows
+        self._input_file = input_file
         self._output = output
         self._model = model
-        self._ids: set[files.RowId] = set()
+        self._digests = output.digests
+        self._error_kinds: set[tuple[Any, ...]] = set()
         self._total: int | None = None
-        self._completed_earlier = self._completed = self._failed = 0
+        self._completed_earlier = self._changed = self._completed = self._failed = 0
         self._progress = BatchProgress(model.model_name)
         self._display = _Display()
 
-    def run(self, schema: Any) -> int:
+    def run(self, schema: dict[str, Any] | None) -> int:
         """Run all rows that are not completed, and return the exit status."""
-        reason = ""
-        status = 1
         try:
-            if self._options.input != "-":
-                self._total = sum(1 for line in self._rows if line.strip())
-                self._rows.seek(0)
-            self._display.start(self._total)
-            results = run_batch(
-                self._model,
-                self._read_rows(self._rows),
-                schema=schema,
-                concurrency=self._options.concurrency,
-                on_progress=self._show_progress,
-            )
-            with contextlib.closing(results):
-                for result in results:
-                    error = result.error
-                    if isinstance(error, _FATAL_ERRORS) and not error.is_retryable:
-                        raise error
-                    self._write(files.create_output_row(result, has_schema=schema is not None))
-            status = 1 if self._failed else 0
+            self._run_rows(schema)
         except KeyboardInterrupt:
             reason, status = "Interrupted.", _INTERRUPTED
+            advice = "To continue, run the same command again."
         except (errors.CerebrasError, files.FileError, OSError, ValueError) as error:
-            reason = f"Stopped: {error}"
+            reason, status = f"Stopped: {describe_error(error)}", 1
+            advice = "Correct the cause, and run the command again."
+        else:
+            reason, status, advice = "", 1 if self._failed else 0, ""
+            if self._failed > self._progress.failed:
+                advice = "Correct the invalid rows, and run the command again."
+            elif self._failed:
+                advice = "To send the failed rows again, run the same command again."
+        if self._options.output == "-":
+            advice = ""  # a second run could not read the results of the first
         self._display.stop(self._count_done(), self._describe())
-        self._print_summary(reason)
+        for line in filter(None, (reason, self._summarize(), advice)):
+            self._display.print(line)
         return status
 
-    def _read_rows(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    def _run_rows(self, schema: dict[str, Any] | None) -> None:
+        if self._options.input != "-":
+            self._total = sum(1 for line in self._input_file if line.strip())
+            self._input_file.seek(0)
+        self._display.start(self._total, len(self._digests))
+        results = run_batch(
+            self._model,
+            self._read_rows(schema),
+            schema=schema,
+            concurrency=self._options.concurrency,
+            on_progress=self._show_progress,
+        )
+        with contextlib.closing(results):
+            for result in results:
+                self._handle(result, has_schema=schema is not None)
+
+    def _read_rows(self, schema: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         """Yield the rows to run. Invalid rows are reported at once."""
-        completed = self._output.completed_ids
-        for number, line in enumerate(lines, 1):
+        emulator = self._options.emulator
+        options = files.compute_digest(self._model.model_name, schema, emulator)
+        for number, line in enumerate(self._input_file, 1):
             if not line.strip():
                 continue
             try:
-                row = files.parse_row(line, number, self._options.system)
+                row = files.parse_row(line, number, self._options.system, options)
             except files.RowError as error:
                 self._write({"id": error.id, "line": number, "error": str(error)})
                 continue
             id_ = row["id"]
-            if id_ in self._ids:
+            digest = self._digests.get(id_)
+            self._digests[id_] = _READ
+            if digest == _READ:
                 self._report_failure(f"Line {number}: another row has the id {id_!r}; skipped")
-            elif id_ in completed:
+            elif digest in (row["digest"], files.UNKNOWN_DIGEST):
                 self._completed_earlier += 1
             else:
+                if digest is not None:
+                    self._report_change(id_)
                 yield row
-            # An id is in only one of the two sets, because they may be large.
-            self._ids.add(id_)
-            completed.discard(id_)
+
+    def _report_change(self, id_: files.RowId) -> None:
+        if not self._changed:
+            self._display.print(
+                f"Row {id_!r} has a result of another prompt or of other options. Such rows"
+                " are sent again."
+            )
+        self._changed += 1
+
+    def _handle(self, result: BatchResult, *, has_schema: bool) -> None:
+        """Write a result; raise its error if the other rows would have the same one."""
+        error = result.error
+        if isinstance(error, _FATAL_ERRORS) and not error.is_retryable:
+            raise error
+        self._write(files.create_output_row(result, has_schema=has_schema))
+        if error is None or isinstance(error, errors.CerebrasContextOverflowError):
+            return
+        status, code = getattr(error, "status", None), getattr(error, "code", None)
+        self._error_kinds.add((type(error), status, code))
+        has_completed_rows = self._completed or self._completed_earlier
+        are_equal = len(self._error_kinds) == 1 and not has_completed_rows
+        if are_equal and self._progress.failed >= _MAX_EQUAL_ERRORS:
+            raise ValueError(
+                f"The first {_MAX_EQUAL_ERRORS} calls had the same kind of error: {error}"
+            )
 
     def _write(self, row: dict[str, Any]) -> None:
         self._output.write(row)
@@ -169,7 +221,9 @@ class _BatchRun:
         if self._failed <= _MAX_PRINTED_ERRORS:
             self._display.print(line)
         elif self._failed == _MAX_PRINTED_ERRORS + 1:
-            self._display.print("Further errors are only counted.")
+            self._display.print(
+                "Further errors are not shown here. The output contains those of failed rows."
+            )
 
     def _show_progress(self, progress: BatchProgress) -> None:
         self._progress = progress
@@ -181,13 +235,20 @@ class _BatchRun:
 
     def _describe(self) -> str:
         progress = self._progress
-        parts = [f"{self._failed} failed", f"{progress.tokens_per_second:,.0f} tokens/s"]
-        share = progress.quota.used_share if progress.quota else None
-        if share is not None:
-            parts.append(f"{share:.0%} of the quota used")
-        if progress.quota and progress.quota.queue_length:
-            parts.append(f"{progress.quota.queue_length} calls wait for it")
-        return " · ".join([*parts, *self._describe_cost()])
+        quota = progress.quota
+        parts = [
+            f"{self._failed} failed",
+            f"{progress.tokens_per_second:,.0f} tokens/s in and out",
+        ]
+        if quota and quota.used_share is not None:
+            parts.append(f"{quota.used_share:.0%} of the quota used")
+        if quota and quota.queue_length:
+            parts.append(f"{quota.queue_length} calls wait for it")
+        return " · ".join(filter(None, [*parts, self._format_cost()]))
+
+    def _format_cost(self) -> str:
+        """Format the cost; return an empty text if it is unknown."""
+        return "" if self._progress.cost is None else f"${self._progress.cost:.4f}"
 
     def _estimate_time_left(self) -> str:
         done = self._completed + self._failed
@@ -196,24 +257,16 @@ class _BatchRun:
         seconds = max(self._total - self._count_done(), 0) * self._progress.seconds / done
         return f"{datetime.timedelta(seconds=round(seconds))} left"
 
-    def _describe_cost(self) -> list[str]:
-        return [] if self._progress.cost is None else [f"${self._progress.cost:.4f}"]
-
-    def _print_summary(self, reason: str) -> None:
+    def _summarize(self) -> str:
         earlier = f" ({self._completed_earlier} earlier)" if self._completed_earlier else ""
-        cost = "".join(
-            f", cost: {cost} (prices of {PRICES_DATE})" for cost in self._describe_cost()
-        )
-        summary = (
+        changed = f", changed: {self._changed}" if self._changed else ""
+        cost = self._format_cost()
+        return (
             f"Rows completed: {self._completed_earlier + self._completed}{earlier}, failed:"
-            f" {self._failed}; prompt tokens: {self._progress.input_tokens:,}, completion"
-            f" tokens: {self._progress.output_tokens:,}{cost}"
+            f" {self._failed}{changed}; prompt tokens: {self._progress.input_tokens:,},"
+            f" completion tokens: {self._progress.output_tokens:,}"
+            + (f", cost: {cost} (prices of {PRICES_DATE})" if cost else "")
         )
-        advice = ""
-        if (reason or self._failed) and self._options.output != "-":
-            advice = "To run the rows that are not completed, run the same command again."
-        for line in filter(None, (reason, summary, advice)):
-            self._display.print(line)
 
 
 class _Display:
@@ -221,9 +274,9 @@ class _Display:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._total: int | None = None
-        self._interval = _TERMINAL_INTERVAL if sys.stderr.isatty() else _LOG_INTERVAL
-        self._next_update = time.monotonic() + self._interval
+        self._total = ""
+        self._interval = _LINE_INTERVAL
+        self._next_update = time.monotonic() + _FIRST_INTERVAL
         if sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 self._create_bar()
@@ -238,13 +291,17 @@ class _Display:
             console=console.Console(stderr=True, highlight=False, markup=False),
         )
         self._interval = _BAR_INTERVAL
+        self._next_update = 0.0
 
-    def start(self, total: int | None) -> None:
-        """Start the bar, if there is one."""
-        self._total = total
+    def start(self, total: int | None, earlier: int) -> None:
+        """Start the bar; without one, print the number of rows and of earlier results."""
         if self._bar is not None:
             self._bar.add_task("", total=total)
             self._bar.start()
+            return
+        self._total = "" if total is None else f" of {total}"
+        rows = "Rows from standard input" if total is None else f"{total} rows"
+        self.print(f"{rows}, earlier results: {earlier}" if earlier else rows)
 
     def is_due(self) -> bool:
         """Return whether it is time to show the progress."""
@@ -260,8 +317,7 @@ class _Display:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=done, description=text)
         else:
-            total = "" if self._total is None else f" of {self._total}"
-            self.print(f"{done}{total} rows · {text}")
+            self.print(f"{done}{self._total} rows · {text}")
 
     def stop(self, done: int, *parts: str) -> None:
         """Stop the bar, if there is one; lines can still be printed."""

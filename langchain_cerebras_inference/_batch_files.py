@@ -1,13 +1,14 @@
 """The files of the command `batch`: the rows of its input, and its output.
 
 The output is a file of results, one JSON object in each line. Each result is appended as soon
-as it arrives, so a batch can be killed at any time. The ids in the output say which rows are
-completed when the batch is started again.
+as it arrives, so a batch can be killed at any time. The ids and digests in the output say which
+rows are completed when the batch is started again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference.batch import BatchResult
 
 RowId: TypeAlias = str | int
+
+UNKNOWN_DIGEST = -1
+"""The digest of a result that has none."""
 
 _LINE_START = b'{"id": '
 
@@ -40,16 +44,25 @@ class RowError(ValueError):
         self.id = id_
 
 
-def parse_row(line: bytes, number: int, system: str | None = None) -> dict[str, Any]:
+def compute_digest(*values: Any) -> int:
+    """Compute a digest of JSON values, to find out whether a row has changed."""
+    text = json.dumps(values, sort_keys=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def parse_row(
+    line: bytes, number: int, system: str | None = None, options: Any = None
+) -> dict[str, Any]:
     """Parse a row of the input.
 
     Args:
         line: The line, a JSON string or object.
         number: The number of the line, which is the id of a row without an id.
         system: A system message to put before the messages.
+        options: What a result depends on, besides the messages.
 
     Returns:
-        An input for `run_batch`.
+        An input for `run_batch`, with the digest of its messages and the options.
 
     Raises:
         RowError: If the line is not such a row.
@@ -57,7 +70,8 @@ def parse_row(line: bytes, number: int, system: str | None = None) -> dict[str, 
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RowError(f"The line is not valid JSON: {error}") from None
+        advice = 'Write a prompt as "…" or as {"prompt": "…"}.'
+        raise RowError(f"The line is not valid JSON: {error}. {advice}") from None
     if isinstance(row, str):
         row = {"prompt": row}
     if not isinstance(row, dict):
@@ -71,7 +85,9 @@ def parse_row(line: bytes, number: int, system: str | None = None) -> dict[str, 
     elif not isinstance(messages, list) or not messages or prompt is not None:
         problem = 'The row needs either "prompt", a string, or "messages", a list of messages.'
         raise RowError(problem, id_)
-    return {"id": id_, "messages": [("system", system)] * (system is not None) + messages}
+    if system is not None:
+        messages = [("system", system), *messages]
+    return {"id": id_, "messages": messages, "digest": compute_digest(messages, options)}
 
 
 def create_output_row(result: BatchResult, *, has_schema: bool) -> dict[str, Any]:
@@ -87,6 +103,8 @@ def create_output_row(result: BatchResult, *, has_schema: bool) -> dict[str, Any
             row["text"] = result.text
         row["finish_reason"] = result.message.response_metadata.get("finish_reason")
         row["usage"] = result.usage
+    if result.error is None:
+        row["digest"] = f"{result.input['digest']:08x}"
     return row
 
 
@@ -97,22 +115,24 @@ class OutputFile:
         path: The path of the file, or `-` for standard output.
 
     Attributes:
-        completed_ids: The ids that had a result without an error when the file was opened.
+        digests: The ids whose last result had no error when the file was opened, and the
+            digests of these results.
 
     Raises:
         FileError: If the file cannot be opened, is in use, or contains something else.
     """
 
     def __init__(self, path: str) -> None:
-        self.completed_ids: set[RowId] = set()
+        self.digests: dict[RowId, int] = {}
         self._path = path
+        self._name = "standard output" if path == "-" else path
         try:
             if path == "-":
                 self._file = io.FileIO(sys.stdout.fileno(), "w", closefd=False)
             else:
                 self._file = io.FileIO(path, "a+")
         except OSError as error:
-            raise FileError(f"Cannot open {path}: {error.strerror}.") from None
+            raise FileError(f"Cannot open {self._name}: {error.strerror}.") from None
         self._is_regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         if path != "-" and self._is_regular:
             try:
@@ -142,7 +162,7 @@ class OutputFile:
             if self._is_regular and written:
                 with contextlib.suppress(OSError):
                     self._file.truncate(os.fstat(self._file.fileno()).st_size - written)
-            raise FileError(f"Cannot write to {self._path}: {error.strerror}.") from None
+            raise FileError(f"Cannot write to {self._name}: {error.strerror}.") from None
 
     def _lock(self) -> None:
         if sys.platform == "win32":
@@ -158,33 +178,38 @@ class OutputFile:
             pass
 
     def _read_results(self) -> None:
-        """Read the ids of an earlier run, and remove an incomplete last line."""
-        size = 0
-        line = b"\n"
+        """Read the results of an earlier run, and remove an incomplete last line."""
+        end = 0  # of the results that were read
+        has_line_break = True
         with Path(self._path).open("rb") as file:
             for number, line in enumerate(file, 1):
-                if not self._read_result(line):
-                    is_incomplete = not line.endswith(b"\n")
-                    if is_incomplete and line[: len(_LINE_START)] == _LINE_START[: len(line)]:
-                        self._file.truncate(size)
-                        return
+                has_line_break = line.endswith(b"\n")
+                if self._read_result(line):
+                    end += len(line)
+                elif not has_line_break and _LINE_START.startswith(line[: len(_LINE_START)]):
+                    self._file.truncate(end)
+                    return
+                else:
                     problem = f"Line {number} of {self._path} is not a result of a batch."
                     raise FileError(f"{problem} Choose another file for the output.")
-                size += len(line)
-        if not line.endswith(b"\n"):
+        if not has_line_break:
             self._file.write(b"\n")
 
     def _read_result(self, line: bytes) -> bool:
-        """Read the id of a line, and return whether the line is a result."""
+        """Read the id and the digest of a line, and return whether the line is a result."""
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError):
+            if "id" not in row or not row.keys() & {"text", "parsed", "error"}:
+                return False
+            digest = int(row["digest"], 16) if "digest" in row else UNKNOWN_DIGEST
+        except (AttributeError, TypeError, ValueError, RecursionError):
             return False
-        if not isinstance(row, dict) or not row.keys() & {"text", "parsed", "error"}:
-            return False
-        if "error" not in row and _is_row_id(row.get("id")):
-            self.completed_ids.add(row["id"])
-        return "id" in row
+        if _is_row_id(row["id"]):
+            if "error" in row:
+                self.digests.pop(row["id"], None)
+            else:
+                self.digests[row["id"]] = digest
+        return True
 
 
 def _is_row_id(value: Any) -> bool:

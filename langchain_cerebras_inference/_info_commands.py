@@ -7,7 +7,11 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 
-from langchain_cerebras_inference._command_model import add_emulator_option, create_model
+from langchain_cerebras_inference._command_model import (
+    add_emulator_option,
+    create_model,
+    describe_error,
+)
 from langchain_cerebras_inference._model_catalog import ModelInfo
 from langchain_cerebras_inference.chat_models import ChatCerebrasInference
 from langchain_cerebras_inference.errors import CerebrasError
@@ -53,11 +57,11 @@ def _run(
         try:
             model = create_model(options, stack)
         except ValueError as error:
-            parser.error(" ".join(str(error).split()))
+            parser.error(describe_error(error))
         try:
             show(model)
         except CerebrasError as error:
-            sys.stderr.write(f"{error}\n")
+            sys.stderr.write(f"{describe_error(error)}\n")
             return 1
     return 0
 

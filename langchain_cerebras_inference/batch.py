@@ -1,4 +1,4 @@
-"""Run many prompts: `run_batch` and `arun_batch` yield the results as they complete.
+"""Run many prompts: `run_batch` and `arun_batch` yield the results as they arrive.
 
 Both are a thin layer over `pace=True`: the queue of the quota decides when a request is sent.
 This module only limits how many calls are open, so that the inputs may be a generator of any
@@ -29,24 +29,28 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchProgress", "BatchResult", "arun_batch", "estimate_cost", "run_batch"]
 
-PRICES_DATE = _model_catalog.PRICES_DATE
-"""The date of the prices that `estimate_cost` uses."""
-
 BatchInput: TypeAlias = str | list[Any] | tuple[Any, ...] | PromptValue | Mapping[str, Any]
 """A prompt, a list of messages, or a dict with `"prompt"` or `"messages"`, and an `"id"`."""
 
 _MAX_OPEN_WITHOUT_QUOTA = 32
-_MAX_OPEN = 256
-"""How many calls are open once the server has shown a quota: in flight, or waiting in its
-queue. Each of them needs memory and, in flight, a connection."""
+"""How many calls are open until the server has shown a quota."""
 
-_READ_SECONDS = 0.01
-"""Seconds after which the calls of the inputs that were read are started. So inputs that are
-read slowly do not delay each other."""
+_MAX_OPEN = 256
+"""How many calls are open after that: in flight, or waiting in the queue of the quota. Each of
+them needs memory and, in flight, a connection."""
+
+_MAX_READ_SECONDS = 0.01
+"""The longest time in seconds to read inputs before their calls start. So a slow source does
+not delay the inputs that were already read."""
+
+_MAX_RESULT_WAIT = 1.0
+"""The longest wait for a result, in seconds. Then the progress is reported without one."""
 
 _QUOTA_INTERVAL = 1.0
+"""Seconds between two readings of the quota."""
+
 _UNKNOWN_QUOTA_INTERVAL = 0.1
-"""Seconds after which the quota is read again, and the same until it has limits."""
+"""The same, as long as the quota shows no limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def run_batch(
     on_progress: Callable[[BatchProgress], object] | None = None,
     config: RunnableConfig | None = None,
 ) -> Generator[BatchResult, None, None]:
-    """Run the inputs, and yield their results as they complete.
+    """Run the inputs, and yield their results as they arrive.
 
     A copy of the model with `pace=True` makes the calls, on an event loop in a background
     thread. So a batch that is larger than the quota waits for it as long as it takes. Inputs
@@ -134,12 +138,12 @@ def run_batch(
 
     Args:
         model: The model. Its settings, such as `max_tokens`, apply to each call.
-        inputs: The inputs. An exception that it raises is raised after the results of the
-            inputs before it.
+        inputs: The inputs. If the iterable raises an exception, it is raised again after the
+            results of the earlier inputs.
         schema: A schema for structured output, as in `with_structured_output`. The results
             then have `parsed`.
-        concurrency: The largest number of open calls. By default 32 until the server shows a
-            quota, and then as many as the quota allows, up to 256.
+        concurrency: The largest number of open calls, which are in flight or wait in the queue
+            of the quota. By default 32 until the server shows a quota, and then 256.
         on_progress: A function that is called after each result, and each second while there
             is none, in the thread of the caller. It always gets the same object.
         config: A config of LangChain for each call, for example with callbacks.
@@ -157,11 +161,12 @@ def run_batch(
     batch = _Batch(model, inputs, schema, concurrency, on_progress, config)
     try:
         while not batch.has_ended():
-            results = run_sync(batch.step(batch.read_inputs()))
+            results = run_sync(batch.advance(batch.read_inputs()))
             for result in results:
                 yield batch.count(result)
             if not results:
                 batch.report_wait()
+        batch.raise_input_error()
     finally:
         run_sync(batch.cancel())
 
@@ -175,26 +180,25 @@ async def arun_batch(
     on_progress: Callable[[BatchProgress], object] | None = None,
     config: RunnableConfig | None = None,
 ) -> AsyncGenerator[BatchResult, None]:
-    """Run the inputs, and yield their results as they complete.
+    """Run the inputs, and yield their results as they arrive.
 
     It is like `run_batch`, but the calls run on the event loop of the caller.
     """
     batch = _Batch(model, inputs, schema, concurrency, on_progress, config)
     try:
         while not batch.has_ended():
-            results = await batch.step(batch.read_inputs())
+            results = await batch.advance(batch.read_inputs())
             for result in results:
                 yield batch.count(result)
             if not results:
                 batch.report_wait()
+        batch.raise_input_error()
     finally:
         await batch.cancel()
 
 
 def estimate_cost(model: str, usage: Mapping[str, Any]) -> float | None:
     """Return what tokens cost in US dollars, by the prices of the model catalog.
-
-    `PRICES_DATE` is the date of these prices.
 
     Args:
         model: The id of the model.
@@ -211,7 +215,7 @@ def estimate_cost(model: str, usage: Mapping[str, Any]) -> float | None:
 
 
 class _Batch:
-    """The state of one batch. Only `step` and `cancel` need an event loop, always the same."""
+    """The state of one batch. `advance` and `cancel` need an event loop, always the same."""
 
     def __init__(
         self,
@@ -246,45 +250,41 @@ class _Batch:
         self._has_results = asyncio.Event()
 
     def has_ended(self) -> bool:
-        """Return whether all results were returned; then raise the exception of the inputs."""
-        if self._has_inputs or self._open:
-            return False
+        """Return whether all inputs were read, and all results were returned."""
+        return not self._has_inputs and not self._open
+
+    def raise_input_error(self) -> None:
+        """Raise the exception that the iterable of the inputs has raised, if any."""
         if self._input_error is not None:
             raise self._input_error
-        return True
 
     def read_inputs(self) -> list[tuple[int, Any]]:
         """Return the next inputs whose calls can start now, with their indexes."""
-        rows: list[tuple[int, Any]] = []
-        deadline = time.monotonic() + _READ_SECONDS
+        indexed_inputs: list[tuple[int, Any]] = []
+        deadline = time.monotonic() + _MAX_READ_SECONDS
         try:
             while self._can_start() and time.monotonic() < deadline:
-                rows.append(next(self._inputs))
+                indexed_inputs.append(next(self._inputs))
                 self._open += 1
         except StopIteration:
             self._has_inputs = False
         except Exception as error:  # noqa: BLE001 # raised after the open calls have ended
             self._has_inputs, self._input_error = False, error
-        return rows
+        return indexed_inputs
 
-    async def step(self, rows: list[tuple[int, Any]]) -> list[BatchResult]:
-        """Start the calls of inputs, and return the results up to now.
+    async def advance(self, indexed_inputs: list[tuple[int, Any]]) -> list[BatchResult]:
+        """Start the calls of inputs, and return the results that have arrived.
 
-        If no other call can start before, it waits for a result, but at most a second.
+        If no further call can start, first wait for a result, at most a second.
         """
-        for row in rows:
-            self._start_task(self._call(*row))
+        for index, value in indexed_inputs:
+            self._start_task(self._call(index, value))
         if time.monotonic() >= self._next_quota_time:
             self._next_quota_time = math.inf
             self._start_task(self._read_quota())
         if self._open and not self._can_start():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_QUOTA_INTERVAL):
-                    await self._has_results.wait()
-        self._has_results.clear()
-        results, self._results = self._results, []
-        self._open -= len(results)
-        return results
+            await self._wait_for_result()
+        return self._take_results()
 
     async def cancel(self) -> None:
         """Cancel all calls, and wait for their ends."""
@@ -319,6 +319,17 @@ class _Batch:
             limit = _MAX_OPEN if quota and quota.limits else _MAX_OPEN_WITHOUT_QUOTA
         return self._has_inputs and self._open < limit
 
+    async def _wait_for_result(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MAX_RESULT_WAIT):
+                await self._has_results.wait()
+
+    def _take_results(self) -> list[BatchResult]:
+        self._has_results.clear()
+        results, self._results = self._results, []
+        self._open -= len(results)
+        return results
+
     def _start_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
@@ -333,7 +344,8 @@ class _Batch:
 
     async def _call(self, index: int, value: Any) -> None:
         id_ = _get_id(index, value)
-        # A variable for the result would make a reference cycle with the traceback.
+        # Do not keep the `BatchResult` in a local variable: its error has a traceback, which
+        # refers to this frame. That would be a reference cycle.
         try:
             output = await self._runnable.ainvoke(_get_prompt(value), self._config)
         except Exception as error:  # noqa: BLE001 # the error of one input

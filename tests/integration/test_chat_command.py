@@ -1,8 +1,10 @@
 """The command line for people: `chat`, `models` and `whoami`."""
 
+import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -30,6 +32,7 @@ def keyed_server(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("CEREBRAS_API_KEY", server.api_key)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     return server
 
 
@@ -73,6 +76,65 @@ def test_question_from_standard_input_is_answered(server: Emulator) -> None:
     assert get_messages(server)[-1]["content"] == "Why?\nBecause?"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "data", "question"),
+    [
+        (["Sum", "up:"], b"one\n  two\n", "Sum up:\n\none\n  two"),
+        (["Sum up:"], b"\n", "Sum up:"),
+        ([], "\ufeffé".encode(), "é"),
+        (["-"], b"Why?", "Why?"),
+        (["3", "-", "2?"], b"", "3 - 2?"),
+    ],
+)
+def test_standard_input_is_added_to_the_question(
+    arguments: list[str],
+    data: bytes,
+    question: str,
+    server: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    assert main(["chat", *arguments]) == 0
+    assert get_messages(server)[-1]["content"] == question
+
+
+def test_question_is_asked_without_standard_input(
+    server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert main(["chat", "Why?"]) == 0
+    assert get_messages(server)[-1]["content"] == "Why?"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "message"),
+    [
+        ([], b" \n", "the question is empty"),
+        ([""], b"", "the question is empty"),
+        (["-"], b"", "the question is empty"),
+        (["What?"], PNG, "standard input is not text in UTF-8"),
+    ],
+)
+def test_invalid_question_is_not_sent(
+    arguments: list[str],
+    data: bytes,
+    message: str,
+    server: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    with pytest.raises(SystemExit) as caught:
+        main(["chat", *arguments])
+
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert list(server.requests) == []
+
+
 def test_answer_with_a_schema_is_printed_as_json(
     server: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,17 +162,20 @@ def test_image_is_sent_with_the_question(server: Emulator) -> None:
         (["--image", "missing.png"], "missing.png"),
         (["--image", "text.txt"], "text.txt is neither a PNG nor a JPEG file"),
         (["--schema", "text.txt"], "text.txt is not valid JSON"),
-        (["--effort", "extreme"], "reasoning_effort"),
+        (["--schema", "string.json"], "string.json is not a JSON schema"),
+        (["--effort", "extreme"], "invalid choice: 'extreme'"),
     ],
 )
 def test_invalid_option_is_an_error_in_one_line(arguments: list[str], message: str) -> None:
     Path("text.txt").write_text("text")
+    Path("string.json").write_text('"text"')
 
     process = run_command("chat", "Why?", *arguments)
 
     assert process.returncode == 2
-    assert message in process.stderr.splitlines()[-1]
-    assert "Traceback" not in process.stderr
+    usage, error = process.stderr.splitlines()
+    assert usage.endswith("chat [OPTION …] [QUESTION …]")
+    assert message in error
 
 
 def test_error_is_one_line_and_the_exit_status_1(server: Emulator) -> None:
@@ -123,10 +188,54 @@ def test_error_is_one_line_and_the_exit_status_1(server: Emulator) -> None:
     assert "No. Never." in process.stderr
 
 
-def test_closed_pipe_ends_without_a_traceback() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "refusal", "message"),
+    [
+        (
+            ["--image", "a.png"],
+            Refuse(403, "multimodal_not_enabled"),
+            "langchain-cerebras-inference models lists the models that accept images",
+        ),
+        (
+            ["--model", "nope"],
+            Refuse(404, "model_not_found"),
+            "langchain-cerebras-inference models lists the models that this key can use",
+        ),
+        ([], Refuse(404, "not_found"), "Check CEREBRAS_API_BASE"),
+    ],
+)
+def test_error_names_commands_and_variables_instead_of_python(
+    arguments: list[str],
+    refusal: Refuse,
+    message: str,
+    server: Emulator,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("a.png").write_bytes(PNG)
+    server.script(refusal)
+
+    assert main(["chat", "Why?", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "list_models" not in error
+    assert "base_url" not in error
+
+
+def test_unreachable_server_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CEREBRAS_API_BASE", "http://127.0.0.1:9/v1")
+
+    assert main(["models"]) == 1
+    assert "Check CEREBRAS_API_BASE and the network." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ["chat 'Write 500 words'", "models"])
+def test_closed_pipe_ends_without_a_traceback(arguments: str) -> None:
     command = " ".join(COMMAND)
     process = subprocess.run(
-        ["/bin/sh", "-c", f"{command} chat 'Write 500 words' | head -c 5"],
+        ["/bin/sh", "-c", f"{command} {arguments} | head -c 5"],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
@@ -156,12 +265,28 @@ class Terminal:
         deadline = time.monotonic() + 30
         while text not in self.output:
             assert time.monotonic() < deadline, self.output
-            try:
-                self.output += os.read(self._descriptor, 4096).decode("utf-8", "replace")
-            except OSError:  # the program has ended
-                assert text in self.output, self.output
+            self._read()
         before, self.output = self.output.split(text, 1)
         return before
+
+    def interrupt_until(self, text: str) -> None:
+        """Interrupt the program until it shows a text.
+
+        A signal between the prompt and the wait for a key has no effect before the next key.
+        """
+        while text not in self.output:
+            self.process.send_signal(signal.SIGINT)
+            deadline = time.monotonic() + 3
+            while text not in self.output and time.monotonic() < deadline:
+                if select.select([self._descriptor], [], [], 0.1)[0]:
+                    self._read()
+        self.wait_for(text)
+
+    def _read(self) -> None:
+        try:
+            self.output += os.read(self._descriptor, 4096).decode("utf-8", "replace")
+        except OSError:
+            raise AssertionError(f"The program has ended: {self.output}") from None
 
 
 @contextmanager
@@ -199,9 +324,26 @@ def test_conversation_remembers_its_messages(server: Emulator) -> None:
         assert terminal.process.wait(20) == 0
 
     assert f"{DIM}Hm." in shown
-    assert "One." in shown
+    assert "\r\nOne." in shown  # the reasoning and the text are in different lines
     contents = [message["content"] for message in get_messages(server)]
     assert contents == ["First?", "One.", "Second?"]
+
+
+def test_conversation_with_a_schema_remembers_its_messages(server: Emulator) -> None:
+    schema = {"title": "A", "type": "object", "properties": {"x": {"type": "string"}}}
+    Path("schema.json").write_text(json.dumps(schema))
+    server.script(Reply(content='{"x": "one"}'), Reply(content='{"x": "two"}'))
+
+    with start_in_terminal("chat", "--schema", "schema.json") as terminal:
+        terminal.wait_for("> ")
+        terminal.write("First?\n")
+        terminal.wait_for('{"x": "one"}')
+        terminal.wait_for("> ")
+        terminal.write("Second?\n")
+        terminal.wait_for('{"x": "two"}')
+
+    contents = [message["content"] for message in get_messages(server)]
+    assert contents == ["First?", '{"x": "one"}', "Second?"]
 
 
 def test_no_color_turns_dimming_off(server: Emulator) -> None:
@@ -229,6 +371,25 @@ def test_ctrl_c_stops_the_completion_and_not_the_conversation(server: Emulator) 
 
     contents = [message["content"] for message in get_messages(server)]
     assert contents == ["Second?"]
+
+
+def test_ctrl_c_at_the_prompt_does_not_end_the_conversation(server: Emulator) -> None:
+    server.script(Reply(content="One."), Reply(content="Two."))
+
+    with start_in_terminal("chat") as terminal:
+        terminal.wait_for("> ")
+        terminal.write("First?\n")
+        terminal.wait_for("One.")
+        terminal.wait_for("> ")
+        terminal.interrupt_until("Ctrl-D ends the conversation.")
+        terminal.wait_for("> ")
+        terminal.write("Second?\n")
+        terminal.wait_for("Two.")
+        terminal.wait_for("> ")
+        terminal.write("\x04")
+        assert terminal.process.wait(20) == 0
+
+    assert len(get_messages(server)) == 3
 
 
 def test_ctrl_c_ends_a_single_question_with_status_130(server: Emulator) -> None:
@@ -278,7 +439,10 @@ def test_command_without_a_credential_says_how_to_set_one(
     monkeypatch.delenv("CEREBRAS_API_KEY")
 
     assert main([command, "Why?"] if command == "chat" else [command]) == 1
-    assert "CEREBRAS_API_KEY" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Set CEREBRAS_API_KEY (get a key at https://cloud.cerebras.ai)" in error
+    assert "or set CEREBRAS_COOKIES. To try the command without a key, add --emulator." in error
+    assert "api_key" not in error
 
 
 @pytest.mark.parametrize("command", ["models", "whoami", "chat"])

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from langchain_cerebras_inference._version import get_version
 from langchain_cerebras_inference.cli import main
 from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply
 from tests.integration.helpers import get_chat_requests, wait_until
@@ -24,7 +25,6 @@ from tests.integration.programs import run_in_terminal
 
 COMMAND = [sys.executable, "-m", "langchain_cerebras_inference"]
 ESCAPE = "\033["
-ADVICE = "To run the rows that are not completed, run the same command again."
 
 
 @pytest.fixture(autouse=True)
@@ -99,8 +99,8 @@ def test_every_row_has_one_result(
     output = capfd.readouterr()
     assert output.out == ""
     assert re.fullmatch(
-        r"Rows completed: 50, failed: 0; prompt tokens: [\d,]+, completion tokens: [\d,]+,"
-        r" cost: \$\d\.\d{4} \(prices of October 2026\)\n",
+        r"50 rows\nRows completed: 50, failed: 0; prompt tokens: [\d,]+,"
+        r" completion tokens: [\d,]+, cost: \$\d\.\d{4} \(prices of October 2026\)\n",
         output.err,
     )
 
@@ -154,7 +154,7 @@ def test_failed_row_does_not_stop_the_others(
     assert "Line 4: The row needs" in lines
     assert "Line 6: another row has the id 1; skipped\n" in lines
     assert "completed: 2, failed: 4;" in lines
-    assert lines.endswith(f"{ADVICE}\n")
+    assert lines.endswith("Correct the invalid rows, and run the command again.\n")
 
 
 def test_failed_rows_are_tried_again_by_the_next_run(
@@ -175,7 +175,9 @@ def test_failed_rows_are_tried_again_by_the_next_run(
         (False, "id 1"),
     ]
     assert_every_row_is_completed_once(3)
-    assert "Rows completed: 3 (2 earlier), failed: 0;" in capfd.readouterr().err
+    first, _, last = re.split(r"(?m)^3 rows.*\n", capfd.readouterr().err)[1:]
+    assert first.endswith("To send the failed rows again, run the same command again.\n")
+    assert last.startswith("Rows completed: 3 (3 earlier), failed: 0;")
 
 
 def test_only_five_errors_are_printed(
@@ -186,8 +188,8 @@ def test_only_five_errors_are_printed(
     assert run_batch() == 1
 
     lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 5 + 1 + 2
-    assert lines[5] == "Further errors are only counted."
+    assert len(lines) == 1 + 5 + 1 + 2
+    assert lines[6].startswith("Further errors are not shown here.")
     assert len(read_output()) == 20
 
 
@@ -196,6 +198,88 @@ def test_empty_input_is_completed(keyed_server: Emulator) -> None:
 
     assert run_batch() == 0
     assert read_output() == []
+
+
+# --- continued with another input or other options ----------------------------------------
+
+
+def test_rows_that_moved_are_sent_again(
+    keyed_server: Emulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_input("<1>", "<2>")
+    assert run_batch() == 0
+    write_input("<0>", "<1>", "<2>")
+
+    assert run_batch() == 0
+
+    last = {row["id"]: row["text"] for row in read_output()}
+    assert all(f"<{id_ - 1}>" in text for id_, text in last.items())
+    assert len(get_chat_requests(keyed_server)) == len(read_output()) == 2 + 3
+    lines = capfd.readouterr().err.splitlines()[2:]
+    assert lines[0] == "3 rows, earlier results: 2"
+    assert lines[1].startswith("Row 1 has a result of another prompt or of other options.")
+    assert lines[2].startswith("Rows completed: 3, failed: 0, changed: 2;")
+
+
+def test_last_result_of_an_id_counts(keyed_server: Emulator) -> None:
+    for prompt in ("<old>", "<new>", "<old>"):
+        write_input({"id": "a", "prompt": prompt}, {"id": "b", "prompt": "<same>"})
+        assert run_batch() == 0
+
+    assert [row["id"] for row in read_output()].count("b") == 1
+    assert "<old>" in read_output()[-1]["text"]
+    assert len(read_output()) == 4
+
+
+SCHEMA = {"title": "T", "type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--schema", "schema.json"],
+        ["--model", "qwen-3.8-27b"],
+        ["--system", "Be brief."],
+        ["--emulator"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_option_that_changes_the_results_sends_all_rows_again(
+    options: list[str], keyed_server: Emulator
+) -> None:
+    Path("schema.json").write_text(json.dumps(SCHEMA))
+    write_prompts(3)
+    assert run_batch() == 0
+
+    assert run_batch(*options) == 0
+    assert run_batch(*options) == 0
+
+    assert len(read_output()) == 6
+    assert all(("parsed" in row) == (options[0] == "--schema") for row in read_output()[3:])
+
+
+def test_other_options_do_not_send_completed_rows_again(keyed_server: Emulator) -> None:
+    write_prompts(3)
+    assert run_batch() == 0
+
+    options = "--max-tokens 5 --temperature 1 --effort low --concurrency 2".split()
+    assert run_batch(*options) == 0
+
+    assert len(read_output()) == 3
+
+
+def test_output_without_digests_is_continued(keyed_server: Emulator) -> None:
+    write_prompts(3)
+    assert run_batch() == 0
+    rows = [{**row} for row in read_output()]
+    for row in rows:
+        assert re.fullmatch("[0-9a-f]{8}", row.pop("digest"))
+    Path("out.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows[:2]))
+
+    assert run_batch() == 0
+
+    assert_every_row_is_completed_once(3)
+    assert len(get_chat_requests(keyed_server)) == 3 + 1
 
 
 # --- errors that stop a batch -------------------------------------------------------------
@@ -214,10 +298,60 @@ def test_error_that_all_rows_would_have_stops_the_batch(
 
     assert [row["id"] for row in read_output()] == ["id 0"]
     assert len(get_chat_requests(keyed_server)) == 2
-    stopped, _, advice = capfd.readouterr().err.splitlines()
+    _, stopped, _, advice = capfd.readouterr().err.splitlines()
     assert stopped.startswith("Stopped: ")
     assert str(refusal.status) in stopped
-    assert advice == ADVICE
+    assert advice == "Correct the cause, and run the command again."
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        (Refuse(400, code="wrong_api_format"), "status 400 wrong_api_format"),
+        (Refuse(500, headers={"Retry-After": "0.01"}), "status 500"),
+        (Reply(content="not JSON"), "not JSON"),
+    ],
+    ids=["400", "500", "parsing"],
+)
+def test_batch_stops_if_its_first_32_calls_have_the_same_error(
+    refusal: Refuse | Reply,
+    message: str,
+    keyed_server: Emulator,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    Path("schema.json").write_text(json.dumps(SCHEMA))
+    write_prompts(100)
+    keyed_server.always(refusal)
+
+    assert run_batch("--concurrency", "4", "--schema", "schema.json") == 1
+
+    assert [row for row in read_output() if "error" not in row] == []
+    assert len(read_output()) == 32
+    stopped = capfd.readouterr().err.splitlines()[-3]
+    assert stopped.startswith("Stopped: The first 32 calls had the same kind of error: ")
+    assert message in stopped
+
+
+@pytest.mark.parametrize(
+    "first", [Reply(content="<0>"), Refuse(422)], ids=["completed", "another error"]
+)
+def test_batch_with_different_first_results_does_not_stop(
+    first: Any, keyed_server: Emulator
+) -> None:
+    write_prompts(50)
+    keyed_server.script(first, *[Refuse(400)] * 49)
+
+    assert run_batch("--concurrency", "1") == 1
+    assert len(read_output()) == 50
+
+
+def test_rows_that_are_too_long_do_not_stop_the_batch(keyed_server: Emulator) -> None:
+    write_prompts(50)
+    keyed_server.always(Refuse(400, code="context_length_exceeded"))
+
+    assert run_batch() == 1
+    assert {row["error_type"] for row in read_output()} == {"CerebrasContextOverflowError"}
+    assert len(read_output()) == 50
 
 
 def test_batch_without_a_credential_stops_with_advice(
@@ -228,7 +362,8 @@ def test_batch_without_a_credential_stops_with_advice(
     assert run_batch() == 1
 
     assert read_output() == []
-    assert "Stopped: No credential for Cerebras." in capfd.readouterr().err
+    message = "Stopped: No credential for Cerebras. Set CEREBRAS_API_KEY (get a key"
+    assert message in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -240,8 +375,15 @@ def test_batch_without_a_credential_stops_with_advice(
         (["in.jsonl", "missing/out.jsonl"], "Cannot open missing/out.jsonl"),
         (["in.jsonl", "out.jsonl", "--schema", "notes.txt"], "notes.txt is not valid JSON"),
         (["in.jsonl", "out.jsonl", "--schema", "missing"], "No such file or directory"),
-        (["in.jsonl", "out.jsonl", "--quota-store", "ftp://x"], "quota_store"),
-        (["in.jsonl", "out.jsonl", "--concurrency", "x"], "invalid int value"),
+        (["in.jsonl", "out.jsonl", "--schema", "list.json"], "list.json is not a JSON schema"),
+        (["in.jsonl", "out.jsonl", "--schema", "string.json"], "does not describe an object"),
+        (["in.jsonl", "out.jsonl", "--quota-store", "ftp://x"], "error: quota_store must be"),
+        (["in.jsonl", "out.jsonl", "--concurrency", "x"], "'x' is not an integer of at least"),
+        (["in.jsonl", "out.jsonl", "--concurrency", "0"], "'0' is not an integer of at least"),
+        (["in.jsonl", "out.jsonl", "--max-tokens", "-5"], "'-5' is not an integer of at least"),
+        (["in.jsonl", "out.jsonl", "--temperature", "9"], "'9' is not a number from 0 to 2"),
+        (["in.jsonl", "out.jsonl", "--temperature", "nan"], "'nan' is not a number from 0"),
+        (["in.jsonl", "out.jsonl", "--effort", "extreme"], "invalid choice: 'extreme'"),
         (["in.jsonl"], "the following arguments are required: output"),
     ],
 )
@@ -250,28 +392,18 @@ def test_wrong_usage_is_an_error_with_status_2(
 ) -> None:
     write_prompts(1)
     Path("notes.txt").write_text("my notes")
+    Path("list.json").write_text("[1]")
+    Path("string.json").write_text('{"title": "S", "type": "string"}')
 
     with pytest.raises(SystemExit) as caught:
         main(["batch", *arguments])
 
     assert caught.value.code == 2
-    assert message in capfd.readouterr().err.splitlines()[-1]
+    usage, error = capfd.readouterr().err.splitlines()
+    assert usage.endswith("batch [OPTION …] INPUT OUTPUT")
+    assert message in error
+    assert not Path("out.jsonl").exists()
     assert Path("notes.txt").read_text() == "my notes"
-
-
-@pytest.mark.parametrize(
-    ("options", "schema"), [(["--concurrency", "0"], {}), (["--schema", "schema.json"], [1])]
-)
-def test_invalid_value_stops_the_batch(
-    options: list[str], schema: Any, keyed_server: Emulator, capfd: pytest.CaptureFixture[str]
-) -> None:
-    write_prompts(1)
-    Path("schema.json").write_text(json.dumps(schema))
-
-    assert run_batch(*options) == 1
-
-    assert capfd.readouterr().err.startswith("Stopped: ")
-    assert keyed_server.requests == []
 
 
 # --- killed and continued ---------------------------------------------------------------
@@ -324,9 +456,10 @@ def test_interrupted_batch_ends_with_advice_and_continues(
         process.send_signal(kind)
         _, errors = process.communicate(timeout=30)
 
-    first, summary, advice = errors.splitlines()
+    rows, reason, summary, advice = errors.splitlines()
     assert process.returncode == 130
-    assert (first, advice) == ("Interrupted.", ADVICE)
+    assert (rows, reason) == ("40 rows", "Interrupted.")
+    assert advice == "To continue, run the same command again."
     assert summary.startswith("Rows completed: 4, failed: 0;")
     keyed_server.reset()
     assert run_batch() == 0
@@ -345,7 +478,7 @@ def test_full_disk_stops_the_batch_and_it_continues_with_more_space(
         _, errors = process.communicate(timeout=30)
 
     assert process.returncode == 1
-    assert errors.startswith("Stopped: Cannot write to out.jsonl: File too large.\n")
+    assert errors.startswith("60 rows\nStopped: Cannot write to out.jsonl: File too large.\n")
     completed = len(read_output())  # no line is incomplete
     assert 0 < completed < 60
     assert f"Rows completed: {completed}, failed: 0;" in errors
@@ -368,7 +501,10 @@ def test_standard_input_and_output(
     output = capfd.readouterr()
     rows = [json.loads(line) for line in output.out.splitlines()]
     assert {row["id"] for row in rows} == {1, None}
-    assert ADVICE not in output.err
+    rows_, error, summary = output.err.splitlines()  # and no advice
+    assert rows_ == "Rows from standard input"
+    assert 'Write a prompt as "…" or as {"prompt": "…"}.' in error
+    assert summary.startswith("Rows completed: 1, failed: 1;")
 
 
 def test_closed_pipe_stops_the_batch_without_a_traceback(keyed_server: Emulator) -> None:
@@ -383,7 +519,7 @@ def test_closed_pipe_stops_the_batch_without_a_traceback(keyed_server: Emulator)
         errors = process.stderr.read()
 
     assert process.returncode == 1
-    assert errors.startswith("Stopped: Cannot write to -: Broken pipe.\n")
+    assert "\nStopped: Cannot write to standard output: Broken pipe.\n" in errors
     assert "Traceback" not in errors
 
 
@@ -407,7 +543,7 @@ def test_terminal_shows_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     last = output.split("\r")[-4:]
     assert "400/400" in "".join(last)
     assert re.search(
-        r"0 failed · [\d,]+ tokens/s · \d+% of the quota used.* · \$0\.\d+", output
+        r"0 failed · [\d,]+ tokens/s in and out · \d+% of the quota used.* · \$0\.\d+", output
     )
     assert "Rows completed: 400, failed: 0;" in output
 
@@ -423,10 +559,10 @@ def test_terminal_without_rich_shows_plain_lines() -> None:
     output = run_in_terminal([sys.executable, "-c", program], "stderr")
 
     assert ESCAPE not in output
-    assert output.startswith("Rows completed: 20, failed: 0;")
+    assert output.startswith("20 rows\r\nRows completed: 20, failed: 0;")
 
 
-def test_progress_is_a_line_with_the_time_left(
+def test_progress_is_a_line_at_the_start_after_5_seconds_and_each_minute(
     keyed_server: Emulator,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -440,11 +576,13 @@ def test_progress_is_a_line_with_the_time_left(
 
     assert run_batch("--concurrency", "1") == 0
 
-    *lines, _ = capfd.readouterr().err.splitlines()
-    assert 2 <= len(lines) <= 6
-    for line in lines:
+    first, *lines, _ = capfd.readouterr().err.splitlines()
+    assert first == "30 rows"
+    assert 3 <= len(lines) <= 6
+    assert re.match(r"[01] of 30", lines[0])  # a row takes at least 6 seconds
+    for line in lines[1:]:
         assert re.fullmatch(
-            r"\d+ of 30 rows · 0 failed · [\d,]+ tokens/s · \d+% of the quota used"
+            r"\d+ of 30 rows · 0 failed · [\d,]+ tokens/s in and out · \d+% of the quota used"
             r" · \$\d\.\d{4} · \d:\d\d:\d\d left",
             line,
         )
@@ -469,7 +607,7 @@ def test_emulator_command_runs_the_emulator() -> None:
     [
         (["--help"], 0, "batch     run the prompts of a file"),
         (["batch", "--help"], 0, "--quota-store"),
-        ([], 2, "required: COMMAND"),
+        (["--version"], 0, f"{get_version()}\n"),
         (["chart"], 2, "invalid choice: 'chart'"),
     ],
 )
@@ -481,6 +619,11 @@ def test_help_and_unknown_commands(
 
     assert caught.value.code == status
     assert text in "".join(capfd.readouterr())
+
+
+def test_no_command_prints_the_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "batch     run the prompts of a file" in capfd.readouterr().err
 
 
 # --- a large batch ----------------------------------------------------------------------

@@ -15,9 +15,11 @@ from langchain_core.prompt_values import StringPromptValue
 
 from langchain_cerebras_inference import CerebrasAuthenticationError, ChatCerebrasInference
 from langchain_cerebras_inference._batch_files import (
+    UNKNOWN_DIGEST,
     FileError,
     OutputFile,
     RowError,
+    compute_digest,
     create_output_row,
     parse_row,
 )
@@ -193,9 +195,28 @@ def test_cost_of_an_unknown_model_is_none() -> None:
 def test_row_is_parsed(line: str, id_: Any, messages: Any) -> None:
     data = line.encode()
 
-    assert parse_row(data, 7) == {"id": id_, "messages": messages}
+    digest = compute_digest(messages, None)
+    assert parse_row(data, 7) == {"id": id_, "messages": messages, "digest": digest}
     with_system = [("system", "Be brief."), *messages]
-    assert parse_row(data, 7, "Be brief.") == {"id": id_, "messages": with_system}
+    assert parse_row(data, 7, "Be brief.", "options") == {
+        "id": id_,
+        "messages": with_system,
+        "digest": compute_digest(with_system, "options"),
+    }
+
+
+def test_digest_depends_on_the_messages_and_the_options_only() -> None:
+    row = {"id": "a", "prompt": "Hello!"}
+    same = [{**row, "id": "b"}, {**row, "other": 1}, {"messages": [["human", "Hello!"]]}]
+    others = [{**row, "prompt": "Hello"}, {"messages": [["ai", "Hello!"]]}]
+
+    def get_digest(row: Any, *arguments: Any) -> int:
+        digest: int = parse_row(json.dumps(row).encode(), 7, *arguments)["digest"]
+        return digest
+
+    assert {get_digest(other) for other in same} == {get_digest(row)}
+    digests = [*map(get_digest, [row, *others]), get_digest(row, ""), get_digest(row, None, 1)]
+    assert len(set(digests)) == 5
 
 
 @pytest.mark.parametrize(
@@ -234,21 +255,30 @@ MESSAGE = AIMessage(
     response_metadata={"finish_reason": "stop"},
     usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
 )
+INPUT = {"digest": 255}
 DETAILS = {"finish_reason": "stop", "usage": MESSAGE.usage_metadata}
 
 
 @pytest.mark.parametrize(
     ("result", "has_schema", "row"),
     [
-        (BatchResult("a", "", MESSAGE), False, {"text": "Hi!", **DETAILS}),
-        (BatchResult("a", "", MESSAGE, {"b": 1}), True, {"parsed": {"b": 1}, **DETAILS}),
         (
-            BatchResult("a", "", MESSAGE, None, ValueError("no object")),
+            BatchResult("a", INPUT, MESSAGE),
+            False,
+            {"text": "Hi!", **DETAILS, "digest": "000000ff"},
+        ),
+        (
+            BatchResult("a", INPUT, MESSAGE, {"b": 1}),
+            True,
+            {"parsed": {"b": 1}, **DETAILS, "digest": "000000ff"},
+        ),
+        (
+            BatchResult("a", INPUT, MESSAGE, None, ValueError("no object")),
             True,
             {"error": "no object", "error_type": "ValueError", "text": "Hi!", **DETAILS},
         ),
         (
-            BatchResult("a", "", error=TimeoutError()),
+            BatchResult("a", INPUT, error=TimeoutError()),
             False,
             {"error": "TimeoutError", "error_type": "TimeoutError"},
         ),
@@ -260,31 +290,40 @@ def test_output_row_has_the_parts_of_its_result(
     assert create_output_row(result, has_schema=has_schema) == {"id": "a", **row}
 
 
-def write_rows(path: Path, *rows: dict[str, Any]) -> set[Any]:
-    """Append rows to an output file; return the ids that were completed before."""
+def write_rows(path: Path, *rows: dict[str, Any]) -> dict[Any, int]:
+    """Append rows to an output file; return the digests of the ids completed before."""
     output = OutputFile(str(path))
     for row in rows:
         output.write(row)
     output.close()
-    return output.completed_ids
+    return output.digests
 
 
-def test_completed_ids_are_read_from_the_output(tmp_path: Path) -> None:
+def test_completed_ids_and_their_digests_are_read_from_the_output(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     rows: list[dict[str, Any]] = [
-        {"id": "text", "text": ""},
+        {"id": "text", "text": "", "digest": "000000ff"},
         {"id": 7, "parsed": {"error": "this is the object"}},
         {"id": "7", "text": "another id than 7"},
         {"id": "failed", "error": "failed"},
         {"id": "both", "error": "failed"},
         {"id": "both", "text": "completed later"},
+        {"id": "changed", "text": "", "digest": "00000001"},
+        {"id": "changed", "text": "", "digest": "00000002"},
+        {"id": "no longer", "text": "", "digest": "00000001"},
+        {"id": "no longer", "error": "failed later"},
         {"id": None, "line": 8, "error": "invalid row"},
         {"id": "\ud83d", "text": "half of a surrogate pair, \ud83d"},
         {"id": "é\u2028", "text": "a line separator"},
     ]
 
-    assert write_rows(path, *rows) == set()
-    assert write_rows(path) == {"text", 7, "7", "both", "\ud83d", "é\u2028"}
+    without_digest = [7, "7", "both", "\ud83d", "é\u2028"]
+    assert write_rows(path, *rows) == {}
+    assert write_rows(path) == {
+        "text": 255,
+        "changed": 2,
+        **dict.fromkeys(without_digest, UNKNOWN_DIGEST),
+    }
     assert [json.loads(line) for line in path.read_bytes().splitlines()] == rows
 
 
@@ -303,7 +342,7 @@ def test_incomplete_last_line_is_removed(id_: Any, tmp_path: Path) -> None:
 
         lines = [json.loads(line) for line in path.read_bytes().splitlines()]
         expected = {"first", id_} if is_complete else {"first"}
-        assert completed == expected
+        assert completed.keys() == expected
         assert {line["id"] for line in lines} == expected | {"third"}
 
 
@@ -314,6 +353,8 @@ def test_incomplete_last_line_is_removed(id_: Any, tmp_path: Path) -> None:
         b'"Hello!"\n',
         b'{"id": 1, "text": "a"}\n\n{"id": 2, "text": "b"}\n',
         b'{"text": "without an id"}\n',
+        b'{"id": 1, "text": "a", "digest": "another digest"}\n',
+        b'{"id": 1, "text": "a", "digest": null}\n',
         b"id,text\n",
         b"text without a line break",
         b'{"another": "object, incom',
