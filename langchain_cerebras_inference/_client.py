@@ -12,6 +12,7 @@ because of the quota, the call enters the queue again. This does not count again
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("langchain_cerebras_inference")
 
 T = TypeVar("T")
+
+_NO_SPAN = contextlib.nullcontext()
 
 Recovery: TypeAlias = Literal[
     "fresh-connection", "new-demo-key", "without-prediction", "plain-body"
@@ -190,12 +193,12 @@ class CerebrasClient:
 
     async def complete(self, call: Call) -> Completion:
         """Make a call and return the whole completion."""
-        with _tracing.use_span():
+        with _use_span_of_call():
             return await self._with_retries(call, self._complete_once)
 
     async def open_stream(self, call: Call) -> EventStream:
         """Make a call, and return its stream once the first event with content has arrived."""
-        with _tracing.use_span():
+        with _use_span_of_call():
             return await self._with_retries(call, self._open_stream_once)
 
     async def get(self, url: str, *, needs_key: bool = True, max_retries: int = 0) -> Any:
@@ -294,7 +297,8 @@ class CerebrasClient:
         url = f"{self._base_url}/chat/completions"
         response = await self._send(call, "POST", url, headers, body)
         if call.permit is not None:
-            call.permit.quota.report_handled(call.permit, call.response_headers)
+            # The quota may read the headers later, when the call has those of another response.
+            call.permit.quota.report_handled(call.permit, call.response_headers.copy())
         return response
 
     async def _send(
@@ -306,7 +310,7 @@ class CerebrasClient:
         body: bytes | None = None,
     ) -> Response:
         """Send a request and return its response if that has status 200."""
-        call.response_headers = {}
+        call.response_headers.clear()
         response = await request.send(
             method,
             url,
@@ -383,6 +387,7 @@ class CerebrasClient:
                 key = await self._get_key()
             except BaseException:
                 quota.report_unsent(call.permit)
+                call.permit = None  # the error is not about this quota
                 raise
             if key == call.key:
                 return headers
@@ -494,6 +499,11 @@ class CerebrasClient:
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine for a synchronous caller and return its result."""
     return portal.run(coroutine)
+
+
+def _use_span_of_call() -> contextlib.AbstractContextManager[Any]:
+    run_id = _tracing.current_run_id.get()
+    return _NO_SPAN if run_id is None else _tracing.use_span(run_id)
 
 
 def _choose_recovery(call: Call, error: CerebrasError) -> Recovery | None:

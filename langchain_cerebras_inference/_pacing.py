@@ -161,7 +161,8 @@ def _estimate_tokens(body: RequestBody, size: int) -> tuple[int, int]:
             if isinstance(part, dict) and part.get("type") == "image_url":
                 images += 1
                 image = part.get("image_url")
-                size -= len(image["url"]) if isinstance(image, dict) and "url" in image else 0
+                url = image.get("url") if isinstance(image, dict) else None
+                size -= len(url) if isinstance(url, str) else 0
     prompt = size // _BYTES_PER_TOKEN + images * _TOKENS_PER_IMAGE
     return prompt, min(_get_completion_limit(body), _MAX_RESERVED_COMPLETION)
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 _INSTRUMENTATION = "openinference.instrumentation.langchain"
-_NO_SPAN = contextlib.nullcontext()
 
-_run_id: ContextVar[UUID | None] = ContextVar("cerebras_run_id", default=None)
+current_run_id: ContextVar[UUID | None] = ContextVar("cerebras_run_id", default=None)
+"""The run id of the current model call, if OpenInference is in use."""
 
 
 class _RunIdRecorder(BaseCallbackHandler):
@@ -34,7 +34,7 @@ class _RunIdRecorder(BaseCallbackHandler):
         self, *args: Any, run_id: UUID, batch_size: int = 1, **kwargs: Any
     ) -> None:
         """Record the run id, unless several calls with other ids start in this context."""
-        _run_id.set(run_id if batch_size == 1 else None)
+        current_run_id.set(run_id if batch_size == 1 else None)
 
 
 def record_run_ids() -> None:
@@ -53,16 +53,13 @@ def _register_recorder() -> None:
     register_configure_hook(variable, inheritable=False)
 
 
-def use_span() -> contextlib.AbstractContextManager[Any]:
-    """Return a context manager in which the span of the current call is the current span."""
-    run_id = _run_id.get()
-    if run_id is None:
-        return _NO_SPAN
+def use_span(run_id: UUID) -> contextlib.AbstractContextManager[Any]:
+    """Return a context manager in which the span of a run is the current span."""
     instrumentor = sys.modules[_INSTRUMENTATION].LangChainInstrumentor()
     is_in_use = instrumentor.is_instrumented_by_opentelemetry
     span = instrumentor.get_span(run_id) if is_in_use else None
     if span is None:
-        return _NO_SPAN
+        return contextlib.nullcontext()
     from opentelemetry import trace
 
     # The instrumentation ends the span and records errors.

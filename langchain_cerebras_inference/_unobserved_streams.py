@@ -13,6 +13,7 @@ methods than those that they were written for, its methods are used for all stre
 from __future__ import annotations
 
 import zlib
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManager
@@ -26,9 +27,12 @@ from langchain_cerebras_inference._private_names import PRIVATE_NAMES_ALLOWED
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
-KNOWN_METHODS = {"stream": 646266852, "astream": 4247354395}
+KNOWN_CODE = {"stream": 646266852, "astream": 4247354395}
 """For each method of langchain-core, a checksum of the names in its code. It was the same in
 langchain-core 1.6.0 to 1.8.4, with Python 3.11 to 3.13."""
+
+normalize_messages: Any = getattr(chat_models, "_normalize_messages", None)
+"""Converts older forms of content blocks; the methods of langchain-core call it, too."""
 
 
 def create_message_id(model: BaseChatModel, config: RunnableConfig | None) -> str | None:
@@ -38,23 +42,32 @@ def create_message_id(model: BaseChatModel, config: RunnableConfig | None) -> st
         An id as langchain-core creates it; `None` if there is a handler, or if the stream has
         to use langchain-core's method for another reason.
     """
-    if not _HAS_KNOWN_METHODS or model.output_version == "v1":
+    if not _has_known_methods() or model.output_version == "v1":
         return None
     config = ensure_config(config)
     manager = CallbackManager.configure(config.get("callbacks"), model.callbacks, model.verbose)
-    return None if manager.handlers else f"{LC_ID_PREFIX}-{config.get('run_id') or uuid7()}"
+    if manager.handlers:
+        return None
+    run_id = config.get("run_id")
+    return f"{LC_ID_PREFIX}-{uuid7() if run_id is None else run_id}"
 
 
-normalize_messages: Any = getattr(chat_models, "_normalize_messages", None)
-"""Converts older forms of content blocks. The known methods of langchain-core call it, too."""
+def compute_checksum(method: Any) -> int | None:
+    """Return a checksum of the names in the code of a method; `None` if it is no function."""
+    if not isinstance(method, FunctionType):
+        return None
+    return zlib.crc32(" ".join(sorted(method.__code__.co_names)).encode())
 
 
-def compute_checksum(method: str) -> int:
-    """Return a checksum of the names in the code of a method of langchain-core."""
-    names = getattr(BaseChatModel, method).__code__.co_names
-    return zlib.crc32(" ".join(sorted(names)).encode())
+def _has_known_methods() -> bool:
+    # Other libraries, such as tracers, may replace the methods at any time.
+    return BaseChatModel.stream is _KNOWN_METHODS.get(
+        "stream"
+    ) and BaseChatModel.astream is _KNOWN_METHODS.get("astream")
 
 
-_HAS_KNOWN_METHODS = PRIVATE_NAMES_ALLOWED and all(
-    compute_checksum(method) == checksum for method, checksum in KNOWN_METHODS.items()
-)
+_KNOWN_METHODS = {
+    name: getattr(BaseChatModel, name)
+    for name, checksum in KNOWN_CODE.items()
+    if PRIVATE_NAMES_ALLOWED and compute_checksum(getattr(BaseChatModel, name)) == checksum
+}

@@ -480,12 +480,23 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Stream a completion as message chunks."""
-        message_id = self._find_unobserved_id(config, kwargs)
+        message_id = self._find_unobserved_id(config, kwargs, async_api=False)
         if message_id is None:
-            return super().stream(input, config, stop=stop, **kwargs)
-        return self._stream_unobserved(input, message_id, stop, kwargs)
+            yield from super().stream(input, config, stop=stop, **kwargs)
+            return
+        messages = self._convert_input(input).to_messages()
+        messages = _unobserved_streams.normalize_messages(messages)
+        if self.rate_limiter:
+            self.rate_limiter.acquire(blocking=True)
+        batches, builder = self._open_sync_stream(ChunkBuilder, messages, stop, kwargs)
+        with contextlib.closing(batches):
+            for events in batches:
+                for chunk in builder.build_chunks(events):
+                    message: Any = chunk.message
+                    message.id = message_id
+                    yield message
 
-    def astream(
+    async def astream(
         self,
         input: LanguageModelInput,
         config: RunnableConfig | None = None,
@@ -494,42 +505,18 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream a completion as message chunks."""
-        message_id = self._find_unobserved_id(config, kwargs)
+        message_id = self._find_unobserved_id(config, kwargs, async_api=True)
         if message_id is None:
-            return super().astream(input, config, stop=stop, **kwargs)
-        return self._astream_unobserved(input, message_id, stop, kwargs)
-
-    def _stream_unobserved(
-        self,
-        input: LanguageModelInput,
-        message_id: str,
-        stop: list[str] | None,
-        options: dict[str, Any],
-    ) -> Iterator[AIMessageChunk]:
-        messages = self._convert_input(input).to_messages()
-        messages = _unobserved_streams.normalize_messages(messages)
-        if self.rate_limiter:
-            self.rate_limiter.acquire(blocking=True)
-        batches, builder = self._open_sync_stream(ChunkBuilder, messages, stop, options)
-        with contextlib.closing(batches):
-            for events in batches:
-                for chunk in builder.build_chunks(events):
-                    message: Any = chunk.message
-                    message.id = message_id
-                    yield message
-
-    async def _astream_unobserved(
-        self,
-        input: LanguageModelInput,
-        message_id: str,
-        stop: list[str] | None,
-        options: dict[str, Any],
-    ) -> AsyncIterator[AIMessageChunk]:
+            observed: Any = super().astream(input, config, stop=stop, **kwargs)
+            async with contextlib.aclosing(observed):
+                async for observed_message in observed:
+                    yield observed_message
+            return
         messages = self._convert_input(input).to_messages()
         messages = _unobserved_streams.normalize_messages(messages)
         if self.rate_limiter:
             await self.rate_limiter.aacquire(blocking=True)
-        stream, builder = await self._open_stream(ChunkBuilder, messages, stop, options)
+        stream, builder = await self._open_stream(ChunkBuilder, messages, stop, kwargs)
         with stream:
             while not builder.is_complete:
                 for chunk in builder.build_chunks(await stream.read_batch()):
@@ -538,22 +525,17 @@ class ChatCerebrasInference(BaseChatModel):
                     yield message
 
     def _find_unobserved_id(
-        self, config: RunnableConfig | None, options: dict[str, Any]
+        self, config: RunnableConfig | None, options: dict[str, Any], *, async_api: bool
     ) -> str | None:
         """Return the id for the messages of a stream; `None` if langchain-core streams it."""
+        cls = type(self)
         if (
-            self._streaming_disabled(**{**options, "stream": True})
+            (cls._stream, cls._astream) != _STREAM_HOOKS  # a subclass has replaced one
             or not _TRACING_OPTIONS.isdisjoint(options)
-            or not self._has_own_stream_hooks()
+            or not self._should_stream(async_api=async_api, **{**options, "stream": True})
         ):
             return None
         return _unobserved_streams.create_message_id(self, config)
-
-    @classmethod
-    def _has_own_stream_hooks(cls) -> bool:
-        """Return whether no subclass has overridden `_stream` or `_astream`."""
-        own = ChatCerebrasInference
-        return cls._stream is own._stream and cls._astream is own._astream  # noqa: SLF001
 
     # --- from settings and options to a call ------------------------------------------------
 
@@ -1053,6 +1035,8 @@ class ChatCerebrasInference(BaseChatModel):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+
+_STREAM_HOOKS = (ChatCerebrasInference._stream, ChatCerebrasInference._astream)  # noqa: SLF001
 
 _OWN_FIELDS = [
     name

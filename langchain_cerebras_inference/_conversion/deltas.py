@@ -114,9 +114,11 @@ class DeltaParser:
         has_tool_calls = self._finish_reason == "stop" and any(
             self.parse_arguments(call) is not None for call in self.tool_calls
         )
-        return metadata | completion.convert_finish_reason(
+        # langchain-core puts the finish reason first, too, from the generation info.
+        finish_reason = completion.convert_finish_reason(
             self._finish_reason, has_tool_calls=has_tool_calls
         )
+        return finish_reason | metadata
 
     def parse_arguments(self, tool_call: ToolCallState) -> dict[str, Any] | None:
         """Return the tool arguments of a call, or `None` if they are truncated or invalid."""

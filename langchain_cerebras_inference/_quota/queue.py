@@ -428,6 +428,8 @@ class Quota:
         if self._queues and not is_head:
             return None
         with self._lock:
+            if self._unread_response is not None and self._is_reading_due(self._clock()):
+                self._read_unread_response()
             sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
             while (
                 not self._is_ample
@@ -601,10 +603,17 @@ class Quota:
             Whether the quota is still known to be ample.
         """
         response = _LimitsResponse(headers, permit, self._clock(), self._sent)
-        if response.time - self._token_limit_time >= _READ_INTERVAL:
-            return self._read_response(response)
-        self._unread_response = response
+        if not self._is_reading_due(response.time):
+            self._unread_response = response
+            return True
+        spare = self._read_limits(response)
+        if spare is None or spare < 0:
+            return False
+        self._last_response = response
         return True
+
+    def _is_reading_due(self, now: float) -> bool:
+        return now - self._token_limit_time >= _READ_INTERVAL
 
     def _extend_ample_time(self) -> bool:
         """Update `_ample_until`; return whether more requests can be sent now."""
@@ -626,24 +635,30 @@ class Quota:
             response, self._unread_response = self._unread_response, None
             if response is None:
                 return False
-            is_ample = self._read_response(response)
+            spare = self._read_limits(response)
+            if spare is None:
+                return False
             self._last_response = response
-            return is_ample
+            return spare >= 0
 
-    def _read_response(self, response: _LimitsResponse) -> bool:
-        """Read the limits of a response; return whether they show that the quota is ample."""
+    def _read_limits(self, response: _LimitsResponse) -> float | None:
+        """Read the limits of a response, and update `_ample_until`.
+
+        Returns:
+            How many requests or tokens can be sent while the quota stays ample; `None` if the
+            limits cannot be read.
+        """
         limits = rate_limits.parse_limits(response.headers)
+        if not limits:
+            return None
         needs = Amounts(1.0, response.permit.tokens)
         spare = self._record_limits(limits, needs, is_handled=True)
-        if not limits or min(spare) < 0:
-            return False
         before = response.permit.handled_before
         self._ample_until = (
             before[REQUESTS] + needs.requests + spare[REQUESTS],
             before[TOKENS] + needs.tokens + spare[TOKENS],
         )
-        self._last_response = response
-        return True
+        return min(spare)
 
     def _create_permit(
         self, ticket: Ticket, decision: Decision | None, store: Store | None

@@ -1,0 +1,106 @@
+"""Requests that are sent without a reservation while the quota is ample."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from langchain_cerebras_inference import (
+    CerebrasInvalidRequestError,
+)
+from langchain_cerebras_inference._quota.queue import Quota, Ticket
+from langchain_cerebras_inference.emulator import Emulator, Refuse
+from tests.integration.helpers import create_model
+
+LIMIT = "x-ratelimit-limit-requests-minute"
+REMAINING = "x-ratelimit-remaining-requests-minute"
+
+
+def test_newest_response_that_shows_an_exhausted_limit_counts() -> None:
+    now = 0.0
+    quota = Quota("quota", clock=lambda: now)
+    first, second = quota.try_acquire(1), quota.try_acquire(1)
+    assert first
+    assert second
+    quota.report_handled(first, {LIMIT: "1000", REMAINING: "990"})
+    now = 0.005  # less than the interval between two readings
+    quota.report_handled(second, {LIMIT: "1000", REMAINING: "0"})
+    now = 1.0
+
+    assert quota.try_acquire(1) is None
+
+
+def test_description_of_an_exhausted_limit_ends_the_ample_time() -> None:
+    now = 0.0
+    quota = Quota("quota", clock=lambda: now)
+    first, second = quota.try_acquire(1), quota.try_acquire(1)
+    assert first
+    assert second
+    quota.report_handled(first, {LIMIT: "1000", REMAINING: "990"})
+    now = 0.005
+    quota.report_handled(second, {LIMIT: "1000", REMAINING: "0"})
+
+    assert quota.describe().limits["requests-minute"].remaining == 0
+    assert quota.try_acquire(1) is None
+
+
+@pytest.mark.parametrize("value", ["unlimited", "0"])
+def test_limits_that_cannot_be_read_do_not_end_the_window(value: str) -> None:
+    async def acquire(quota: Quota) -> int:
+        count = 0
+        for _ in range(300):
+            try:
+                async with asyncio.timeout(0):
+                    await quota.acquire(Ticket(10.0))
+            except TimeoutError:
+                break
+            count += 1
+        return count
+
+    counts = []
+    for headers in ({}, {LIMIT: value}):
+        quota = Quota("quota", clock=lambda: 0.0)
+        permit = quota.try_acquire(1)
+        assert permit
+        quota.report_handled(permit, headers)
+        counts.append(asyncio.run(acquire(quota)))
+
+    assert counts[0] == counts[1] < 100
+
+
+def test_limits_that_cannot_be_read_do_not_replace_known_ones() -> None:
+    now = 0.0
+    quota = Quota("quota", clock=lambda: now)
+    for headers in ({LIMIT: "1000", REMAINING: "900"}, {LIMIT: "unlimited"}):
+        now += 1.0
+        permit = quota.try_acquire(1)
+        assert permit
+        quota.report_handled(permit, headers)
+
+    assert quota.describe().limits
+
+
+@pytest.mark.parametrize("url", [None, 5])
+def test_invalid_image_in_extra_body_raises_the_error_of_the_server(
+    server: Emulator, url: Any
+) -> None:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    body = {"messages": [{"role": "user", "content": [part]}]}
+    server.script(Refuse(400))
+    model = create_model(server)
+
+    with pytest.raises(CerebrasInvalidRequestError):
+        model.invoke("Hello!", extra_body=body)
+
+    assert model.quota().in_flight == 0
+
+
+def test_invalid_image_in_extra_body_leaves_no_request_in_flight(server: Emulator) -> None:
+    part = {"type": "image_url", "image_url": {"url": None}}
+    server.script(Refuse(400))
+    model = create_model(server)
+
+    with pytest.raises((CerebrasInvalidRequestError, TypeError)):
+        model.invoke("Hello!", extra_body={"messages": [{"role": "user", "content": [part]}]})
+
+    assert model.quota().in_flight == 0
