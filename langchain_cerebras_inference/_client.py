@@ -131,7 +131,8 @@ class CerebrasClient:
     A model creates a client for each call; connections are in the pools of `_http`.
 
     Args:
-        owner: The model; a connection pool is closed when all models that used it are closed.
+        owner: The model. If it is closed, so are the connection pools that no other existing
+            model has used.
         base_url: The URL of the API.
         key: The API key, or a function that returns it.
         cookies: The cookies to exchange for a key.

@@ -141,9 +141,9 @@ def count_reserved_tokens(body: RequestBody, size: int) -> int:
 
 
 def estimate_max_tokens(body: RequestBody, size: int) -> int:
-    """Return an upper bound of the reserved tokens, without a look at the messages.
+    """Return the estimate of `_estimate_tokens` or more, without a look at the messages.
 
-    For images of less than 9 KB, the bound is too low.
+    It is less for images that are smaller than 9 KB.
     """
     if "max_completion_tokens" not in body:
         return size // _BYTES_PER_TOKEN + _MAX_RESERVED_COMPLETION

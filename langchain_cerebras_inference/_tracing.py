@@ -33,7 +33,7 @@ class _RunIdRecorder(BaseCallbackHandler):
     def on_chat_model_start(
         self, *args: Any, run_id: UUID, batch_size: int = 1, **kwargs: Any
     ) -> None:
-        """Record the run id, unless several calls with other ids start in this context."""
+        """Record the run id; `None` if several calls start together, each with its own id."""
         current_run_id.set(run_id if batch_size == 1 else None)
 
 

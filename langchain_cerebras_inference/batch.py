@@ -40,8 +40,8 @@ _MAX_OPEN = 256
 them needs memory and, in flight, a connection."""
 
 _MAX_READ_SECONDS = 0.01
-"""The longest time in seconds to read inputs before their calls start. So a slow source does
-not delay the inputs that were already read."""
+"""Seconds after which no further input is read before the calls of the earlier ones start. So
+a slow source delays an input by at most one other input."""
 
 _MAX_RESULT_WAIT = 1.0
 """The longest wait for a result, in seconds. Then the progress is reported without one."""

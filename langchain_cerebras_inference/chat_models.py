@@ -249,8 +249,8 @@ class ChatCerebrasInference(BaseChatModel):
 
     pace: Literal["auto"] | bool = "auto"
     """Whether calls wait in a queue while their quota is exhausted. `"auto"` waits up to
-    `max_retry_wait` seconds, `True` as long as it takes (for batches), and `False` never. With
-    `max_retries=0` a call never waits."""
+    `max_retry_wait` seconds, but not for a limit per hour or per day; `True` waits as long as
+    it takes (for batches), and `False` never. With `max_retries=0` a call never waits."""
 
     quota_store: SecretStr | None = Field(
         default_factory=_urls.get_default_quota_store, validate_default=True
@@ -901,7 +901,10 @@ class ChatCerebrasInference(BaseChatModel):
         return [(name, value) for name, value in super().__repr_args__() if name != "profile"]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a field, validated as at construction."""
+        """Set a field.
+
+        Its value is validated as at construction, but not its combination with other fields.
+        """
         if name in _OWN_FIELDS:
             # With this placeholder key, validation does not read credentials from the
             # environment.

@@ -1,6 +1,6 @@
 """Parse completions into objects that match a schema.
 
-A completion is parsed leniently only while it is still arriving. At its end it must be a
+Incomplete JSON is accepted only while the completion is still arriving. At its end it must be a
 complete object; a pydantic class also validates it.
 """
 

@@ -422,7 +422,7 @@ class Quota:
         Calls with `pace="auto"` try this before `acquire`, because it needs no ticket.
 
         Args:
-            tokens: An upper bound of the tokens of the request.
+            tokens: The estimated tokens of the request, or more.
             is_head: Whether the call is the first in the queue.
         """
         if self._queues and not is_head:
@@ -445,8 +445,8 @@ class Quota:
         """Wait until the request may be sent.
 
         Raises:
-            NotSentError: If the call would wait for too long, if it would have to wait but
-                is not allowed to, or if its request is larger than the limit.
+            NotSentError: If the call would wait for too long, if a call with `pace=True` would
+                have to wait but must not, or if its request is larger than the limit.
             CerebrasConnectionError: If the store does not work, and the call has to use it.
         """
         permit = None if ticket.has_unlimited_wait else self.try_acquire(ticket.tokens)

@@ -31,6 +31,7 @@ NAMES: dict[type, dict[str, str]] = {
         "_identifying_params": "callbacks do not get the settings",
         "_llm_type": "callbacks do not get the type of the model",
         "_resolve_model_profile": "models have no profile",
+        "_should_stream": "streams without callback handlers fail",
         "_serialized": "traces may show a setting that has been changed since",
         "_stream": "`stream` does not stream",
         "_stream_chat_model_events": "v3 events of `stream_events` are made from chunks",
