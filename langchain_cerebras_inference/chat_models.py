@@ -924,7 +924,7 @@ class ChatCerebrasInference(BaseChatModel):
         Raises:
             CerebrasError: If the list cannot be fetched.
         """
-        return _run_sync(self.alist_models())
+        return _run_sync(self.alist_models)
 
     async def alist_models(self) -> list[ModelInfo]:
         """List the models that this key can use, with their details from the public catalog.
@@ -953,7 +953,7 @@ class ChatCerebrasInference(BaseChatModel):
             CerebrasAuthenticationError: If there is no credential.
             CerebrasCookieError: If the key exchange fails.
         """
-        return _run_sync(self.acredential())
+        return _run_sync(self.acredential)
 
     async def acredential(self) -> Credential:
         """Describe the key or cookies that the model authenticates with, without the secret.
@@ -977,7 +977,7 @@ class ChatCerebrasInference(BaseChatModel):
             CerebrasAuthenticationError: If there is no credential.
             CerebrasCookieError: If the key exchange fails.
         """
-        return _run_sync(self.aquota())
+        return _run_sync(self.aquota)
 
     async def aquota(self) -> QuotaInfo:
         """Describe the quota of this model and its key: the queue, rejections and limits.
@@ -998,7 +998,7 @@ class ChatCerebrasInference(BaseChatModel):
 
         The connection is that for synchronous calls. A `CerebrasError` is ignored.
         """
-        _run_sync(self.awarm_up())
+        _run_sync(self.awarm_up)
 
     async def awarm_up(self) -> None:
         """Send a small request, so that the next call finds an open connection and a key.
@@ -1016,7 +1016,7 @@ class ChatCerebrasInference(BaseChatModel):
 
         Calls in progress continue, and the next call opens a new connection.
         """
-        _run_sync(self.aclose())
+        _run_sync(self.aclose)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop, except those that other models use.
@@ -1055,10 +1055,11 @@ def _get_message_id(
     return f"{LC_ID_PREFIX}-{run_manager.run_id}"
 
 
-def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+def _run_sync(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    # The import comes first: if an interrupt ends it, there is no coroutine yet.
     from langchain_cerebras_inference._client import run_sync
 
-    return run_sync(coroutine)
+    return run_sync(function())
 
 
 @contextlib.contextmanager

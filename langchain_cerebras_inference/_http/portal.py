@@ -43,7 +43,11 @@ class BatchSource(Protocol[T]):
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the portal's event loop and wait for its result."""
-    job = _Portal.get_shared().submit(coroutine)
+    try:
+        job = _Portal.get_shared().submit(coroutine)
+    except BaseException:  # such as an interrupt
+        coroutine.close()
+        raise
     try:
         return job.future.result()
     finally:
