@@ -8,6 +8,7 @@ import datetime
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -114,7 +115,7 @@ class _BatchRun:
         self._output = output
         self._model = model
         self._digests = output.digests
-        self._error_kinds: set[tuple[Any, ...]] = set()
+        self._error_kinds: Counter[tuple[Any, ...]] = Counter()
         self._total: int | None = None
         self._completed_earlier = self._changed = self._completed = self._failed = 0
         self._progress = BatchProgress(model.model_name)
@@ -194,16 +195,17 @@ class _BatchRun:
     def _handle(self, result: BatchResult, *, has_schema: bool) -> None:
         """Write a result; raise its error if the other rows would have the same one."""
         error = result.error
-        if isinstance(error, _FATAL_ERRORS) and not error.is_retryable:
+        is_about_this_row = getattr(error, "code", None) == "multimodal_not_enabled"
+        if isinstance(error, _FATAL_ERRORS) and not (error.is_retryable or is_about_this_row):
             raise error
         self._write(files.create_output_row(result, has_schema=has_schema))
         if error is None or isinstance(error, errors.CerebrasContextOverflowError):
             return
         status, code = getattr(error, "status", None), getattr(error, "code", None)
-        self._error_kinds.add((type(error), status, code))
+        self._error_kinds[type(error), status, code] += 1
         has_completed_rows = self._completed or self._completed_earlier
         are_equal = len(self._error_kinds) == 1 and not has_completed_rows
-        if are_equal and self._progress.failed >= _MAX_EQUAL_ERRORS:
+        if are_equal and self._error_kinds.total() >= _MAX_EQUAL_ERRORS:
             raise ValueError(
                 f"The first {_MAX_EQUAL_ERRORS} calls had the same kind of error: {error}"
             )
@@ -282,12 +284,15 @@ class _Display:
                 self._create_bar()
 
     def _create_bar(self) -> None:
-        from rich import console, progress
+        from rich import console, progress, table
 
+        # In a narrow terminal, only the description is broken into lines.
         self._bar = progress.Progress(
-            progress.MofNCompleteColumn(),
-            progress.BarColumn(),
-            progress.TextColumn("{task.description}", markup=False),
+            progress.MofNCompleteColumn(table_column=table.Column(no_wrap=True, min_width=13)),
+            progress.BarColumn(bar_width=10),
+            progress.TextColumn(
+                "{task.description}", markup=False, table_column=table.Column(overflow="fold")
+            ),
             console=console.Console(stderr=True, highlight=False, markup=False),
         )
         self._interval = _BAR_INTERVAL

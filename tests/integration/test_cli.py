@@ -345,6 +345,32 @@ def test_batch_with_different_first_results_does_not_stop(
     assert len(read_output()) == 50
 
 
+def test_rows_that_are_too_long_do_not_count_as_equal_errors(keyed_server: Emulator) -> None:
+    write_prompts(50)
+    too_long = Refuse(400, code="context_length_exceeded")
+    keyed_server.script(*[too_long] * 40, Refuse(422), *[Reply(content="Hello.")] * 9)
+
+    assert run_batch("--concurrency", "1") == 1
+    assert len([row for row in read_output() if "text" in row]) == 9
+
+
+def test_image_that_the_model_does_not_accept_does_not_stop_the_others(
+    keyed_server: Emulator,
+) -> None:
+    url = "data:image/png;base64,iVBORw0KGgo="
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    image = {"id": "image", "messages": [{"role": "user", "content": content}]}
+    write_input(image, "first", "second")
+
+    assert run_batch("--concurrency", "1") == 1
+
+    assert {row["id"]: "error" in row for row in read_output()} == {
+        "image": True,
+        2: False,
+        3: False,
+    }
+
+
 def test_rows_that_are_too_long_do_not_stop_the_batch(keyed_server: Emulator) -> None:
     write_prompts(50)
     keyed_server.always(Refuse(400, code="context_length_exceeded"))
