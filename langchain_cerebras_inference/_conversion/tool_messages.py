@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from langchain_cerebras_inference import _types
 from langchain_cerebras_inference._conversion import content, media, tool_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Entry: TypeAlias = tuple[int, _types.Message]
+    from langchain_cerebras_inference import _types
+
+Entry: TypeAlias = "tuple[int, _types.Message]"
 """The index of an original message, and the message of the request that it became."""
 
 _logger = logging.getLogger("langchain_cerebras_inference")
