@@ -53,6 +53,14 @@ def test_cost_of_the_quota_is_printed() -> None:
     assert "with twelve rate limit headers: " in process.stdout
 
 
+def test_cost_of_a_long_queue_is_printed() -> None:
+    command = [sys.executable, "-m", "benchmarks.quota_queue", "--calls", "50", "--rounds", "1"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("wake-ups per call") == 4
+
+
 def test_cost_of_langserve_is_printed() -> None:
     command = [sys.executable, "-m", "benchmarks.langserve_cost", "--clients", "ours"]
     options = ["--rounds", "1", "--streams", "1"]
