@@ -20,6 +20,7 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import math
 import os
 import subprocess
@@ -329,6 +330,7 @@ def _render_completion(message: dict[str, Any], reason: str, **fields: Any) -> b
 
 def _measure_case(name: str, size: int, url: str, rounds: int) -> Figures:
     warnings.simplefilter("ignore")  # v3 stream events are in beta
+    logging.disable(logging.WARNING)  # warnings about interrupted tool calls
     case = CASES[name]
     with asyncio.Runner() as runner:
         return runner.run(_measure_size(case, size, url, rounds))
@@ -448,7 +450,6 @@ def _run_process(name: str, size: int, url: str, *, is_quick: bool) -> Figures:
         [sys.executable, "-m", "benchmarks.large", *options],
         env={**os.environ, "NO_PROXY": "127.0.0.1"},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # the warnings about interrupted tool calls
         check=True,
     )
     return Figures(*json.loads(process.stdout))
@@ -463,7 +464,7 @@ def _render_page(results: dict[str, dict[int, Figures]]) -> str:
         "`python -m benchmarks.large` writes this page.",
         about,
         "",
-        f"{report.describe_machine()}.",
+        f"{report.describe_machine(report.OUR_PACKAGES)}.",
         "",
         f"| {' | '.join(heads)} |",
         f"|{'---|' * len(heads)}",

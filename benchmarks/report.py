@@ -22,11 +22,9 @@ from benchmarks.rows import ROWS, Goal, Row
 from benchmarks.runner import Results
 from benchmarks.workloads import EVENTS
 
+OUR_PACKAGES = ("langchain-cerebras-inference", "langchain-core", "aiohttp", "pydantic")
 _PACKAGES = (
-    "langchain-cerebras-inference",
-    "langchain-core",
-    "aiohttp",
-    "pydantic",
+    *OUR_PACKAGES,
     "langchain-cerebras",
     "langchain-openai",
     "langchain-groq",
@@ -101,9 +99,9 @@ def _render_conditions(results: Results) -> str:
     return f"{run_type}, {results.seconds / 60:.0f} minutes. {describe_machine()}.\n"
 
 
-def describe_machine() -> str:
+def describe_machine(packages: Iterable[str] = _PACKAGES) -> str:
     """Describe the machine, its load, and the versions of Python and the packages."""
-    versions = ", ".join(f"{name} {_get_version(name)}" for name in _PACKAGES)
+    versions = ", ".join(f"{name} {_get_version(name)}" for name in packages)
     return (
         f"{platform.system()} on {_get_processor()}, {os.cpu_count()} cores,"
         f" load {os.getloadavg()[1]:.1f}; {platform.python_implementation()}"

@@ -19,7 +19,8 @@ from benchmarks.clients import (
     OURS,
 )
 
-_LIBRARIES = (OURS, LANGCHAIN_CEREBRAS, LANGCHAIN_OPENAI, LANGCHAIN_GROQ, OFFICIAL_SDK)
+_PEERS = (LANGCHAIN_CEREBRAS, LANGCHAIN_OPENAI, LANGCHAIN_GROQ, OFFICIAL_SDK)
+_LIBRARIES = (OURS, *_PEERS)
 _LANGCHAIN_MODELS = (
     OURS,
     COALESCED,
@@ -106,7 +107,7 @@ def _build_delay_row(streams: int) -> Row:
         f"delay of 99 % of the events, {streams} streams of 200 events/s, wall time",
         "ms",
         measurements.measure_delay,
-        _ASYNC_CLIENTS,
+        (OURS, COALESCED, *_PEERS, AIOHTTP_JSON),
         "slow",
         streams,
         min(streams, 5),
