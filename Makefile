@@ -90,6 +90,7 @@ load: .venv/ready ## Run the load tests and print their figures; takes a quarter
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks
+	.venv-bench/bin/python -m benchmarks.large
 
 docs: .venv-docs/ready ## Build the documentation as a website in site/
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict

@@ -9,7 +9,8 @@
 - `runner.py` starts `server.py`, whose responses are in `workloads.py`, and one process of
   `worker.py` for each client.
 - `call_count.py` counts the function calls of this package. It measures no time.
-- `report.py` and `charts.py` write the results.
+- `report.py` writes the results. `charts.py` draws the charts from them; after a change of the
+  charts, `python -m benchmarks.charts` does that without measuring again.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def main() -> None:
         run(options.rows, options.clients, is_quick=options.quick, rounds=options.rounds)
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    files = {"results.md": report.render_markdown(results), **charts.render_charts(results)}
-    for name, text in files.items():
-        (options.out / name).write_text(text, "utf-8")
-        print(f"wrote {options.out / name}")
+    page = options.out / "results.md"
+    page.write_text(report.render_markdown(results), "utf-8")
+    print(f"wrote {page}")
+    charts.write_charts(options.out)
 
 
 if __name__ == "__main__":

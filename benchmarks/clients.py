@@ -9,6 +9,7 @@ breaks only its own measurements, and its import costs no other client anything.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,13 @@ class LangChainModel:
     async def astream(self, model: Any, totals: Totals) -> None:
         """Read one stream to its end."""
         async for chunk in model.astream(PROMPT):
+            totals.chunks += 1
+            totals.characters += len(chunk.content)
+
+    async def astream_observed(self, model: Any, totals: Totals) -> None:
+        """Read one stream to its end, with a callback handler that waits for its end."""
+        config = {"callbacks": [_create_callback_handler()]}
+        async for chunk in model.astream(PROMPT, config):
             totals.chunks += 1
             totals.characters += len(chunk.content)
 
@@ -145,6 +153,17 @@ class OfficialSDK:
     def invoke(self, clients: Any) -> None:
         """Request one completion, synchronously."""
         clients[0].chat.completions.create(**REQUEST)
+
+
+@functools.cache
+def _create_callback_handler() -> Any:
+    from langchain_core.callbacks import AsyncCallbackHandler
+
+    class Handler(AsyncCallbackHandler):
+        async def on_llm_end(self, *_args: Any, **_kwargs: Any) -> None:
+            pass
+
+    return Handler()
 
 
 def _load_baseline(name: str) -> Any:

@@ -11,6 +11,7 @@ import gc
 import json
 import math
 import os
+import statistics
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.clients import Totals
-from benchmarks.workloads import EVENT_TEXT, EVENTS
+from benchmarks.workloads import EVENT_TEXT, EVENTS, STEPS_PER_SECOND
 
 _MAX_STREAM_SECONDS = 4.0
 """After this time, only the events that have arrived are counted."""
@@ -61,6 +62,14 @@ async def measure_astream(client: Any, url: str, _size: int) -> float:
     model, totals = _get_model(client, url), Totals()
     with _CpuTimer() as timer:
         await client.astream(model, totals)
+    return _check_and_divide(timer, totals, url)
+
+
+async def measure_observed_astream(client: Any, url: str, _size: int) -> float:
+    """Measure the µs per event of one stream with a callback handler."""
+    model, totals = _get_model(client, url), Totals()
+    with _CpuTimer() as timer:
+        await client.astream_observed(model, totals)
     return _check_and_divide(timer, totals, url)
 
 
@@ -120,6 +129,47 @@ def measure_paced_sync_streams(client: Any, url: str, size: int) -> float:
         list(threads.map(client.stream, [model] * size, totals))
     characters = sum(stream.characters for stream in totals)
     return timer.get_microseconds(characters // len(EVENT_TEXT))
+
+
+async def measure_delay(client: Any, url: str, size: int) -> float:
+    """Measure the ms within which 99 % of the events of `size` concurrent streams arrive.
+
+    The server sends 200 events per second. The delay of an event is the time after the moment
+    at which it would have arrived if each event of its stream were as early as the earliest.
+    """
+    await _import_client(client, url)
+    model = _get_model(client, url)
+    gc.collect()
+    streams = [_ArrivalTimes() for _ in range(size)]
+    await asyncio.gather(*(client.astream(model, stream) for stream in streams))
+    delays = [delay for stream in streams for delay in stream.compute_delays()]
+    return statistics.quantiles(delays, n=100)[-1] * 1e3
+
+
+class _ArrivalTimes(Totals):
+    """Totals that record when each event arrived."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        super().__init__()
+
+    @property
+    def characters(self) -> int:
+        return self._characters
+
+    @characters.setter
+    def characters(self, value: int) -> None:
+        count = value // len(EVENT_TEXT) - len(self._times)
+        self._times += [time.perf_counter()] * count
+        self._characters = value
+
+    def compute_delays(self) -> list[float]:
+        """Return the delay of each event, in seconds."""
+        starts = [
+            arrival - number / STEPS_PER_SECOND for number, arrival in enumerate(self._times)
+        ]
+        earliest = min(starts)
+        return [start - earliest for start in starts]
 
 
 async def measure_throughput(client: Any, url: str, size: int) -> float:

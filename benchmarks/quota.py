@@ -1,13 +1,15 @@
 """Compare how clients behave when a quota limits them: `python -m benchmarks.quota`.
 
 Each client sends 200 prompts, 16 at once, to an emulator that allows 10 requests a second, and
-20 at once at the start. The results are printed, and written to `benchmarks/quota.svg`.
+20 at once at the start. The results are printed, and written to `benchmarks/quota.json`, from
+which `charts.py` draws `quota.svg`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +18,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.charts import render_quota_chart
+from benchmarks import report
+from benchmarks.charts import write_charts
 from benchmarks.clients import LangChainModel
 
 PROMPTS, CONCURRENCY = 200, 16
@@ -70,7 +73,14 @@ def main() -> None:
         sys.stdout.write(f"{name}: {answered} in {result.seconds:.1f} s, {rejected}\n")
     if options.client is None:
         ideal = (PROMPTS - BURST) / RATE
-        (FOLDER / "quota.svg").write_text(render_quota_chart(results, ideal), "utf-8")
+        clients = {name: result._asdict() for name, result in results.items()}
+        data = {
+            "ideal_seconds": ideal,
+            "machine": report.describe_machine(),
+            "clients": clients,
+        }
+        (FOLDER / "quota.json").write_text(json.dumps(data) + "\n", "utf-8")
+        write_charts(FOLDER)
 
 
 def measure(name: str) -> QuotaResult:
@@ -105,7 +115,9 @@ def measure(name: str) -> QuotaResult:
         emulator.terminate()
         emulator.wait()
     start = min((moment for moments in times.values() for moment in moments), default=0.0)
-    accepted, rejected = ([moment - start for moment in times[key]] for key in ("200", "429"))
+    accepted, rejected = (
+        [round(moment - start, 2) for moment in times[key]] for key in ("200", "429")
+    )
     return QuotaResult(int(answered), float(seconds), accepted, rejected)
 
 

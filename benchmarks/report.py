@@ -22,11 +22,9 @@ from benchmarks.rows import ROWS, Goal, Row
 from benchmarks.runner import Results
 from benchmarks.workloads import EVENTS
 
+OUR_PACKAGES = ("langchain-cerebras-inference", "langchain-core", "aiohttp", "pydantic")
 _PACKAGES = (
-    "langchain-cerebras-inference",
-    "langchain-core",
-    "aiohttp",
-    "pydantic",
+    *OUR_PACKAGES,
     "langchain-cerebras",
     "langchain-openai",
     "langchain-groq",
@@ -47,6 +45,10 @@ and within a row all of them have the same number of rounds.
   clients. The *median* shows how much the other rounds were disturbed.
 - A figure for text counts only if all characters arrived. For reasoning, tool arguments and v3
   stream events, only the end of the stream is checked, not the output of the client.
+
+A *callback handler* is an `AsyncCallbackHandler` that overrides only `on_llm_end`. For it,
+langchain-core keeps all chunks of a stream until its end, and calls the handler for each one.
+Without a handler, {OURS} keeps no chunks.
 
 *In a burst* means that all data has already arrived, so the figure is the cost of the client
 alone. At the speed of Cerebras, about 200 events per second, each event wakes up the process,
@@ -93,13 +95,17 @@ def render_markdown(results: Results) -> str:
 
 def _render_conditions(results: Results) -> str:
     """Render one paragraph about the run, the machine and the versions."""
-    versions = ", ".join(f"{name} {_get_version(name)}" for name in _PACKAGES)
     run_type = "Quick run, not for comparison" if results.is_quick else "Full run"
+    return f"{run_type}, {results.seconds / 60:.0f} minutes. {describe_machine()}.\n"
+
+
+def describe_machine(packages: Iterable[str] = _PACKAGES) -> str:
+    """Describe the machine, its load, and the versions of Python and the packages."""
+    versions = ", ".join(f"{name} {_get_version(name)}" for name in packages)
     return (
-        f"{run_type}, {results.seconds / 60:.0f} minutes."
-        f" {platform.system()} on {_get_processor()}, {os.cpu_count()} cores,"
+        f"{platform.system()} on {_get_processor()}, {os.cpu_count()} cores,"
         f" load {os.getloadavg()[1]:.1f}; {platform.python_implementation()}"
-        f" {platform.python_version()}; {versions}.\n"
+        f" {platform.python_version()}; {versions}"
     )
 
 

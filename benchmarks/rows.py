@@ -19,7 +19,8 @@ from benchmarks.clients import (
     OURS,
 )
 
-_LIBRARIES = (OURS, LANGCHAIN_CEREBRAS, LANGCHAIN_OPENAI, LANGCHAIN_GROQ, OFFICIAL_SDK)
+_PEERS = (LANGCHAIN_CEREBRAS, LANGCHAIN_OPENAI, LANGCHAIN_GROQ, OFFICIAL_SDK)
+_LIBRARIES = (OURS, *_PEERS)
 _LANGCHAIN_MODELS = (
     OURS,
     COALESCED,
@@ -101,6 +102,20 @@ def _build_throughput_row(streams: int, goals: Mapping[str, Goal] | None = None)
     )
 
 
+def _build_delay_row(streams: int) -> Row:
+    return Row(
+        f"delay of 99 % of the events, {streams} streams of 200 events/s, wall time",
+        "ms",
+        measurements.measure_delay,
+        (OURS, COALESCED, *_PEERS, AIOHTTP_JSON),
+        "slow",
+        streams,
+        min(streams, 5),
+        warm_up_rounds=0,
+        rounds=3,
+    )
+
+
 ROWS: dict[str, Row] = {
     "text": Row(
         "text event in a burst, async",
@@ -108,6 +123,12 @@ ROWS: dict[str, Row] = {
         measurements.measure_astream,
         _ASYNC_CLIENTS,
         goals={OURS: Goal(0.75, (CORE,)), COALESCED: Goal(1.3, (AIOHTTP_JSON,))},
+    ),
+    "text_observed": Row(
+        "text event in a burst, async, with a callback handler",
+        "µs",
+        measurements.measure_observed_astream,
+        _LANGCHAIN_MODELS,
     ),
     "text_sync": Row(
         "text event in a burst, sync",
@@ -183,6 +204,9 @@ ROWS: dict[str, Row] = {
         rounds=5,
         goals={OURS: Goal(1.6, (OURS,), "paced")},
     ),
+    "delay_10": _build_delay_row(10),
+    "delay_25": _build_delay_row(25),
+    "delay_50": _build_delay_row(50),
     "streams_1": _build_throughput_row(1),
     "streams_10": _build_throughput_row(10),
     "streams_50": _build_throughput_row(

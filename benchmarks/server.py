@@ -96,11 +96,11 @@ class Connection(asyncio.Protocol):
             )
 
 
-async def serve() -> None:
+async def serve(connection_class: type[Connection] = Connection) -> None:
     """Serve until stdin ends."""
     workloads.get_workloads()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Connection, "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(connection_class, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await loop.run_in_executor(None, sys.stdin.read)

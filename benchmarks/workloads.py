@@ -10,6 +10,9 @@ from typing import Any
 EVENTS = 2_000
 """The number of content events in one stream."""
 
+STEPS_PER_SECOND = 200.0
+"""The speed of the workloads `slow` and `short`, that of Cerebras."""
+
 EVENT_TEXT = " as much as one event"
 TOOL_ARGUMENTS = ('{"text":"', EVENT_TEXT, '"}')
 """The first, every middle and the last delta of a tool call's arguments."""
@@ -168,14 +171,14 @@ def get_workloads() -> dict[str, Workload]:
     """Return all workloads by name; the name is the first segment of the URL's path."""
     text = [render_event({"content": EVENT_TEXT})] * EVENTS
     return {
-        "burst": _build_burst(text),
+        "burst": build_burst(text),
         "http_chunks": _build_steps(text),
-        "reasoning": _build_burst([render_event({"reasoning": EVENT_TEXT})] * EVENTS),
-        "tool_call": _build_burst(_render_tool_call(), "tool_calls"),
-        "logprobs": _build_burst(_render_logprobs()),
-        "slow": _build_steps(text[: EVENTS // 5], steps_per_second=200.0),
+        "reasoning": build_burst([render_event({"reasoning": EVENT_TEXT})] * EVENTS),
+        "tool_call": build_burst(_render_tool_call(), "tool_calls"),
+        "logprobs": build_burst(_render_logprobs()),
+        "slow": _build_steps(text[: EVENTS // 5], steps_per_second=STEPS_PER_SECOND),
         "fast": _build_steps(text, steps_per_second=3_000.0, write_interval=0.005),
-        "short": _build_steps(text[:20], steps_per_second=200.0),
+        "short": _build_steps(text[:20], steps_per_second=STEPS_PER_SECOND),
         "unfinished": _build_steps(text, last_step_at=600.0),
     }
 
@@ -189,7 +192,7 @@ def _build_steps(events: list[bytes], **timing: float) -> Workload:
     return Workload(b"".join(steps), tuple(accumulate(map(len, steps))), **timing)
 
 
-def _build_burst(events: list[bytes], finish_reason: str = "stop") -> Workload:
+def build_burst(events: list[bytes], finish_reason: str = "stop") -> Workload:
     """Build a workload of one step. Its HTTP chunks have the size of a proxy's buffer."""
     opening, ending = render_event({"role": "assistant"}), render_finish_event(finish_reason)
     data = b"".join([opening, *events, ending, DONE])

@@ -135,6 +135,11 @@ class _Converter:
         self._image_urls: dict[int, list[str]] = {}
         # Tool messages made from the blocks of a user message, by the index of that message.
         self._tool_messages: dict[int, list[_types.Message]] = {}
+        # The ids of the calls before the message at `_call_ids_end`, and those of all tool
+        # messages. They are listed when the first user message with tool results needs them.
+        self._call_ids: set[Any] = set()
+        self._call_ids_end = 0
+        self._answered_ids: set[str] = set()
         # The indices from which user messages and system messages are new.
         self._first_new_user_message, self._first_new_system_message = (
             self._find_first_new_messages()
@@ -219,11 +224,9 @@ class _Converter:
             a call stays a block.
         """
         remaining_blocks = list(value)
-        open_ids = _list_call_ids(self._messages[:index]) - {
-            message.tool_call_id
-            for message in self._messages
-            if isinstance(message, ToolMessage)
-        }
+        self._add_call_ids(index)
+        open_ids = {block.get("tool_use_id") for _, block in blocks} & self._call_ids
+        open_ids -= self._answered_ids
         for block_index, block in blocks:
             call_id = block.get("tool_use_id")
             if isinstance(call_id, str) and call_id in open_ids:
@@ -232,6 +235,17 @@ class _Converter:
                 self._tool_messages.setdefault(index, []).append(tool_message)
                 remaining_blocks[block_index] = None
         return remaining_blocks
+
+    def _add_call_ids(self, index: int) -> None:
+        """List the ids of the calls before a message, and those that tool messages answer."""
+        if not self._call_ids_end:
+            self._answered_ids = {
+                message.tool_call_id
+                for message in self._messages
+                if isinstance(message, ToolMessage)
+            }
+        self._call_ids |= _list_call_ids(self._messages[self._call_ids_end : index])
+        self._call_ids_end = index
 
     def _convert_tool_message(self, value: Any, call_id: str) -> _types.Message:
         text: str

@@ -8,6 +8,7 @@ images of tools follows the tool messages.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -27,6 +28,7 @@ _logger = logging.getLogger("langchain_cerebras_inference")
 _INTERRUPTED = "This tool call was interrupted. It has no result."
 _INVALID = "This tool call was not run, because its arguments are not valid: "
 _MAX_QUOTED_ARGUMENTS = 500
+_MAX_LOGGED_CALLS = 10
 
 
 class Arranger:
@@ -51,25 +53,28 @@ class Arranger:
         """Put tool messages and images directly after the calls and messages they belong to.
 
         Args:
-            entries: The messages of a request. The list is emptied. Messages with tool calls
-                and tool messages are changed: their ids become unique.
+            entries: The messages of a request. Messages with tool calls and tool messages are
+                changed: their ids become unique.
 
         Raises:
             ValueError: If a call has no tool message, unless it was interrupted, or if a tool
                 message has no call.
         """
         arranged: list[_types.Message] = []
-        used_ids: set[str] = set()
-        while entries:
-            index, message = entries.pop(0)
+        unique_ids = _UniqueIds()
+        finder = _ToolMessageFinder(entries)
+        for position, (index, message) in enumerate(entries):
+            if finder.is_taken(position):
+                continue
             pairs = []
             if message["role"] == "tool":
                 self._add_to_result(message, index)
             else:
                 arranged.append(message)
             if "tool_calls" in message:
-                pairs = self._pair_calls_with_tool_messages(message, index, entries)
-                _make_ids_unique(pairs, used_ids)
+                pairs = self._pair_calls_with_tool_messages(message, index, position, finder)
+                for call, tool_message in pairs:
+                    call["id"] = tool_message["tool_call_id"] = unique_ids.create(call["id"])
                 arranged += [tool_message for _, tool_message in pairs]
             if self._image_urls:
                 arranged += self._create_image_message(message, pairs)
@@ -100,9 +105,13 @@ class Arranger:
             result["content"] = f"{result['content']}\n{message['content']}"
 
     def _pair_calls_with_tool_messages(
-        self, message: _types.Message, index: int, entries: list[Entry]
+        self,
+        message: _types.Message,
+        index: int,
+        position: int,
+        finder: _ToolMessageFinder,
     ) -> list[tuple[_types.ToolCall, _types.Message]]:
-        """Remove from `entries` the tool messages for the calls of `message`.
+        """Take the tool messages for the calls of the message at a position.
 
         A call that was interrupted, because the user has written since, and an invalid call
         get a tool message that says so.
@@ -117,20 +126,21 @@ class Arranger:
         original = self._originals[index]
         # `_convert_tool_calls` puts the valid calls before the invalid ones.
         valid_count = len(original.tool_calls) if isinstance(original, AIMessage) else 0
-        for position, call in enumerate(message["tool_calls"]):
-            tool_message = _take_tool_message(call["id"], entries)
+        for number, call in enumerate(message["tool_calls"]):
+            is_valid = number < valid_count
+            tool_message = finder.take(call["id"], position)
             if tool_message is None:
                 name = f"{call['function']['name']!r} (id {call['id']!r})"
-                is_interrupted = any(later["role"] == "user" for _, later in entries)
-                if position < valid_count and not is_interrupted:
+                is_interrupted = position < finder.last_user_position
+                if is_valid and not is_interrupted:
                     raise ValueError(
                         f"messages[{index}] (ai): No tool message answers the call of {name}."
                         " Add one."
                     )
-                text = _INTERRUPTED if position < valid_count else _move_arguments_to_text(call)
+                text = _INTERRUPTED if is_valid else _move_arguments_to_text(call)
                 tool_message = {"role": "tool", "content": text, "tool_call_id": call["id"]}
                 self._unanswered_calls.append(f"messages[{index}] {name}")
-            elif position >= valid_count and not _has_valid_arguments(call):
+            elif not is_valid and not _has_valid_arguments(call):
                 text = f"{_move_arguments_to_text(call)}\n{tool_message['content']}"
                 tool_message["content"] = text
             self._results[call["id"]] = tool_message
@@ -157,12 +167,91 @@ class Arranger:
         return [{"role": "user", "content": parts}] if parts else []
 
     def _log_unanswered_calls(self) -> None:
-        if self._unanswered_calls:
+        if calls := self._unanswered_calls:
+            more = len(calls) - _MAX_LOGGED_CALLS
+            names = ", ".join(calls[:_MAX_LOGGED_CALLS])
             _logger.warning(
                 "No tool message answers these tool calls: %s. The request has a tool message"
                 " for each, which says that the call was interrupted or invalid.",
-                ", ".join(self._unanswered_calls),
+                f"{names}, and {more} more" if more > 0 else names,
             )
+
+
+class _ToolMessageFinder:
+    """Finds the tool messages of calls, in a time that does not depend on their number.
+
+    Args:
+        entries: The messages of a request, with their ids in the conversation.
+
+    Attributes:
+        last_user_position: The position of the last user message; -1 if there is none.
+    """
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+        self._taken: set[int] = set()
+        # By id, the positions of the tool messages, and of the messages with a call. An empty
+        # id has the positions of all messages with calls.
+        self._tool_messages: dict[str, deque[int]] = {}
+        self._calls: dict[str, deque[int]] = {}
+        self.last_user_position = -1
+        for position, (_, message) in enumerate(entries):
+            if message["role"] == "tool":
+                positions = self._tool_messages.setdefault(message["tool_call_id"], deque())
+                positions.append(position)
+            elif message["role"] == "user":
+                self.last_user_position = position
+            if "tool_calls" in message:
+                for call_id in {"", *(call["id"] for call in message["tool_calls"])}:
+                    self._calls.setdefault(call_id, deque()).append(position)
+
+    def is_taken(self, position: int) -> bool:
+        """Return whether the message at a position was taken."""
+        return position in self._taken
+
+    def take(self, call_id: str, position: int) -> _types.Message | None:
+        """Take the tool message for a call, unless it may answer a later call.
+
+        Args:
+            call_id: The id of the call.
+            position: The position of the message with the call; at least that of the last
+                time.
+        """
+        found = self._find_next(self._tool_messages, call_id, position)
+        later_call = self._find_next(self._calls, call_id, position)
+        if found is None or (later_call is not None and later_call < found):
+            return None
+        self._tool_messages[call_id].popleft()
+        self._taken.add(found)
+        return self._entries[found][1]
+
+    def _find_next(
+        self, positions_by_id: dict[str, deque[int]], call_id: str, position: int
+    ) -> int | None:
+        positions = positions_by_id.get(call_id)
+        while positions and positions[0] <= position:
+            positions.popleft()
+        return positions[0] if positions else None
+
+
+class _UniqueIds:
+    """Creates ids that are unique in a request."""
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._last_numbers: dict[str, int] = {}
+
+    def create(self, call_id: str) -> str:
+        """Return the id of a call, with a number at its end if it is missing or repeated."""
+        original_id = call_id or "call"
+        number = self._last_numbers.get(original_id, 1)
+        unique_id = original_id
+        while unique_id in self._ids:
+            number += 1
+            unique_id = f"{original_id}_{number}"
+        self._ids.add(unique_id)
+        self._last_numbers[original_id] = number
+        return unique_id
 
 
 def _has_valid_arguments(call: _types.ToolCall) -> bool:
@@ -177,33 +266,6 @@ def _move_arguments_to_text(call: _types.ToolCall) -> str:
     arguments = call["function"]["arguments"]
     call["function"]["arguments"] = "{}"
     return _INVALID + arguments[:_MAX_QUOTED_ARGUMENTS]
-
-
-def _take_tool_message(call_id: str, entries: list[Entry]) -> _types.Message | None:
-    """Remove and return the tool message with this id, unless it may answer a later call."""
-    for position, (_, message) in enumerate(entries):
-        if message["role"] == "tool" and message["tool_call_id"] == call_id:
-            del entries[position]
-            return message
-        if "tool_calls" in message:
-            later_ids = [call["id"] for call in message["tool_calls"]]
-            if not call_id or call_id in later_ids:
-                break
-    return None
-
-
-def _make_ids_unique(
-    pairs: list[tuple[_types.ToolCall, _types.Message]], used_ids: set[str]
-) -> None:
-    """Give each call a unique id, and use it in its tool message, too."""
-    for call, tool_message in pairs:
-        original_id = call["id"] or "call"
-        unique_id, number = original_id, 1
-        while unique_id in used_ids:
-            number += 1
-            unique_id = f"{original_id}_{number}"
-        used_ids.add(unique_id)
-        call["id"] = tool_message["tool_call_id"] = unique_id
 
 
 def limit_images(

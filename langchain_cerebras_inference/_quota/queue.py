@@ -522,7 +522,9 @@ class Quota:
             else:  # a rejected call has returned to the queue before this one
                 self._release_reservation(ticket)
             self._check_wait(queue, ticket)
-            seconds = min(wait, ticket.deadline - self._clock(), _MAX_SLEEP)
+            is_head = queue.tickets[0] is ticket  # any other call is woken when it is the head
+            longest_sleep = _MAX_SLEEP if is_head else math.inf
+            seconds = min(wait, ticket.deadline - self._clock(), longest_sleep)
             await ticket.sleep(max(seconds, 0.0))
 
     async def _reserve(self, ticket: Ticket, *, force: bool = False) -> float:
@@ -772,6 +774,8 @@ class Quota:
     def _recheck_last(self, queue: _CallQueue) -> None:
         """Wake the last call if it would wait for too long; it then checks that itself."""
         last = queue.tickets[-1]
+        if last.deadline == math.inf:
+            return
         now = self._clock()
         if queue.estimate_wait(last, now) > last.deadline - now:
             last.wake()

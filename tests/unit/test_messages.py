@@ -3,7 +3,10 @@
 import base64
 import copy
 import json
+import sys
 import time
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -778,6 +781,73 @@ def test_interrupted_call_gets_a_tool_message_and_is_logged_once(
     [record] = caplog.records
     assert record.levelname == "WARNING"
     assert "No tool message answers these tool calls: messages[1] '" in record.message
+
+
+def test_log_of_many_interrupted_calls_is_short(caplog: pytest.LogCaptureFixture) -> None:
+    calls = [create_call("f", f"call_{number}") for number in range(100)]
+    convert_messages([AIMessage("", tool_calls=calls), HumanMessage("So?")], model=GPT)
+
+    [record] = caplog.records
+    assert "call_9'), and 90 more. The request" in record.message
+
+
+def build_interrupted_calls(count: int) -> list[BaseMessage]:
+    calls = [create_call("f", f"call_{number}") for number in range(count)]
+    return [*(AIMessage("", tool_calls=[call]) for call in calls), HumanMessage("So?")]
+
+
+def build_calls_without_an_id(count: int) -> list[BaseMessage]:
+    pair = [AIMessage("", tool_calls=[create_call("f", "")]), ToolMessage("x", tool_call_id="")]
+    return pair * count
+
+
+def build_late_tool_messages(count: int) -> list[BaseMessage]:
+    calls = [create_call("f", f"call_{number}") for number in range(count)]
+    results = [ToolMessage("x", tool_call_id=str(call["id"])) for call in calls]
+    return [*(AIMessage("", tool_calls=[call]) for call in calls), *reversed(results)]
+
+
+def build_tool_result_blocks(count: int) -> list[BaseMessage]:
+    messages: list[BaseMessage] = []
+    for number in range(count):
+        block = {"type": "tool_result", "tool_use_id": f"call_{number}", "content": "x"}
+        call = create_call("f", f"call_{number}")
+        messages += [AIMessage("", tool_calls=[call]), HumanMessage([block])]
+    return messages
+
+
+def count_lines(messages: list[BaseMessage]) -> int:
+    """Convert messages; return how many lines of the package ran, loops included."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        is_ours = "langchain_cerebras_inference" in frame.f_code.co_filename
+        return trace if is_ours else None
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        convert_messages(messages, model=GPT)
+    finally:
+        sys.settrace(previous)
+    return count
+
+
+@pytest.mark.parametrize(
+    "build_messages",
+    [
+        build_interrupted_calls,
+        build_calls_without_an_id,
+        build_late_tool_messages,
+        build_tool_result_blocks,
+    ],
+)
+def test_work_for_a_long_history_grows_linearly(
+    build_messages: Callable[[int], list[BaseMessage]],
+) -> None:
+    assert count_lines(build_messages(200)) < 2.2 * count_lines(build_messages(100))
 
 
 def test_truncated_arguments_of_an_unanswered_call_are_sent_as_text() -> None:

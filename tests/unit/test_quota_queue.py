@@ -530,6 +530,34 @@ def test_calls_do_not_overtake_waiting_calls_when_the_limits_are_ample() -> None
     run(work)
 
 
+class CountingTicket(Ticket):
+    """A ticket that counts how often its call is woken."""
+
+    wake_ups = 0
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        self.wake_ups += 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"has_unlimited_wait": True}, {"max_wait": 1e9}], ids=["paced", "auto"]
+)
+def test_calls_in_a_long_queue_sleep_until_they_are_first(options: dict[str, Any]) -> None:
+    tickets = [CountingTicket(100.0, **options) for _ in range(300)]
+
+    async def work(clock: Clock) -> None:
+        limiter = Limiter(clock, rate=0.1, capacity=1)
+        quota = Quota("q", clock=clock)
+        await make_call(quota, limiter, create_ticket())
+        await asyncio.gather(*(make_call(quota, limiter, ticket) for ticket in tickets))
+
+        assert clock() - limiter.start > 2_900
+
+    run(work)
+    assert max(ticket.wake_ups for ticket in tickets) <= 4
+
+
 # --- how long a call waits ---------------------------------------------------------------
 
 
