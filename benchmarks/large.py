@@ -27,6 +27,7 @@ import subprocess
 import sys
 import time
 import warnings
+import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -194,7 +195,9 @@ def _prepare_stream_events(url: str, _size: int) -> Run:
     model = _create_model(url)
 
     async def read() -> None:
-        async for _ in await model.astream_events("Go on.", version="v3"):
+        with warnings.catch_warnings(action="ignore"):  # langchain-core calls them a beta
+            events = await model.astream_events("Go on.", version="v3")
+        async for _ in events:
             pass
 
     return read

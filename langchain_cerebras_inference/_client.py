@@ -298,8 +298,7 @@ class CerebrasClient:
         url = f"{self._base_url}/chat/completions"
         response = await self._send(call, "POST", url, headers, body)
         if call.permit is not None:
-            # The quota may read the headers later, when the call has those of another response.
-            call.permit.quota.report_handled(call.permit, call.response_headers.copy())
+            call.permit.quota.report_handled(call.permit, call.response_headers)
         return response
 
     async def _send(

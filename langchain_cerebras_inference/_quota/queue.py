@@ -604,7 +604,8 @@ class Quota:
         Returns:
             Whether the quota is still known to be ample.
         """
-        response = _LimitsResponse(headers, permit, self._clock(), self._sent)
+        # A copy, because the call uses the dict again for the headers of its next response.
+        response = _LimitsResponse(dict(headers), permit, self._clock(), self._sent)
         if not self._is_reading_due(response.time):
             self._unread_response = response
             return True

@@ -19,6 +19,9 @@ MEASURED_ROWS = {
         "text event, 25 streams of 200 events/s, async"
     ),
     "CPU time per streamed event, if all have already arrived": "text event in a burst, async",
+    "the same, with a callback handler": (
+        "text event in a burst, async, with a callback handler"
+    ),
     "CPU time of `ainvoke`": "`ainvoke`",
     "memory per open stream, after 2,000 events": (
         "memory per open stream after 2,000 events, 50 streams"
