@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from langchain_cerebras_inference._settings import ReasoningEffort
+from langchain_cerebras_inference._setting_types import ReasoningEffort
 from langchain_cerebras_inference.chat_models import ChatCerebrasInference
 
 _SETTINGS = ("model", "max_tokens", "temperature", "reasoning_effort", "quota_store")

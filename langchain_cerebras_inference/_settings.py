@@ -1,4 +1,4 @@
-"""Settings of `ChatCerebrasInference` and call options: their types, names and validation.
+"""Settings of `ChatCerebrasInference` and call options: their names and validation.
 
 Settings are passed to the constructor. Call options are keyword arguments of `invoke` and the
 other call styles, or of `bind`. Most call options override a setting, and are validated like
@@ -12,30 +12,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sized
 from functools import cache
-from http.cookiejar import CookieJar
-from os import PathLike
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, TypeAlias
 
-from langchain_core.caches import BaseCache
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
-from langchain_core.language_models import ModelProfile
-from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import AfterValidator, BaseModel, SecretStr, TypeAdapter, ValidationError
-
-ApiKey: TypeAlias = str | SecretStr
-ApiKeyFunction: TypeAlias = Callable[[], ApiKey | Awaitable[ApiKey]]
-Cookies: TypeAlias = (
-    Mapping[str, Any]
-    | Sequence[Mapping[str, Any]]
-    | CookieJar
-    | PathLike[str]
-    | str
-    | SecretStr
-)
-ReasoningEffort: TypeAlias = Literal["none", "low", "medium", "high"]
-FilePath: TypeAlias = str | PathLike[str]
 
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _FRAMING_HEADERS = frozenset({"connection", "content-length", "transfer-encoding"})
@@ -121,71 +102,6 @@ def hash_headers(headers: Mapping[str, SecretStr]) -> str:
     """Return a digest of headers, in which their order and the case of names do not matter."""
     pairs = sorted((name.lower(), value.get_secret_value()) for name, value in headers.items())
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
-
-
-class Settings(TypedDict, total=False):
-    """The settings that the constructor accepts. `None` means the default."""
-
-    model: str | None
-    model_name: str | None
-    api_key: ApiKey | ApiKeyFunction | None
-    cerebras_api_key: ApiKey | ApiKeyFunction | None
-    cookies: Cookies | None
-    session_url: str | None
-    base_url: str | None
-    cerebras_api_base: str | None
-    temperature: float | None
-    top_p: float | None
-    seed: int | None
-    n: int | None
-    logprobs: bool | None
-    top_logprobs: int | None
-    frequency_penalty: float | None
-    presence_penalty: float | None
-    logit_bias: Mapping[str, float] | Mapping[int, float] | None
-    user: str | None
-    max_tokens: int | None
-    max_completion_tokens: int | None
-    stop: str | Sequence[str] | None
-    stop_sequences: str | Sequence[str] | None
-    reasoning_effort: ReasoningEffort | None
-    reasoning_format: str | None
-    clear_thinking: bool | None
-    disable_reasoning: bool | None
-    replay_reasoning: bool | None
-    parallel_tool_calls: bool | None
-    service_tier: str | None
-    prediction: Mapping[str, Any] | None
-    prompt_cache_key: str | None
-    model_parameters: Mapping[str, Any] | None
-    extra_body: Mapping[str, Any] | None
-    default_headers: Mapping[str, str | SecretStr] | None
-    timeout: float | None
-    connect_timeout: float | None
-    max_retries: int | None
-    max_retry_wait: float | None
-    pace: Literal["auto"] | bool | None
-    quota_store: str | SecretStr | None
-    proxy: str | SecretStr | None
-    verify: bool | FilePath | None
-    client_cert: FilePath | tuple[FilePath, FilePath] | None
-    streaming: bool | None
-    stream_usage: bool | None
-    coalesce: bool | None
-    compression: Literal["auto"] | bool | None
-    include_response_headers: bool | None
-    # Settings of LangChain's base class:
-    name: str | None
-    cache: BaseCache | bool | None
-    verbose: bool | None
-    callbacks: list[BaseCallbackHandler] | BaseCallbackManager | None
-    tags: list[str] | None
-    metadata: dict[str, Any] | None
-    custom_get_token_ids: Callable[[str], list[int]] | None
-    rate_limiter: BaseRateLimiter | None
-    disable_streaming: bool | Literal["tool_calling"] | None
-    output_version: str | None
-    profile: ModelProfile | None
 
 
 CREDENTIAL_VARIABLES = {

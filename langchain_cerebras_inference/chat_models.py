@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._model_catalog import ModelInfo
     from langchain_cerebras_inference._quota.queue import QuotaInfo
     from langchain_cerebras_inference._response_parser import EventStream
+    from langchain_cerebras_inference._setting_types import Settings
     from langchain_cerebras_inference._types import Completion, StreamEvent
 
 B = TypeVar("B", bound=ChunkBuilder)
@@ -297,7 +298,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     if TYPE_CHECKING:
 
-        def __init__(self, **fields: Unpack[_settings.Settings]) -> None:
+        def __init__(self, **fields: Unpack[Settings]) -> None:
             """Accept each setting by its name or its alias."""
 
     # --- construction ------------------------------------------------------------------

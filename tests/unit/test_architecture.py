@@ -47,6 +47,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
     "conversion": (["_conversion"], ["base"]),
     "base": (
         [
+            "_setting_types",
             "_settings",
             "_model_catalog",
             "_urls",

@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from langchain_cerebras_inference import ChatCerebrasInference, __version__
 from langchain_cerebras_inference._conversion.request_body import FIELD_SOURCES
-from langchain_cerebras_inference._settings import OPTIONS_WITHOUT_SETTING, Settings
+from langchain_cerebras_inference._setting_types import Settings
+from langchain_cerebras_inference._settings import OPTIONS_WITHOUT_SETTING
 
 Options: TypeAlias = dict[str, Any]
 

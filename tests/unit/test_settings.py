@@ -14,11 +14,11 @@ from pydantic import Field, SecretStr, ValidationError
 
 from langchain_cerebras_inference import ChatCerebrasInference, _types
 from langchain_cerebras_inference._conversion.request_body import build_request
+from langchain_cerebras_inference._setting_types import Settings
 from langchain_cerebras_inference._settings import (
     CALL_OPTIONS,
     FOREIGN_SETTINGS,
     OPTIONS_WITHOUT_SETTING,
-    Settings,
     validate_options,
 )
 from langchain_cerebras_inference.emulator.request_schema import ChatRequest, parse_chat_request
@@ -202,7 +202,7 @@ class ParameterNames:
 
     Attributes:
         settings: The fields of `ChatCerebrasInference`, by the name of the request field.
-        types: The types of the constructor's arguments, in `_settings.Settings`.
+        types: The types of the constructor's arguments, in `_setting_types.Settings`.
         call_options: `_settings.CALL_OPTIONS`, by the name of the request field.
         other_options: `_settings.OPTIONS_WITHOUT_SETTING`.
         wire: The fields of `_types.RequestBody`.
