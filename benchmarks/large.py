@@ -27,7 +27,6 @@ import subprocess
 import sys
 import time
 import warnings
-import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
