@@ -32,6 +32,9 @@ T = TypeVar("T")
 _TIMEOUT = 5.0
 """Seconds to wait for the lock of SQLite, or for a response of Redis."""
 
+_WRITE_AHEAD_LOG_RETRY = 0.01
+"""Seconds before the write-ahead log of SQLite is turned on again, if that failed."""
+
 _EXPIRY = 7 * 86_400
 """Seconds after which the state of an unused quota is deleted from a shared store."""
 
@@ -242,15 +245,37 @@ class SQLiteStore(SharedStore):
             self._path, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         # With a write-ahead log, a commit need not wait for the disk.
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS cerebras_quotas"
-            " (name TEXT PRIMARY KEY, state TEXT NOT NULL, time REAL NOT NULL)"
-        )
-        oldest = time.time() - _EXPIRY
-        connection.execute("DELETE FROM cerebras_quotas WHERE time < ?", (oldest,))
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS cerebras_quotas"
+                " (name TEXT PRIMARY KEY, state TEXT NOT NULL, time REAL NOT NULL)"
+            )
+            oldest = time.time() - _EXPIRY
+            connection.execute("DELETE FROM cerebras_quotas WHERE time < ?", (oldest,))
         return connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on, also if other processes do so at the same time.
+
+    SQLite does not wait for their lock in this case, but fails at once.
+    """
+    import sqlite3
+
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not is_locked or time.monotonic() >= deadline:
+                raise
+            time.sleep(_WRITE_AHEAD_LOG_RETRY)
+        else:
+            return
 
 
 class RedisStore(SharedStore):

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,18 @@ async def test_database_that_cannot_be_opened_raises_a_store_error(tmp_path: Pat
         await broken.reserve("quota", NEEDS)
 
     broken.close()
+
+
+def test_new_database_can_be_opened_several_times_at_once(tmp_path: Path) -> None:
+    def open_database(number: int) -> None:
+        store = SQLiteStore(str(tmp_path / f"{number // 8}.db"))
+        barriers[number // 8].wait(timeout=10)
+        store.update("quota", lambda _state, _now: None)
+        store.close()
+
+    barriers = [threading.Barrier(8) for _ in range(20)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(open_database, range(160)))
 
 
 async def test_failed_operation_does_not_change_the_state(store: SQLiteStore) -> None:
