@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference._auth import key_exchange
-from langchain_cerebras_inference._http import compression
+from langchain_cerebras_inference._http import compression, route
 from langchain_cerebras_inference._quota import registry
 from tests.quota_stores import require_redis, run_redis
 
@@ -64,6 +64,7 @@ def clear_process_caches() -> None:
     """Clear what the process caches about a server: another one may get its port."""
     key_exchange._demo_keys.clear()
     compression.rejecting_servers.clear()
+    route.find_proxy.cache_clear()
     registry.forget_all()
 
 
