@@ -1,4 +1,4 @@
-"""What the commands share: the options of the model, the model, and the words of its errors."""
+"""Create the model of a command from its options, and describe errors for the command line."""
 
 from __future__ import annotations
 
