@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._http.response import Response
-    from langchain_cerebras_inference._quota.queue import Permit, Quota, QuotaInfo
+    from langchain_cerebras_inference._quota.info import QuotaInfo
+    from langchain_cerebras_inference._quota.queue import Permit, Quota
     from langchain_cerebras_inference._types import Completion, RequestBody, StreamEvent
 
 logger = logging.getLogger("langchain_cerebras_inference")

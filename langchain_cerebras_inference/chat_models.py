@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._client import Call, CerebrasClient
     from langchain_cerebras_inference._model_catalog import ModelInfo
-    from langchain_cerebras_inference._quota.queue import QuotaInfo
+    from langchain_cerebras_inference._quota.info import QuotaInfo
     from langchain_cerebras_inference._response_parser import EventStream
     from langchain_cerebras_inference._setting_types import Settings
     from langchain_cerebras_inference._types import Completion, StreamEvent

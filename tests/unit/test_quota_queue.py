@@ -12,12 +12,11 @@ import pytest
 
 from langchain_cerebras_inference import CerebrasConnectionError, CerebrasRateLimitError
 from langchain_cerebras_inference._quota import registry
+from langchain_cerebras_inference._quota.info import LimitInfo, QuotaInfo
 from langchain_cerebras_inference._quota.queue import (
-    LimitInfo,
     NotSentError,
     Permit,
     Quota,
-    QuotaInfo,
     Ticket,
 )
 from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome
