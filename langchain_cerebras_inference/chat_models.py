@@ -481,7 +481,7 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Stream a completion as message chunks."""
-        message_id = self._find_unobserved_id(config, kwargs, async_api=False)
+        message_id = self._create_id_if_unobserved(config, kwargs, async_api=False)
         if message_id is None:
             yield from super().stream(input, config, stop=stop, **kwargs)
             return
@@ -506,7 +506,7 @@ class ChatCerebrasInference(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream a completion as message chunks."""
-        message_id = self._find_unobserved_id(config, kwargs, async_api=True)
+        message_id = self._create_id_if_unobserved(config, kwargs, async_api=True)
         if message_id is None:
             observed: Any = super().astream(input, config, stop=stop, **kwargs)
             async with contextlib.aclosing(observed):
@@ -525,7 +525,7 @@ class ChatCerebrasInference(BaseChatModel):
                     message.id = message_id
                     yield message
 
-    def _find_unobserved_id(
+    def _create_id_if_unobserved(
         self, config: RunnableConfig | None, options: dict[str, Any], *, async_api: bool
     ) -> str | None:
         """Return the id for the messages of a stream; `None` if langchain-core streams it."""
