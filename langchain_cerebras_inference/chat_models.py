@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import inspect
 import json
 import os
 import sys
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._types import Completion, StreamEvent
 
 B = TypeVar("B", bound=ChunkBuilder)
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _CLIENT_MODULE = "langchain_cerebras_inference._client"
@@ -105,6 +107,15 @@ def _convert_path(value: Any) -> Any:
 # `_settings.validate_options` validates options by the types of the fields.
 _ModelId = Annotated[str, AfterValidator(_model_catalog.resolve_model_id)]
 _LogitBias = Annotated[dict[str, float], BeforeValidator(_convert_token_ids_to_strings)]
+
+
+def _store_signature(method: F) -> F:
+    """Store the signature of a method, for which langchain-core asks in each call.
+
+    Computing it there takes 25 µs, a twentieth of `ainvoke`.
+    """
+    method.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+    return method
 
 
 class ChatCerebrasInference(BaseChatModel):
@@ -380,6 +391,7 @@ class ChatCerebrasInference(BaseChatModel):
 
     # --- LangChain's hooks -------------------------------------------------------------
 
+    @_store_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -390,6 +402,7 @@ class ChatCerebrasInference(BaseChatModel):
         client, call, tool_names = self._prepare(messages, stop, kwargs, stream=False)
         return self._convert_completion(client.complete_sync(call), call, tool_names)
 
+    @_store_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],
