@@ -231,7 +231,7 @@ class ChatCerebrasInference(BaseChatModel):
     """A name that keeps the requests of a conversation on the same prompt cache."""
 
     model_parameters: dict[str, Any] | None = None
-    """Parameters that only this model has. Cerebras rejects them for a model without any."""
+    """Parameters that only some models have. Cerebras rejects this field for other models."""
 
     extra_body: dict[str, Any] | None = None
     """Fields to merge into the finished request body, for parameters that are newer than this
@@ -255,8 +255,8 @@ class ChatCerebrasInference(BaseChatModel):
 
     max_retry_wait: float = Field(60.0, ge=0)
     """The longest wait before a retry, in seconds; if the server asks for a longer one, the
-    call fails at once. It is also the longest time in the queue of a quota, unless `pace` is
-    `True`."""
+    call fails immediately. It is also the longest time in the queue of a quota, unless `pace`
+    is `True`."""
 
     pace: Literal["auto"] | bool = "auto"
     """Whether calls wait in a queue while their quota is exhausted. `"auto"` waits up to
@@ -282,7 +282,8 @@ class ChatCerebrasInference(BaseChatModel):
     encrypted. The files are read once, at the first call."""
 
     streaming: bool | None = None
-    """`True` makes `invoke` use a stream, and `False` disables streaming."""
+    """`True` makes `invoke` use a stream. With `False`, `stream` requests the whole completion
+    and yields it as one message."""
 
     stream_usage: bool = True
     """Accepted for compatibility and ignored: the last chunk always has the usage."""
@@ -765,8 +766,8 @@ class ChatCerebrasInference(BaseChatModel):
                 `"any"`, `"required"` and `True` require at least one. The name of a tool,
                 or a dict with it in OpenAI's format, requires a call of this tool.
             strict: Whether tool arguments must match the schema exactly.
-            response_format: A schema or format of the completion. Cerebras accepts it only
-                without tools.
+            response_format: A schema or format of the completion. This package accepts it only
+                without tools, because some models of Cerebras reject both together.
             kwargs: Other call options, such as `parallel_tool_calls`.
 
         Raises:
@@ -797,22 +798,25 @@ class ChatCerebrasInference(BaseChatModel):
         Args:
             schema: A class of pydantic 1 or 2, a TypedDict or a JSON schema. Only
                 `"json_mode"` works without one.
-            method: With `"json_schema"` the server enforces the schema, if the schema fits
-                the strict subset that Cerebras supports. With `"function_calling"` the
+            method: With `"json_schema"` the server enforces the schema, if it can be converted
+                to the strict subset that Cerebras supports. With `"function_calling"` the
                 model calls a tool. With `"json_mode"` the server enforces only JSON, and
                 the prompt must describe the object.
             include_raw: Whether the output is a dict with `raw`, `parsed` and
-                `parsing_error`. Then an invalid completion raises no exception.
+                `parsing_error`. Then an invalid completion and a refusal raise no exception.
             strict: With `False` the server does not enforce the schema. With `True` a
                 warning is logged if it cannot.
-            kwargs: Other call options. With `"function_calling"`, `tools` adds tools that the
-                model may call. By default the model must call the tool of the schema;
-                `tool_choice` changes that.
+            kwargs: Other call options. With `"function_calling"`, `tools` adds tools. By
+                default the model must call the tool of the schema. With `tool_choice="any"` it
+                may call only the other tools; then there is no object.
 
         Returns:
             A runnable. For a pydantic class, its output is a validated instance. For any
-            other schema it is a dict, which this package does not validate. If the model
-            refuses, langchain-core's `ModelRefusalError` is raised.
+            other schema it is a dict, which this package does not validate.
+
+            A completion without a valid object raises an `OutputParserException`, and a refusal
+            langchain-core's `ModelRefusalError` (before langchain-core 1.7.5, an
+            `OutputParserException`). With `include_raw`, these are the `parsing_error` instead.
 
         Raises:
             ValueError: If the method is unknown, or does not support `schema`, `strict` or
