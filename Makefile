@@ -86,7 +86,7 @@ live: .venv/ready ## Run the tests that use the real service; they need a key or
 	.venv/bin/pytest -m live tests
 
 load: .venv/ready ## Run the load tests and print their figures; takes a quarter of an hour
-	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py cli.py langserve_load.py)
+	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py batch_command.py langserve_load.py)
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks
