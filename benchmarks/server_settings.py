@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from benchmarks.clients import OurModel, Totals
-from benchmarks.runner import start_server
+from benchmarks.runner import run_server
 from benchmarks.workloads import EVENT_TEXT
 
 _ROOT = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def main() -> None:
     if options.worker:
         _work(options.worker)
         return
-    with start_server() as port, ExitStack() as stack:
+    with run_server() as port, ExitStack() as stack:
         workers = {name: stack.enter_context(_start_worker(name)) for name in _SETTINGS}
         for row in filter(lambda title: options.row in title, _ROWS):
             results = _measure(workers, row, port, options.streams, options.rounds)
