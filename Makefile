@@ -21,8 +21,9 @@ PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo .venv-docs .venv-ecosystem .venv-scale
 UNIT_TESTS := -n 2 --disable-socket --allow-unix-socket tests/unit
+# The integration tests of the public fallbacks, and those that depend the most on the versions.
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
-NETWORK_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
+VERSION_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
 	langchain langgraph lifecycle processes proxies standard streams structured_output sync \
 	timeouts tls)
 # Prints for example "aiohttp==3.12.7; python_version < '3.14'".
@@ -160,5 +161,5 @@ define resolve_and_test
 @echo "Installing into $(1) without poetry.lock; this takes some time"
 @$(PIP) --python $(1) $(INSTALL) $(2) --group test --editable '.[browser,redis]'
 $(1)/bin/pytest $(UNIT_TESTS)
-$(1)/bin/pytest -n 3 $(NETWORK_TESTS)
+$(1)/bin/pytest -n 3 $(VERSION_TESTS)
 endef
