@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._init_chat_model import enable_init_chat_model
     from langchain_cerebras_inference._model_catalog import ModelInfo
-    from langchain_cerebras_inference._quota.queue import QuotaInfo
+    from langchain_cerebras_inference._quota.info import QuotaInfo
     from langchain_cerebras_inference.chat_models import ChatCerebrasInference
     from langchain_cerebras_inference.errors import (
         CerebrasAuthenticationError,
@@ -59,7 +59,7 @@ _MODULES = {
     "ChatCerebrasInference": "chat_models",
     "Credential": "_auth.api_key",
     "ModelInfo": "_model_catalog",
-    "QuotaInfo": "_quota.queue",
+    "QuotaInfo": "_quota.info",
     "enable_init_chat_model": "_init_chat_model",
 }
 

@@ -90,7 +90,12 @@ def _create_parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="the URL of a store through which several processes share a quota",
     )
-    add("--concurrency", type=parse_count, metavar="N", help="the largest number of open calls")
+    add(
+        "--concurrency",
+        type=parse_count,
+        metavar="N",
+        help="the largest number of calls that are in flight or wait for the quota",
+    )
     add_model_options(parser)
     return parser
 

@@ -35,7 +35,7 @@ from langchain_cerebras_inference._http.route import Route
 from langchain_cerebras_inference._pacing import (
     PacedCall,
     count_reserved_tokens,
-    estimate_max_tokens,
+    estimate_tokens_from_size,
 )
 from langchain_cerebras_inference._quota.queue import NotSentError
 from langchain_cerebras_inference._quota.registry import get_quota
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_inference._auth.api_key import Credential
     from langchain_cerebras_inference._http.response import Response
-    from langchain_cerebras_inference._quota.queue import Permit, Quota, QuotaInfo
+    from langchain_cerebras_inference._quota.info import QuotaInfo
+    from langchain_cerebras_inference._quota.queue import Permit, Quota
     from langchain_cerebras_inference._types import Completion, RequestBody, StreamEvent
 
 logger = logging.getLogger("langchain_cerebras_inference")
@@ -103,7 +104,8 @@ class Call:
             to wait or a request fails.
         key: The key of the last request.
         is_compressed: Whether the body of the last request was compressed.
-        response_headers: The headers of the last response, with lower-case names.
+        response_headers: The headers of the last response, with lower-case names. It is always
+            the same dict, because a chunk builder gets it before there is a response.
         recoveries: The recoveries that have been tried.
         retries: The number of retries that count against `max_retries`.
         metadata: Data for the response metadata. Its `retries` also counts the requests that
@@ -187,7 +189,7 @@ class CerebrasClient:
                 self._extra_headers[name] = value.get_secret_value()
         proxy_url = proxy.get_secret_value() if proxy else None
         self._route = Route(proxy_url, verify, connect_timeout, client_cert=client_cert)
-        exchange_route = Route(proxy_url, verify, connect_timeout, setting="session_url")
+        exchange_route = Route(proxy_url, verify, connect_timeout, url_setting="session_url")
         self._keys = KeyProvider(
             key, cookies, KeyExchange(session_url, exchange_route, timeout)
         )
@@ -229,7 +231,7 @@ class CerebrasClient:
 
         async def describe_once(_: Call) -> QuotaInfo:
             headers = self._create_headers(await self._get_key(), has_body=False)
-            return self._find_quota(headers, model).describe()
+            return get_quota(self._base_url, headers, model, self._quota_store).describe()
 
         return await self._with_retries(
             self._create_call_without_body(max_retries), describe_once
@@ -243,8 +245,8 @@ class CerebrasClient:
         await connection_pool.close_unshared(self._owner)
 
     def _create_call_without_body(self, max_retries: int) -> Call:
-        # No request body is sent; only the parser reads `model`.
-        return Call({"model": ""}, self._timeout, max_retries)
+        # No body is sent; the parser reads it to describe errors.
+        return Call({"model": "", "messages": []}, self._timeout, max_retries)
 
     # --- synchronous callers ----------------------------------------------------------------
 
@@ -271,7 +273,7 @@ class CerebrasClient:
                 body = await parser.parse_json(response)
                 raise parser.create_unexpected_error(response, body)
             stream = EventStream(response, parser)
-            await stream.wait_for_content()
+            await stream.wait_for_content()  # `_handle_error` reports its errors to the quota
             if call.permit is not None:
                 stream.on_error = partial(self._report_error, call)
         except BaseException:
@@ -286,9 +288,10 @@ class CerebrasClient:
         call.key = await self._get_key()
         headers = self._create_headers(call.key, has_body=True)
         if self._pace is not False:
-            quota = self._find_quota(headers, call.body["model"])
+            quota = get_quota(self._base_url, headers, call.body["model"], self._quota_store)
             if self._pace == "auto":
-                call.permit = quota.try_acquire(estimate_max_tokens(call.body, len(body)))
+                tokens = estimate_tokens_from_size(call.body, len(body))
+                call.permit = quota.try_acquire(tokens)
             if call.permit is None:
                 headers = await self._wait_for_quota(call, quota, headers)
         call.is_compressed = self._should_compress(call, body)
@@ -369,10 +372,6 @@ class CerebrasClient:
 
     # --- the queue of the quota -------------------------------------------------------------
 
-    def _find_quota(self, headers: Mapping[str, str], model: str) -> Quota:
-        authorization = headers["Authorization"]
-        return get_quota(self._base_url, authorization, model, self._quota_store)
-
     async def _wait_for_quota(
         self, call: Call, quota: Quota, headers: dict[str, str]
     ) -> dict[str, str]:
@@ -394,7 +393,7 @@ class CerebrasClient:
             quota.report_unsent(call.permit)  # another key has another quota
             call.key = key
             headers = self._create_headers(key, has_body=True)
-            quota = self._find_quota(headers, call.body["model"])
+            quota = get_quota(self._base_url, headers, call.body["model"], self._quota_store)
 
     def _get_paced_call(self, call: Call) -> PacedCall:
         """Return the state of the call in the queue, which is created when it is needed."""
@@ -449,7 +448,7 @@ class CerebrasClient:
         is_rejected = self._report_error(call, error)
         if self._recover(call, error):
             return 0.0
-        if call.permit is not None and is_rejected:
+        if is_rejected and call.permit is not None:  # which is implied
             if not self._get_paced_call(call).can_queue_again(error, call.response_headers):
                 raise error
             call.metadata["retries"] += 1
@@ -543,7 +542,7 @@ def _count_reserved_tokens(body: RequestBody) -> int:
 def _create_queue_error(
     error: NotSentError, rejection: CerebrasError | None
 ) -> CerebrasRateLimitError:
-    """Create the error for a call that gives up waiting in the queue.
+    """Create the error for a request that the queue did not let through.
 
     Args:
         error: The reason.

@@ -34,7 +34,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `chat` and `batch`: the model, its settings and the system message."""
     add = parser.add_argument
     add("--model", help="the id of the model")
-    add("--system", metavar="TEXT", help="a system message for each prompt")
+    add("--system", metavar="TEXT", help="a system message")
     add("--schema", metavar="FILE", help="a JSON schema for the results")
     add("--max-tokens", type=parse_count, metavar="N", help="the longest completion, in tokens")
     add("--temperature", type=_parse_temperature, metavar="X", help="the randomness, 0 to 2")

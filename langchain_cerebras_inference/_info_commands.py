@@ -23,8 +23,8 @@ def show_models(arguments: Sequence[str]) -> int:
     """Run the command `models`, and return its exit status."""
     parser = _create_parser(
         "models",
-        "List the models that this key can use, with their limits in tokens, and the prices of"
-        " a million tokens in US dollars.",
+        "List the models that this key can use, with their context window and longest"
+        " completion in tokens, and the prices of a million tokens in US dollars.",
     )
     return _run(parser, parser.parse_args(arguments), _print_models)
 

@@ -39,7 +39,7 @@ _MAX_PAUSE = 86_400.0
 
 
 class PacedCall:
-    """The state of a call that has to wait for its quota, or one of whose requests failed.
+    """The ticket and the rejections of a call, from its first wait or its first error on.
 
     Args:
         body: The request body.
@@ -110,7 +110,7 @@ class PacedCall:
             self.rejection = error
             self._rejection_count += 1
             pause = _compute_pause(error, headers, self._rejection_count)
-            permit.ticket = self._ticket  # which counts the rejections because of its tokens
+            permit.ticket = self._ticket  # `report_rejected` counts the rejection in it
             permit.quota.report_rejected(permit, headers, error.code, pause)
         elif error.code == "queue_exceeded" or (
             isinstance(error, CerebrasConnectionError) and error.status is None
@@ -140,10 +140,10 @@ def count_reserved_tokens(body: RequestBody, size: int) -> int:
     return sum(_estimate_tokens(body, size))
 
 
-def estimate_max_tokens(body: RequestBody, size: int) -> int:
-    """Return the estimate of `_estimate_tokens` or more, without a look at the messages.
+def estimate_tokens_from_size(body: RequestBody, size: int) -> int:
+    """Estimate the tokens quickly, without a look at the messages.
 
-    It is less for images that are smaller than 9 KB.
+    The result is the sum of `_estimate_tokens` or more, except with images of less than 9 KB.
     """
     if "max_completion_tokens" not in body:
         return size // _BYTES_PER_TOKEN + _MAX_RESERVED_COMPLETION
@@ -193,7 +193,8 @@ def _choose_pause(
 
     1. what `Retry-After` says;
     2. the time until the reset of an exhausted limit;
-    3. `None` if the headers show the exhausted limit, because they say when to send a request;
+    3. `None` if the headers show limits (for a limit per hour or day, that it is exhausted):
+       the buckets then determine when to send a request;
     4. for a limit per hour or day that only the message names: one minute or more;
     5. a backoff.
     """
@@ -202,7 +203,8 @@ def _choose_pause(
         pause = rate_limits.get_reset_wait(headers, error.code)
     if pause is not None:
         return pause
-    is_long_limit = not error.is_retryable  # as the message says
+    # `_error_mapping` found a limit per hour or day in the message, or `x-should-retry: false`.
+    is_long_limit = not error.is_retryable
     if is_long_limit:
         if rate_limits.is_long_limit_reached(headers):
             return None

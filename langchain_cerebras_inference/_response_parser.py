@@ -183,13 +183,13 @@ class EventStream:
         self._parser = parser
         self._max_events = max_events
         self._decoder = SSEDecoder()
-        self._payloads: list[bytes] = []
-        self._first_events: list[StreamEvent] = []
+        self._payloads: list[bytes] = []  # those that have arrived and are not decoded yet
+        self._first_events: list[StreamEvent] = []  # those that `wait_for_content` has read
         self._surrogate_joiner: _surrogates.SurrogateJoiner | None = None
         self._should_restart_timeout = False
         self._has_finish_reason = False
-        self._is_exhausted = False
-        self._error: CerebrasError | None = None
+        self._is_exhausted = False  # after the end of the body, or an error
+        self._error: CerebrasError | None = None  # to be raised after the events before it
         self.on_error: Callable[[CerebrasError], object] | None = None
 
     def __enter__(self) -> Self:
@@ -233,7 +233,7 @@ class EventStream:
                     events = self._surrogate_joiner.join(events)
             except CerebrasError as error:
                 self._end_with_error(error)
-        # The next read restarts the idle timeout: the time between two reads does not count.
+        # The next call begins with a new idle timeout: the caller may be busy until then.
         self._should_restart_timeout = True
         if not events:
             self.close()
@@ -278,10 +278,10 @@ class EventStream:
                 choice = event["choices"][0]
                 finish_reason = choice.get("finish_reason")
                 is_error = isinstance(payload, ErrorPayload) or event.get("error")
-                has_choice = not is_error and type(choice.get("delta") or {}) is dict
+                is_usual = not is_error and type(choice.get("delta") or {}) is dict
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-                has_choice = False
-            if has_choice:
+                is_usual = False
+            if is_usual:
                 events.append(event)
                 if finish_reason and not self._has_finish_reason:
                     self._set_finished()

@@ -84,7 +84,11 @@ def redact_headers(headers: Any) -> Any:
 
 
 def wrap_headers(headers: Any) -> Any:
-    """Return headers whose values are `SecretStr`; an invalid value becomes one `SecretStr`."""
+    """Return headers whose values are `SecretStr`.
+
+    Anything that is not a mapping with valid names becomes one `SecretStr` as a whole, which
+    the call rejects.
+    """
     if isinstance(headers, SecretStr):
         return headers
     is_valid = isinstance(headers, Mapping) and all(
@@ -153,7 +157,7 @@ OPTIONS_WITHOUT_SETTING: Mapping[str, Any] = {
 
 _OPTIONS_NOT_SENT = frozenset({"stream", "stream_usage", "stream_options"})
 """Call options that are accepted but not sent. langchain-core reads `stream` before this
-package does; usage is always requested."""
+package does; the server sends the usage without being asked."""
 
 _NO_RESPONSES_API = (
     "It belongs to OpenAI's Responses API, which Cerebras does not have. Leave it out."

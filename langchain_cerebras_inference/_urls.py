@@ -47,7 +47,8 @@ def check_quota_store(url: str) -> None:
     is_sqlite = scheme == "sqlite" and location.startswith("/") and bool(location.strip("/"))
     if not (is_valid and (is_redis or is_sqlite)):
         raise ValueError(
-            "quota_store must be sqlite:///PATH (with three slashes) or redis://HOST:PORT."
+            "quota_store must be sqlite:///PATH or redis://HOST:PORT. An absolute path gives"
+            " four slashes, as in sqlite:////var/quotas.db."
         )
     if is_redis and importlib.util.find_spec("redis") is None:
         raise ValueError(

@@ -24,7 +24,7 @@ from langchain_cerebras_inference import _model_catalog
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
 
-    from langchain_cerebras_inference._quota.queue import QuotaInfo
+    from langchain_cerebras_inference._quota.info import QuotaInfo
     from langchain_cerebras_inference.chat_models import ChatCerebrasInference
 
 __all__ = ["BatchProgress", "BatchResult", "arun_batch", "estimate_cost", "run_batch"]

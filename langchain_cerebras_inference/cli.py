@@ -18,7 +18,10 @@ COMMANDS = {
     "chat": ("_chat_command:main", "ask a question, or have a conversation"),
     "batch": ("_batch_command:main", "run the prompts of a file"),
     "models": ("_info_commands:show_models", "list the models"),
-    "whoami": ("_info_commands:show_credential", "show the credential, and the quota"),
+    "whoami": (
+        "_info_commands:show_credential",
+        "show the credential and, with --quota, the quota",
+    ),
     "emulator": ("emulator.__main__:main", "run a local emulator of Cerebras"),
 }
 """The function and the description of each command."""

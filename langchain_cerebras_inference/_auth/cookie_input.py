@@ -125,9 +125,11 @@ def _absolute_path(path: str) -> str:
 
 
 def _mark_header(header: str) -> str:
-    """Add `Cookie:` and a final `;` if the header would be detected as another form.
+    """Add `Cookie:` and a final `;` if the header would not be read back as it is.
 
-    The `;` is needed because a text that ends in `.txt` is a path.
+    It might be detected as another form, or lose a cookie that has the name of an attribute
+    of `Set-Cookie`, such as `path`. The `;` is needed because a text that ends in `.txt` is a
+    path.
     """
     is_unambiguous = detect_form(header) == "header" and parse_header(header) == header
     return header if is_unambiguous else f"Cookie: {header};"

@@ -4,6 +4,10 @@ Text blocks are joined, so that the same conversation always has the same bytes,
 cache is used. A block that Cerebras has no form for becomes JSON text. A file that Cerebras
 does not accept is an error only in a prompt that the user has just written. Elsewhere it
 becomes a note: the user may not be able to remove it, and every later turn would fail.
+
+For the same reason, an image in a new user message is always sent, and one in an earlier user
+message unless the model is known not to accept images. An image in a tool or assistant message,
+which the user has not chosen, is sent only if the model is known to accept images.
 """
 
 from __future__ import annotations
@@ -127,7 +131,8 @@ def convert_user_content(
         content: The content.
         is_new: Whether the message is new. In one that is not, files that Cerebras does not
             accept become notes.
-        accepts_images: Whether the model accepts images; `None` if this is unknown.
+        accepts_images: Whether the model accepts images; `None` if this is unknown. It has no
+            effect on a new message.
 
     Raises:
         ValueError: If a block is a file that Cerebras does not accept, and the message is new.

@@ -114,7 +114,8 @@ class DeltaParser:
         has_tool_calls = self._finish_reason == "stop" and any(
             self.parse_arguments(call) is not None for call in self.tool_calls
         )
-        # langchain-core puts the finish reason first, too, from the generation info.
+        # The finish reason is the first key, as in the metadata of a whole completion, where
+        # langchain-core inserts it from the generation info.
         finish_reason = completion.convert_finish_reason(
             self._finish_reason, has_tool_calls=has_tool_calls
         )

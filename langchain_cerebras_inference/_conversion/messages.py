@@ -135,11 +135,10 @@ class _Converter:
         self._image_urls: dict[int, list[str]] = {}
         # Tool messages made from the blocks of a user message, by the index of that message.
         self._tool_messages: dict[int, list[_types.Message]] = {}
-        # The ids of the calls before the message at `_call_ids_end`, and those of all tool
-        # messages. They are listed when the first user message with tool results needs them.
-        self._call_ids: set[Any] = set()
-        self._call_ids_end = 0
-        self._answered_ids: set[str] = set()
+        # These are filled when the first user message with tool results needs them:
+        self._call_ids: set[Any] = set()  # of the calls before `_call_ids_end`
+        self._call_ids_end = 0  # the index of a message
+        self._answered_ids: set[str] = set()  # of the calls that have a tool message
         # The indices from which user messages and system messages are new.
         self._first_new_user_message, self._first_new_system_message = (
             self._find_first_new_messages()
@@ -196,15 +195,18 @@ class _Converter:
         A user message is new if only system messages follow it. A system message is new if
         only system messages and at most one user message follow it. In a token count, no
         message is new.
+
+        Examples: In system, user, both are new. In user, assistant, system, only the system
+        message is new. In user, assistant, system, user, the last two are new.
         """
         count = len(self._messages)
         if self._for_counting:
             return count, count
-        last = self._find_last_other_message(count)
+        last = self._find_last_non_system_message(count)
         has_reply = last < count and isinstance(self._messages[last], (AIMessage, ToolMessage))
-        return last, last if has_reply else self._find_last_other_message(last)
+        return last, last if has_reply else self._find_last_non_system_message(last)
 
-    def _find_last_other_message(self, end: int) -> int:
+    def _find_last_non_system_message(self, end: int) -> int:
         """Return the index of the last message before `end` that is not a system message.
 
         If there is none, return 0.

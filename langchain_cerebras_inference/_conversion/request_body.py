@@ -142,7 +142,8 @@ def reject_tools_with_format(bound_tools: Sequence[Any], response_format: Any) -
 def _merge_values(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Merge settings and options, and normalize the values.
 
-    `build_request` then converts tools and `tool_choice` for the request.
+    Tools are then in OpenAI's format. `build_request` replaces names that Cerebras does not
+    accept, and gives all tools the same `strict`.
     """
     values = {
         "tools": None,

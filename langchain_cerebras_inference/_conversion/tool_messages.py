@@ -190,8 +190,9 @@ class _ToolMessageFinder:
     def __init__(self, entries: list[Entry]) -> None:
         self._entries = entries
         self._taken: set[int] = set()
-        # By id, the positions of the tool messages, and of the messages with a call. An empty
-        # id has the positions of all messages with calls.
+        # By id, the positions of the tool messages, and of the messages with a call. The empty
+        # id has the positions of all messages with calls, because a tool message without an id
+        # may answer any call.
         self._tool_messages: dict[str, deque[int]] = {}
         self._calls: dict[str, deque[int]] = {}
         self.last_user_position = -1
@@ -214,8 +215,8 @@ class _ToolMessageFinder:
 
         Args:
             call_id: The id of the call.
-            position: The position of the message with the call; at least that of the last
-                time.
+            position: The position of the message with the call. It must not decrease from one
+                call of this method to the next.
         """
         found = self._find_next(self._tool_messages, call_id, position)
         later_call = self._find_next(self._calls, call_id, position)
@@ -279,7 +280,7 @@ def limit_images(
     """
     contents = [message["content"] for message in reversed(messages) if "content" in message]
     lists = [parts for parts in contents if isinstance(parts, list)]
-    lists.sort(key=lambda parts: parts is not new_content)
+    lists.sort(key=lambda parts: parts is not new_content)  # `new_content` becomes the first
     count = size = 0
     for parts in lists:
         for part in reversed(parts):

@@ -139,6 +139,8 @@ def estimate_quota_wait(
 def compute_backoff(retry: int, code: str | None) -> float:
     """Return the seconds before a retry for which the server states no wait.
 
+    After a rejection because of a quota they are fixed, and otherwise random.
+
     Args:
         retry: The number of the retry; 1 is the first.
         code: The error code, which says whether a limit was reached.

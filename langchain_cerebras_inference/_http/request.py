@@ -160,7 +160,7 @@ class _PendingRequest:
             self._timer = loop.call_at(self.deadline, self._expire)
 
     def stop(self) -> None:
-        """Stop the timeout; the deadline stays."""
+        """Stop the timer; `deadline` keeps its value for `Response`."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -174,7 +174,7 @@ class _PendingRequest:
             error,
             url,
             proxy,
-            setting=route.setting,
+            setting=route.url_setting,
             connect_timeout=route.connect_timeout,
         )
         is_connection_error = type(request_error) is CerebrasConnectionError

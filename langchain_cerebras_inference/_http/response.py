@@ -116,7 +116,7 @@ class Response:
 
     def limit_remaining_time(self, seconds: float) -> None:
         """Set a final deadline for the rest of the body, whether or not data arrives."""
-        self._idle_timeout = seconds
+        self._idle_timeout = seconds  # may have been `inf`, for which there is no timer
         self._deadline = self._final_deadline = self._loop.time() + seconds
         if self._timer is not None:
             self._timer.cancel()

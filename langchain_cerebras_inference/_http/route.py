@@ -47,7 +47,7 @@ class Route:
         verify: Whether to check certificates, or the path of a CA bundle.
         connect_timeout: Time limit in seconds for DNS, TCP and TLS together; `inf` is no
             limit.
-        setting: The name of the setting with the server's URL, for error messages.
+        url_setting: The name of the setting with the server's URL, for error messages.
         client_cert: The path of a PEM file with a client certificate and its private key, or
             a pair of paths, certificate and key, or `None`.
     """
@@ -55,7 +55,7 @@ class Route:
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str = True
     connect_timeout: float = 10.0
-    setting: str = "base_url"
+    url_setting: str = "base_url"
     client_cert: ClientCert = None
 
 

@@ -7,13 +7,10 @@ Words of this module, in addition to those of `state`:
 - permit: the permission to send one request. `Quota.acquire` returns it, and the call reports
   with it what happened to the request.
 - in flight: sent, and without a response.
-- window: the maximum number of requests in flight while the limits are unknown; with
-  `pace=True` also after that.
 - handled: the server has answered the request, but not with a rejection because of this quota;
   or it is unknown what the server did.
-- ample: at least half of each limit remains, or no limit is known yet and the window has room.
-  Requests are then sent without a reservation, because the arithmetic of `state` would change
-  nothing.
+- ample: so much remains of each limit that calls with `pace="auto"` need no reservation; see
+  `ample`. Calls with `pace=True` reserve as soon as the limits are known.
 - long limit: a limit per hour or per day.
 
 Only the head of a queue reserves the needs of its request in the store. So event loops and
@@ -34,16 +31,23 @@ import time
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from langchain_cerebras_inference._http import rate_limits
 from langchain_cerebras_inference._quota import state
+from langchain_cerebras_inference._quota.ample import (
+    TOKEN_BUCKETS,
+    AmplePhase,
+    ShownLimits,
+    Totals,
+    Window,
+)
+from langchain_cerebras_inference._quota.info import LimitInfo, QuotaInfo
 from langchain_cerebras_inference._quota.state import (
     REQUESTS,
     TOKENS,
     Amounts,
     Decision,
-    Limits,
     Outcome,
 )
 from langchain_cerebras_inference._quota.stores import (
@@ -63,9 +67,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("langchain_cerebras_inference")
 
 _WINDOW_AUTO = 64
-_WINDOW_UNLIMITED = 8
+_WINDOW_PACE_TRUE = 8
 _WINDOW_SHARED = 2
-"""The initial windows: with `pace="auto"`, with `pace=True`, and with a shared store."""
+"""The windows at the beginning: for `pace="auto"`, for `pace=True`, and for a shared store."""
 
 _MAX_SLEEP = 60.0
 """Seconds after which the head of a queue asks again, because another process may have given
@@ -77,12 +81,6 @@ sent, because the limit may have been raised."""
 
 _STORE_PAUSE = 30.0
 """Seconds after a failure of the store in which it is not used."""
-
-_AMPLE_SHARE = 0.5
-"""The part of each limit that remains while the quota is ample."""
-
-_READ_INTERVAL = 0.01
-"""Seconds between two readings of the limits while the quota is ample."""
 
 _MIN_LOGGED_WAIT = 1.0
 """Seconds; a shorter wait is not logged."""
@@ -97,7 +95,6 @@ _MAX_REJECTIONS = 3
 _ESTIMATE_GROWTH = 1.5
 _NO_AMOUNTS = Amounts(0.0, 0.0)
 _WITHOUT_RESERVATION = Decision(0.0, 0.0)
-_TOKEN_BUCKETS = frozenset(f"tokens-{period}" for period in state.PERIODS)
 
 take_arrival_number = itertools.count().__next__
 _get_arrival = attrgetter("arrival")
@@ -189,80 +186,11 @@ class Permit:
     sent_at = 0.0
     is_reported = False
 
-    def __init__(
-        self, quota: Quota, tokens: float, handled_before: tuple[float, float]
-    ) -> None:
+    def __init__(self, quota: Quota, tokens: float, handled_before: Totals) -> None:
         self.quota = quota
         self.tokens = tokens
         self.handled_before = handled_before
         self.arrival = take_arrival_number()
-
-
-class _LimitsResponse(NamedTuple):
-    """A response that showed the limits while the quota was ample.
-
-    Attributes:
-        headers: Its headers, with lower-case names.
-        permit: The permission with which its request was sent.
-        time: When it arrived, by the clock of the quota.
-        sent: The sum of the needs of all requests that were sent before it arrived.
-    """
-
-    headers: Mapping[str, str]
-    permit: Permit
-    time: float
-    sent: tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaInfo:
-    """What this process knows about the quota of one server, key and model.
-
-    Attributes:
-        queue_length: How many calls wait in the queue.
-        wait: Seconds until the last call in the queue can be sent, as estimated; 0 if no call
-            waits or the server has not shown its limits.
-        in_flight: How many requests were sent and have no response yet.
-        accepted: How many requests took something from the quota: those with a completion,
-            those that failed for a reason other than the quota, and those whose outcome is
-            unknown, such as cancelled ones.
-        rejected: How many requests the server has rejected because of the quota.
-        limits: The limits and the remaining amounts that the last response showed, by name,
-            such as `"requests-minute"` or `"tokens-day"`. Empty if the server has shown none.
-    """
-
-    queue_length: int
-    wait: float
-    in_flight: int
-    accepted: int
-    rejected: int
-    limits: Mapping[str, LimitInfo]
-
-    @property
-    def used_share(self) -> float | None:
-        """The used share of the limit that is closest to being exhausted, from 0 to 1."""
-        shares = [info.used_share for info in self.limits.values()]
-        return max((share for share in shares if share is not None), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitInfo:
-    """One limit of a quota, as the last response showed it.
-
-    Attributes:
-        limit: The number of requests or tokens for the period.
-        remaining: How many of them remain, or `None` if the response did not say.
-    """
-
-    limit: float
-    remaining: float | None
-
-    @property
-    def used_share(self) -> float | None:
-        """The share of the limit that is used, from 0 to 1."""
-        if self.remaining is None or self.limit <= 0:
-            return None
-        return min(max(1 - self.remaining / self.limit, 0.0), 1.0)
 
 
 class _CallQueue:
@@ -369,29 +297,19 @@ class Quota:
         # Reentrant, because garbage collection can close a stream while this thread holds the
         # lock, and closing it reports to the quota.
         self._lock = threading.RLock()
-        self._knows_limits = False
-        self._token_limit = math.inf
-        self._token_limit_time = -math.inf
-        self._max_observed: dict[str, float] = {}
-        self._last_limits: Limits = {}
+        self._shown = ShownLimits()
         self._rejections = 0
         self._has_rejection_without_limits = False
-        # `_handled` is the sum of the needs of all handled requests: their number and their
-        # tokens. `_sent` is the same sum plus the needs of the requests in flight.
-        self._handled = (0.0, 0.0)
-        self._sent = (0.0, 0.0)
-        # The quota is known to be ample until `_sent` reaches `_ample_until`. `_last_response`
-        # is the last response whose limits were read, as long as the quota is ample; then
-        # `None`. Reading takes longer than anything else here. Therefore the limits of the
-        # newest response are read only when they are needed, or `_READ_INTERVAL` after the
-        # last reading.
-        self._is_ample = not self._store.is_shared
-        self._ample_until = (float(_WINDOW_AUTO), math.inf)
-        self._last_response: _LimitsResponse | None = None
-        self._unread_response: _LimitsResponse | None = None
-        self._handled_before_window = 0.0
-        self._reduced_window: float | None = None
-        self._window_started_at = clock()
+        # The needs of all handled requests, and the same plus those of the requests in flight.
+        self._handled: Totals = (0.0, 0.0)
+        self._sent: Totals = (0.0, 0.0)
+        is_shared = self._store.is_shared
+        self._window = Window(
+            auto=_WINDOW_SHARED if is_shared else _WINDOW_AUTO,
+            unlimited_wait=_WINDOW_SHARED if is_shared else _WINDOW_PACE_TRUE,
+            now=clock(),
+        )
+        self._ample = AmplePhase(self._shown, self._window, clock, is_over=is_shared)
         self._log_times: dict[str, float] = {}
 
     @property
@@ -401,7 +319,7 @@ class Quota:
 
     def describe(self) -> QuotaInfo:
         """Describe the quota and its queues, from any thread."""
-        self._read_unread_response()
+        self._read_newest_response()
         queues = list(self._queues.values())
         now = self._clock()
         handled, sent = self._handled[REQUESTS], self._sent[REQUESTS]
@@ -411,7 +329,7 @@ class Quota:
             in_flight=max(round(sent - handled), 0),
             accepted=round(handled),
             rejected=self._rejections,
-            limits={name: LimitInfo(*values) for name, values in self._last_limits.items()},
+            limits={name: LimitInfo(*values) for name, values in self._shown.newest.items()},
         )
 
     # --- before a request -------------------------------------------------------------------
@@ -428,16 +346,9 @@ class Quota:
         if self._queues and not is_head:
             return None
         with self._lock:
-            if self._unread_response is not None and self._is_reading_due(self._clock()):
-                self._read_unread_response()
             sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
-            while (
-                not self._is_ample
-                or sent[0] > self._ample_until[0]
-                or sent[1] > self._ample_until[1]
-            ):
-                if not self._extend_ample_time():
-                    return None
+            if not self._ample.can_send(sent, self._handled):
+                return None
             self._sent = sent
             return Permit(self, tokens, self._handled)
 
@@ -452,10 +363,10 @@ class Quota:
         permit = None if ticket.has_unlimited_wait else self.try_acquire(ticket.tokens)
         if permit is not None:
             return permit
-        self._read_unread_response()
+        self._read_newest_response()
         if not ticket.can_wait:
             return await self._acquire_without_waiting(ticket)
-        if ticket.min_tokens > self._token_limit or ticket.token_rejections:
+        if ticket.min_tokens > self._shown.token_limit or ticket.token_rejections:
             self._check_size(ticket)
         return await self._try_skip_queue(ticket) or await self._wait_in_queue(ticket)
 
@@ -463,7 +374,7 @@ class Quota:
         """Return a permit if the request may be sent and no call waits, else `None`."""
         if self._queues or self._store.is_shared or self._compute_window_wait(ticket) > 0:
             return None
-        if not (self._knows_limits or self._has_rejection_without_limits):
+        if not (self._shown.is_known or self._has_rejection_without_limits):
             # No limit is known, so there is nothing to reserve.
             ticket.needs = Amounts(1.0, ticket.tokens)
             return self._create_permit(ticket, None, None)
@@ -519,7 +430,8 @@ class Quota:
                         return self._turn_into_permit(ticket)
                     queue.record_head(ticket, self._clock())
                     self._recheck_last(queue)
-            else:  # a rejected call has returned to the queue before this one
+            else:
+                # A rejected call may have come back to the queue before this one.
                 self._release_reservation(ticket)
             self._check_wait(queue, ticket)
             is_head = queue.tickets[0] is ticket  # any other call is woken when it is the head
@@ -529,14 +441,14 @@ class Quota:
 
     async def _reserve(self, ticket: Ticket, *, force: bool = False) -> float:
         """Ask the store for the decision about a ticket; return the seconds to wait."""
-        self._start_reserving()
+        self._create_buckets()
         store = self._choose_store(ticket)
         if ticket.store is not store and ticket.decision is not None:
             self._release_reservation(ticket)
         decision = ticket.decision
         position = decision.position if decision is not None else None
         if position is None:
-            ticket.needs = Amounts(1.0, min(ticket.tokens, self._token_limit))
+            ticket.needs = Amounts(1.0, min(ticket.tokens, self._shown.token_limit))
         try:
             decision = await store.reserve(
                 self._name, ticket.needs, position=position, force=force
@@ -556,7 +468,7 @@ class Quota:
             )
             return await self._reserve(ticket, force=force)
         ticket.decision, ticket.store = decision, store
-        self._knows_limits = self._knows_limits or decision.knows_limits
+        self._shown.is_known = self._shown.is_known or decision.knows_limits
         return decision.wait
 
     def _choose_store(self, ticket: Ticket) -> Store:
@@ -569,17 +481,21 @@ class Quota:
         decision, ticket.decision = ticket.decision, None
         return self._create_permit(ticket, decision, ticket.store)
 
-    def _start_reserving(self) -> None:
-        """Create the buckets from the last response, if the quota was ample up to now."""
+    def _read_newest_response(self) -> None:
         with self._lock:
-            self._read_unread_response()
-            response, self._last_response = self._last_response, None
+            self._ample.read_newest_response()
+
+    def _create_buckets(self) -> None:
+        """End the ample phase if it has shown limits, and create the buckets from them."""
+        with self._lock:
+            response = self._ample.take_last_response()
             if response is None:
                 return
-            self._is_ample = False
+            self._ample.end()
             limits = rate_limits.parse_limits(response.headers)
             largest = {
-                name: (limit, self._max_observed[name]) for name, (limit, _) in limits.items()
+                name: (limit, self._shown.max_observed[name])
+                for name, (limit, _) in limits.items()
             }
             # The first outcome sets the capacities of the buckets, the second their contents.
             outcomes = [
@@ -597,71 +513,6 @@ class Quota:
                 self._sent[TOKENS] - response.sent[TOKENS],
             )
             self._memory.start(self._name, outcomes, response.time, sent_since)
-
-    def _keep_response(self, permit: Permit, headers: Mapping[str, str]) -> bool:
-        """Keep a response with limits, and read them if the last reading was long ago.
-
-        Returns:
-            Whether the quota is still known to be ample.
-        """
-        # A copy, because the call uses the dict again for the headers of its next response.
-        response = _LimitsResponse(dict(headers), permit, self._clock(), self._sent)
-        if not self._is_reading_due(response.time):
-            self._unread_response = response
-            return True
-        spare = self._read_limits(response)
-        if spare is None or spare < 0:
-            return False
-        self._last_response = response
-        return True
-
-    def _is_reading_due(self, now: float) -> bool:
-        return now - self._token_limit_time >= _READ_INTERVAL
-
-    def _extend_ample_time(self) -> bool:
-        """Update `_ample_until`; return whether more requests can be sent now."""
-        if self._knows_limits:
-            return self._read_unread_response()
-        # The window grows by one with each handled request, and that request has left it.
-        requests = _WINDOW_AUTO + 2.0 * self._handled[REQUESTS]
-        is_later = requests > self._ample_until[REQUESTS]
-        self._ample_until = (requests, math.inf)
-        return is_later
-
-    def _read_unread_response(self) -> bool:
-        """Read the limits of the newest response if that has not been done yet.
-
-        Returns:
-            Whether they show that more requests can be sent while the quota stays ample.
-        """
-        with self._lock:
-            response, self._unread_response = self._unread_response, None
-            if response is None:
-                return False
-            spare = self._read_limits(response)
-            if spare is None:
-                return False
-            self._last_response = response
-            return spare >= 0
-
-    def _read_limits(self, response: _LimitsResponse) -> float | None:
-        """Read the limits of a response, and update `_ample_until`.
-
-        Returns:
-            How many requests or tokens can be sent while the quota stays ample; `None` if the
-            limits cannot be read.
-        """
-        limits = rate_limits.parse_limits(response.headers)
-        if not limits:
-            return None
-        needs = Amounts(1.0, response.permit.tokens)
-        spare = self._record_limits(limits, needs, is_handled=True)
-        before = response.permit.handled_before
-        self._ample_until = (
-            before[REQUESTS] + needs.requests + spare[REQUESTS],
-            before[TOKENS] + needs.tokens + spare[TOKENS],
-        )
-        return min(spare)
 
     def _create_permit(
         self, ticket: Ticket, decision: Decision | None, store: Store | None
@@ -683,43 +534,27 @@ class Quota:
             ticket.store.record_outcome(self._name, outcome, self._wake_heads)
 
     def _compute_window_wait(self, ticket: Ticket) -> float:
-        """Return the seconds until the window allows one more request in flight.
-
-        The window doubles each second, and also grows by one with each handled request. With
-        `pace=True` it only doubles, and it also applies when the limits are known, because
-        there may be a limit that no header shows, such as a limit per second.
-        """
-        if self._knows_limits and not ticket.has_unlimited_wait:
+        """Return the seconds until the window allows one more request in flight."""
+        if self._shown.is_known and not ticket.has_unlimited_wait:
             return 0.0
-        size = self._get_initial_window(ticket)
-        if not ticket.has_unlimited_wait:
-            size += self._handled[REQUESTS] - self._handled_before_window
-        in_flight = self._sent[REQUESTS] - self._handled[REQUESTS]
-        if in_flight < size:
-            return 0.0
-        doublings = math.log2((in_flight + 1) / size)  # one each second
-        return self._window_started_at + doublings - self._clock()
-
-    def _get_initial_window(self, ticket: Ticket) -> float:
-        if self._reduced_window is not None:
-            return self._reduced_window
-        if self._store.is_shared:
-            return _WINDOW_SHARED
-        return _WINDOW_UNLIMITED if ticket.has_unlimited_wait else _WINDOW_AUTO
+        return self._window.compute_wait(
+            self._sent,
+            self._handled,
+            self._clock(),
+            has_unlimited_wait=ticket.has_unlimited_wait,
+        )
 
     # --- limits of waiting ------------------------------------------------------------------
 
     def _check_size(self, ticket: Ticket) -> None:
-        token_buckets = self._max_observed.keys() & _TOKEN_BUCKETS
-        max_observed = min(
-            (self._max_observed[name] for name in token_buckets), default=math.inf
-        )
+        token_limit = self._shown.token_limit
+        max_observed = self._shown.find_max_observed_tokens()
         is_rejected_again = ticket.token_rejections >= _MAX_REJECTIONS
-        is_known_limit = self._clock() - self._token_limit_time < _LIMIT_LIFETIME
-        if ticket.min_tokens > self._token_limit and is_known_limit:
+        is_known_limit = self._clock() - self._shown.read_at < _LIMIT_LIFETIME
+        if ticket.min_tokens > token_limit and is_known_limit:
             problem = (
                 f"The request needs about {ticket.tokens:.0f} tokens (prompt and max_tokens),"
-                f" and the limit of the quota is {self._token_limit:.0f}."
+                f" and the limit of the quota is {token_limit:.0f}."
             )
         elif is_rejected_again and ticket.tokens > max_observed:
             problem = (
@@ -819,9 +654,9 @@ class Quota:
         if permit.is_reported:
             return
         with self._lock:
-            is_ample = permit.decision is None and self._is_ample
+            is_ample = permit.decision is None and not self._ample.is_over
             if is_ample and not rate_limits.LIMIT_HEADERS.isdisjoint(headers):
-                is_ample = self._keep_response(permit, headers)
+                is_ample = self._ample.keep_response(headers, permit, self._sent)
             if is_ample:
                 permit.is_reported = True
                 self._handled = (self._handled[0] + 1.0, self._handled[1] + permit.tokens)
@@ -877,15 +712,17 @@ class Quota:
             if result == "rejected":
                 self._rejections += 1
             if limits or result == "rejected":
-                self._start_reserving()
-                self._is_ample = False
+                self._create_buckets()
+                self._ample.end()
             in_flight = _sum_in_flight(permit, self._sent) if limits else _NO_AMOUNTS
             if not is_repeated:
                 self._count_response(permit, is_handled=result == "handled")
             if limits:
-                self._record_limits(limits, needs, is_handled=result == "handled")
-            elif result == "rejected" and not self._knows_limits:
-                self._shrink_window()
+                is_handled = result == "handled"
+                self._shown.record(limits, needs, self._clock(), is_handled=is_handled)
+            elif result == "rejected" and not self._shown.is_known:
+                self._has_rejection_without_limits = True
+                self._window.shrink(self._sent, self._handled, self._clock())
         if not (decision.knows_limits or limits or result == "rejected"):
             self._wake_heads()  # the store has nothing to learn from this outcome
             return
@@ -913,48 +750,13 @@ class Quota:
         else:
             self._sent = (self._sent[0] - 1.0, self._sent[1] - permit.tokens)
 
-    def _shrink_window(self) -> None:
-        """Make the window smaller after a rejection without limits in its headers."""
-        self._has_rejection_without_limits = True
-        in_flight = self._sent[REQUESTS] - self._handled[REQUESTS]
-        self._reduced_window = max(1.0, in_flight / 2)
-        self._handled_before_window = self._handled[REQUESTS]
-        self._window_started_at = self._clock()
-
-    def _record_limits(
-        self, limits: Limits, needs: Amounts, *, is_handled: bool
-    ) -> tuple[float, float]:
-        """Remember what a response shows.
-
-        Returns:
-            For requests and for tokens: how much can be sent while the quota stays ample.
-        """
-        self._knows_limits = True
-        self._last_limits = limits
-        self._token_limit_time = self._clock()
-        token_limit = spare_requests = spare_tokens = math.inf
-        for name, (limit, known_remaining) in limits.items():
-            remaining = known_remaining or 0.0
-            spare = remaining - limit * _AMPLE_SHARE
-            if name in _TOKEN_BUCKETS:
-                contained = remaining + needs[TOKENS] if is_handled else remaining
-                token_limit = min(token_limit, limit)
-                spare_tokens = min(spare_tokens, spare)
-            else:
-                contained = remaining + 1.0 if is_handled else remaining
-                spare_requests = min(spare_requests, spare)
-            if contained > self._max_observed.get(name, -1.0):
-                self._max_observed[name] = contained
-        self._token_limit = token_limit
-        return spare_requests, spare_tokens
-
     def _increase_estimate(self, ticket: Ticket, outcome: Outcome) -> None:
         """Increase the token estimate of a request if that was probably too low."""
-        for name in outcome.limits.keys() & _TOKEN_BUCKETS:
+        for name in outcome.limits.keys() & TOKEN_BUCKETS:
             if state.is_estimate_too_low(outcome, name):
                 remaining = outcome.limits[name][1] or 0.0
                 tokens = max(remaining + 1, ticket.tokens * _ESTIMATE_GROWTH)
-                max_observed = self._max_observed[name]
+                max_observed = self._shown.max_observed[name]
                 # First try the largest amount that was ever in the bucket, and only then more.
                 would_skip_max_observed = ticket.tokens < max_observed < tokens
                 ticket.tokens = max_observed if would_skip_max_observed else tokens
@@ -973,7 +775,7 @@ class Quota:
             self._release_reservation(ticket)
 
 
-def _sum_in_flight(permit: Permit, sent: tuple[float, float]) -> Amounts:
+def _sum_in_flight(permit: Permit, sent: Totals) -> Amounts:
     """Return the needs of the other requests that were in flight together with this one."""
     before = permit.handled_before
     return Amounts(

@@ -7,9 +7,13 @@ import hashlib
 import os
 import threading
 from functools import cache
+from typing import TYPE_CHECKING
 
 from langchain_cerebras_inference._quota.queue import Quota
 from langchain_cerebras_inference._quota.stores import SharedStore, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MAX_QUOTAS = 1_000
 
@@ -21,19 +25,22 @@ _stores: dict[str, SharedStore] = {}
 _stores_of_parent_process: list[SharedStore] = []
 
 
-def get_quota(base_url: str, authorization: str, model: str, store_url: str | None) -> Quota:
+def get_quota(
+    base_url: str, headers: Mapping[str, str], model: str, store_url: str | None
+) -> Quota:
     """Return the quota of a request.
 
     Args:
         base_url: The URL of the API; the quota belongs to its scheme, host and port.
-        authorization: The value of the `Authorization` header that is sent; it is not kept.
+        headers: The headers of the request; the quota belongs to `Authorization`, which is not
+            kept.
         model: The requested model.
         store_url: The URL of a store that several processes share, or `None`.
 
     Raises:
         ImportError: If the store needs a package that is not installed.
     """
-    origin = _get_origin(base_url)
+    origin, authorization = _get_origin(base_url), headers["Authorization"]
     # `extra_body` can set any value as the model.
     quota_id = hash((origin, authorization, str(model), store_url))
     quota = _quotas.get(quota_id)

@@ -51,6 +51,8 @@ _UPWARD_CORRECTION = 0.1
 
 _IGNORE_SECONDS = 60.0
 _MAX_ESTIMATE_FACTOR = 2.0
+"""How many times its estimate a request may need."""
+
 _MIN_WAIT = 1e-6
 """Seconds; a shorter wait counts as none. Timers cannot wait for so short a time, and
 rounding errors stay below it."""
@@ -81,7 +83,8 @@ class Bucket:
         min_remaining: The smallest remaining amount in the responses to unreserved requests.
         share: The part of the rate that is used; less than 1 after a 429.
         share_reduced_at: When the share was reduced.
-        ignore_remaining_until: Until when remaining amounts in responses are ignored.
+        ignore_remaining_until: Until when remaining amounts in responses are ignored. Otherwise
+            the next response would undo a reduction of the capacity.
         ignore_seconds: Seconds for which remaining amounts are ignored after the next discovery
             of a hidden limit.
     """
@@ -100,7 +103,7 @@ class Bucket:
     ignore_seconds: float = _IGNORE_SECONDS
 
     def refill(self, seconds: float) -> None:
-        """Add the used share of what the server adds in these seconds; let it recover."""
+        """Add the used share of what the server adds in these seconds; let the share grow."""
         share = self.share
         recovery_seconds = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
         self.share = min(1.0, share + _SHARE_RECOVERY * recovery_seconds)
@@ -368,7 +371,6 @@ class QuotaState:
         self, name: str, limit: float, remaining: float | None, outcome: Outcome
     ) -> None:
         kind = TOKENS if name.startswith("tokens") else REQUESTS
-        period = PERIODS[name.partition("-")[2]]
         need = outcome.needs[kind]
         if remaining is None:
             if outcome.result != "rejected":
@@ -379,7 +381,7 @@ class QuotaState:
         self.buckets[name] = Bucket(
             kind=kind,
             limit=limit,
-            rate=limit / period,
+            rate=limit / _get_period(name),
             capacity=max(max_observed, need),
             granted=self.reserved[kind] + remaining - outcome.in_flight[kind],
             max_observed=max_observed,
@@ -426,15 +428,15 @@ class QuotaState:
                 content = _get_remaining(outcome, name) or 0.0
                 self._slow_down_bucket(self.buckets[name], outcome, content)
             return
-        # The first bucket is the one for a minute. Without headers, it counts as empty. With
-        # headers, the cause is a hidden limit, for which this bucket gets a smaller capacity.
         names = self._find_names(outcome.kind)
         if not names:
             return
-        is_hidden = _get_remaining(outcome, names[0]) is not None
-        if not (is_hidden and is_estimate_too_low(outcome, names[0])):
-            bucket = self.buckets[names[0]]
-            self._slow_down_bucket(bucket, outcome, 0.0, is_hidden=is_hidden)
+        shortest = min(names, key=_get_period)
+        bucket = self.buckets[shortest]
+        if _get_remaining(outcome, shortest) is None:  # no headers: the bucket may be empty
+            self._slow_down_bucket(bucket, outcome, 0.0)
+        elif not is_estimate_too_low(outcome, shortest):
+            self._slow_down_bucket(bucket, outcome, 0.0, is_hidden=True)
 
     def _slow_down_bucket(
         self, bucket: Bucket, outcome: Outcome, content: float, *, is_hidden: bool = False
@@ -472,12 +474,20 @@ class QuotaState:
 
 
 def is_estimate_too_low(outcome: Outcome, name: str) -> bool:
-    """Return whether a rejected request probably needs more tokens than was estimated."""
+    """Return whether a rejected request probably needs more tokens than was estimated.
+
+    Enough for the estimate remained. If much more remained, another limit is the cause.
+    """
     remaining = _get_remaining(outcome, name)
     if remaining is None or not name.startswith("tokens"):
         return False
     estimate = outcome.needs.tokens
     return estimate <= remaining < _MAX_ESTIMATE_FACTOR * estimate
+
+
+def _get_period(name: str) -> float:
+    """Return the seconds of the period of a bucket."""
+    return PERIODS[name.partition("-")[2]]
 
 
 def _get_remaining(outcome: Outcome, name: str) -> float | None:

@@ -339,6 +339,8 @@ class RedisStore(SharedStore):
 def open_store(url: str) -> SharedStore:
     """Open the store of a URL, `sqlite:///PATH` or `redis://…`.
 
+    An absolute path gives four slashes, as in `sqlite:////var/quotas.db`.
+
     Raises:
         ValueError: If the database number or the options in a Redis URL are invalid.
     """

@@ -1,8 +1,8 @@
 """A local emulator of the Cerebras service, for tests and demonstrations.
 
-It accepts and rejects the requests that Cerebras accepts and rejects, responds in the
-formats of Cerebras, and fails on demand. It contains no language model: it generates each
-completion from the request alone.
+It rejects what, according to the documentation, Cerebras rejects, responds in the formats of
+Cerebras, and fails on demand. It contains no language model: it generates each completion from
+the request alone.
 
 In this package, "recorded" means: in the form of real responses of Cerebras, which other
 projects have recorded and published. `tests/data/README.md` names them. This package itself

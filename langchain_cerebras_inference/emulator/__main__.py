@@ -1,4 +1,7 @@
-"""The command line: `python -m langchain_cerebras_inference.emulator`."""
+"""The command line: `python -m langchain_cerebras_inference.emulator`.
+
+`langchain-cerebras-inference emulator` is the same program.
+"""
 
 import argparse
 import contextlib
@@ -10,10 +13,18 @@ from shlex import quote
 
 from langchain_cerebras_inference.emulator.server import Emulator
 
+_MODULE = "python -m langchain_cerebras_inference.emulator"
+_COMMAND = "langchain-cerebras-inference emulator"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the emulator until the process is interrupted or terminated."""
-    parser = _create_parser()
+    """Run the emulator until the process is interrupted or terminated.
+
+    Args:
+        arguments: The arguments of the command `langchain-cerebras-inference emulator`. `None`
+            means those of this module as a program.
+    """
+    parser = _create_parser(_MODULE if arguments is None else _COMMAND)
     options = parser.parse_args(arguments)
     with contextlib.suppress(KeyboardInterrupt), _start(options, parser) as server:
         # SIGTERM stops it as Ctrl-C does: without a traceback.
@@ -35,9 +46,9 @@ def _start(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Emul
         parser.error(f"cannot listen on {options.host}: {error.strerror}")
 
 
-def _create_parser() -> argparse.ArgumentParser:
+def _create_parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m langchain_cerebras_inference.emulator",
+        prog=prog,
         description="A local emulator of Cerebras, for tests and demonstrations.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")

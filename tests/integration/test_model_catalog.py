@@ -2,7 +2,9 @@
 
 import asyncio
 
-from langchain_cerebras_inference import ChatCerebrasInference
+import pytest
+
+from langchain_cerebras_inference import CerebrasRateLimitError, ChatCerebrasInference
 from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply
 
 
@@ -33,3 +35,13 @@ def test_list_models_works_without_the_public_catalog(
 
     assert info.id == "my-own"
     assert info.context_tokens is None
+
+
+def test_list_models_reports_a_rejection_by_the_token_limit(
+    model: ChatCerebrasInference, server: Emulator
+) -> None:
+    headers = {"x-ratelimit-limit-tokens-minute": "60000"}
+    server.script_models(Refuse(429, code="token_quota_exceeded", headers=headers))
+
+    with pytest.raises(CerebrasRateLimitError):
+        model.model_copy(update={"max_retries": 0}).list_models()

@@ -69,6 +69,8 @@ PURE = [
     "_auth/cookie_files",
     "_http/rate_limits",
     "_http/sse",
+    "_quota/ample",
+    "_quota/info",
     "_quota/state",
 ]
 IMPURE_LIBRARIES = {"aiohttp", "asyncio", "socket", "threading"}

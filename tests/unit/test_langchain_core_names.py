@@ -30,7 +30,6 @@ NAMES: dict[type, dict[str, str]] = {
         "_get_ls_params": "traces may show another model than that of the call",
         "_identifying_params": "callbacks do not get the settings",
         "_llm_type": "callbacks do not get the type of the model",
-        "_resolve_model_profile": "models have no profile",
         "_should_stream": "streams without callback handlers fail",
         "_serialized": "traces may show a setting that has been changed since",
         "_stream": "`stream` does not stream",

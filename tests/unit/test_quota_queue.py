@@ -12,12 +12,11 @@ import pytest
 
 from langchain_cerebras_inference import CerebrasConnectionError, CerebrasRateLimitError
 from langchain_cerebras_inference._quota import registry
+from langchain_cerebras_inference._quota.info import LimitInfo, QuotaInfo
 from langchain_cerebras_inference._quota.queue import (
-    LimitInfo,
     NotSentError,
     Permit,
     Quota,
-    QuotaInfo,
     Ticket,
 )
 from langchain_cerebras_inference._quota.state import Amounts, Decision, Outcome
@@ -912,22 +911,28 @@ def test_unpaced_calls_continue_without_the_store_and_log_a_warning(
 
 
 def test_quota_belongs_to_origin_authorization_and_model() -> None:
-    values = [
-        ("https://a.example", "Bearer k", "m", None),
-        ("https://b.example", "Bearer k", "m", None),
-        ("https://a.example", "Bearer l", "m", None),
-        ("https://a.example", "Bearer k", "n", None),
-    ]
-    quotas = [registry.get_quota(*value) for value in values]
+    def get_quotas() -> list[Quota]:
+        return [
+            registry.get_quota(base_url, {"Authorization": authorization}, model, None)
+            for base_url, authorization, model in (
+                ("https://a.example", "Bearer k", "m"),
+                ("https://b.example", "Bearer k", "m"),
+                ("https://a.example", "Bearer l", "m"),
+                ("https://a.example", "Bearer k", "n"),
+            )
+        ]
+
+    quotas = get_quotas()
 
     assert len(set(map(id, quotas))) == 4
-    assert [registry.get_quota(*value) for value in values] == quotas
+    assert get_quotas() == quotas
     shown = f"{vars(registry)} {vars(quotas[0])}"
     assert "Bearer" not in shown
 
 
 def test_number_of_idle_quotas_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(registry._MAX_QUOTAS + 10):
-        registry.get_quota("https://a.example", f"Bearer {number}", "m", None)
+        headers = {"Authorization": f"Bearer {number}"}
+        registry.get_quota("https://a.example", headers, "m", None)
 
     assert len(registry._quotas) <= registry._MAX_QUOTAS
