@@ -21,8 +21,9 @@ PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo .venv-docs .venv-ecosystem .venv-scale
 UNIT_TESTS := -n 2 --disable-socket --allow-unix-socket tests/unit
+# The integration tests of the public fallbacks, and those that depend the most on the versions.
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
-NETWORK_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
+VERSION_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
 	langchain langgraph lifecycle processes proxies standard streams structured_output sync \
 	timeouts tls)
 # Prints for example "aiohttp==3.12.7; python_version < '3.14'".
@@ -86,7 +87,7 @@ live: .venv/ready ## Run the tests that use the real service; they need a key or
 	.venv/bin/pytest -m live tests
 
 load: .venv/ready ## Run the load tests and print their figures; takes a quarter of an hour
-	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py cli.py langserve_load.py)
+	.venv/bin/pytest -m load -s $(addprefix tests/integration/test_,load.py quotas.py batch_command.py langserve_load.py)
 
 bench: .venv-bench/ready ## Measure this package and other clients; takes half an hour
 	.venv-bench/bin/python -m benchmarks
@@ -160,5 +161,5 @@ define resolve_and_test
 @echo "Installing into $(1) without poetry.lock; this takes some time"
 @$(PIP) --python $(1) $(INSTALL) $(2) --group test --editable '.[browser,redis]'
 $(1)/bin/pytest $(UNIT_TESTS)
-$(1)/bin/pytest -n 3 $(NETWORK_TESTS)
+$(1)/bin/pytest -n 3 $(VERSION_TESTS)
 endef

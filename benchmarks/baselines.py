@@ -1,6 +1,7 @@
 """Lower bounds: langchain-core without a network, and aiohttp without LangChain."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -17,8 +18,7 @@ from benchmarks.clients import REQUEST, Totals
 # --- langchain-core ----------------------------------------------------------------------
 
 _CHUNKS_PER_TURN = 15
-"""The number of chunks of one stream before another stream continues. The server sends as many
-in its write interval of 5 ms, at 3,000 events per second."""
+"""As many as the server sends in its write interval of 5 ms, at 3,000 events per second."""
 
 
 class InMemoryChatModel(BaseChatModel):
@@ -38,15 +38,21 @@ class InMemoryChatModel(BaseChatModel):
         return self._generate()
 
     def _stream(self, *_args: Any, **_kwargs: Any) -> Iterator[ChatGenerationChunk]:
-        for index in range(workloads.EVENTS):
+        workload = workloads.get_workloads()[self.workload]
+        chunks_per_turn = _count_chunks_per_turn(workload)
+        start = time.perf_counter()
+        for index in range(workload.events):
+            if chunks_per_turn and index % chunks_per_turn == 0:
+                due = start + index / workload.steps_per_second
+                time.sleep(max(0.0, due - time.perf_counter()))
             yield ChatGenerationChunk(message=self._make_message(index))
 
     async def _astream(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         workload = workloads.get_workloads()[self.workload]
-        is_paced = workload.write_interval or workload.last_step_at
+        chunks_per_turn = _count_chunks_per_turn(workload)
         start = time.perf_counter()
-        for index in range(workloads.EVENTS):
-            if is_paced and index % _CHUNKS_PER_TURN == 0:
+        for index in range(workload.events):
+            if chunks_per_turn and index % chunks_per_turn == 0:
                 due = start + index / workload.steps_per_second
                 await asyncio.sleep(due - time.perf_counter())
             yield ChatGenerationChunk(message=self._make_message(index))
@@ -67,6 +73,17 @@ class InMemoryChatModel(BaseChatModel):
                 tool_call_chunks=[_make_tool_call_chunk(index)],
             )
         return AIMessageChunk(content=workloads.EVENT_TEXT, response_metadata=metadata)
+
+
+def _count_chunks_per_turn(workload: workloads.Workload) -> int:
+    """Return how many chunks one stream yields before another stream continues.
+
+    At a limited speed, these are the events that the server sends at once. 0 means that the
+    streams do not take turns.
+    """
+    if workload.steps_per_second < math.inf:
+        return max(1, round(workload.steps_per_second * workload.write_interval))
+    return _CHUNKS_PER_TURN if workload.last_step_at else 0
 
 
 def _make_tool_call_chunk(index: int) -> Any:

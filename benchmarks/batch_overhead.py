@@ -18,7 +18,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from benchmarks.runner import start_server
+from benchmarks.runner import run_server
 from langchain_cerebras_inference import ChatCerebrasInference
 from langchain_cerebras_inference.batch import arun_batch, run_batch
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=100, help="default: %(default)s")
     rounds = parser.parse_args().rounds
-    with start_server() as port:
+    with run_server() as port:
         url = f"http://127.0.0.1:{port}/burst/v1"
         # With few tokens, the quota that the server shows is large enough for all calls.
         model = ChatCerebrasInference(api_key="key", base_url=url, pace=True, max_tokens=10)

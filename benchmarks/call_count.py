@@ -62,7 +62,7 @@ _TOOL_ARGUMENTS = workloads.render_event(
 )
 
 
-class FunctionCallRecorder:
+class CallRecorder:
     """A profile function that records the function calls of the package, in all threads."""
 
     def __init__(self) -> None:
@@ -89,8 +89,8 @@ class FunctionCallRecorder:
 
 
 @dataclass
-class FunctionCallCount:
-    """The function calls of one row.
+class CountedRow:
+    """One row of the table: the function calls of one scenario.
 
     Attributes:
         title: The title of the row.
@@ -111,8 +111,8 @@ class FunctionCallCount:
         median = statistics.median_low(map(len, self.samples))
         return next(sample for sample in self.samples if len(sample) == median)
 
-    def render_row(self) -> str:
-        """Render the row of the Markdown table."""
+    def render(self) -> str:
+        """Render the row as Markdown."""
         sample = self.get_typical_sample()
         files = {code.co_filename for code in sample}
         calls = f"{len(sample) / self.events_per_sample:.3g}"
@@ -197,10 +197,11 @@ def _read_request(lines: Any) -> bool:
 # --- what is counted ---------------------------------------------------------------------
 
 
-class FunctionCallCounter:
+class Scenarios:
     """Makes requests to a scripted server and records the function calls of the package.
 
-    Each `_record_` method returns samples. A sample lists the functions that were called.
+    Each `count_` method returns rows, and each `_record_` method the samples of one row. A
+    sample lists the functions that were called.
 
     Args:
         server: The server.
@@ -210,13 +211,13 @@ class FunctionCallCounter:
     """
 
     def __init__(
-        self, server: ScriptedServer, recorder: FunctionCallRecorder, settling_time: float = 0
+        self, server: ScriptedServer, recorder: CallRecorder, settling_time: float = 0
     ) -> None:
         self._server = server
         self._recorder = recorder
         self._settling_time = settling_time
 
-    async def count_async_styles(self) -> list[FunctionCallCount]:
+    async def count_async_styles(self) -> list[CountedRow]:
         """Count the function calls of the async call styles."""
         model = self._construct_model()
         coalescing_model = self._construct_model(coalesce=True)
@@ -226,64 +227,65 @@ class FunctionCallCounter:
         texts, reasoning = _TEXT * size, _REASONING * size
         tool_arguments = _TOOL_ARGUMENTS * size
         return [
-            FunctionCallCount(
+            CountedRow(
                 "text event that arrives alone",
                 "astream",
                 await self._record_events(model.astream(PROMPT), _TEXT, _TEXT, 1),
                 goal="≤ 14 calls, ≤ 6 files",
             ),
-            FunctionCallCount(
+            CountedRow(
                 f"text event, {size} at once",
                 "astream",
                 await self._record_events(model.astream(PROMPT), _TEXT, texts, size),
                 size,
             ),
-            FunctionCallCount(
+            CountedRow(
                 f"text event, {size} at once, `coalesce=True`",
                 "astream",
                 await self._record_events(coalescing_model.astream(PROMPT), _TEXT, texts, 1),
                 size,
             ),
-            FunctionCallCount(
+            CountedRow(
                 f"text event, {size} at once, as v3 stream event",
                 "astream_events",
                 await self._record_events(_stream_v3_deltas(model), _TEXT, texts, size),
                 size,
             ),
-            FunctionCallCount(
+            CountedRow(
                 f"reasoning event, {size} at once",
                 "astream",
                 await self._record_events(model.astream(PROMPT), _REASONING, reasoning, size),
                 size,
             ),
-            FunctionCallCount(
+            CountedRow(
                 f"tool arguments event, {size} at once, which become one chunk",
                 "astream",
                 await self._record_events(model.astream(PROMPT), _TOOL_CALL, tool_arguments, 1),
                 size,
             ),
-            FunctionCallCount(
+            CountedRow(
                 "request until the first chunk, `pace=False`",
                 "astream",
                 await self._record_first_chunks(lambda: unpaced_model.astream(PROMPT)),
                 goal="≤ 100 calls, ≤ 14 files",
             ),
-            FunctionCallCount(
+            CountedRow(
                 "request until the first chunk, with the queue of the quota",
                 "astream",
                 await self._record_first_chunks(lambda: model.astream(PROMPT)),
             ),
-            FunctionCallCount(
+            CountedRow(
                 "whole request",
                 "ainvoke",
                 await self._record_completions(lambda: model.ainvoke(PROMPT)),
             ),
         ]
 
-    async def count_sync_styles(self) -> list[FunctionCallCount]:
+    async def count_sync_styles(self) -> list[CountedRow]:
         """Count the function calls of the sync call styles, in both threads."""
         model = self._construct_model()
 
+        # `_record_events` takes an async iterator, and `_record_completions` a coroutine.
         async def stream() -> AsyncIterator[Any]:
             for chunk in model.stream(PROMPT):
                 yield chunk
@@ -293,19 +295,17 @@ class FunctionCallCounter:
 
         await self._record_completions(invoke)  # imports and connects
         return [
-            FunctionCallCount(
+            CountedRow(
                 "text event that arrives alone",
                 "stream",
                 await self._record_events(stream(), _TEXT, _TEXT, 1),
             ),
-            FunctionCallCount(
+            CountedRow(
                 "request until the first chunk",
                 "stream",
                 await self._record_first_chunks(stream),
             ),
-            FunctionCallCount(
-                "whole request", "invoke", await self._record_completions(invoke)
-            ),
+            CountedRow("whole request", "invoke", await self._record_completions(invoke)),
         ]
 
     def _construct_model(self, **settings: Any) -> ChatCerebrasInference:
@@ -388,16 +388,16 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # v3 stream events are in beta
     os.environ["NO_PROXY"] = "127.0.0.1"
-    with ScriptedServer() as server, FunctionCallRecorder() as recorder:
-        async_counter = FunctionCallCounter(server, recorder)
-        sync_counter = FunctionCallCounter(server, recorder, _SETTLING_TIME)
-        counts = asyncio.run(async_counter.count_async_styles())
-        counts += asyncio.run(sync_counter.count_sync_styles())
+    with ScriptedServer() as server, CallRecorder() as recorder:
+        async_scenarios = Scenarios(server, recorder)
+        sync_scenarios = Scenarios(server, recorder, _SETTLING_TIME)
+        rows = asyncio.run(async_scenarios.count_async_styles())
+        rows += asyncio.run(sync_scenarios.count_sync_styles())
     lines = ["| | call style | calls | files | goal |", "|---|---|--:|--:|---|"]
-    print("\n".join([*lines, *(count.render_row() for count in counts)]))
+    print("\n".join([*lines, *(row.render() for row in rows)]))
     if options.verbose:
-        for count in counts:
-            print(f"\n{count.render_breakdown()}")
+        for row in rows:
+            print(f"\n{row.render_breakdown()}")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ EVENTS_PER_SECOND = 200
 _STREAM_COUNTS = (1, 10, 50, 200)
 _DELAY_COUNTS = (10, 25, 50)
 
-# For each name, the color on light and on dark pages.
+# For each name, the color on light and on dark pages. All colors for light pages must differ,
+# even for equal grays: `_to_svg` finds them in the SVG.
 _COLORS = {
     "text": ("#1f2328", "#e6edf3"),
     "note": ("#59636e", "#9198a1"),
@@ -64,7 +65,7 @@ class Line:
     """One line of a chart, and the label beside its end."""
 
     label: str
-    color: str
+    color_name: str
     points: list[tuple[float, float]]
     is_dashed: bool = False
 
@@ -203,15 +204,16 @@ def render_quota_chart(results: Mapping[str, Any]) -> str:
     """
     lines = []
     for name, result in results["clients"].items():
-        color = name if name in _COLORS else COALESCED
+        color_name = name if name in _COLORS else COALESCED
         accepted = list(enumerate(sorted(result["accepted"]), 1))
         rejected = list(enumerate(sorted(result["rejected"]), 1))
         label = f"{name}: {result['answered']} answered"
-        lines.append(Line(label, color, [(second, count) for count, second in accepted]))
+        points = [(second, float(count)) for count, second in accepted]
+        lines.append(Line(label, color_name, points))
         if rejected:
             label = f"{name}: {len(rejected)} rejected"
             points = [(second, float(count)) for count, second in rejected]
-            lines.append(Line(label, color, points, is_dashed=True))
+            lines.append(Line(label, color_name, points, is_dashed=True))
     seconds = max(second for line in lines for second, _ in line.points)
     return _render_lines(
         "Requests accepted (solid) and rejected (dashed) by the server",
@@ -297,7 +299,7 @@ def _render_lines(
             axes.plot(
                 xs,
                 ys,
-                color=_COLORS[line.color][0],
+                color=_COLORS[line.color_name][0],
                 linestyle=(0, (5, 3)) if line.is_dashed else "solid",
                 marker="o" if is_logarithmic else "",
                 markersize=4.5,
@@ -323,7 +325,7 @@ def _add_end_labels(axes: Any, lines: list[Line]) -> None:
     heights = spread([float(y) for _, y in ends], _LABEL_SIZE * 1.25)
     to_data = axes.transData.inverted().transform
     for line, (end_x, end_y), y in zip(lines, ends, heights, strict=True):
-        color = _COLORS[line.color][0]
+        color = _COLORS[line.color_name][0]
         xs, ys = zip(
             *map(to_data, [(end_x + 4, end_y), (right + 8, end_y), (right + 24, y)]),
             strict=True,
@@ -407,28 +409,38 @@ def _add_titles(figure: Any, title: str, note: str, machine: str) -> None:
 
 
 def _to_svg(figure: Any, title: str) -> str:
-    """Return the SVG, with colors that depend on the page, and the font of the page."""
+    """Return the SVG of a figure, with colors for light and for dark pages.
+
+    Each color is replaced by a CSS variable, which has a value for light and one for dark
+    pages.
+    """
     output = io.StringIO()
     figure.savefig(
         output, format="svg", transparent=True, metadata={"Creator": None, "Date": None}
     )
     svg = output.getvalue().partition("<svg ")[2]
-    names = {}
+    variables: dict[str, tuple[str, str]] = {}
     for number, (light, dark) in enumerate(_COLORS.values()):
         if light in svg:
+            # Programs that do not know CSS variables use the color before.
             svg = re.sub(rf"(fill|stroke): {light}", rf"\1: {light}; \1: var(--c{number})", svg)
-            names[f"--c{number}"] = light, dark
+            variables[f"--c{number}"] = light, dark
+    head, separator, body = svg.partition(">\n")
+    style = _build_style(variables)
+    lines = f'<svg role="img" aria-label="{title}" {head}{separator}{style}\n{body}'
+    return "\n".join(line.rstrip() for line in lines.splitlines()) + "\n"
+
+
+def _build_style(variables: Mapping[str, tuple[str, str]]) -> str:
+    """Build the CSS: the variables for light and for dark pages, and the font of the page."""
     light, dark = (
-        "; ".join(f"{name}: {colors[index]}" for name, colors in names.items())
+        "; ".join(f"{name}: {colors[index]}" for name, colors in variables.items())
         for index in (0, 1)
     )
-    style = (
+    return (
         f"<style>:root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }}"
         " }\ntext { font-family: system-ui, sans-serif !important }</style>"
     )
-    head, separator, body = svg.partition(">\n")
-    lines = f'<svg role="img" aria-label="{title}" {head}{separator}{style}\n{body}'
-    return "\n".join(line.rstrip() for line in lines.splitlines()) + "\n"
 
 
 def _wrap(text: str, width: int) -> str:

@@ -1,17 +1,7 @@
 """Measure large requests and responses at growing sizes: `python -m benchmarks.large`.
 
-For each case and size, a new process measures three figures. The server has its own process.
-
-- CPU time: of the process with all its threads, the best of several rounds.
-- Blocked: the longest time in which no other task of the event loop could run. A task wakes up
-  each millisecond, and compares the clock of the event loop with the time at which it should
-  have woken up. The figure is the best of several rounds, without the delay that the task also
-  has while nothing else runs.
-- Memory: how much more memory the process had at its peak than before (only on Linux). What the
-  benchmark itself keeps, such as the messages of the request, was there before.
-
-The cost is linear if one unit of the largest size takes at most 1.3 times as long as one of the
-smallest size. The results are printed, and written to `benchmarks/large.md` and `large.svg`.
+`_ABOUT` describes the figures. The results are printed, and written to `benchmarks/large.md`
+and `large.svg`.
 """
 
 from __future__ import annotations
@@ -38,7 +28,20 @@ from benchmarks import charts, report, server, workloads
 
 FOLDER = Path(__file__).parent
 MAX_LINEAR_RATIO = 1.3
-MAX_BLOCKED_MS = 20.0
+
+_ABOUT = f"""\
+For each case and size, a new process measures three figures. The server has its own process.
+
+- CPU time: of the process with all its threads, the best of several rounds.
+- Blocked: the longest time in which no other task of the event loop could run. A task wakes up
+  each millisecond, and compares the clock of the event loop with the time at which it should
+  have woken up. The figure is the best of several rounds, without the delay that the task also
+  has while nothing else runs.
+- Memory: how much more memory the process had at its peak than before (only on Linux). What the
+  benchmark itself keeps, such as the messages of the request, was there before.
+
+The cost is linear if one unit of the largest size takes at most {MAX_LINEAR_RATIO} times as
+long as one of the smallest size."""
 
 _BEAT = 0.001
 _ROUNDS, _QUICK_ROUNDS = 6, 1
@@ -57,7 +60,7 @@ class Case:
     Attributes:
         title: The title in the table.
         unit: What the size counts, in the plural.
-        sizes: The sizes. The last but one is the size for which the goals hold.
+        sizes: The sizes, in ascending order.
         prepare: Builds everything for one size; returns what makes the request.
         response: The kind of the server's response.
     """
@@ -330,7 +333,7 @@ def _render_completion(message: dict[str, Any], reason: str, **fields: Any) -> b
 # --- the process that measures -----------------------------------------------------------
 
 
-def _measure_case(name: str, size: int, url: str, rounds: int) -> Figures:
+def _measure_in_this_process(name: str, size: int, url: str, rounds: int) -> Figures:
     warnings.simplefilter("ignore")  # v3 stream events are in beta
     logging.disable(logging.WARNING)  # warnings about interrupted tool calls
     case = CASES[name]
@@ -419,13 +422,13 @@ def main() -> None:
     if options.serve:
         asyncio.run(server.serve(LargeConnection))
     elif options.url:
-        figures = _measure_case(options.cases[0], options.size, options.url, rounds)
+        figures = _measure_in_this_process(options.cases[0], options.size, options.url, rounds)
         print(json.dumps(figures))
     else:
-        _measure_cases(options.cases, options.out, is_quick=options.quick)
+        _measure_all(options.cases, options.out, is_quick=options.quick)
 
 
-def _measure_cases(names: list[str], folder: Path, *, is_quick: bool) -> None:
+def _measure_all(names: list[str], folder: Path, *, is_quick: bool) -> None:
     results: dict[str, dict[int, Figures]] = {}
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.large", "--serve"],
@@ -437,7 +440,8 @@ def _measure_cases(names: list[str], folder: Path, *, is_quick: bool) -> None:
         for name in names:
             sizes = CASES[name].sizes[:2] if is_quick else CASES[name].sizes
             results[name] = {
-                size: _run_process(name, size, url, is_quick=is_quick) for size in sizes
+                size: _measure_in_new_process(name, size, url, is_quick=is_quick)
+                for size in sizes
             }
             print(_render_case(name, results[name]), flush=True)
         process.communicate()  # closes stdin, which ends the server
@@ -446,7 +450,7 @@ def _measure_cases(names: list[str], folder: Path, *, is_quick: bool) -> None:
     charts.write_charts(folder)
 
 
-def _run_process(name: str, size: int, url: str, *, is_quick: bool) -> Figures:
+def _measure_in_new_process(name: str, size: int, url: str, *, is_quick: bool) -> Figures:
     options = ["--cases", name, "--size", str(size), "--url", url, *["--quick"] * is_quick]
     process = subprocess.run(  # noqa: S603 # this program
         [sys.executable, "-m", "benchmarks.large", *options],
@@ -458,13 +462,12 @@ def _run_process(name: str, size: int, url: str, *, is_quick: bool) -> Figures:
 
 
 def _render_page(results: dict[str, dict[int, Figures]]) -> str:
-    about = (__doc__ or "").partition("\n\n")[2].rpartition(" The results are printed")[0]
     heads = ["", "unit", "sizes", "CPU time, ms", "last ÷ first", "blocked, ms", "memory, MB"]
     lines = [
         "# Large requests and responses",
         "",
         "`python -m benchmarks.large` writes this page.",
-        about,
+        _ABOUT,
         "",
         f"{report.describe_machine(report.OUR_PACKAGES)}.",
         "",
@@ -477,7 +480,8 @@ def _render_page(results: dict[str, dict[int, Figures]]) -> str:
 
 
 def _render_case(name: str, figures: dict[int, Figures]) -> str:
-    case, (first, *_, last) = CASES[name], figures
+    case, sizes = CASES[name], list(figures)
+    first, last = sizes[0], sizes[-1]
     ratio = figures[last].cpu / last / (figures[first].cpu / first)
     columns = zip(*figures.values(), strict=True)
     cpu, blocked, memory = (
@@ -485,11 +489,10 @@ def _render_case(name: str, figures: dict[int, Figures]) -> str:
         for column in columns
     )
     is_linear = ratio <= MAX_LINEAR_RATIO
-    sizes = " · ".join(f"{size:,}" for size in figures)
     cells = (
         case.title,
         case.unit,
-        sizes,
+        " · ".join(f"{size:,}" for size in sizes),
         cpu,
         f"{ratio:.2f}{' **not linear**' * (not is_linear)}",
     )

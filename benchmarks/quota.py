@@ -45,8 +45,9 @@ class QuotaResult(NamedTuple):
     Attributes:
         answered: How many prompts got a completion.
         seconds: How long the batch took.
-        accepted: The times at which the server accepted a request, from the start.
-        rejected: The times at which it rejected a request with status 429.
+        accepted: When the responses to accepted requests had been sent, in seconds from the
+            first response.
+        rejected: When the responses of status 429 had been sent.
     """
 
     answered: int

@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 
-from benchmarks.runner import start_server
+from benchmarks.runner import run_server
 from langchain_cerebras_inference import ChatCerebrasInference
 
 _CALLS_PER_BLOCK = 40
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--pairs", type=int, default=800, help="pairs of blocks (default: 800)")
     pairs = parser.parse_args().pairs
-    with start_server() as port:
+    with run_server() as port:
         for name, path in _PATHS.items():
             url = f"http://127.0.0.1:{port}/{path}/v1"
             without, difference, quartiles = asyncio.run(_measure(url, pairs))

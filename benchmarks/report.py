@@ -20,7 +20,7 @@ from benchmarks.clients import (
 )
 from benchmarks.rows import ROWS, Goal, Row
 from benchmarks.runner import Results
-from benchmarks.workloads import EVENTS
+from benchmarks.workloads import EVENTS, SHORT_EVENTS, SLOW_EVENTS
 
 OUR_PACKAGES = ("langchain-cerebras-inference", "langchain-core", "aiohttp", "pydantic")
 _PACKAGES = (
@@ -40,7 +40,8 @@ and within a row all of them have the same number of rounds.
 
 - Figures are the CPU time of the client's process, with all its threads, unless the row says
   otherwise.
-- A stream has {EVENTS:,} content events.
+- A stream has {EVENTS:,} content events. At 200 events/s it has {SLOW_EVENTS}, and
+  {SHORT_EVENTS} if only its first chunk is measured.
 - *Best* is the figure of the round that other processes disturbed least. Use it to compare
   clients. The *median* shows how much the other rounds were disturbed.
 - A figure for text counts only if all characters arrived. For reasoning, tool arguments and v3
@@ -144,7 +145,7 @@ def _render_goal(results: Results, row_name: str, client: str, goal: Goal) -> st
     row, figures = ROWS[row_name], results.figures[row_name][client]
     best, other = row.find_best(figures), results.find_best(row_name, LANGCHAIN_CEREBRAS)
     baseline = _find_baseline(results, row_name, goal)
-    limit = goal.limit if not goal.baseline else baseline and goal.limit * baseline
+    limit = goal.target if not goal.baseline else baseline and goal.target * baseline
     reached = _NO_FIGURE
     if limit is not None:
         is_reached = best >= limit if row.is_higher_better else best <= limit
@@ -154,7 +155,7 @@ def _render_goal(results: Results, row_name: str, client: str, goal: Goal) -> st
     return _render_line(
         f"{row.title}{', coalesced' * (client == COALESCED)}",
         row.unit,
-        f"{sign} {goal.limit:g}{factor}",
+        f"{sign} {goal.target:g}{factor}",
         _format(baseline),
         f"{sign} {_format(limit)}",
         f"**{_format(best)}**",

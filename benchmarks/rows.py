@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from benchmarks import measurements
@@ -38,12 +38,13 @@ class Goal:
     """The figure that a client should reach.
 
     Attributes:
-        limit: A ratio to the baseline, or, without a baseline, a figure in the unit of the row.
+        target: A ratio to the baseline, or, without a baseline, a figure in the unit of the
+            row.
         baseline: The clients whose figures are added up to the baseline.
         baseline_row: The row of the baseline. Default: the row of the goal.
     """
 
-    limit: float
+    target: float
     baseline: tuple[str, ...] = ()
     baseline_row: str = ""
 
@@ -71,6 +72,7 @@ class Row:
     unit: str
     measure: Callable[[Any, str, int], Awaitable[float] | float]
     clients: tuple[str, ...]
+    _: KW_ONLY
     workload: str = "burst"
     size: int = 1
     quick_size: int = 1
@@ -91,9 +93,9 @@ def _build_throughput_row(streams: int, goals: Mapping[str, Goal] | None = None)
         "/s",
         measurements.measure_throughput,
         (*_ASYNC_CLIENTS, AIOHTTP),
-        "fast",
-        streams,
-        min(streams, 10),
+        workload="fast",
+        size=streams,
+        quick_size=min(streams, 10),
         warm_up_rounds=0,
         rounds=3,
         goals=goals or {},
@@ -108,9 +110,9 @@ def _build_delay_row(streams: int) -> Row:
         "ms",
         measurements.measure_delay,
         (OURS, COALESCED, *_PEERS, AIOHTTP_JSON),
-        "slow",
-        streams,
-        min(streams, 5),
+        workload="slow",
+        size=streams,
+        quick_size=min(streams, 5),
         warm_up_rounds=0,
         rounds=3,
     )
@@ -142,14 +144,14 @@ ROWS: dict[str, Row] = {
         "µs",
         measurements.measure_astream,
         _ASYNC_CLIENTS,
-        "http_chunks",
+        workload="http_chunks",
     ),
     "reasoning": Row(
         "reasoning event in a burst, async",
         "µs",
         measurements.measure_astream,
         _ASYNC_CLIENTS,
-        "reasoning",
+        workload="reasoning",
         goals={OURS: Goal(1.0, (CORE,))},
     ),
     "tool_call": Row(
@@ -157,14 +159,14 @@ ROWS: dict[str, Row] = {
         "µs",
         measurements.measure_astream,
         _ASYNC_CLIENTS,
-        "tool_call",
+        workload="tool_call",
     ),
     "logprobs": Row(
         "text event with logprobs in a burst, async",
         "µs",
         measurements.measure_astream,
         _ASYNC_CLIENTS,
-        "logprobs",
+        workload="logprobs",
     ),
     "stream_events": Row(
         "text event in a burst, as v3 stream event, async",
@@ -185,9 +187,9 @@ ROWS: dict[str, Row] = {
         "µs",
         measurements.measure_paced_streams,
         _ASYNC_CLIENTS,
-        "slow",
-        25,
-        5,
+        workload="slow",
+        size=25,
+        quick_size=5,
         warm_up_rounds=0,
         rounds=5,
         goals={OURS: Goal(1.6, (AIOHTTP_JSON,))},
@@ -197,9 +199,9 @@ ROWS: dict[str, Row] = {
         "µs",
         measurements.measure_paced_sync_streams,
         _SYNC_CLIENTS,
-        "slow",
-        25,
-        5,
+        workload="slow",
+        size=25,
+        quick_size=5,
         warm_up_rounds=0,
         rounds=5,
         goals={OURS: Goal(1.6, (OURS,), "paced")},
@@ -219,9 +221,9 @@ ROWS: dict[str, Row] = {
         "MB",
         measurements.measure_memory,
         _ASYNC_CLIENTS,
-        "unfinished",
-        50,
-        4,
+        workload="unfinished",
+        size=50,
+        quick_size=4,
         warm_up_rounds=0,
         rounds=2,
         goals={OURS: Goal(0.5), COALESCED: Goal(0.5)},
@@ -277,7 +279,7 @@ ROWS: dict[str, Row] = {
         "ms",
         measurements.measure_cold_first_chunk,
         (*_LIBRARIES, AIOHTTP_JSON),
-        "short",
+        workload="short",
         warm_up_rounds=0,
         rounds=7,
         needs_new_process=True,
@@ -287,7 +289,7 @@ ROWS: dict[str, Row] = {
         "ms",
         measurements.measure_warm_first_chunk,
         (*_LIBRARIES, AIOHTTP_JSON),
-        "short",
+        workload="short",
         warm_up_rounds=0,
         rounds=7,
         needs_new_process=True,

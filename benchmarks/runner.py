@@ -39,7 +39,7 @@ _USER_SETTINGS = re.compile(
 
 
 @contextmanager
-def start_server() -> Iterator[int]:
+def run_server() -> Iterator[int]:
     """Run `benchmarks.server` in its own process; yield its port."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server"],
@@ -86,7 +86,7 @@ async def run(
     """Measure the given rows with the given clients, with progress on stderr."""
     results, start = Results(is_quick=is_quick), time.perf_counter()
     workers = {name: Worker(name) for name in clients}
-    async with _start_server() as url:
+    async with _run_server_async() as url:
         try:
             for number, row_name in enumerate(rows, 1):
                 _print(f"[{number}/{len(rows)}] {_describe(row_name)}")
@@ -183,8 +183,8 @@ async def _start_module(*arguments: str, log: Any = None) -> Any:
 
 
 @asynccontextmanager
-async def _start_server() -> AsyncIterator[str]:
-    """Start the server, yield its URL, and stop it."""
+async def _run_server_async() -> AsyncIterator[str]:
+    """Run `benchmarks.server` in its own process; yield its URL."""
     process = await _start_module("benchmarks.server")
     try:
         port = int(await process.stdout.readline())

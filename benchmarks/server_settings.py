@@ -4,8 +4,10 @@ Each setting has a process of its own, which has imported what a server imports.
 the processes take turns and read the same streams from the server of the benchmarks. For each
 setting there are
 
-- the CPU time of the process per event: of the best round, which other programs disturbed
-  least, and the median, with the ratio to the process without a setting in the same round;
+- the CPU time of the process per event in the best round, which other programs disturbed
+  least;
+- the median of this time in all rounds, and of its ratio to the time of the process without a
+  setting in the same round;
 - the medians of the longest pause for a garbage collection while streams were read, and of the
   time of a full collection when no stream is open.
 
@@ -33,7 +35,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from benchmarks.clients import OurModel, Totals
-from benchmarks.runner import start_server
+from benchmarks.runner import run_server
 from benchmarks.workloads import EVENT_TEXT
 
 _ROOT = Path(__file__).parents[1]
@@ -60,7 +62,7 @@ def main() -> None:
     if options.worker:
         _work(options.worker)
         return
-    with start_server() as port, ExitStack() as stack:
+    with run_server() as port, ExitStack() as stack:
         workers = {name: stack.enter_context(_start_worker(name)) for name in _SETTINGS}
         for row in filter(lambda title: options.row in title, _ROWS):
             results = _measure(workers, row, port, options.streams, options.rounds)
@@ -158,7 +160,8 @@ def _work(setting: str) -> None:
 
 def _measure_streams(read: Callable[[], Totals], pauses: _PauseTimer) -> dict[str, float]:
     gc.collect()
-    full, pauses.longest = pauses.last, 0.0
+    full = pauses.last  # that of the line above
+    pauses.longest = 0.0
     start = time.process_time()
     totals = read()
     seconds = time.process_time() - start

@@ -8,7 +8,10 @@ from itertools import accumulate
 from typing import Any
 
 EVENTS = 2_000
-"""The number of content events in one stream."""
+"""The number of content events in one stream of a full-length workload."""
+
+SLOW_EVENTS, SHORT_EVENTS = EVENTS // 5, 20
+"""The number of content events in one stream of the workloads `slow` and `short`."""
 
 STEPS_PER_SECOND = 200.0
 """The speed of the workloads `slow` and `short`, that of Cerebras."""
@@ -61,6 +64,7 @@ class Workload:
     Attributes:
         body: All bytes after the response head.
         step_ends: Offset in `body` at which each step ends.
+        events: The number of content events.
         steps_per_second: The speed. Default: as fast as the socket accepts the steps.
         write_interval: The minimum time between two writes, in seconds. Steps that have
             become due in the meantime are written together.
@@ -69,6 +73,7 @@ class Workload:
 
     body: bytes
     step_ends: tuple[int, ...]
+    events: int
     steps_per_second: float = math.inf
     write_interval: float = 0.0
     last_step_at: float = 0.0
@@ -176,9 +181,9 @@ def get_workloads() -> dict[str, Workload]:
         "reasoning": build_burst([render_event({"reasoning": EVENT_TEXT})] * EVENTS),
         "tool_call": build_burst(_render_tool_call(), "tool_calls"),
         "logprobs": build_burst(_render_logprobs()),
-        "slow": _build_steps(text[: EVENTS // 5], steps_per_second=STEPS_PER_SECOND),
+        "slow": _build_steps(text[:SLOW_EVENTS], steps_per_second=STEPS_PER_SECOND),
         "fast": _build_steps(text, steps_per_second=3_000.0, write_interval=0.005),
-        "short": _build_steps(text[:20], steps_per_second=STEPS_PER_SECOND),
+        "short": _build_steps(text[:SHORT_EVENTS], steps_per_second=STEPS_PER_SECOND),
         "unfinished": _build_steps(text, last_step_at=600.0),
     }
 
@@ -189,7 +194,8 @@ def _build_steps(events: list[bytes], **timing: float) -> Workload:
     ending = render_finish_event("stop") + DONE
     steps = [render_http_chunk(data) for data in (opening, *events[1:], ending)]
     steps[-1] += STREAM_END
-    return Workload(b"".join(steps), tuple(accumulate(map(len, steps))), **timing)
+    step_ends = tuple(accumulate(map(len, steps)))
+    return Workload(b"".join(steps), step_ends, len(events), **timing)
 
 
 def build_burst(events: list[bytes], finish_reason: str = "stop") -> Workload:
@@ -200,7 +206,7 @@ def build_burst(events: list[bytes], finish_reason: str = "stop") -> Workload:
         data[start : start + _PROXY_BUFFER] for start in range(0, len(data), _PROXY_BUFFER)
     )
     body = b"".join([*map(render_http_chunk, slices), STREAM_END])
-    return Workload(body, (len(body),))
+    return Workload(body, (len(body),), len(events))
 
 
 def _render_tool_call() -> list[bytes]:

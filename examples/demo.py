@@ -58,20 +58,28 @@ class Page:
 
     def write(self, text: str, style: str = "") -> None:
         """Continue the line, or start a new one if the style changes."""
-        if text and self._column and style != self._style:
+        if not text:
+            return
+        if self._column and style != self._style:
             self.end_line()
-        self._style = style if text else self._style
-        for word in re.findall(r"\n| *[^ \n]+| +", text):
-            # A streamed token can be a part of a word, so a line breaks only at a space.
-            is_too_long = word[0] == " " and self._column + len(word) > self._width
-            if word == "\n" or is_too_long:
-                self.end_line()
-            self._print(word.strip("\n") if self._column else word.lstrip())
+        self._style = style
+        self._wrap(text)
 
     def end_line(self) -> None:
         """End the line."""
         print()
         self._column = 0
+
+    def _wrap(self, text: str) -> None:
+        """Write text, and break the line where it would become too long.
+
+        A streamed token can be a part of a word, so a line breaks only at a space.
+        """
+        for word in re.findall(r"\n| *[^ \n]+| +", text):
+            is_too_long = word[0] == " " and self._column + len(word) > self._width
+            if word == "\n" or is_too_long:
+                self.end_line()
+            self._print(word.strip("\n") if self._column else word.lstrip())
 
     def _print(self, text: str) -> None:
         indent = "   " if text and not self._column and self._style != "title" else ""

@@ -41,7 +41,7 @@ async def stream_events(question: str) -> AsyncIterator[str]:
 
 @app.get("/ask")
 async def ask(question: str) -> StreamingResponse:
-    """Answer a question. If the client disconnects, the server of Cerebras stops, too."""
+    """Answer a question. If the client disconnects, Cerebras stops generating, too."""
     return StreamingResponse(
         stream_events(question),
         media_type="text/event-stream",

@@ -36,15 +36,19 @@ _FATAL_ERRORS = (
 """The errors that every other row would have, too."""
 
 _MAX_EQUAL_ERRORS = 32
-"""After this many calls with the same error and no other result, the batch stops."""
+"""After this many calls with the same error and no other result, the batch stops. Rows that are
+too long do not count."""
 
 _MAX_PRINTED_ERRORS = 5
-_BAR_INTERVAL, _FIRST_INTERVAL, _LINE_INTERVAL = 0.1, 5.0, 60.0
-"""Seconds between two updates of the progress bar; if there is none, seconds until the first
-line of progress, and between two lines."""
 
-_READ = -2
-"""Stands for the digest of a row that this run has read."""
+_BAR_INTERVAL = 0.1
+"""Seconds between two updates of the progress bar."""
+
+_FIRST_LINE_DELAY = 5.0
+"""Seconds until the first line of progress, if there is no bar."""
+
+_LINE_INTERVAL = 60.0
+"""Seconds between two lines of progress, if there is no bar."""
 
 _INTERRUPTED = 130
 """The exit status after Ctrl-C, by the convention of shells."""
@@ -65,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
             if schema is not None:
                 model.with_structured_output(schema)  # checks the schema
             output = stack.enter_context(contextlib.closing(files.OutputFile(options.output)))
-        except (OSError, ValueError, files.FileError) as error:
+        except (OSError, ValueError, files.OutputError) as error:
             parser.error(describe_error(error))
         return _BatchRun(options, input_file, output, model).run(schema)
 
@@ -119,7 +123,7 @@ class _BatchRun:
         self._input_file = input_file
         self._output = output
         self._model = model
-        self._digests = output.digests
+        self._earlier_digests = output.earlier_digests
         self._error_kinds: Counter[tuple[Any, ...]] = Counter()
         self._total: int | None = None
         self._completed_earlier = self._changed = self._completed = self._failed = 0
@@ -133,12 +137,16 @@ class _BatchRun:
         except KeyboardInterrupt:
             reason, status = "Interrupted.", _INTERRUPTED
             advice = "To continue, run the same command again."
-        except (errors.CerebrasError, files.FileError, OSError, ValueError) as error:
+        except (errors.CerebrasError, files.OutputError, OSError, ValueError) as error:
             reason, status = f"Stopped: {describe_error(error)}", 1
             advice = "Correct the cause, and run the command again."
         else:
-            reason, status, advice = "", 1 if self._failed else 0, ""
-            if self._failed > self._progress.failed:
+            reason = ""
+            status = 1 if self._failed else 0
+            advice = ""
+            # The progress counts only failed calls, and an invalid row has no call.
+            has_invalid_rows = self._failed > self._progress.failed
+            if has_invalid_rows:
                 advice = "Correct the invalid rows, and run the command again."
             elif self._failed:
                 advice = "To send the failed rows again, run the same command again."
@@ -153,7 +161,7 @@ class _BatchRun:
         if self._options.input != "-":
             self._total = sum(1 for line in self._input_file if line.strip())
             self._input_file.seek(0)
-        self._display.start(self._total, len(self._digests))
+        self._display.start(self._total, len(self._earlier_digests))
         results = run_batch(
             self._model,
             self._read_rows(schema),
@@ -168,26 +176,28 @@ class _BatchRun:
     def _read_rows(self, schema: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         """Yield the rows to run. Invalid rows are reported at once."""
         emulator = self._options.emulator
-        options = files.compute_digest(self._model.model_name, schema, emulator)
+        options_digest = files.compute_digest(self._model.model_name, schema, emulator)
+        seen_ids: set[files.RowId] = set()
         for number, line in enumerate(self._input_file, 1):
             if not line.strip():
                 continue
             try:
-                row = files.parse_row(line, number, self._options.system, options)
+                row = files.parse_row(line, number, self._options.system, options_digest)
             except files.RowError as error:
                 self._write({"id": error.id, "line": number, "error": str(error)})
                 continue
             id_ = row["id"]
-            digest = self._digests.get(id_)
-            self._digests[id_] = _READ
-            if digest == _READ:
+            if id_ in seen_ids:
                 self._report_failure(f"Line {number}: another row has the id {id_!r}; skipped")
-            elif digest in (row["digest"], files.UNKNOWN_DIGEST):
+                continue
+            seen_ids.add(id_)
+            earlier_digest = self._earlier_digests.get(id_)
+            if earlier_digest in (row["digest"], files.UNKNOWN_DIGEST):
                 self._completed_earlier += 1
-            else:
-                if digest is not None:
-                    self._report_change(id_)
-                yield row
+                continue
+            if earlier_digest is not None:
+                self._report_change(id_)
+            yield row
 
     def _report_change(self, id_: files.RowId) -> None:
         if not self._changed:
@@ -200,17 +210,20 @@ class _BatchRun:
     def _handle(self, result: BatchResult, *, has_schema: bool) -> None:
         """Write a result; raise its error if the other rows would have the same one."""
         error = result.error
+        # Only rows with an image get this error.
         is_about_this_row = getattr(error, "code", None) == "multimodal_not_enabled"
         if isinstance(error, _FATAL_ERRORS) and not (error.is_retryable or is_about_this_row):
             raise error
         self._write(files.create_output_row(result, has_schema=has_schema))
-        if error is None or isinstance(error, errors.CerebrasContextOverflowError):
+        is_too_long = isinstance(error, errors.CerebrasContextOverflowError)
+        # A row that is too long says nothing about the other rows.
+        if error is None or is_too_long:
             return
         status, code = getattr(error, "status", None), getattr(error, "code", None)
         self._error_kinds[type(error), status, code] += 1
         has_completed_rows = self._completed or self._completed_earlier
-        are_equal = len(self._error_kinds) == 1 and not has_completed_rows
-        if are_equal and self._error_kinds.total() >= _MAX_EQUAL_ERRORS:
+        all_calls_failed_alike = len(self._error_kinds) == 1 and not has_completed_rows
+        if all_calls_failed_alike and self._error_kinds.total() >= _MAX_EQUAL_ERRORS:
             raise ValueError(
                 f"The first {_MAX_EQUAL_ERRORS} calls had the same kind of error: {error}"
             )
@@ -283,7 +296,7 @@ class _Display:
         self._bar: Any = None
         self._total = ""
         self._interval = _LINE_INTERVAL
-        self._next_update = time.monotonic() + _FIRST_INTERVAL
+        self._next_update = time.monotonic() + _FIRST_LINE_DELAY
         if sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 self._create_bar()

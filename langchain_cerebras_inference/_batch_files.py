@@ -28,7 +28,7 @@ UNKNOWN_DIGEST = -1
 _LINE_START = b'{"id": '
 
 
-class FileError(Exception):
+class OutputError(Exception):
     """The output cannot be read or written."""
 
 
@@ -36,7 +36,8 @@ class RowError(ValueError):
     """A row of the input is invalid.
 
     Attributes:
-        id: The id of the row, or `None` if it has none.
+        id: The id of the row, which is the number of its line if the row sets none. `None` if
+            the line could not be parsed, or the id is invalid.
     """
 
     def __init__(self, problem: str, id_: RowId | None = None) -> None:
@@ -51,7 +52,7 @@ def compute_digest(*values: Any) -> int:
 
 
 def parse_row(
-    line: bytes, number: int, system: str | None = None, options: Any = None
+    line: bytes, number: int, system: str | None = None, options_digest: int | None = None
 ) -> dict[str, Any]:
     """Parse a row of the input.
 
@@ -59,7 +60,7 @@ def parse_row(
         line: The line, a JSON string or object.
         number: The number of the line, which is the id of a row without an id.
         system: A system message to put before the messages.
-        options: What a result depends on, besides the messages.
+        options_digest: The digest of what a result depends on, besides the messages.
 
     Returns:
         An input for `run_batch`, with the digest of its messages and the options.
@@ -87,7 +88,7 @@ def parse_row(
         raise RowError(problem, id_)
     if system is not None:
         messages = [("system", system), *messages]
-    return {"id": id_, "messages": messages, "digest": compute_digest(messages, options)}
+    return {"id": id_, "messages": messages, "digest": compute_digest(messages, options_digest)}
 
 
 def create_output_row(result: BatchResult, *, has_schema: bool) -> dict[str, Any]:
@@ -109,21 +110,23 @@ def create_output_row(result: BatchResult, *, has_schema: bool) -> dict[str, Any
 
 
 class OutputFile:
-    """The file of results. Each result is one write, which a killed process cannot lose.
+    """The file of results.
+
+    Results are not buffered, so a killed process loses no result that was written.
 
     Args:
         path: The path of the file, or `-` for standard output.
 
     Attributes:
-        digests: The ids whose last result had no error when the file was opened, and the
-            digests of these results.
+        earlier_digests: The digest of each id whose last result has no error, as read when
+            the file was opened.
 
     Raises:
-        FileError: If the file cannot be opened, is in use, or contains something else.
+        OutputError: If the file cannot be opened, is in use, or contains something else.
     """
 
     def __init__(self, path: str) -> None:
-        self.digests: dict[RowId, int] = {}
+        self.earlier_digests: dict[RowId, int] = {}
         self._path = path
         self._name = "standard output" if path == "-" else path
         try:
@@ -132,7 +135,7 @@ class OutputFile:
             else:
                 self._file = io.FileIO(path, "a+")
         except OSError as error:
-            raise FileError(f"Cannot open {self._name}: {error.strerror}.") from None
+            raise OutputError(f"Cannot open {self._name}: {error.strerror}.") from None
         self._is_regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         if path != "-" and self._is_regular:
             try:
@@ -150,7 +153,7 @@ class OutputFile:
         """Append a row.
 
         Raises:
-            FileError: If the row cannot be written. The file then does not contain a part of
+            OutputError: If the row cannot be written. The file then does not contain a part of
                 it.
         """
         line = _encode(row)
@@ -162,7 +165,7 @@ class OutputFile:
             if self._is_regular and written:
                 with contextlib.suppress(OSError):
                     self._file.truncate(os.fstat(self._file.fileno()).st_size - written)
-            raise FileError(f"Cannot write to {self._name}: {error.strerror}.") from None
+            raise OutputError(f"Cannot write to {self._name}: {error.strerror}.") from None
 
     def _lock(self) -> None:
         if sys.platform == "win32":
@@ -173,25 +176,26 @@ class OutputFile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             problem = f"Another process writes to {self._path}. Wait for its end, or stop it."
-            raise FileError(problem) from None
+            raise OutputError(problem) from None
         except OSError:  # a file system without locks
             pass
 
     def _read_results(self) -> None:
         """Read the results of an earlier run, and remove an incomplete last line."""
-        end = 0  # of the results that were read
+        end_of_results = 0
         has_line_break = True
         with Path(self._path).open("rb") as file:
             for number, line in enumerate(file, 1):
                 has_line_break = line.endswith(b"\n")
                 if self._read_result(line):
-                    end += len(line)
+                    end_of_results += len(line)
                 elif not has_line_break and _LINE_START.startswith(line[: len(_LINE_START)]):
-                    self._file.truncate(end)
+                    # a last line that was cut off, perhaps inside `_LINE_START`
+                    self._file.truncate(end_of_results)
                     return
                 else:
                     problem = f"Line {number} of {self._path} is not a result of a batch."
-                    raise FileError(f"{problem} Choose another file for the output.")
+                    raise OutputError(f"{problem} Choose another file for the output.")
         if not has_line_break:
             self._file.write(b"\n")
 
@@ -206,9 +210,9 @@ class OutputFile:
             return False
         if _is_row_id(row["id"]):
             if "error" in row:
-                self.digests.pop(row["id"], None)
+                self.earlier_digests.pop(row["id"], None)
             else:
-                self.digests[row["id"]] = digest
+                self.earlier_digests[row["id"]] = digest
         return True
 
 

@@ -16,7 +16,7 @@ from langchain_cerebras_inference.chat_models import ChatCerebrasInference
 _SETTINGS = ("model", "max_tokens", "temperature", "reasoning_effort", "quota_store")
 """The options that are settings of the model."""
 
-_WORDS = {
+_COMMAND_LINE_WORDING = {
     "Pass api_key or set CEREBRAS_API_KEY": "Set CEREBRAS_API_KEY",
     "or pass cookies or set CEREBRAS_COOKIES.": "or set CEREBRAS_COOKIES. To try the command"
     " without a key, add --emulator.",
@@ -26,7 +26,8 @@ _WORDS = {
     "organization and model": "organization and model"
     " (langchain-cerebras-inference models lists the models that accept images)",
 }
-"""The words of Python in error messages, and those of the command line."""
+"""Parts of error messages that name the Python API, and their replacements on the command
+line."""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -107,12 +108,12 @@ def read_schema(path: str | None) -> dict[str, Any] | None:
 
 
 def describe_error(error: Exception) -> str:
-    """Describe an error in one line, with the words of the command line."""
+    """Describe an error in one line, in the wording of the command line."""
     text = str(error)
     if isinstance(error, ValidationError):
         text = " ".join(detail["msg"] for detail in error.errors())
         text = text.replace("Value error, ", "")
     text = " ".join(text.split())
-    for python_words, words in _WORDS.items():
-        text = text.replace(python_words, words)
+    for part, replacement in _COMMAND_LINE_WORDING.items():
+        text = text.replace(part, replacement)
     return text

@@ -40,8 +40,8 @@ _MAX_OPEN = 256
 them needs memory and, in flight, a connection."""
 
 _MAX_READ_SECONDS = 0.01
-"""Seconds after which no further input is read before the calls of the earlier ones start. So
-a slow source delays an input by at most one other input."""
+"""How long inputs are read before the calls of those already read start, in seconds. So with a
+slow source, a call waits for at most one more input."""
 
 _MAX_RESULT_WAIT = 1.0
 """The longest wait for a result, in seconds. Then the progress is reported without one."""
@@ -60,8 +60,8 @@ class BatchResult:
     Attributes:
         id: The `"id"` of the input, or else its index, from 0.
         input: The input.
-        message: The message of the model. `None` after an error, except for an error of
-            parsing it.
+        message: The message of the model. `None` if the call failed. After a parsing error,
+            it is set.
         parsed: The object, if the batch has a schema.
         error: The error, or `None`.
     """
@@ -163,7 +163,7 @@ def run_batch(
         while not batch.has_ended():
             results = run_sync(batch.advance(batch.read_inputs()))
             for result in results:
-                yield batch.count(result)
+                yield batch.record(result)
             if not results:
                 batch.report_wait()
         batch.raise_input_error()
@@ -189,7 +189,7 @@ async def arun_batch(
         while not batch.has_ended():
             results = await batch.advance(batch.read_inputs())
             for result in results:
-                yield batch.count(result)
+                yield batch.record(result)
             if not results:
                 batch.report_wait()
         batch.raise_input_error()
@@ -280,7 +280,7 @@ class _Batch:
         for index, value in indexed_inputs:
             self._start_task(self._call(index, value))
         if time.monotonic() >= self._next_quota_time:
-            self._next_quota_time = math.inf
+            self._next_quota_time = math.inf  # until `_read_quota` has ended
             self._start_task(self._read_quota())
         if self._open and not self._can_start():
             await self._wait_for_result()
@@ -292,7 +292,7 @@ class _Batch:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def count(self, result: BatchResult) -> BatchResult:
+    def record(self, result: BatchResult) -> BatchResult:
         """Add a result to the progress, report that, and return the result."""
         progress = self._progress
         progress.completed += result.error is None

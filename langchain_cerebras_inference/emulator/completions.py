@@ -58,7 +58,7 @@ class Completion:
         headers = {**headers, "inference-id": self.id, **reply.headers}
         choices, counted_usage = self._build_choices_and_usage(reply)
         usage = counted_usage if reply.usage is None else reply.usage
-        tokens = {**counted_usage, **usage}["total_tokens"]
+        tokens = usage.get("total_tokens", counted_usage["total_tokens"])
         if not self.request.stream:
             body = self._build_body(choices, usage) if reply.body is None else reply.body
             return SuccessResponse(
@@ -95,13 +95,13 @@ class Completion:
     ) -> list[JSON]:
         """Generate the events of a stream. The choices take turns."""
         streams = [
-            self._build_choice_deltas(index, choice) for index, choice in enumerate(choices)
+            self._build_stream_choices(index, choice) for index, choice in enumerate(choices)
         ]
         events = [
-            self._build_envelope("chat.completion.chunk", [delta])
-            for deltas in zip_longest(*streams)
-            for delta in deltas
-            if delta is not None
+            self._build_envelope("chat.completion.chunk", [stream_choice])
+            for stream_choices in zip_longest(*streams)
+            for stream_choice in stream_choices
+            if stream_choice is not None
         ]
         events[-1] |= self._build_final_fields(usage)
         return events
@@ -113,7 +113,9 @@ class Completion:
             sent = choices
         else:
             choices = generate_choices(self.request, self.model)
-            sent = [apply_reasoning_format(choice, self.request) for choice in choices]
+            sent = [
+                apply_reasoning_format(choice, self.request, self.model) for choice in choices
+            ]
             if reply.finish_reason:
                 sent = [replace(choice, finish_reason=reply.finish_reason) for choice in sent]
         return sent, self._count_usage(choices)
@@ -182,12 +184,13 @@ class Completion:
             ),
         }
 
-    def _build_choice_deltas(self, index: int, choice: Choice) -> Iterator[JSON]:
+    def _build_stream_choices(self, index: int, choice: Choice) -> Iterator[JSON]:
+        """Yield the item of `choices` in each event of one choice: its delta and its index."""
         yield {"delta": {"role": "assistant"}, "index": index}
         for reasoning, content in self._group_text(choice):
             delta = _omit_empty(content="".join(content), reasoning="".join(reasoning))
             yield {"delta": delta, "index": index, **self._build_logprobs(reasoning, content)}
-        for calls in self._build_tool_call_deltas(choice.tool_calls):
+        for calls in self._group_tool_calls(choice.tool_calls):
             yield {"delta": {"tool_calls": calls}, "index": index}
         yield {"delta": {}, "finish_reason": choice.finish_reason, "index": index}
 
@@ -214,7 +217,7 @@ class Completion:
         yield from shared
         yield from (([], group) for group in content)
 
-    def _build_tool_call_deltas(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
+    def _group_tool_calls(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
         """Yield the `tool_calls` of each event: all calls at once, or in fragments."""
         whole_calls = [
             _encode_tool_call(call) | {"index": index} for index, call in enumerate(calls)

@@ -181,10 +181,10 @@ class Delivery:
             await asyncio.sleep(stall.seconds)
             await self._send(response)
             return
-        before, after = response.split(stall.after)
-        await self._send_parts(response, before)
+        first_parts, last_parts = response.split(stall.after)
+        await self._send_parts(response, first_parts)
         await self._pause(stall)
-        for part in after:
+        for part in last_parts:
             await self._http_response.write(part)
 
     async def _pause(self, stall: Stall) -> None:
@@ -215,15 +215,16 @@ class Delivery:
         data = _INVALID_PAYLOADS[garble.how]
         response = self._build_response(garble.reply)
         if response.is_stream:
-            before, after = response.split(garble.after)
-            await self._send_parts(response, [*before, encode_event(data), *after])
+            first_parts, last_parts = response.split(garble.after)
+            parts = [*first_parts, encode_event(data), *last_parts]
+            await self._send_parts(response, parts)
         else:
             await self._send_parts(response, [data])
 
     async def _send_endless_event(self, garble: Garble) -> None:
         response = self._build_response(garble.reply)
-        before = response.split(garble.after)[0] if response.is_stream else []
-        await self._send_parts(response, [*before, _ENDLESS_START])
+        first_parts = response.split(garble.after)[0] if response.is_stream else []
+        await self._send_parts(response, [*first_parts, _ENDLESS_START])
         while True:
             await self._http_response.write(_ENDLESS_BLOCK)
 
@@ -233,12 +234,15 @@ class Delivery:
         if event.shape.endswith("enveloped"):
             error = {"status_code": event.status, "error": error}
         name_line = b"event: error\n" if event.shape.startswith("event-") else b""
-        before, _ = response.split(event.after)
+        first_parts, _ = response.split(event.after)
         error_event = name_line + encode_event(encode_json(error))
-        await self._send_parts(response, [*before, error_event])
+        await self._send_parts(response, [*first_parts, error_event])
 
     async def _send_parts(self, response: SuccessResponse, parts: Sequence[bytes]) -> None:
-        """Send the headers and some parts, with pauses. aiohttp ends the body later."""
+        """Send the headers and some parts, with pauses.
+
+        aiohttp ends the body when the handler of the request returns.
+        """
         await asyncio.sleep(response.delay)
         self._request.status = 200
         self._http_response.headers.update(

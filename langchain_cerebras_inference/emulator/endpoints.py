@@ -114,7 +114,7 @@ class Service:
             raise
         except ConnectionError:
             self._mark_disconnected(request)
-            return web.Response()
+            return web.Response()  # the connection is gone; aiohttp needs some object
         finally:
             self._finish(request)
         request.answered.set()
@@ -136,11 +136,12 @@ class Service:
         behavior: ResponseBehavior
         try:
             self._check_key_and_body(request)
-            endpoint, build_response = self._accept(request)
+            endpoint, build_response = self._match_endpoint(request)
             act = self._take_scripted(endpoint, request)
             behavior = self._convert_behavior(act, endpoint, request)
         except RequestError as error:
-            behavior, build_response = error.response, _create_response_builder(Reply())
+            behavior = error.response
+            build_response = _create_response_builder(Reply())  # an error response ignores it
         self._count(request, behavior)
         headers = {"x-request-id": uuid.uuid4().hex[:16]}
         return await Delivery(http_request, request, headers, build_response).deliver(behavior)
@@ -160,8 +161,11 @@ class Service:
         if request.body_error:
             raise request.body_error
 
-    def _accept(self, request: Request) -> tuple[Endpoint | None, ResponseBuilder]:
-        """Check a request, and let a chat request reserve what it needs.
+    def _match_endpoint(self, request: Request) -> tuple[Endpoint | None, ResponseBuilder]:
+        """Find the endpoint of a request.
+
+        A chat request is also checked, and reserves its request and its tokens in the buckets
+        of the rate limits.
 
         Returns:
             The endpoint, or `None` if it cannot be scripted; and the function that builds its
@@ -174,12 +178,14 @@ class Service:
             case ("POST", "v1", "chat", "completions"):
                 completion = self._accept_chat_request(request)
                 return "chat", self._create_completion_builder(completion, request)
-            case ("GET", "v1", "models", *name):
-                models = find_model("/".join(name)).build_entry() if name else list_models()
-                return "models", _create_response_builder(Reply(body=models))
-            case ("GET", "public", "v1", "models", *name):
-                models = get_public_model("/".join(name)) if name else list_public_models()
-                return "models", _create_response_builder(Reply(body=models))
+            case ("GET", "v1", "models", *segments):
+                name = "/".join(segments)
+                body = find_model(name).build_entry() if name else list_models()
+                return "models", _create_response_builder(Reply(body=body))
+            case ("GET", "public", "v1", "models", *segments):
+                name = "/".join(segments)
+                body = get_public_model(name) if name else list_public_models()
+                return "models", _create_response_builder(Reply(body=body))
             case ("GET", "v1", "tcp_warming"):
                 return None, _create_response_builder(Reply(body={}))
             case ("GET", "api", "auth", "session"):
@@ -250,10 +256,10 @@ class Service:
 
 
 def _create_response_builder(default: Reply) -> ResponseBuilder:
-    """Create the function that builds the response of an endpoint with a default reply.
+    """Create a function that builds a response from a scripted reply.
 
-    The function's argument is a scripted reply. Its headers and its delay are always used. If
-    it has no body, the body and the headers of the default reply are added.
+    A scripted reply without a body gets the body and the headers of `default`. Headers of its
+    own take precedence.
     """
 
     def build_response(reply: Reply) -> SuccessResponse:

@@ -32,7 +32,7 @@ _QUOTED_WORD = re.compile(r"[\"'`](\w+)[\"'`]")
 _MAX_QUOTED_CHARACTERS = 200
 
 _TOOL_WORD = re.compile(r"(?i)\btools?\b")
-# The words of a name in snake_case or camelCase. Other letters in a row are one word.
+# The words of a name in snake_case or camelCase. A run of non-ASCII letters is one word.
 _NAME_WORD = re.compile(r"[a-z]+|[A-Z][a-z]*|[^\W\d_a-zA-Z]+")
 _MIN_NAME_WORD_LENGTH = 4
 
@@ -50,7 +50,7 @@ class Choice:
 
     @property
     def completion_tokens(self) -> int:
-        """The number of tokens. Unless it was truncated, the end counts as one token."""
+        """The number of tokens. The end is a token too, except of a truncated choice."""
         calls = (call.name + call.arguments_text for call in self.tool_calls)
         texts = (self.reasoning, self.content, *calls)
         has_end = self.finish_reason != "length"
@@ -58,7 +58,7 @@ class Choice:
 
     @property
     def reasoning_tokens(self) -> int:
-        """The number of these tokens that are reasoning."""
+        """How many of the `completion_tokens` are reasoning."""
         return len(split_tokens(self.reasoning))
 
 
@@ -67,11 +67,11 @@ def generate_choices(request: ChatRequest, model: Model) -> list[Choice]:
     return [_generate_choice(request, model, index) for index in range(request.choice_count)]
 
 
-def apply_reasoning_format(choice: Choice, request: ChatRequest) -> Choice:
+def apply_reasoning_format(choice: Choice, request: ChatRequest, model: Model) -> Choice:
     """Remove or move the reasoning of a choice, depending on `reasoning_format`."""
     if request.reasoning_format == "hidden":
         return replace(choice, reasoning="")
-    if request.reasoning_format == "raw" and request.model.startswith("gpt-oss"):
+    if request.reasoning_format == "raw" and model.puts_raw_reasoning_into_content:
         return replace(choice, reasoning="", content=choice.reasoning + choice.content)
     return choice
 
@@ -99,16 +99,16 @@ def _generate_reasoning(request: ChatRequest, model: Model) -> str:
 
 def _find_last_prompt(request: ChatRequest) -> str:
     """Return the text of the last user message, or of the last message."""
-    messages = _without_tool_images(request)
+    messages = _drop_tool_image_messages(request)
     prompts = [message for message in messages if isinstance(message, UserMessage)]
     return join_text((prompts or messages)[-1].content)
 
 
-def _without_tool_images(request: ChatRequest) -> list[Message]:
+def _drop_tool_image_messages(request: ChatRequest) -> list[Message]:
     """Return the messages without user messages that only show the images of tool results.
 
-    Cerebras accepts images only in user messages. Clients therefore send those of tool results
-    in a user message directly after the tool messages, each image with a text before it.
+    Cerebras accepts images only in user messages. Therefore clients put the images of tool
+    results into a user message after the tool messages, each image after a text.
     """
     messages = request.messages
     return messages[:1] + [
@@ -136,7 +136,7 @@ def _generate_content(request: ChatRequest) -> str:
             return _generate_json(schema.json_schema, prompt)
         case JSONObjectFormat():
             return _generate_json(_make_schema_from_prompt(prompt), prompt)
-    if isinstance(_without_tool_images(request)[-1], ToolMessage):
+    if isinstance(_drop_tool_image_messages(request)[-1], ToolMessage):
         return _describe_tool_results(request)
     if word_count := _WORD_COUNT.search(prompt):
         return " ".join(f"word{number}" for number in range(1, int(word_count[1]) + 1))
@@ -166,7 +166,7 @@ def _describe_tool_results(request: ChatRequest) -> str:
         for call in message.tool_calls or ()
     }
     results: list[str] = []
-    for message in reversed(_without_tool_images(request)):
+    for message in reversed(_drop_tool_image_messages(request)):
         if not isinstance(message, ToolMessage):
             break
         name = names[message.tool_call_id]
@@ -200,7 +200,7 @@ def _choose_functions(request: ChatRequest) -> list[FunctionDefinition]:
     mentioned = _find_mentioned(functions, prompt)
     if choice == "required":
         return _choose_required(mentioned, request)
-    if not isinstance(_without_tool_images(request)[-1], UserMessage):
+    if not isinstance(_drop_tool_image_messages(request)[-1], UserMessage):
         return []
     if not mentioned and _TOOL_WORD.search(prompt):
         return functions[:1]
@@ -224,7 +224,7 @@ def _choose_required(
 def _list_recent_calls(request: ChatRequest) -> set[str]:
     """List the names of the functions that were called since the last user message."""
     names: set[str] = set()
-    for message in reversed(_without_tool_images(request)):
+    for message in reversed(_drop_tool_image_messages(request)):
         if isinstance(message, UserMessage):
             break
         if isinstance(message, AssistantMessage):
@@ -253,8 +253,9 @@ def _match_name(name: str, prompt: str) -> float:
 def _apply_stop(choice: Choice, stop: Sequence[str], model: Model) -> Choice:
     """End a choice before the first stop sequence.
 
-    A stop sequence in the reasoning leaves nothing of the choice, not even the reasoning before
-    it. It is so in a recorded completion of gpt-oss-120b.
+    If the model has `stops_in_reasoning`, a stop sequence in the reasoning leaves nothing of
+    the choice, not even the reasoning before it. It is so in a recorded completion of
+    gpt-oss-120b.
     """
     sequences = [sequence for sequence in stop if sequence]
     if model.stops_in_reasoning and any(text in choice.reasoning for text in sequences):

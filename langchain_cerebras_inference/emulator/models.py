@@ -38,6 +38,10 @@ class Model:
     """Whether tool arguments are streamed in fragments instead of as a whole."""
     stops_in_reasoning: bool = False
     """Whether stop sequences also apply to the reasoning."""
+    puts_raw_reasoning_into_content: bool = False
+    """Whether the `reasoning_format` "raw" puts the reasoning before the content, without a
+    separator, instead of changing nothing.
+    Source: https://inference-docs.cerebras.ai/capabilities/reasoning"""
 
     @property
     def system_fingerprint(self) -> str:
@@ -129,6 +133,7 @@ _GPT_OSS = Model(
     accepts_prediction=True,
     streams_tool_arguments=True,
     stops_in_reasoning=True,
+    puts_raw_reasoning_into_content=True,
 )
 _QWEN = Model(
     id="qwen-3.8-27b",

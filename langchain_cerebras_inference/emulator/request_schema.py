@@ -14,7 +14,8 @@ from langchain_cerebras_inference.emulator.errors import bad_request
 
 
 class _RequestPart(BaseModel):
-    # Before pydantic 2.10, the namespace `model_` was protected.
+    # Before pydantic 2.10, the namespace `model_` was protected, so the field
+    # `model_parameters` would cause a warning.
     model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
 

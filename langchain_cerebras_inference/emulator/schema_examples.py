@@ -42,10 +42,18 @@ _FORMAT_EXAMPLES = {
 # At a greater depth, optional values are null and lists are empty, so that recursion ends.
 _MAX_OPTIONAL_DEPTH = 6
 _MAX_DEPTH = 30
+# The schemas that one schema refers to, one after another. A definition can refer to itself.
+_MAX_REFERENCES = 30
 _MAX_VALUES = 2_000
 _MAX_CHARACTERS = 100_000
 
-_NON_CAPTURING_OR_ALTERNATIVE = re.compile(r"\(\?:|\|[^()]*")
+# The keywords that refer to other schemas, in the order in which they are followed.
+_REFERENCES = ("$ref", "anyOf", "oneOf", "allOf")
+
+# What is removed from a pattern: the `?:` of groups with their openings, and all alternatives
+# but the first.
+_REMOVED_FROM_PATTERN = re.compile(r"\(\?:|\|[^()]*")
+# One item of a pattern: a class, an escape or a character, and then `{n}`, `*`, `+` or nothing.
 _PATTERN_ITEM = re.compile(r"(\[[^]]+]|\\.|[^\\^$()?*+{}])(?:\{(\d{1,3})[^}]*}|([*+]))?")
 
 
@@ -92,30 +100,30 @@ class _ExampleMaker:
                 return self._make_string(keywords, name)
 
     def _resolve(self, schema: Any, depth: int) -> dict[str, Any]:
-        """Replace `$ref`, `anyOf`, `oneOf` and `allOf` by the keywords of a subschema."""
+        """Read the keywords of a schema, and add those of the schemas that it refers to.
+
+        They can refer to other schemas, too. If both have a keyword, the one of the schema that
+        refers to the other is used.
+        """
         keywords = _read_keywords(schema)
-        for _ in range(_MAX_DEPTH):
-            subschema = self._pop_subschema(keywords, depth)
-            if not subschema:
+        for _ in range(_MAX_REFERENCES):
+            reference = next(filter(keywords.__contains__, _REFERENCES), None)
+            if reference is None:
                 break
-            keywords = _read_keywords(subschema) | keywords
+            target = self._find_target(reference, keywords.pop(reference), depth)
+            keywords = _read_keywords(target) | keywords
         return keywords
 
-    def _pop_subschema(self, keywords: dict[str, Any], depth: int) -> Schema | None:
-        """Remove the first of `$ref`, `anyOf`, `oneOf` and `allOf`.
-
-        Returns:
-            The keywords that it stands for. Empty or `None` means that there are none.
-        """
-        if "$ref" in keywords:
-            return self._find_definition(keywords.pop("$ref"))
-        for keyword in ("anyOf", "oneOf"):
-            if subschemas := keywords.pop(keyword, None):
-                return _choose_subschema(subschemas, prefer_null=depth > _MAX_OPTIONAL_DEPTH)
-        merged: dict[str, Any] = {}
-        for subschema in keywords.pop("allOf", ()):
-            merged.update(_read_keywords(subschema))
-        return merged
+    def _find_target(self, reference: str, value: Any, depth: int) -> Schema | None:
+        """Find the schema that a keyword refers to. That of `allOf` is merged from all."""
+        if reference == "$ref":
+            return self._find_definition(value)
+        if reference == "allOf":
+            merged: dict[str, Any] = {}
+            for subschema in value:
+                merged.update(_read_keywords(subschema))
+            return merged
+        return _choose_subschema(value, prefer_null=depth > _MAX_OPTIONAL_DEPTH)
 
     def _find_definition(self, reference: str) -> Schema | None:
         document, *path = reference.split("/")
@@ -162,7 +170,10 @@ class _ExampleMaker:
         return _make_unique(values) if keywords.get("uniqueItems") else values
 
     def _repeat_item_schema(self, keywords: Schema, depth: int) -> list[Any]:
-        """Return one schema for each item. Each number in the prompt is one item."""
+        """Return one schema for each item.
+
+        If the items are numbers, there is one for each unused number of the prompt.
+        """
         item = keywords.get("items") or {}
         is_numeric = _get_type(self._resolve(item, depth)) in ("integer", "number")
         count = 1
@@ -220,13 +231,13 @@ def _get_type(keywords: Schema) -> str:
     return str(value or "string")
 
 
-def _choose_subschema(subschemas: list[Schema], *, prefer_null: bool) -> Schema:
+def _choose_subschema(subschemas: list[Schema], *, prefer_null: bool) -> Schema | None:
     """Choose the first subschema of the preferred kind, null or not null, or else the first."""
     for subschema in subschemas:
         is_null = select_valid_keywords(subschema).get("type") == "null"
         if is_null == prefer_null:
             return subschema
-    return subschemas[0]
+    return subschemas[0] if subschemas else None
 
 
 def _is_valid_number(number: float, keywords: Schema) -> bool:
@@ -290,7 +301,7 @@ def _matches_pattern(text: str, keywords: Schema) -> bool:
 def _make_pattern_example(keywords: Schema) -> str:
     """Make a text for a simple pattern, with the first alternative of each group."""
     min_length = min(keywords.get("minLength", 1), _MAX_CHARACTERS)
-    pattern = _NON_CAPTURING_OR_ALTERNATIVE.sub("", keywords["pattern"])
+    pattern = _REMOVED_FROM_PATTERN.sub("", keywords["pattern"])
     text = ""
     for item, count, quantifier in _PATTERN_ITEM.findall(pattern):
         repetitions = 1

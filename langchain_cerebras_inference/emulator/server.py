@@ -109,7 +109,7 @@ class Emulator:
             requests_per_second: A hidden limit of requests per second: no header shows it. Its
                 bucket holds the requests of one second, and at least one. Default: no limit.
             refund_unused_tokens: Whether the tokens that a request reserved and did not use
-                are returned after its completion.
+                are returned when its response has ended.
             used_by_others: The share of every limit that others use all the time, from 0 to
                 less than 1. With 0.2, the buckets are refilled at 80 % of the rate that the
                 headers promise.

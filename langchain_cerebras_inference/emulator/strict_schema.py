@@ -36,6 +36,7 @@ _KEYWORDS = _KEYWORDS_WITHOUT_TYPE | {
     "uniqueItems",
 }
 
+# The types of the keywords' values, also of keywords that only `schema_examples.py` reads.
 _VALUE_TYPES: dict[str, Any] = {
     "type": str | list,
     **dict.fromkeys(("$ref", "description", "format", "pattern"), str),

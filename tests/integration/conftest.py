@@ -15,7 +15,7 @@ from tests.integration.programs import ForkServer
 
 @pytest.fixture(autouse=True)
 def close_sync_connections() -> Iterator[None]:
-    """Close the connections of sync calls, and with them the proxies found for each server.
+    """Close the connections of sync calls.
 
     All sync calls share one event loop for the whole test run, and a later server may get
     the port of an earlier one.

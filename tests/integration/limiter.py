@@ -3,6 +3,10 @@
 Two buckets, of requests and of tokens, are refilled continuously. A request reserves its
 prompt and its longest completion; the headers say what remains. All amounts are per second,
 so that tests can run on a scale of their own.
+
+It can do what the emulator cannot: a test can change the limits and the levels of the buckets
+at any time, half of the latency passes before the decision, as on the way to a server, and only
+a share of the reserved completion may be refunded.
 """
 
 import asyncio
@@ -29,23 +33,23 @@ class Limiter:
     """The quotas of the server, and what it did with the requests.
 
     Attributes:
-        requests: Requests a second.
-        burst: Seconds of the rate that a full bucket contains.
-        tokens: Tokens a second.
-        hidden_requests: Requests a second in a bucket that no header shows, if any.
-        refunded: Part of the reserved completion that is given back after the completion.
-        foreign: Part of the rate that another client uses.
+        requests_per_second: The limit of requests.
+        burst_seconds: Seconds of the rate that a full bucket contains.
+        tokens_per_second: The limit of tokens.
+        hidden_requests_per_second: A limit of requests that no header shows, if any.
+        refunded_share: The share of the reserved completion that is refunded after it.
+        used_by_others: The share of each limit that other clients use, from 0 to 1.
         latency: The shortest and longest time of a request, in seconds.
         accepted: Time, authorization and prompt of each accepted request.
         rejected: The times of the rejected requests.
     """
 
-    requests: float = 1e6
-    burst: float = 1.0
-    tokens: float = 1e9
-    hidden_requests: float | None = None
-    refunded: float = 0.0
-    foreign: float = 0.0
+    requests_per_second: float = 1e6
+    burst_seconds: float = 1.0
+    tokens_per_second: float = 1e9
+    hidden_requests_per_second: float | None = None
+    refunded_share: float = 0.0
+    used_by_others: float = 0.0
     latency: tuple[float, float] = (0.0, 0.0)
     accepted: list[tuple[float, str, str]] = field(default_factory=list)
     rejected: list[float] = field(default_factory=list)
@@ -59,9 +63,9 @@ class Limiter:
 
     def fill(self) -> None:
         """Fill all buckets."""
-        self.request_level = self.requests * self.burst
-        self.token_level = self.tokens * self.burst
-        self.hidden_level = self.hidden_requests or 0.0
+        self.request_level = self.requests_per_second * self.burst_seconds
+        self.token_level = self.tokens_per_second * self.burst_seconds
+        self.hidden_level = self.hidden_requests_per_second or 0.0
 
     def empty(self) -> None:
         """Empty the buckets."""
@@ -75,10 +79,10 @@ class Limiter:
         return max(times) - min(times)
 
     def compute_usage(self) -> float:
-        """Return the part of the quota, from the first to the last request, that was used."""
-        seconds = self.burst + self.duration * (1 - self.foreign)
-        requests = len(self.accepted) / (self.requests * seconds)
-        return max(requests, self.accepted_tokens / (self.tokens * seconds))
+        """Return the share of the quota, from the first to the last request, that was used."""
+        seconds = self.burst_seconds + self.duration * (1 - self.used_by_others)
+        requests = len(self.accepted) / (self.requests_per_second * seconds)
+        return max(requests, self.accepted_tokens / (self.tokens_per_second * seconds))
 
     def decide(self, authorization: str, body: Any) -> tuple[str | None, float]:
         """Accept a request or reject it; return the error code and the tokens to refund."""
@@ -89,7 +93,9 @@ class Limiter:
         if isinstance(limit, int) and limit >= 0:
             completion = min(limit, completion)
         tokens = len(prompt) / 4 + _PROMPT_OVERHEAD + completion
-        if self.request_level < 1 or (self.hidden_requests and self.hidden_level < 1):
+        if self.request_level < 1 or (
+            self.hidden_requests_per_second and self.hidden_level < 1
+        ):
             self.rejected.append(time.monotonic())
             return "request_quota_exceeded", 0.0
         if self.token_level < tokens:
@@ -99,21 +105,23 @@ class Limiter:
         self.hidden_level -= 1
         self.token_level -= tokens
         self.accepted.append((time.monotonic(), authorization, prompt))
-        refund = completion * self.refunded
+        refund = completion * self.refunded_share
         self.accepted_tokens += tokens - refund
         return None, refund
 
     def refund(self, tokens: float) -> None:
         """Give back tokens that were reserved and not used."""
         self._refill()
-        self.token_level = min(self.tokens * self.burst, self.token_level + tokens)
+        self.token_level = min(
+            self.tokens_per_second * self.burst_seconds, self.token_level + tokens
+        )
 
     def create_headers(self) -> dict[str, str]:
         """Create the twelve headers with the limits and the remaining amounts."""
         headers = {}
         for unit, rate, level in (
-            ("requests", self.requests, self.request_level),
-            ("tokens", self.tokens, self.token_level),
+            ("requests", self.requests_per_second, self.request_level),
+            ("tokens", self.tokens_per_second, self.token_level),
         ):
             for period, seconds in (("minute", 60), ("hour", 3_600), ("day", 86_400)):
                 remaining = level if period == "minute" else rate * seconds / 2
@@ -123,12 +131,12 @@ class Limiter:
 
     def _refill(self) -> None:
         now = time.monotonic()
-        seconds = (now - self._time) * (1 - self.foreign)
+        seconds = (now - self._time) * (1 - self.used_by_others)
         self._time = now
         for name, rate, burst in (
-            ("request_level", self.requests, self.burst),
-            ("token_level", self.tokens, self.burst),
-            ("hidden_level", self.hidden_requests or 0.0, 1.0),
+            ("request_level", self.requests_per_second, self.burst_seconds),
+            ("token_level", self.tokens_per_second, self.burst_seconds),
+            ("hidden_level", self.hidden_requests_per_second or 0.0, 1.0),
         ):
             level = min(max(rate * burst, 1.0), getattr(self, name) + rate * seconds)
             setattr(self, name, level)

@@ -76,7 +76,7 @@ class RequestRecorder:
 def main() -> None:
     with Emulator() as server:
         recorder = RequestRecorder(server)
-        server.script(*[recorder.choose_response] * 20_000)
+        server.always(recorder.choose_response)
         print_json({"base_url": server.base_url, "api_key": server.api_key})
         for _ in sys.stdin:
             print_json(recorder.report())

@@ -548,7 +548,7 @@ def test_authorization_in_extra_headers_decides_the_quota(name: str, style: str)
     def call_with(authorization: str) -> None:
         CALL_STYLES[style](model.bind(extra_headers={name: authorization}), "Hello!")
 
-    with Limiter(requests=0.001).serve() as limiter:
+    with Limiter(requests_per_second=0.001).serve() as limiter:
         model = ChatCerebrasInference(base_url=limiter.url, api_key="key", max_tokens=100)
         limiter.request_level = 1.0
         CALL_STYLES[style](model, "Hello!")  # uses up the quota of this key

@@ -289,7 +289,7 @@ def test_without_a_quota_the_number_of_open_calls_is_limited(
 
 
 def test_with_a_quota_as_many_calls_are_open_as_it_allows() -> None:
-    with Limiter(requests=1_000, latency=(0.2, 0.2)).serve() as limiter:
+    with Limiter(requests_per_second=1_000, latency=(0.2, 0.2)).serve() as limiter:
         model = ChatCerebrasInference(base_url=limiter.url, api_key="key", max_tokens=10)
 
         most, results = measure_most_open(model, 400)
@@ -300,7 +300,7 @@ def test_with_a_quota_as_many_calls_are_open_as_it_allows() -> None:
 
 
 def test_batch_larger_than_the_quota_waits_for_it() -> None:
-    with Limiter(requests=25).serve() as limiter:
+    with Limiter(requests_per_second=25).serve() as limiter:
         model = ChatCerebrasInference(
             base_url=limiter.url, api_key="key", max_tokens=10, max_retry_wait=0
         )

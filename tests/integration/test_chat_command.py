@@ -1,4 +1,4 @@
-"""The command line for people: `chat`, `models` and `whoami`."""
+"""The command `chat`: one question, or a conversation."""
 
 import io
 import json
@@ -221,30 +221,6 @@ def test_error_names_commands_and_variables_instead_of_python(
     assert "base_url" not in error
 
 
-def test_unreachable_server_names_the_variable(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CEREBRAS_API_BASE", "http://127.0.0.1:9/v1")
-
-    assert main(["models"]) == 1
-    assert "Check CEREBRAS_API_BASE and the network." in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", ["chat 'Write 500 words'", "models"])
-def test_closed_pipe_ends_without_a_traceback(arguments: str) -> None:
-    command = " ".join(COMMAND)
-    process = subprocess.run(
-        ["/bin/sh", "-c", f"{command} {arguments} | head -c 5"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert len(process.stdout) == 5
-    assert process.stderr == ""
-
-
 # --- chat: a conversation in a terminal --------------------------------------------------
 
 
@@ -400,58 +376,3 @@ def test_ctrl_c_ends_a_single_question_with_status_130(server: Emulator) -> None
         terminal.process.send_signal(signal.SIGINT)
         terminal.wait_for("Interrupted.")
         assert terminal.process.wait(20) == 130
-
-
-# --- models, whoami ----------------------------------------------------------------------
-
-
-def test_models_are_listed_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models"]) == 0
-
-    headings, *rows = capsys.readouterr().out.splitlines()
-    assert headings.split()[:2] == ["model", "context"]
-    assert any(row.startswith("gpt-oss-120b ") and "tools" in row for row in rows)
-    assert len({row.index(row.split()[1]) for row in rows}) == 1
-
-
-def test_whoami_shows_the_credential_without_the_secret(
-    server: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["whoami"]) == 0
-
-    output = capsys.readouterr().out
-    assert output.startswith("API key csk-…")
-    assert "from: environment" in output
-    assert server.api_key not in output
-    assert get_chat_requests(server) == []
-
-
-def test_whoami_shows_the_quota(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["whoami", "--quota"]) == 0
-
-    assert "requests-minute: " in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("command", ["models", "whoami", "chat"])
-def test_command_without_a_credential_says_how_to_set_one(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("CEREBRAS_API_KEY")
-
-    assert main([command, "Why?"] if command == "chat" else [command]) == 1
-    error = capsys.readouterr().err
-    assert "Set CEREBRAS_API_KEY (get a key at https://cloud.cerebras.ai)" in error
-    assert "or set CEREBRAS_COOKIES. To try the command without a key, add --emulator." in error
-    assert "api_key" not in error
-
-
-@pytest.mark.parametrize("command", ["models", "whoami", "chat"])
-def test_emulator_option_needs_no_credential(
-    command: str, monkeypatch: pytest.MonkeyPatch, server: Emulator
-) -> None:
-    monkeypatch.delenv("CEREBRAS_API_KEY")
-    monkeypatch.delenv("CEREBRAS_API_BASE")
-
-    arguments = [command, "--emulator", *(["Why?"] if command == "chat" else [])]
-    assert main(arguments) == 0
-    assert list(server.requests) == []

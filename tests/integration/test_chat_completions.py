@@ -15,8 +15,12 @@ from langchain_core.messages import AIMessage, ChatMessage, HumanMessage
 from langgraph.graph import MessagesState, StateGraph
 from pydantic import BaseModel, Field
 
-from langchain_cerebras_inference import CerebrasPermissionDeniedError, ChatCerebrasInference
-from langchain_cerebras_inference.emulator import Emulator, Reply
+from langchain_cerebras_inference import (
+    CerebrasInvalidRequestError,
+    CerebrasPermissionDeniedError,
+    ChatCerebrasInference,
+)
+from langchain_cerebras_inference.emulator import Emulator, Refuse, Reply
 from tests.integration.call_styles import CallStyle, every_call_style
 from tests.integration.helpers import create_model
 
@@ -89,6 +93,20 @@ def test_extra_body_adds_fields_to_the_request(server: Emulator) -> None:
 
     body = server.requests[0].body
     assert (body["min_tokens"], body["user"]) == (1, "me")
+
+
+@pytest.mark.parametrize("url", [None, 5])
+def test_invalid_image_in_extra_body_raises_the_error_of_the_server_and_ends_the_request(
+    url: Any, server: Emulator
+) -> None:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    server.script(Refuse(400))
+    model = create_model(server)
+
+    with pytest.raises(CerebrasInvalidRequestError):
+        model.invoke("Hi!", extra_body={"messages": [{"role": "user", "content": [part]}]})
+
+    assert model.quota().in_flight == 0
 
 
 @pytest.mark.parametrize(

@@ -132,10 +132,10 @@ def test_emulator_can_start_after_a_failed_start() -> None:
         assert chat(emulator).status == 200
 
 
-# The request log
+# The record of requests
 
 
-def test_request_log_has_the_sent_request(server: Emulator) -> None:
+def test_received_request_is_recorded(server: Emulator) -> None:
     chat(server)
 
     (request,) = server.requests
@@ -148,7 +148,7 @@ def test_request_log_has_the_sent_request(server: Emulator) -> None:
     assert not request.disconnected.is_set()
 
 
-def test_repeated_header_is_logged_twice(server: Emulator) -> None:
+def test_repeated_header_is_kept_twice(server: Emulator) -> None:
     with socket.create_connection(("127.0.0.1", get_port(server))) as connection:
         connection.sendall(
             b"GET /public/v1/models HTTP/1.1\r\nHost: x\r\n"

@@ -33,7 +33,7 @@ invoke_and_astream = pytest.mark.parametrize("style", ["invoke", "astream"])
 @pytest.fixture
 def limiter() -> Iterator[Limiter]:
     """A server that allows 20 requests a second, and 20 at once."""
-    with Limiter(requests=20).serve() as running:
+    with Limiter(requests_per_second=20).serve() as running:
         yield running
 
 
@@ -136,7 +136,7 @@ def test_without_pace_a_call_is_retried_as_often_as_allowed(
 def test_error_for_a_wait_that_is_too_long_recommends_pace(
     style: str, limiter: Limiter
 ) -> None:
-    limiter.requests = 0.01
+    limiter.requests_per_second = 0.01
     limiter.empty()
 
     with pytest.raises(CerebrasRateLimitError, match="pace=True") as caught:
@@ -174,7 +174,7 @@ def test_rejection_in_a_stream_is_raised_and_delays_the_next_call(
 def test_request_larger_than_the_limit_fails_before_it_is_sent(
     style: str, limiter: Limiter
 ) -> None:
-    limiter.tokens, limiter.burst = 100.0, 60.0
+    limiter.tokens_per_second, limiter.burst_seconds = 100.0, 60.0
     limiter.fill()
     model = create_model(limiter, pace=True)
     CALL_STYLES[style](model, "Hello!")
@@ -194,7 +194,7 @@ def test_key_function_is_called_again_before_a_rejected_call_queues(
     style: str, limiter: Limiter
 ) -> None:
     keys = iter(["first", "second"])
-    limiter.requests, limiter.request_level = 0.001, 0.0
+    limiter.requests_per_second, limiter.request_level = 0.001, 0.0
 
     def get_key() -> str:
         key = next(keys)
@@ -229,7 +229,7 @@ def test_rejection_from_the_key_function_is_retried_only_as_often_as_allowed(
 
 @pytest.mark.parametrize("limit", [-1, "50", 50.0, None])
 def test_unusual_token_limit_in_extra_body_is_sent(limit: Any, limiter: Limiter) -> None:
-    limiter.tokens, limiter.burst = 200.0, 12_000.0
+    limiter.tokens_per_second, limiter.burst_seconds = 200.0, 12_000.0
     limiter.fill()
     create_model(limiter).invoke("Hello!")
 
@@ -239,7 +239,7 @@ def test_unusual_token_limit_in_extra_body_is_sent(limit: Any, limiter: Limiter)
 
 
 def test_models_share_a_quota_unless_they_have_another_key(limiter: Limiter) -> None:
-    limiter.requests, limiter.request_level = 0.001, 1.0
+    limiter.requests_per_second, limiter.request_level = 0.001, 1.0
     create_model(limiter).invoke("Hello!")
 
     with pytest.raises(CerebrasRateLimitError):
@@ -308,7 +308,7 @@ async def test_streams_are_paced(limiter: Limiter) -> None:
 
 async def test_cancelled_call_leaves_the_queue(limiter: Limiter) -> None:
     model = create_model(limiter)
-    limiter.requests, limiter.request_level = 2.0, 1.0
+    limiter.requests_per_second, limiter.request_level = 2.0, 1.0
     await model.ainvoke("First")
     tasks = [asyncio.create_task(model.ainvoke(f"Task {number}")) for number in range(6)]
     await asyncio.sleep(0.1)
@@ -327,7 +327,7 @@ async def test_cancelled_call_leaves_the_queue(limiter: Limiter) -> None:
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_child_has_a_queue_of_its_own(limiter: Limiter) -> None:
     model = create_model(limiter)
-    limiter.requests, limiter.request_level = 5.0, 1.0
+    limiter.requests_per_second, limiter.request_level = 5.0, 1.0
     model.invoke("In the parent")
     waiting = threading.Thread(target=model.invoke, args=("In the parent",))
     waiting.start()
@@ -358,7 +358,7 @@ def test_retries_and_waits_are_logged(
     style: str, limiter: Limiter, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "langchain_cerebras_inference")
-    limiter.requests = 0.5
+    limiter.requests_per_second = 0.5
     limiter.empty()
 
     CALL_STYLES[style](create_model(limiter), "Hello!")
@@ -462,7 +462,7 @@ def test_processes_share_a_quota_in_sqlite(limiter: Limiter, tmp_path: Path) -> 
 @pytest.mark.timeout(300)
 @both_stores
 def test_four_processes_use_the_whole_quota(store_url: str) -> None:
-    with Limiter(requests=40, latency=(0.01, 0.05)).serve() as limiter:
+    with Limiter(requests_per_second=40, latency=(0.01, 0.05)).serve() as limiter:
         errors = run_processes(limiter, store_url, 250)
 
     report(limiter)
@@ -479,7 +479,7 @@ def test_four_processes_use_the_whole_quota(store_url: str) -> None:
 @pytest.mark.timeout(300)
 @both_stores
 def test_killed_process_does_not_stop_the_others(store_url: str) -> None:
-    with Limiter(requests=40, latency=(0.01, 0.05)).serve() as limiter:
+    with Limiter(requests_per_second=40, latency=(0.01, 0.05)).serve() as limiter:
         errors = run_processes(limiter, store_url, 200, kill_after=3)
 
     report(limiter)
@@ -524,7 +524,7 @@ long = pytest.mark.timeout(300)
 @load
 @long
 def test_default_settings_lose_no_prompt_and_use_the_whole_quota() -> None:
-    with Limiter(requests=10, burst=2).serve() as limiter:
+    with Limiter(requests_per_second=10, burst_seconds=2).serve() as limiter:
         asyncio.run(run_batch(create_model(limiter), number_prompts(200), at_once=16))
 
     report(limiter)
@@ -536,7 +536,7 @@ def test_default_settings_lose_no_prompt_and_use_the_whole_quota() -> None:
 @load
 @long
 def test_thousand_paced_requests_use_the_whole_quota() -> None:
-    with Limiter(requests=40).serve() as limiter:
+    with Limiter(requests_per_second=40).serve() as limiter:
         asyncio.run(run_batch(create_model(limiter, pace=True), number_prompts(1_000)))
 
     report(limiter)
@@ -547,11 +547,11 @@ def test_thousand_paced_requests_use_the_whole_quota() -> None:
 
 @load
 @long
-@pytest.mark.parametrize("refunded", [0.0, 0.8])
-def test_thousand_requests_with_many_tokens_use_the_whole_quota(refunded: float) -> None:
-    with Limiter(tokens=100_000, burst=1, refunded=refunded, latency=(0.02, 0.1)).serve() as (
-        limiter
-    ):
+@pytest.mark.parametrize("refunded_share", [0.0, 0.8])
+def test_thousand_requests_with_many_tokens_use_the_whole_quota(refunded_share: float) -> None:
+    with Limiter(
+        tokens_per_second=100_000, refunded_share=refunded_share, latency=(0.02, 0.1)
+    ).serve() as limiter:
         model = create_model(limiter, pace=True, default_headers=None)
 
         async def run() -> None:
@@ -572,8 +572,10 @@ def test_thousand_requests_with_many_tokens_use_the_whole_quota(refunded: float)
 
 @load
 @long
-def test_figures_with_another_client_and_changing_latencies() -> None:
-    with Limiter(requests=30, foreign=0.2, latency=(0.02, 0.5)).serve() as limiter:
+def test_few_requests_are_rejected_with_another_client_and_changing_latencies() -> None:
+    with Limiter(
+        requests_per_second=30, used_by_others=0.2, latency=(0.02, 0.5)
+    ).serve() as limiter:
         asyncio.run(run_batch(create_model(limiter, pace=True), number_prompts(1_000)))
 
     report(limiter)
@@ -584,9 +586,12 @@ def test_figures_with_another_client_and_changing_latencies() -> None:
 @load
 @long
 @pytest.mark.parametrize("burst", [1, 10])
-def test_figures_with_a_hidden_limit(burst: float) -> None:
+def test_few_requests_are_rejected_with_a_hidden_limit(burst: float) -> None:
     with Limiter(
-        requests=20, burst=burst, hidden_requests=20, latency=(0.05, 0.1)
+        requests_per_second=20,
+        burst_seconds=burst,
+        hidden_requests_per_second=20,
+        latency=(0.05, 0.1),
     ).serve() as limiter:
         asyncio.run(run_batch(create_model(limiter, pace=True), number_prompts(1_000)))
 

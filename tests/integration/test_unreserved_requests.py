@@ -1,16 +1,10 @@
 """Requests that are sent without a reservation while the quota is ample."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from langchain_cerebras_inference import (
-    CerebrasInvalidRequestError,
-)
 from langchain_cerebras_inference._quota.queue import Quota, Ticket
-from langchain_cerebras_inference.emulator import Emulator, Refuse
-from tests.integration.helpers import create_model
 
 LIMIT = "x-ratelimit-limit-requests-minute"
 REMAINING = "x-ratelimit-remaining-requests-minute"
@@ -35,7 +29,7 @@ def test_newest_response_that_shows_an_exhausted_limit_counts(*, is_described: b
 
 
 @pytest.mark.parametrize("value", ["unlimited", "0"])
-def test_limits_that_cannot_be_read_do_not_end_the_window(value: str) -> None:
+def test_limits_that_cannot_be_read_do_not_allow_more_first_requests(value: str) -> None:
     async def acquire(quota: Quota) -> int:
         count = 0
         for _ in range(300):
@@ -68,29 +62,3 @@ def test_limits_that_cannot_be_read_do_not_replace_known_ones() -> None:
         quota.report_handled(permit, headers)
 
     assert quota.describe().limits
-
-
-@pytest.mark.parametrize("url", [None, 5])
-def test_invalid_image_in_extra_body_raises_the_error_of_the_server(
-    server: Emulator, url: Any
-) -> None:
-    part = {"type": "image_url", "image_url": {"url": url}}
-    body = {"messages": [{"role": "user", "content": [part]}]}
-    server.script(Refuse(400))
-    model = create_model(server)
-
-    with pytest.raises(CerebrasInvalidRequestError):
-        model.invoke("Hello!", extra_body=body)
-
-    assert model.quota().in_flight == 0
-
-
-def test_invalid_image_in_extra_body_leaves_no_request_in_flight(server: Emulator) -> None:
-    part = {"type": "image_url", "image_url": {"url": None}}
-    server.script(Refuse(400))
-    model = create_model(server)
-
-    with pytest.raises((CerebrasInvalidRequestError, TypeError)):
-        model.invoke("Hello!", extra_body={"messages": [{"role": "user", "content": [part]}]})
-
-    assert model.quota().in_flight == 0

@@ -16,7 +16,7 @@ from langchain_core.prompt_values import StringPromptValue
 from langchain_cerebras_inference import CerebrasAuthenticationError, ChatCerebrasInference
 from langchain_cerebras_inference._batch_files import (
     UNKNOWN_DIGEST,
-    FileError,
+    OutputError,
     OutputFile,
     RowError,
     compute_digest,
@@ -198,10 +198,10 @@ def test_row_is_parsed(line: str, id_: Any, messages: Any) -> None:
     digest = compute_digest(messages, None)
     assert parse_row(data, 7) == {"id": id_, "messages": messages, "digest": digest}
     with_system = [("system", "Be brief."), *messages]
-    assert parse_row(data, 7, "Be brief.", "options") == {
+    assert parse_row(data, 7, "Be brief.", 1) == {
         "id": id_,
         "messages": with_system,
-        "digest": compute_digest(with_system, "options"),
+        "digest": compute_digest(with_system, 1),
     }
 
 
@@ -296,7 +296,7 @@ def write_rows(path: Path, *rows: dict[str, Any]) -> dict[Any, int]:
     for row in rows:
         output.write(row)
     output.close()
-    return output.digests
+    return output.earlier_digests
 
 
 def test_completed_ids_and_their_digests_are_read_from_the_output(tmp_path: Path) -> None:
@@ -367,7 +367,7 @@ def test_file_with_something_else_is_rejected_and_unchanged(
     path = tmp_path / "out.jsonl"
     path.write_bytes(content)
 
-    with pytest.raises(FileError, match=r"Line \d of .* is not a result of a batch"):
+    with pytest.raises(OutputError, match=r"Line \d of .* is not a result of a batch"):
         OutputFile(str(path))
 
     assert path.read_bytes() == content
@@ -377,7 +377,7 @@ def test_file_with_something_else_is_rejected_and_unchanged(
 def test_output_of_another_process_is_rejected(tmp_path: Path) -> None:
     first = OutputFile(str(tmp_path / "out.jsonl"))
 
-    with pytest.raises(FileError, match="Another process writes to"):
+    with pytest.raises(OutputError, match="Another process writes to"):
         OutputFile(str(tmp_path / "out.jsonl"))
 
     first.close()
@@ -390,5 +390,5 @@ def test_output_that_cannot_be_opened_is_an_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(FileError, match=f"Cannot open {path}: "):
+    with pytest.raises(OutputError, match=f"Cannot open {path}: "):
         OutputFile(path)

@@ -64,6 +64,7 @@ def make_property(schema: Any, prompt: str = "") -> Any:
         ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, 1),
         ({"oneOf": [{"type": "integer"}]}, 1),
         ({"allOf": [{"type": "integer"}, {"minimum": 3}]}, 3),
+        ({"anyOf": [{}], "allOf": [{"type": "integer"}]}, 1),
         ({"type": "object"}, {}),
         ({}, "an example id"),
         (True, "an example id"),

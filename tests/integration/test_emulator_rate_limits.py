@@ -1,6 +1,6 @@
-"""The emulator's quotas, its latency, its counts, and its log lines.
+"""The emulator's rate limits, its latency, its counts, and its log lines.
 
-Where a test must not depend on its speed, the quota is one per hour or day: what is added to
+Where a test must not depend on its speed, the limit is one per hour or day: what is added to
 its bucket during a test is negligible.
 """
 
@@ -46,8 +46,8 @@ MAX_REFILL = 100
 """More than is added to a bucket of `TOKENS_PER_DAY` during a test: it takes 86 seconds."""
 
 
-def get_remaining(response: Response, quota: str = "tokens-day") -> int:
-    return int(response.headers[REMAINING + quota])
+def get_remaining(response: Response, limit: str = "tokens-day") -> int:
+    return int(response.headers[REMAINING + limit])
 
 
 def get_prompt_tokens(response: Response) -> int:
@@ -152,12 +152,12 @@ def test_use_by_others_slows_the_refill(used_by_others: float, refilled: float) 
     ],
     ids=str,
 )
-def test_invalid_quota_is_a_value_error(arguments: Any, message: str) -> None:
+def test_invalid_limit_is_a_value_error(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         Emulator(**arguments)
 
 
-# Quotas of requests
+# Limits of requests
 
 
 def test_requests_beyond_the_burst_are_rejected() -> None:
@@ -193,7 +193,7 @@ def test_parallel_requests_get_no_more_than_burst_and_refill() -> None:
     assert 20 <= statuses[200] <= 20 + 10 * elapsed
 
 
-def test_each_model_has_quotas_of_its_own() -> None:
+def test_each_model_has_limits_of_its_own() -> None:
     with Emulator(requests_per_day=1) as server:
         statuses = [chat(server).status for _ in range(2)]
         qwen_statuses = [chat(server, model=QWEN).status for _ in range(2)]
@@ -201,7 +201,7 @@ def test_each_model_has_quotas_of_its_own() -> None:
     assert statuses == qwen_statuses == [200, 429]
 
 
-def test_each_key_has_quotas_of_its_own() -> None:
+def test_each_key_has_limits_of_its_own() -> None:
     content = json.dumps(request_body()).encode()
     with Emulator(requests_per_day=1) as server:
         statuses = [post(server, content).status for _ in range(2)]
@@ -211,7 +211,7 @@ def test_each_key_has_quotas_of_its_own() -> None:
     assert statuses == demo_statuses == [200, 429]
 
 
-def test_only_valid_chat_requests_use_the_quotas() -> None:
+def test_only_valid_chat_requests_count_towards_the_limits() -> None:
     with Emulator(requests_per_day=1) as server:
         assert chat(server, unknown=True).status == 400
         assert (
@@ -220,7 +220,7 @@ def test_only_valid_chat_requests_use_the_quotas() -> None:
         assert chat(server).status == 200
 
 
-def test_request_beyond_the_quota_uses_no_scripted_behavior() -> None:
+def test_request_beyond_a_limit_uses_no_scripted_behavior() -> None:
     with Emulator(requests_per_day=1) as server:
         server.script(Reply("First"), Reply("Second"))
 
@@ -230,7 +230,7 @@ def test_request_beyond_the_quota_uses_no_scripted_behavior() -> None:
     assert [first.message["content"], second.message["content"]] == ["First", "Second"]
 
 
-# Quotas of tokens
+# Limits of tokens
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_scripted_usage_decides_the_refund() -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_exceeded_quota_returns_the_recorded_error(
+def test_exceeded_limit_returns_the_recorded_error(
     settings: Any, code: str, error_type: str, message: str
 ) -> None:
     with Emulator(**settings) as server:
@@ -366,7 +366,7 @@ def test_exceeded_quota_returns_the_recorded_error(
     assert "Retry-After" not in rejected.headers
 
 
-def test_headers_have_the_configured_quotas_and_recorded_limits_for_the_others() -> None:
+def test_headers_have_the_configured_limits_and_recorded_ones_for_the_others() -> None:
     with Emulator(requests_per_minute=5, tokens_per_hour=50_000) as server:
         response = chat(server, max_completion_tokens=93)
 
@@ -409,7 +409,7 @@ def test_remaining_amount_in_the_headers_is_refilled() -> None:
     assert 1 <= refilled <= tokens_per_second * elapsed + 1
 
 
-def test_no_header_shows_the_quota_per_second() -> None:
+def test_no_header_shows_the_limit_per_second() -> None:
     with Emulator(requests_per_second=0.01, requests_per_day=10) as server:
         accepted, rejected = chat(server), chat(server)
 
@@ -421,7 +421,7 @@ def test_no_header_shows_the_quota_per_second() -> None:
     assert not [name for name in rejected.headers if name.endswith("-second")]
 
 
-def test_full_queue_can_be_scripted_and_quotas_are_counted_as_usual() -> None:
+def test_full_queue_can_be_scripted_and_counts_towards_the_limits_as_usual() -> None:
     with Emulator(requests_per_day=10) as server:
         server.script(Refuse(429, "queue_exceeded"))
         response = chat(server)
@@ -457,7 +457,7 @@ def test_request_has_the_tokens_of_its_completion(server: Emulator, *, stream: b
     assert server.requests[0].tokens == body["usage"]["total_tokens"]
 
 
-def test_reset_fills_the_quotas_and_clears_the_counts() -> None:
+def test_reset_fills_the_buckets_and_clears_the_counts() -> None:
     with Emulator(requests_per_day=1) as server:
         assert [chat(server).status for _ in range(2)] == [200, 429]
         assert (server.accepted, server.rejected) == (1, 1)
@@ -575,7 +575,7 @@ def test_closed_log_does_not_stop_the_emulator() -> None:
         assert [chat(server).status for _ in range(2)] == [200, 200]
 
 
-def test_command_line_enforces_quotas_and_prints_the_log() -> None:
+def test_command_line_enforces_limits_and_prints_the_log() -> None:
     options = ["--requests-per-minute", "60", "--burst", "1", "--requests-per-day", "1"]
     with run_command_line(*options, "--latency", "0", "0.01") as (process, settings):
         statuses = [chat_with_command_line(settings).status for _ in range(2)]
