@@ -78,7 +78,7 @@ class InMemoryChatModel(BaseChatModel):
 def _count_chunks_per_turn(workload: workloads.Workload) -> int:
     """Return how many chunks one stream yields before another stream continues.
 
-    At a limited speed, these are the events that the server sends at once. 0 means that the
+    At a limited speed, these are the events that the server sends together. 0 means that the
     streams do not take turns.
     """
     if workload.steps_per_second < math.inf:

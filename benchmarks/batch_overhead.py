@@ -2,8 +2,8 @@
 
 Blocks of prompts with `abatch`, `arun_batch` and `run_batch` alternate in one process, so that
 all meet the same load of the machine. The result is the median of the ratios of the CPU time
-in each round. The model has `pace=True`, 32 calls are open at once, and the quota is large
-enough.
+in each round. The model has `pace=True`, 32 calls are open at the same time, and the quota is
+large enough.
 """
 
 from __future__ import annotations

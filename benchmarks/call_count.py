@@ -6,7 +6,7 @@ without its emulator. Each resumption of a generator or coroutine is a function 
 sync call styles, two threads are counted: the thread of the caller, and the thread of the
 package's event loop.
 
-A local server sends events one by one, or many at once. It sends the next events when the
+A local server sends events one by one, or many together. It sends the next events when the
 client has yielded the chunks of the last ones.
 """
 
@@ -234,31 +234,31 @@ class Scenarios:
                 goal="≤ 14 calls, ≤ 6 files",
             ),
             CountedRow(
-                f"text event, {size} at once",
+                f"text event, {size} together",
                 "astream",
                 await self._record_events(model.astream(PROMPT), _TEXT, texts, size),
                 size,
             ),
             CountedRow(
-                f"text event, {size} at once, `coalesce=True`",
+                f"text event, {size} together, `coalesce=True`",
                 "astream",
                 await self._record_events(coalescing_model.astream(PROMPT), _TEXT, texts, 1),
                 size,
             ),
             CountedRow(
-                f"text event, {size} at once, as v3 stream event",
+                f"text event, {size} together, as v3 stream event",
                 "astream_events",
                 await self._record_events(_stream_v3_deltas(model), _TEXT, texts, size),
                 size,
             ),
             CountedRow(
-                f"reasoning event, {size} at once",
+                f"reasoning event, {size} together",
                 "astream",
                 await self._record_events(model.astream(PROMPT), _REASONING, reasoning, size),
                 size,
             ),
             CountedRow(
-                f"tool arguments event, {size} at once, which become one chunk",
+                f"tool arguments event, {size} together, which become one chunk",
                 "astream",
                 await self._record_events(model.astream(PROMPT), _TOOL_CALL, tool_arguments, 1),
                 size,
@@ -318,7 +318,7 @@ class Scenarios:
     ) -> list[list[CodeType]]:
         """Record the function calls for `events`.
 
-        They are sent at once, and become `chunk_count` chunks.
+        They are sent together, and become `chunk_count` chunks.
         """
         samples = []
         self._server.start_stream(first_event)

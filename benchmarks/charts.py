@@ -151,7 +151,7 @@ def render_charts(page: str) -> dict[str, str]:
         }
         charts["streams_per_core.svg"] = _render_bars(
             f"Streams of {EVENTS_PER_SECOND} events/s that one core can read",
-            "from the CPU time per event with 25 streams at once; longer is better; gray: no"
+            "from the CPU time per event with 25 concurrent streams; longer is better; gray: no"
             " LangChain, only JSON",
             machine,
             streams,
@@ -217,7 +217,7 @@ def render_quota_chart(results: Mapping[str, Any]) -> str:
     seconds = max(second for line in lines for second, _ in line.points)
     return _render_lines(
         "Requests accepted (solid) and rejected (dashed) by the server",
-        f"200 prompts, 16 at once; the quota allows them in {results['ideal_seconds']:g} s",
+        f"200 prompts, 16 at a time; the quota allows them in {results['ideal_seconds']:g} s",
         _shorten_machine(results["machine"]),
         lines,
         x_ticks={second: f"{second} s" for second in range(0, int(seconds) + 5, 5)},

@@ -90,7 +90,7 @@ class LangChainModel:
         model.invoke(PROMPT)
 
     async def abatch(self, model: Any, size: int) -> None:
-        """Request many completions at once."""
+        """Request many completions concurrently."""
         await model.abatch([PROMPT] * size)
 
 

@@ -239,7 +239,7 @@ def measure_invoke(client: Any, url: str, size: int) -> float:
 
 
 async def measure_abatch(client: Any, url: str, size: int) -> float:
-    """Measure the µs per request, `size` requests at once."""
+    """Measure the µs per request, `size` concurrent requests."""
     model = _get_model(client, url)
     await client.abatch(model, size)
     with _CpuTimer() as timer:

@@ -1,7 +1,7 @@
 """Compare how clients behave when a quota limits them: `python -m benchmarks.quota`.
 
-Each client sends 200 prompts, 16 at once, to an emulator that allows 10 requests a second, and
-20 at once at the start. The results are printed, and written to `benchmarks/quota.json`, from
+Each client sends 200 prompts, 16 at a time, to an emulator that allows 10 requests a second,
+and 20 in a first burst. The results are printed, and written to `benchmarks/quota.json`, from
 which `charts.py` draws `quota.svg`.
 """
 

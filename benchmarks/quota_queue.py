@@ -75,7 +75,7 @@ class Server:
 
     Args:
         clock: Returns the current time in seconds.
-        rate: The requests per second that it allows, and also the largest number at once.
+        rate: The requests per second that it allows, and also the largest burst.
     """
 
     def __init__(self, clock: Callable[[], float], rate: float) -> None:

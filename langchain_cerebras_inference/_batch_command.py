@@ -174,7 +174,7 @@ class _BatchRun:
                 self._handle(result, has_schema=schema is not None)
 
     def _read_rows(self, schema: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-        """Yield the rows to run. Invalid rows are reported at once."""
+        """Yield the rows to run. Invalid rows are reported immediately."""
         emulator = self._options.emulator
         options_digest = files.compute_digest(self._model.model_name, schema, emulator)
         seen_ids: set[files.RowId] = set()

@@ -215,8 +215,8 @@ def _build_profile(info: ModelInfo) -> ModelProfile:
         "tool_calling": info.tool_calling,
         "tool_choice": info.tool_calling,
         "tool_call_streaming": info.tool_calling,
-        # Agents would send `response_format` together with tools, which the server
-        # rejects: https://inference-docs.cerebras.ai/capabilities/tool-use
+        # Agents would send `response_format` together with tools, which some models
+        # reject: https://inference-docs.cerebras.ai/capabilities/tool-use
         "structured_output": False,
         "attachment": info.images,
         "temperature": True,

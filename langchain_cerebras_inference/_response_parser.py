@@ -36,7 +36,7 @@ _MAX_COMPLETION_BYTES = 256 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
 
 _MAX_EVENTS_PER_BATCH = 32
-"""How many events are decoded at once.
+"""How many events are decoded together.
 
 With `coalesce`, merging the events is twice as fast while they fit into the CPU cache. The
 other events that have arrived are decoded later, and until then take a tenth of the memory.
@@ -167,7 +167,7 @@ class EventStream:
     Args:
         response: The response whose body is the stream.
         parser: The parser that creates the errors.
-        max_events: The maximum number of events that are decoded at once.
+        max_events: The maximum number of events that are decoded together.
 
     Attributes:
         on_error: A function that is called with an error before the error is raised.

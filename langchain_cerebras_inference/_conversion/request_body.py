@@ -127,15 +127,15 @@ def build_parameters(settings: Mapping[str, Any], options: Mapping[str, Any]) ->
 
 
 def reject_tools_with_format(bound_tools: Sequence[Any], response_format: Any) -> None:
-    """Reject tools together with a response format, as the server does.
+    """Reject tools together with a response format, as some models do.
 
     Raises:
         ValueError: If there are tools and a format other than plain text.
     """
     if bound_tools and response_format not in (None, _PLAIN_TEXT):
         raise ValueError(
-            "Cerebras rejects tools and response_format in one request. In an agent, use"
-            " ToolStrategy(schema) as response_format. It sends the schema as a tool."
+            "Some models of Cerebras reject tools together with a response_format. In an agent,"
+            " use ToolStrategy(schema) as response_format. It sends the schema as a tool."
         )
 
 

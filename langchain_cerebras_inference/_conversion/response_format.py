@@ -100,8 +100,8 @@ def reject_conflicting_options(options: Mapping[str, Any], method: str) -> None:
         )
     if options.get("tools") and method in ("json_schema", "json_mode"):
         raise ValueError(
-            f"The method {method!r} sends a response_format, and Cerebras rejects it together"
-            " with tools. Use method='function_calling', tools=[...]."
+            f"The method {method!r} sends a response_format, which some models of Cerebras"
+            " reject together with tools. Use method='function_calling', tools=[...]."
         )
 
 

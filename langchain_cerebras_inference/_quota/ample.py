@@ -155,7 +155,7 @@ class AmplePhase:
 
     Reading the limits of a response takes longer than anything else here, because Cerebras
     shows them in twelve headers. Therefore the newest response stays unread until its limits
-    are needed, or until the next response 10 ms after the last reading.
+    are needed, or until the next request or response 10 ms after the last reading.
 
     Args:
         shown: What the responses of the quota have shown.
@@ -184,6 +184,8 @@ class AmplePhase:
             sent: What has been sent then, including this request.
             handled: What has been handled up to now.
         """
+        if self._unread_response is not None and self._is_reading_due(self._clock()):
+            self.read_newest_response()
         if sent[0] > self._max_sent[0] or sent[1] > self._max_sent[1]:
             self._update_max_sent(handled)
         return sent[0] <= self._max_sent[0] and sent[1] <= self._max_sent[1]
@@ -197,7 +199,7 @@ class AmplePhase:
         """
         # A copy, because the call uses the dict again for the headers of its next response.
         response = LimitsResponse(dict(headers), permit, self._clock(), sent)
-        if response.time - self._shown.read_at < _READ_INTERVAL:
+        if not self._is_reading_due(response.time):
             self._unread_response = response
             return True
         spare = self._read_limits(response)
@@ -229,6 +231,9 @@ class AmplePhase:
             self.read_newest_response()
         elif not self.is_over:
             self._max_sent = (handled[REQUESTS] + self._window.get_size(handled), math.inf)
+
+    def _is_reading_due(self, now: float) -> bool:
+        return now - self._shown.read_at >= _READ_INTERVAL
 
     def _read_limits(self, response: LimitsResponse) -> float | None:
         """Read the limits of a response, and update what can be sent.

@@ -403,7 +403,7 @@ class Quota:
             self._log_wait(queue, ticket, waited)
 
     async def _acquire_without_waiting(self, ticket: Ticket) -> Permit:
-        """Return a permit at once; raise an error if a call with `pace=True` would wait."""
+        """Return a permit without a wait; a call with `pace=True` fails if it would wait."""
         wait = await self._reserve(ticket, force=not ticket.has_unlimited_wait)
         if wait <= 0 and not (ticket.has_unlimited_wait and self._queues):
             return self._turn_into_permit(ticket)

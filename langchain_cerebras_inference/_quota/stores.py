@@ -261,7 +261,7 @@ class SQLiteStore(SharedStore):
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Turn the write-ahead log on, also if other processes do so at the same time.
 
-    SQLite does not wait for their lock in this case, but fails at once.
+    SQLite does not wait for their lock in this case, but fails immediately.
     """
     import sqlite3
 

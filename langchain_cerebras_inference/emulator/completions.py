@@ -218,7 +218,7 @@ class Completion:
         yield from (([], group) for group in content)
 
     def _group_tool_calls(self, calls: Sequence[ToolCall]) -> Iterator[list[JSON]]:
-        """Yield the `tool_calls` of each event: all calls at once, or in fragments."""
+        """Yield the `tool_calls` of each event: all calls together, or in fragments."""
         whole_calls = [
             _encode_tool_call(call) | {"index": index} for index, call in enumerate(calls)
         ]

@@ -101,8 +101,8 @@ class Emulator:
             tokens_per_hour: The limit of tokens per hour. Default: no limit.
             tokens_per_day: The limit of tokens per day. Default: no limit.
             burst: How many requests the bucket of `requests_per_minute` can hold, and so how
-                many are accepted at once. With `requests_per_minute=600, burst=20`, 20
-                requests are accepted at once, and then 10 per second. Default:
+                many are accepted in a burst. With `requests_per_minute=600, burst=20`, 20
+                requests are accepted immediately, and then 10 per second. Default:
                 `requests_per_minute`.
             token_burst: How many tokens the bucket of `tokens_per_minute` can hold. Default:
                 `tokens_per_minute`.

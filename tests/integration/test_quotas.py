@@ -32,7 +32,7 @@ invoke_and_astream = pytest.mark.parametrize("style", ["invoke", "astream"])
 
 @pytest.fixture
 def limiter() -> Iterator[Limiter]:
-    """A server that allows 20 requests a second, and 20 at once."""
+    """A server that allows 20 requests a second, and a burst of 20."""
     with Limiter(requests_per_second=20).serve() as running:
         yield running
 

@@ -20,7 +20,7 @@ def test_newest_response_that_shows_an_exhausted_limit_counts(*, is_described: b
     quota.report_handled(first, {LIMIT: "1000", REMAINING: "990"})
     now = 0.005  # less than the interval between two readings
     quota.report_handled(second, {LIMIT: "1000", REMAINING: "0"})
-    if is_described:  # this reads the newest response at once
+    if is_described:  # this reads the newest response
         assert quota.describe().limits["requests-minute"].remaining == 0
     else:
         now = 1.0
