@@ -245,7 +245,7 @@ class CerebrasClient:
         await connection_pool.close_unshared(self._owner)
 
     def _create_call_without_body(self, max_retries: int) -> Call:
-        # No body is sent; the parser reads it to describe errors.
+        # This body is not sent. Errors are described by it.
         return Call({"model": "", "messages": []}, self._timeout, max_retries)
 
     # --- synchronous callers ----------------------------------------------------------------
@@ -273,7 +273,8 @@ class CerebrasClient:
                 body = await parser.parse_json(response)
                 raise parser.create_unexpected_error(response, body)
             stream = EventStream(response, parser)
-            await stream.wait_for_content()  # `_handle_error` reports its errors to the quota
+            await stream.wait_for_content()
+            # Errors up to here reach `_handle_error`, which reports them to the quota.
             if call.permit is not None:
                 stream.on_error = partial(self._report_error, call)
         except BaseException:
@@ -448,7 +449,7 @@ class CerebrasClient:
         is_rejected = self._report_error(call, error)
         if self._recover(call, error):
             return 0.0
-        if is_rejected and call.permit is not None:  # which is implied
+        if is_rejected and call.permit is not None:  # the second is for the type checker
             if not self._get_paced_call(call).can_queue_again(error, call.response_headers):
                 raise error
             call.metadata["retries"] += 1

@@ -32,6 +32,9 @@ _MIN_LONG_LIMIT_PAUSE = 60.0
 _MAX_LONG_LIMIT_PAUSE = 900.0
 """The first and the longest pause, in seconds, after a limit per hour or per day is reached."""
 
+_SERVER_QUEUE_FULL = "queue_exceeded"
+"""The code of an error that says nothing about the quota: the server had no capacity."""
+
 _REJECTIONS_BEFORE_BACKOFF = 2
 
 _MAX_PAUSE = 86_400.0
@@ -112,7 +115,7 @@ class PacedCall:
             pause = _compute_pause(error, headers, self._rejection_count)
             permit.ticket = self._ticket  # `report_rejected` counts the rejection in it
             permit.quota.report_rejected(permit, headers, error.code, pause)
-        elif error.code == "queue_exceeded" or (
+        elif error.code == _SERVER_QUEUE_FULL or (
             isinstance(error, CerebrasConnectionError) and error.status is None
         ):
             permit.quota.report_unsent(permit)
@@ -132,7 +135,7 @@ class PacedCall:
 def _is_quota_error(error: CerebrasError) -> bool:
     """Return whether the server rejected a request because a quota is exhausted."""
     is_rejection = isinstance(error, CerebrasRateLimitError) and error.status == 429
-    return is_rejection and error.code != "queue_exceeded"
+    return is_rejection and error.code != _SERVER_QUEUE_FULL
 
 
 def count_reserved_tokens(body: RequestBody, size: int) -> int:
@@ -193,8 +196,9 @@ def _choose_pause(
 
     1. what `Retry-After` says;
     2. the time until the reset of an exhausted limit;
-    3. `None` if the headers show limits (for a limit per hour or day, that it is exhausted):
-       the buckets then determine when to send a request;
+    3. `None` if the headers show enough for the buckets (see `_quota/state.py`) to determine
+       when to send a request: any limit, or, if the error is about a limit per hour or day,
+       that nothing of such a limit remains;
     4. for a limit per hour or day that only the message names: one minute or more;
     5. a backoff.
     """
@@ -203,7 +207,7 @@ def _choose_pause(
         pause = rate_limits.get_reset_wait(headers, error.code)
     if pause is not None:
         return pause
-    # `_error_mapping` found a limit per hour or day in the message, or `x-should-retry: false`.
+    # Such an error is about a limit per hour or day, or has `x-should-retry: false`.
     is_long_limit = not error.is_retryable
     if is_long_limit:
         if rate_limits.is_long_limit_reached(headers):

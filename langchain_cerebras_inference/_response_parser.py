@@ -39,7 +39,8 @@ _MAX_EVENTS_PER_BATCH = 32
 """How many events are decoded together.
 
 With `coalesce`, merging the events is twice as fast while they fit into the CPU cache. The
-other events that have arrived are decoded later, and until then take a tenth of the memory.
+other events that have arrived are decoded later. Until then they stay bytes, which take a
+tenth of the memory.
 """
 
 _SECONDS_AFTER_FINISH = 1.0
@@ -307,7 +308,9 @@ class EventStream:
             event = payload.decode("utf-8", "replace")
         if isinstance(payload, ErrorPayload) or _error_mapping.is_error_body(event):
             raise self._parser.create_error_from_body(self._response, event, is_in_stream=True)
-        if _has_choice(event):  # `from_json` did not accept its surrogates
+        if _has_choice(event):
+            # It is unusual only because of surrogates. `decode_json` has replaced the lone ones,
+            # but the next event may have the other half of a pair.
             if event["choices"][0].get("finish_reason") and not self._has_finish_reason:
                 self._set_finished()
             self._surrogate_joiner = self._surrogate_joiner or _surrogates.SurrogateJoiner()

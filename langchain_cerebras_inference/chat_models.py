@@ -459,7 +459,10 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[dict[str, Any]]:
-        """Stream protocol events; without this hook langchain-core converts chunks."""
+        """Stream the events of LangChain's streaming protocol, version 3.
+
+        Without this hook, langchain-core would make them from chunks.
+        """
         batches, builder = self._open_sync_stream(ProtocolEventBuilder, messages, stop, kwargs)
         has_callbacks = bool(run_manager and run_manager.handlers)
         with contextlib.closing(batches):
@@ -478,7 +481,10 @@ class ChatCerebrasInference(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[dict[str, Any]]:
-        """Stream protocol events; without this hook langchain-core converts chunks."""
+        """Stream the events of LangChain's streaming protocol, version 3.
+
+        Without this hook, langchain-core would make them from chunks.
+        """
         stream, builder = await self._open_stream(ProtocolEventBuilder, messages, stop, kwargs)
         has_callbacks = bool(run_manager and run_manager.handlers)
         with stream, _close_with_task(stream):
@@ -1078,7 +1084,7 @@ def _get_message_id(
 
 
 def _run_sync(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    # The import comes first: if an interrupt ends it, there is no coroutine yet.
+    # The import comes first: an interrupt during it would leave a coroutine that nobody awaits.
     from langchain_cerebras_inference._client import run_sync
 
     return run_sync(function())

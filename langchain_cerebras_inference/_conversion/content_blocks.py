@@ -39,7 +39,8 @@ def translate_message(message: AIMessage) -> list[ContentBlock]:
 def translate_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
     """Translate a chunk, or the sum of several chunks, to blocks.
 
-    The sum of all chunks has the same blocks as a message. All others have tool call chunks.
+    The sum of all chunks has the same blocks as a message. In all others, the tool calls become
+    blocks of the type `tool_call_chunk`.
     """
     # The last chunk itself, before it is added to others, may have markers for truncated
     # arguments: tool call chunks without a name.

@@ -204,7 +204,8 @@ class _Converter:
             return count, count
         last = self._find_last_non_system_message(count)
         has_reply = last < count and isinstance(self._messages[last], (AIMessage, ToolMessage))
-        return last, last if has_reply else self._find_last_non_system_message(last)
+        first_new_system = last if has_reply else self._find_last_non_system_message(last)
+        return last, first_new_system
 
     def _find_last_non_system_message(self, end: int) -> int:
         """Return the index of the last message before `end` that is not a system message.

@@ -164,7 +164,7 @@ def _to_class_or_function(schema: Any) -> Any:
 def _convert_dict(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a function, a tool, a response format or a JSON schema to a function."""
     inner = dict(schema.get("json_schema", schema.get("function", schema)))
-    # Anything else is a function, which has a `name`, or a tool of Bedrock, with a `toolSpec`.
+    # Functions and response formats have a `name`, and Bedrock's tools have a `toolSpec`.
     is_json_schema = "properties" in inner or inner.keys().isdisjoint(("name", "toolSpec"))
     # langchain-core accepts a JSON schema only with a title; "" means that there is none.
     function = convert_to_openai_function({"title": "", **inner})

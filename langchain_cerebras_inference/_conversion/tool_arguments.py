@@ -114,6 +114,8 @@ def replace_lone_surrogates(text: str) -> tuple[str, str]:
     if "\\" not in text:
         return text, ""
     incomplete = ""
+    # Complete escapes are matched, too, so that the second backslash of a complete one does not
+    # count as the beginning of another one.
     for match in re.finditer(f"{_INCOMPLETE_ESCAPE}|{_ESCAPES}", text, flags=re.DOTALL):
         if match["incomplete"]:
             text, incomplete = text[: match.start()], match["incomplete"]

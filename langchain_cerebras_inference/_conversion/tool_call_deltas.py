@@ -29,7 +29,7 @@ class ToolCallState:
         index: The position of the call in the message.
         id: The id for LangChain: the server's, or a new one if that is missing or repeated.
         server_id: The last id from the server.
-        request_name: The tool's name in the request, which the server repeats.
+        request_name: The tool's name as it is in the request and in the response.
         name: The tool's original name.
         argument_parts: The parts of the tool arguments that have been passed on.
         held_arguments: The parts of the tool arguments that have not been passed on yet.
@@ -158,6 +158,7 @@ class ToolCallAccumulator:
         2. Then the id decides, unless the fragment has a name and a new index.
         3. A fragment with neither an index nor an id belongs to the last call, unless it has a
            new name.
+        4. Any other fragment begins a new call.
         """
         if index is not None:
             call = self._call_by_index.get(index)

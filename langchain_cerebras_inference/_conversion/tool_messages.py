@@ -181,7 +181,8 @@ class _ToolMessageFinder:
     """Finds the tool messages of calls, in a time that does not depend on their number.
 
     Args:
-        entries: The messages of a request, with their ids in the conversation.
+        entries: The messages of a request. The ids of their tool calls are still those of the
+            conversation, where an id may be missing or repeated.
 
     Attributes:
         last_user_position: The position of the last user message; -1 if there is none.

@@ -147,6 +147,7 @@ class Response:
             self._reader.set_exception(aiohttp.ClientPayloadError())
 
     def _check_deadline(self) -> None:
+        # A restart of the timeout moves only the deadline, so the timer may end before it.
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._check_deadline)
         elif self._is_reading:

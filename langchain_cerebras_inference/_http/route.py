@@ -121,7 +121,7 @@ def find_proxy(
 def _split_url(url: str) -> urllib.parse.SplitResult | None:
     try:
         return urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
-    except ValueError:  # an invalid host, which the error quotes
+    except ValueError:  # an invalid host; this error quotes it, so it is not passed on
         return None
 
 
@@ -137,7 +137,7 @@ def _find_proxy_problem(parts: urllib.parse.SplitResult | None) -> str | None:
 def _has_valid_address(parts: urllib.parse.SplitResult) -> bool:
     try:
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an invalid port, which the error quotes
+    except ValueError:  # an invalid port; this error quotes it, so it is not passed on
         return False
 
 

@@ -87,7 +87,10 @@ class ShownLimits:
         return spare_requests, spare_tokens
 
     def find_max_observed_tokens(self) -> float:
-        """Return the largest number of tokens that all buckets of tokens have contained."""
+        """Return the largest number of tokens that a request could have taken.
+
+        It is the smallest of the largest amounts that the buckets of tokens have contained.
+        """
         names = self.max_observed.keys() & TOKEN_BUCKETS
         return min((self.max_observed[name] for name in names), default=math.inf)
 
@@ -100,26 +103,26 @@ class Window:
     may be a limit that no header shows, such as a limit per second.
 
     Args:
-        auto: The size at the beginning for calls with `pace="auto"`.
-        unlimited_wait: The size at the beginning for calls with `pace=True`.
+        auto_size: The size at the beginning for calls with `pace="auto"`.
+        pace_true_size: The size at the beginning for calls with `pace=True`.
         now: The current time.
     """
 
-    def __init__(self, auto: float, unlimited_wait: float, now: float) -> None:
-        self._auto = auto
-        self._unlimited_wait = unlimited_wait
+    def __init__(self, auto_size: float, pace_true_size: float, now: float) -> None:
+        self._auto_size = auto_size
+        self._pace_true_size = pace_true_size
         self._started_at = now
         self._handled_before = 0.0
 
     def get_size(self, handled: Totals) -> float:
         """Return the size for calls with `pace="auto"`, without the doubling."""
-        return self._auto + handled[REQUESTS] - self._handled_before
+        return self._auto_size + handled[REQUESTS] - self._handled_before
 
     def compute_wait(
         self, sent: Totals, handled: Totals, now: float, *, has_unlimited_wait: bool
     ) -> float:
         """Return the seconds until one more request may be in flight."""
-        size = self._unlimited_wait if has_unlimited_wait else self.get_size(handled)
+        size = self._pace_true_size if has_unlimited_wait else self.get_size(handled)
         in_flight = sent[REQUESTS] - handled[REQUESTS]
         if in_flight < size:
             return 0.0
@@ -129,7 +132,7 @@ class Window:
     def shrink(self, sent: Totals, handled: Totals, now: float) -> None:
         """Begin again with half of the requests in flight, after a rejection."""
         in_flight = sent[REQUESTS] - handled[REQUESTS]
-        self._auto = self._unlimited_wait = max(1.0, in_flight / 2)
+        self._auto_size = self._pace_true_size = max(1.0, in_flight / 2)
         self._handled_before = handled[REQUESTS]
         self._started_at = now
 
@@ -173,8 +176,9 @@ class AmplePhase:
         self._shown = shown
         self._window = window
         self._clock = clock
+        # The totals up to which the quota is known to stay ample.
         self._max_sent = _NOTHING
-        self._last_response: LimitsResponse | None = None
+        self._last_read_response: LimitsResponse | None = None
         self._unread_response: LimitsResponse | None = None
 
     def can_send(self, sent: Totals, handled: Totals) -> bool:
@@ -205,19 +209,19 @@ class AmplePhase:
         spare = self._read_limits(response)
         if spare is None or spare < 0:
             return False
-        self._last_response = response
+        self._last_read_response = response
         return True
 
     def read_newest_response(self) -> None:
         """Read the limits of the newest response if that has not been done yet."""
         response, self._unread_response = self._unread_response, None
         if response is not None and self._read_limits(response) is not None:
-            self._last_response = response
+            self._last_read_response = response
 
-    def take_last_response(self) -> LimitsResponse | None:
+    def take_newest_response(self) -> LimitsResponse | None:
         """Return the newest response with limits, and forget it."""
         self.read_newest_response()
-        response, self._last_response = self._last_response, None
+        response, self._last_read_response = self._last_read_response, None
         return response
 
     def end(self) -> None:
@@ -226,7 +230,7 @@ class AmplePhase:
         self._max_sent = _NOTHING
 
     def _update_max_sent(self, handled: Totals) -> None:
-        """Update up to which totals the quota is known to stay ample."""
+        """Update `_max_sent`."""
         if self._shown.is_known:
             self.read_newest_response()
         elif not self.is_over:
@@ -248,6 +252,8 @@ class AmplePhase:
         permit = response.permit
         needs = Amounts(1.0, permit.tokens)
         spare = self._shown.record(limits, needs, self._clock(), is_handled=True)
+        # When the server showed what remains, it had handled at least this request and those
+        # before its permit.
         before = permit.handled_before
         self._max_sent = (
             before[REQUESTS] + needs.requests + spare[REQUESTS],

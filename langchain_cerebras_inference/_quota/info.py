@@ -1,4 +1,4 @@
-"""What a process knows about a quota, for `get_quota`."""
+"""What a process knows about a quota: the result of `Quota.describe`."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ Words of this module, in addition to those of `state`:
 - permit: the permission to send one request. `Quota.acquire` returns it, and the call reports
   with it what happened to the request.
 - in flight: sent, and without a response.
+- window: the maximum number of requests in flight while the limits are unknown; see `ample`.
 - handled: the server has answered the request, but not with a rejection because of this quota;
   or it is unknown what the server did.
 - ample: so much remains of each limit that calls with `pace="auto"` need no reservation; see
@@ -170,7 +171,8 @@ class Permit:
     Attributes:
         quota: The quota that gave the permission.
         tokens: The tokens that the request needs.
-        handled_before: The sum of the needs of all requests that were handled before.
+        handled_before: The sum of the needs of all requests that had been handled when the
+            permit was given.
         arrival: The number of the request in the order of arrival.
         ticket: The ticket of the call; `None` if the call did not need one up to now.
         decision: The decision to send it; `None` for a request without a reservation.
@@ -300,13 +302,15 @@ class Quota:
         self._shown = ShownLimits()
         self._rejections = 0
         self._has_rejection_without_limits = False
-        # The needs of all handled requests, and the same plus those of the requests in flight.
+        # The needs of all handled requests.
         self._handled: Totals = (0.0, 0.0)
+        # The same, plus the needs of the requests in flight. Those of a rejected or unsent
+        # request are subtracted again.
         self._sent: Totals = (0.0, 0.0)
         is_shared = self._store.is_shared
         self._window = Window(
-            auto=_WINDOW_SHARED if is_shared else _WINDOW_AUTO,
-            unlimited_wait=_WINDOW_SHARED if is_shared else _WINDOW_PACE_TRUE,
+            auto_size=_WINDOW_SHARED if is_shared else _WINDOW_AUTO,
+            pace_true_size=_WINDOW_SHARED if is_shared else _WINDOW_PACE_TRUE,
             now=clock(),
         )
         self._ample = AmplePhase(self._shown, self._window, clock, is_over=is_shared)
@@ -431,7 +435,7 @@ class Quota:
                     queue.record_head(ticket, self._clock())
                     self._recheck_last(queue)
             else:
-                # A rejected call may have come back to the queue before this one.
+                # A rejected call may have come back, and now be in front of this one.
                 self._release_reservation(ticket)
             self._check_wait(queue, ticket)
             is_head = queue.tickets[0] is ticket  # any other call is woken when it is the head
@@ -488,7 +492,7 @@ class Quota:
     def _create_buckets(self) -> None:
         """End the ample phase if it has shown limits, and create the buckets from them."""
         with self._lock:
-            response = self._ample.take_last_response()
+            response = self._ample.take_newest_response()
             if response is None:
                 return
             self._ample.end()
@@ -497,14 +501,16 @@ class Quota:
                 name: (limit, self._shown.max_observed[name])
                 for name, (limit, _) in limits.items()
             }
-            # The first outcome sets the capacities of the buckets, the second their contents.
+            # The first outcome creates each bucket with the largest amount that it has
+            # contained, which becomes its capacity. The second one reduces the content to what
+            # the last response showed.
             outcomes = [
                 Outcome(
                     "handled",
                     _NO_AMOUNTS,
                     _WITHOUT_RESERVATION,
                     limits=shown_limits,
-                    in_flight=_sum_in_flight(response.permit, response.sent),
+                    overlapping=_sum_overlapping(response.permit, response.sent),
                 )
                 for shown_limits in (largest, limits)
             ]
@@ -714,7 +720,7 @@ class Quota:
             if limits or result == "rejected":
                 self._create_buckets()
                 self._ample.end()
-            in_flight = _sum_in_flight(permit, self._sent) if limits else _NO_AMOUNTS
+            in_flight = _sum_overlapping(permit, self._sent) if limits else _NO_AMOUNTS
             if not is_repeated:
                 self._count_response(permit, is_handled=result == "handled")
             if limits:
@@ -775,7 +781,7 @@ class Quota:
             self._release_reservation(ticket)
 
 
-def _sum_in_flight(permit: Permit, sent: Totals) -> Amounts:
+def _sum_overlapping(permit: Permit, sent: Totals) -> Amounts:
     """Return the needs of the other requests that were in flight together with this one."""
     before = permit.handled_before
     return Amounts(

@@ -21,8 +21,9 @@ wait.
 
 Responses arrive late and out of order, each with the amount that remained when the server
 handled its request. Therefore each decision to send a request stores the remaining amount that
-it predicts, and the sum of all corrections so far. The error is what the response shows, minus
-the prediction, minus the corrections that were made since the decision.
+it predicts, and the sum of all corrections so far. The error of the prediction is what the
+response shows, minus the prediction, minus the corrections since the decision, minus what the
+server may have refilled between the decision and the response.
 """
 
 from __future__ import annotations
@@ -106,10 +107,11 @@ class Bucket:
         """Add the used share of what the server adds in these seconds; let the share grow."""
         share = self.share
         recovery_seconds = min(seconds, (1.0 - share) / _SHARE_RECOVERY)
+        seconds_at_full_share = seconds - recovery_seconds
         self.share = min(1.0, share + _SHARE_RECOVERY * recovery_seconds)
         # While the share recovers, it grows linearly, so its average is used.
         average_share = (share + self.share) / 2
-        self.granted += self.rate * (seconds + (average_share - 1.0) * recovery_seconds)
+        self.granted += self.rate * (average_share * recovery_seconds + seconds_at_full_share)
 
     def compute_wait(self, amount: float) -> float:
         """Return the seconds in which `refill` adds an amount."""
@@ -119,9 +121,9 @@ class Bucket:
             return seconds_at_full_rate
         recovery_seconds = (1.0 - share) / _SHARE_RECOVERY
         average_share = (share + 1.0) / 2
-        equivalent_seconds = average_share * recovery_seconds  # at the full rate
-        if seconds_at_full_rate >= equivalent_seconds:
-            return recovery_seconds + seconds_at_full_rate - equivalent_seconds
+        recovery_at_full_rate = average_share * recovery_seconds  # at the full rate
+        if seconds_at_full_rate >= recovery_at_full_rate:
+            return recovery_seconds + seconds_at_full_rate - recovery_at_full_rate
         # Solves share * t + _SHARE_RECOVERY * t**2 / 2 = seconds_at_full_rate.
         root = math.sqrt(share * share + 2 * _SHARE_RECOVERY * seconds_at_full_rate)
         return (root - share) / _SHARE_RECOVERY
@@ -213,9 +215,9 @@ class Outcome:
         pause: Seconds during which no request of this quota may be sent.
         is_repeated: Whether an outcome of the request was reported before. This happens if an
             error occurs in a stream.
-        in_flight: The needs of other requests of this process that the server may have
-            handled after this one: those without a response, and those whose response arrived
-            while this request waited for its own.
+        overlapping: The needs of other requests of this process that the server may have
+            handled after this one: those that were in flight at any time while this request
+            was.
         is_only_process: Whether no other process uses this state.
     """
 
@@ -227,7 +229,7 @@ class Outcome:
     kind: int | None = None
     pause: float = 0.0
     is_repeated: bool = False
-    in_flight: Amounts = _NO_AMOUNTS
+    overlapping: Amounts = _NO_AMOUNTS
     is_only_process: bool = False
 
 
@@ -383,7 +385,7 @@ class QuotaState:
             limit=limit,
             rate=limit / _get_period(name),
             capacity=max(max_observed, need),
-            granted=self.reserved[kind] + remaining - outcome.in_flight[kind],
+            granted=self.reserved[kind] + remaining - outcome.overlapping[kind],
             max_observed=max_observed,
             min_remaining=remaining,
         )
@@ -412,11 +414,11 @@ class QuotaState:
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
             correction = error if error < 0 else error * _UPWARD_CORRECTION
         if outcome.is_only_process:
-            # The bucket contains at least this, even if the server handled all the requests
-            # in flight after this one.
+            # The bucket contains at least this, even if the server handled all the overlapping
+            # requests after this one.
             kind = bucket.kind
             sent = self.reserved[kind] - self.waiting[kind]
-            min_granted = sent + remaining - outcome.in_flight[kind]
+            min_granted = sent + remaining - outcome.overlapping[kind]
             correction = max(correction, min_granted - bucket.granted)
         bucket.correct(correction)
 

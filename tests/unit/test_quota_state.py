@@ -133,8 +133,8 @@ def test_late_and_unordered_responses_cause_no_rejection_and_little_delay(
             moment = now + decision.wait
             if pending and pending[0][0] < moment:
                 moment, _, outcome = heapq.heappop(pending)
-                since = answered - outcome.in_flight.requests
-                outcome.in_flight = Amounts(len(pending) + since, 0)
+                since = answered - outcome.overlapping.requests
+                outcome.overlapping = Amounts(len(pending) + since, 0)
                 quota.record_outcome(outcome, moment)
                 answered += 1
             now = moment
@@ -148,7 +148,7 @@ def test_late_and_unordered_responses_cause_no_rejection_and_little_delay(
             decision,
             age=latency,
             limits=limits,
-            in_flight=in_flight,
+            overlapping=in_flight,
             is_only_process=True,
         )
         heapq.heappush(pending, (now + latency, number, outcome))
@@ -231,7 +231,7 @@ def test_requests_in_flight_are_subtracted_when_the_first_limits_arrive() -> Non
         in_flight = Amounts(15 - count, 10 * (15 - count))
         limits = {"requests-minute": (600.0, 19.0 - number)}
         outcome = Outcome(
-            "handled", needs, decisions[number], limits=limits, in_flight=in_flight
+            "handled", needs, decisions[number], limits=limits, overlapping=in_flight
         )
         quota.record_outcome(outcome, 0.0)
         bucket = quota.buckets["requests-minute"]
