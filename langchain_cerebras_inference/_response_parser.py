@@ -309,8 +309,8 @@ class EventStream:
         if isinstance(payload, ErrorPayload) or _error_mapping.is_error_body(event):
             raise self._parser.create_error_from_body(self._response, event, is_in_stream=True)
         if _has_choice(event):
-            # It is unusual only because of surrogates. `decode_json` has replaced the lone ones,
-            # but the next event may have the other half of a pair.
+            # Only surrogates make it unusual. `decode_json` has replaced the lone ones, but the
+            # next event may have the other half of a pair.
             if event["choices"][0].get("finish_reason") and not self._has_finish_reason:
                 self._set_finished()
             self._surrogate_joiner = self._surrogate_joiner or _surrogates.SurrogateJoiner()

@@ -209,7 +209,8 @@ class ChatCerebrasInference(BaseChatModel):
     """How the server separates reasoning from text. The default depends on the model."""
 
     clear_thinking: bool | None = None
-    """Whether the server drops the reasoning of earlier messages."""
+    """Whether the server drops the reasoning of earlier messages that it receives. By default,
+    `False` is sent to GLM if `replay_reasoning` is true, because GLM would drop it."""
 
     disable_reasoning: bool | None = None
     """Whether to turn reasoning off, like `reasoning_effort="none"`. For code that was written
@@ -225,7 +226,8 @@ class ChatCerebrasInference(BaseChatModel):
     """The priority of the request: `"default"`, `"auto"`, `"flex"` or `"priority"`."""
 
     prediction: dict[str, Any] | None = None
-    """Text that the completion will largely repeat, which makes it faster."""
+    """A text that the completion will largely repeat, which makes it faster:
+    `{"type": "content", "content": "…"}`."""
 
     prompt_cache_key: str | None = None
     """A name that keeps the requests of a conversation on the same prompt cache."""
@@ -814,7 +816,7 @@ class ChatCerebrasInference(BaseChatModel):
                 warning is logged if it cannot.
             kwargs: Other call options. With `"function_calling"`, `tools` adds tools. By
                 default the model must call the tool of the schema. With `tool_choice="any"` it
-                may call only the other tools; then there is no object.
+                must call one, but perhaps another tool; then there is no object.
 
         Returns:
             A runnable. For a pydantic class, its output is a validated instance. For any
