@@ -59,7 +59,7 @@ class LangChainModel:
             totals.characters += len(chunk.content)
 
     async def astream_observed(self, model: Any, totals: Totals) -> None:
-        """Read one stream to its end, with a callback handler that waits for its end."""
+        """Read one stream to its end, with a callback handler that is called at its end."""
         config = {"callbacks": [_create_callback_handler()]}
         async for chunk in model.astream(PROMPT, config):
             totals.chunks += 1

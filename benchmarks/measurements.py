@@ -114,7 +114,7 @@ def _check_and_divide(
 # --- many streams ------------------------------------------------------------------------
 
 
-async def measure_paced_streams(client: Any, url: str, size: int) -> float:
+async def measure_slow_streams(client: Any, url: str, size: int) -> float:
     """Measure the µs per event of `size` concurrent streams of 200 events per second."""
     model, totals = _get_model(client, url), Totals()
     await client.astream(model, Totals())
@@ -123,8 +123,8 @@ async def measure_paced_streams(client: Any, url: str, size: int) -> float:
     return timer.get_microseconds(totals.characters // len(EVENT_TEXT))
 
 
-def measure_paced_sync_streams(client: Any, url: str, size: int) -> float:
-    """Measure the same as `measure_paced_streams`, with one thread for each stream."""
+def measure_slow_streams_sync(client: Any, url: str, size: int) -> float:
+    """Measure the same as `measure_slow_streams`, with one thread for each stream."""
     model, totals = _get_model(client, url), [Totals() for _ in range(size)]
     client.stream(model, Totals())
     with ThreadPoolExecutor(size) as threads, _CpuTimer() as timer:
@@ -136,9 +136,9 @@ def measure_paced_sync_streams(client: Any, url: str, size: int) -> float:
 async def measure_delay(client: Any, url: str, size: int) -> float:
     """Measure the ms within which 99 % of the events of `size` concurrent streams arrive.
 
-    The server sends 200 events per second in each stream. The event that is the earliest
-    compared with this schedule has the delay 0. The delay of the other events of its stream is
-    how much later they are, compared with the schedule.
+    The server sends 200 events per second in each stream. In each stream, the event that
+    arrives earliest relative to this schedule has the delay 0. The delay of every other event
+    is how much later than that it arrives, also relative to the schedule.
     """
     await _import_client(client, url)
     model = _get_model(client, url)
@@ -154,7 +154,7 @@ class _ArrivalTimes(Totals):
 
     def __init__(self) -> None:
         self._times: list[float] = []
-        super().__init__()
+        super().__init__()  # last: it sets `characters`, which calls the setter below
 
     @property
     def characters(self) -> int:
@@ -274,7 +274,7 @@ async def measure_cold_first_chunk(client: Any, url: str, _size: int) -> float:
 
 
 async def measure_warm_first_chunk(client: Any, url: str, _size: int) -> float:
-    """Measure the same after a warm-up, or without one after a first request."""
+    """Measure the same after a warm-up; for a client that has none, after a first request."""
     model = client.prepare(url)
     if hasattr(client, "warm_up"):
         await client.warm_up(model)
@@ -294,7 +294,7 @@ class _FirstChunkTimer(Totals):
 
     def __init__(self) -> None:
         self.first_at = 0.0
-        super().__init__()
+        super().__init__()  # last: it sets `characters`, which calls the setter below
 
     @property
     def characters(self) -> int:

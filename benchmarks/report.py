@@ -145,7 +145,9 @@ def _render_goal(results: Results, row_name: str, client: str, goal: Goal) -> st
     row, figures = ROWS[row_name], results.figures[row_name][client]
     best, other = row.find_best(figures), results.find_best(row_name, LANGCHAIN_CEREBRAS)
     baseline = _find_baseline(results, row_name, goal)
-    limit = goal.target if not goal.baseline else baseline and goal.target * baseline
+    limit: float | None = goal.target
+    if goal.baseline:
+        limit = None if baseline is None else goal.target * baseline
     reached = _NO_FIGURE
     if limit is not None:
         is_reached = best >= limit if row.is_higher_better else best <= limit
@@ -169,8 +171,13 @@ def _render_goal(results: Results, row_name: str, client: str, goal: Goal) -> st
 def _find_baseline(results: Results, row_name: str, goal: Goal) -> float | None:
     """Return the sum of the figures of the baseline, or `None` if one is missing."""
     baseline_row = goal.baseline_row or row_name
-    figures = [results.find_best(baseline_row, client) for client in goal.baseline]
-    return sum(filter(None, figures)) if figures and None not in figures else None
+    total = 0.0
+    for client in goal.baseline:
+        figure = results.find_best(baseline_row, client)
+        if figure is None:
+            return None
+        total += figure
+    return total if goal.baseline else None
 
 
 # --- all figures -------------------------------------------------------------------------

@@ -182,10 +182,10 @@ ROWS: dict[str, Row] = {
         _LANGCHAIN_MODELS,
         goals={OURS: Goal(0.63, (CORE,), "text_sync")},
     ),
-    "paced": Row(
+    "slow_streams": Row(
         "text event, 25 streams of 200 events/s, async",
         "µs",
-        measurements.measure_paced_streams,
+        measurements.measure_slow_streams,
         _ASYNC_CLIENTS,
         workload="slow",
         size=25,
@@ -194,17 +194,17 @@ ROWS: dict[str, Row] = {
         rounds=5,
         goals={OURS: Goal(1.6, (AIOHTTP_JSON,))},
     ),
-    "paced_sync": Row(
+    "slow_streams_sync": Row(
         "text event, 25 streams of 200 events/s, sync",
         "µs",
-        measurements.measure_paced_sync_streams,
+        measurements.measure_slow_streams_sync,
         _SYNC_CLIENTS,
         workload="slow",
         size=25,
         quick_size=5,
         warm_up_rounds=0,
         rounds=5,
-        goals={OURS: Goal(1.6, (OURS,), "paced")},
+        goals={OURS: Goal(1.6, (OURS,), "slow_streams")},
     ),
     "delay_10": _build_delay_row(10),
     "delay_25": _build_delay_row(25),
