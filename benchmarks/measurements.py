@@ -11,7 +11,10 @@ import gc
 import json
 import math
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +23,8 @@ from typing import Any, Self
 
 from benchmarks.clients import Totals
 from benchmarks.workloads import EVENT_TEXT, EVENTS, STEPS_PER_SECOND
+
+_ROOT = Path(__file__).parents[1]
 
 _MAX_STREAM_SECONDS = 4.0
 """After this time, only the events that have arrived are counted."""
@@ -305,6 +310,51 @@ class _FirstChunkTimer(Totals):
         if value and not self.first_at:
             self.first_at = time.perf_counter()
         self._characters = value
+
+
+# --- a whole process ---------------------------------------------------------------------
+
+_COLD_START_TIMEOUT = 60.0
+"""The time limit for one process, in seconds."""
+
+
+def measure_cold_start(client: Any, url: str, _size: int) -> float:
+    """Measure the ms of wall time from the start of a process to its end at the first token."""
+    start = time.perf_counter()
+    _run_cold_start(client, url)
+    return (time.perf_counter() - start) * 1e3
+
+
+def measure_cold_start_cpu(client: Any, url: str, _size: int) -> float:
+    """Measure the ms of CPU time of the same process, user and system."""
+    start = _get_cpu_seconds_of_children()
+    _run_cold_start(client, url)
+    return (_get_cpu_seconds_of_children() - start) * 1e3
+
+
+def _run_cold_start(client: Any, url: str) -> None:
+    """Run `cold_start.py` in a new process, which may use and write bytecode."""
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    arguments = client.list_cold_start_arguments(url)
+    process = subprocess.run(  # noqa: S603 # our own module
+        [sys.executable, "-P", str(_ROOT / "benchmarks/cold_start.py"), *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        timeout=_COLD_START_TIMEOUT,
+        check=False,
+    )
+    if process.returncode:
+        raise RuntimeError(process.stderr.strip().rpartition("\n")[2])
+
+
+def _get_cpu_seconds_of_children() -> float:
+    """Return the CPU time of all processes that this process has started and that ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 # --- upload ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from benchmarks.clients import (
     AIOHTTP_JSON,
     COALESCED,
     CORE,
+    CORE_AND_AIOHTTP,
     LANGCHAIN_CEREBRAS,
     LANGCHAIN_GROQ,
     LANGCHAIN_OPENAI,
@@ -28,6 +29,13 @@ _LANGCHAIN_MODELS = (
     LANGCHAIN_OPENAI,
     LANGCHAIN_GROQ,
     CORE,
+)
+_COLD_START_CLIENTS = (
+    OURS,
+    LANGCHAIN_CEREBRAS,
+    LANGCHAIN_OPENAI,
+    LANGCHAIN_GROQ,
+    CORE_AND_AIOHTTP,
 )
 _SYNC_CLIENTS = (*_LANGCHAIN_MODELS, OFFICIAL_SDK)
 _ASYNC_CLIENTS = (*_SYNC_CLIENTS, AIOHTTP_JSON)
@@ -293,6 +301,24 @@ ROWS: dict[str, Row] = {
         warm_up_rounds=0,
         rounds=7,
         needs_new_process=True,
+    ),
+    "cold_start": Row(
+        "process start to first token, whole process, wall time",
+        "ms",
+        measurements.measure_cold_start,
+        _COLD_START_CLIENTS,
+        workload="short",
+        rounds=7,
+        goals={OURS: Goal(1.15, (CORE_AND_AIOHTTP,))},
+    ),
+    "cold_start_cpu": Row(
+        "process start to first token, whole process, CPU time",
+        "ms",
+        measurements.measure_cold_start_cpu,
+        _COLD_START_CLIENTS,
+        workload="short",
+        rounds=7,
+        goals={OURS: Goal(1.15, (CORE_AND_AIOHTTP,))},
     ),
     "upload": Row(
         "compressed size of a 200 KB message history",
