@@ -44,7 +44,8 @@ and within a row all of them have the same number of rounds.
 - A stream has {EVENTS:,} content events. At 200 events/s it has {SLOW_EVENTS}, and
   {SHORT_EVENTS} if only its first chunk is measured.
 - In the rows “process start to first token”, each figure is that of a new Python process, which
-  imports the client with cached bytecode, and ends at the first chunk with content.
+  imports the client at the top of its program, with cached bytecode, and ends at the first
+  chunk with content.
 - *Best* is the figure of the round that other processes disturbed least. Use it to compare
   clients. The *median* shows how much the other rounds were disturbed.
 - A figure for text counts only if all characters arrived. For reasoning, tool arguments and v3
