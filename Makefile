@@ -21,12 +21,14 @@ PIP := .tools/bin/pip --disable-pip-version-check
 INSTALL := install -qq --no-compile
 VENVS := .venv .venv-bench .venv-demo .venv-docs .venv-ecosystem .venv-scale
 UNIT_TESTS := -n 2 --disable-socket --allow-unix-socket tests/unit
-# The integration tests of the public fallbacks, and those that depend the most on the versions.
+# FALLBACK_TESTS run once more without the private names of other libraries. VERSION_TESTS depend
+# the most on the versions of the dependencies.
 FALLBACK_TESTS := $(addprefix tests/integration/test_,call_style_parity.py lifecycle.py)
 VERSION_TESTS := $(patsubst %,tests/integration/test_%.py,call_style_parity cancellation errors \
 	langchain langgraph lifecycle processes proxies standard streams structured_output sync \
 	timeouts tls)
-# Prints for example "aiohttp==3.12.7; python_version < '3.14'".
+# Prints the lower bound of each package in the list `dependencies` and in the extras of
+# pyproject.toml, for example "aiohttp==3.12.7; python_version < '3.14'".
 LIST_LOWER_BOUNDS := sed -n "/^dependencies/,/^\[dependency-groups/ \
 	s/.*\"\([a-z-]*\)>=\([0-9.]*\)[^;\"]*\(;[^\"]*\)\{0,1\}\".*/\1==\2\3/p" pyproject.toml
 

@@ -8,6 +8,8 @@
 - `clients.py` has the clients; `baselines.py` has lower bounds for every client.
 - `runner.py` starts `server.py`, whose responses are in `workloads.py`, and one process of
   `worker.py` for each client.
+- `cold_start.py` is the process whose whole duration is measured, from its start to the first
+  token.
 - `call_count.py` counts the function calls of this package. It measures no time.
 - `report.py` writes the results. `charts.py` draws the charts from them; after a change of the
   charts, `python -m benchmarks.charts` does that without measuring again.

@@ -78,8 +78,9 @@ class InMemoryChatModel(BaseChatModel):
 def _count_chunks_per_turn(workload: workloads.Workload) -> int:
     """Return how many chunks one stream yields before another stream continues.
 
-    At a limited speed, these are the events that the server sends together. 0 means that the
-    streams do not take turns.
+    At a limited speed, these are the events that the server sends together. The workload
+    `unfinished` has no speed limit, but all its streams stay open together, so they also take
+    turns. 0 means that the streams do not take turns.
     """
     if workload.steps_per_second < math.inf:
         return max(1, round(workload.steps_per_second * workload.write_interval))
@@ -114,6 +115,7 @@ class AiohttpClient:
         """Read one stream to its end."""
         async with self._post(url, stream=True) as response:
             async for data in response.content.iter_any():
+                # The last event has a delta without text. The role event is counted, too.
                 events = data.count(b'"delta"') - data.count(b'"finish_reason"')
                 totals.chunks += events
                 totals.characters += events * len(workloads.EVENT_TEXT)

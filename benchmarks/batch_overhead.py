@@ -1,9 +1,9 @@
 """Measure what a batch costs beyond bare `abatch`: `python -m benchmarks.batch_overhead`.
 
 Blocks of prompts with `abatch`, `arun_batch` and `run_batch` alternate in one process, so that
-all meet the same load of the machine. The result is the median of the ratios of the CPU time
-in each round. The model has `pace=True`, 32 calls are open at the same time, and the quota is
-large enough.
+all meet the same load of the machine. For `arun_batch` and for `run_batch`, the result is the
+median over all rounds of its CPU time divided by that of `abatch` in the same round. The model
+has `pace=True`, 32 calls are open at the same time, and the quota is large enough.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ class Scenarios:
         """Count the function calls of the async call styles."""
         model = self._construct_model()
         coalescing_model = self._construct_model(coalesce=True)
-        unpaced_model = self._construct_model(pace=False)
+        model_without_queue = self._construct_model(pace=False)
         await self._record_completions(lambda: model.ainvoke(PROMPT))  # imports and connects
         size = _EVENTS_PER_BATCH
         texts, reasoning = _TEXT * size, _REASONING * size
@@ -266,7 +266,7 @@ class Scenarios:
             CountedRow(
                 "request until the first chunk, `pace=False`",
                 "astream",
-                await self._record_first_chunks(lambda: unpaced_model.astream(PROMPT)),
+                await self._record_first_chunks(lambda: model_without_queue.astream(PROMPT)),
                 goal="≤ 100 calls, ≤ 14 files",
             ),
             CountedRow(

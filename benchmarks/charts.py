@@ -35,13 +35,13 @@ Figures = dict[str, dict[str, float]]
 """The best figure by the title of the row and the client."""
 
 EVENTS_PER_SECOND = 200
-"""The speed of a stream in the row `paced`."""
+"""The speed of a stream in the row `slow_streams`."""
 
 _STREAM_COUNTS = (1, 10, 50, 200)
 _DELAY_COUNTS = (10, 25, 50)
 
-# For each name, the color on light and on dark pages. All colors for light pages must differ,
-# even for equal grays: `_to_svg` finds them in the SVG.
+# For each name, the color on light and on dark pages. Every light color must be unique, because
+# `_to_svg` searches the SVG for it. So grays that look equal differ by one digit.
 _COLORS = {
     "text": ("#1f2328", "#e6edf3"),
     "note": ("#59636e", "#9198a1"),
@@ -143,7 +143,7 @@ def render_charts(page: str) -> dict[str, str]:
             machine,
             dict(sorted(costs.items(), key=lambda item: item[1])),
         )
-    if costs := figures.get(ROWS["paced"].title):
+    if costs := figures.get(ROWS["slow_streams"].title):
         streams = {
             client: 1e6 / (cost * EVENTS_PER_SECOND)
             for client, cost in sorted(costs.items(), key=lambda item: item[1])
@@ -229,7 +229,7 @@ def render_quota_chart(results: Mapping[str, Any]) -> str:
 def render_large_chart(page: str) -> str:
     """Render the CPU time of each case of `benchmarks.large` in a panel of its own."""
     _, _, *rows = _read_cells(page)
-    with _prepare_figure() as pyplot:
+    with _reproducible_pyplot() as pyplot:
         columns = 4
         lines = math.ceil(len(rows) / columns)
         figure, grid = pyplot.subplots(
@@ -256,7 +256,7 @@ def render_large_chart(page: str) -> str:
 
 
 def _render_bars(title: str, note: str, machine: str, values: Mapping[str, float]) -> str:
-    with _prepare_figure() as pyplot:
+    with _reproducible_pyplot() as pyplot:
         height = 0.39 * len(values) + 1.35
         figure, axes = pyplot.subplots(figsize=(_WIDTH, height), dpi=_DPI)
         figure.subplots_adjust(0.2, 0.6 / height, 0.91, 1 - 0.72 / height)
@@ -283,7 +283,7 @@ def _render_lines(
     format_y: Callable[[float], str],
     is_logarithmic: bool = True,
 ) -> str:
-    with _prepare_figure() as pyplot:
+    with _reproducible_pyplot() as pyplot:
         from matplotlib import ticker
 
         height = 5.6
@@ -343,16 +343,17 @@ def spread(positions: list[float], gap: float) -> list[float]:
     """
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     groups: list[list[int]] = []
-    starts: list[float] = []
+    group_starts: list[float] = []
     for index in order:
         groups.append([index])
-        starts.append(positions[index])
-        while len(groups) > 1 and starts[-2] + gap * len(groups[-2]) > starts[-1]:
+        group_starts.append(positions[index])
+        # The last two groups overlap: merge them, and center the merged group.
+        while len(groups) > 1 and group_starts[-2] + gap * len(groups[-2]) > group_starts[-1]:
             groups[-2:] = [groups[-2] + groups[-1]]
             mean = sum(positions[member] for member in groups[-1]) / len(groups[-1])
-            starts[-2:] = [mean - gap * (len(groups[-1]) - 1) / 2]
+            group_starts[-2:] = [mean - gap * (len(groups[-1]) - 1) / 2]
     moved = list(positions)
-    for group, start in zip(groups, starts, strict=True):
+    for group, start in zip(groups, group_starts, strict=True):
         for number, index in enumerate(group):
             moved[index] = start + gap * number
     return moved
@@ -361,8 +362,8 @@ def spread(positions: list[float], gap: float) -> list[float]:
 # --- matplotlib --------------------------------------------------------------------------
 
 
-class _prepare_figure:  # noqa: N801 # it is used like a function
-    """A context in which pyplot draws the same SVG for the same figures, on every machine."""
+class _reproducible_pyplot:  # noqa: N801 # it is used like a function
+    """A context in which pyplot draws the same SVG for the same results, on every machine."""
 
     def __enter__(self) -> Any:
         import matplotlib as mpl

@@ -17,7 +17,7 @@ from typing import Any
 MODEL = "gpt-oss-120b"
 PROMPT = "Why is the sky blue?"
 REQUEST: Any = {"model": MODEL, "messages": [{"role": "user", "content": PROMPT}]}
-_API_KEY = "csk-0123456789abcdef"
+API_KEY = "csk-0123456789abcdef"
 
 
 class Totals:
@@ -47,10 +47,14 @@ class LangChainModel:
         module, _, name = self._path.partition(":")
         return getattr(importlib.import_module(module), name)
 
+    def list_cold_start_arguments(self, url: str) -> list[str]:
+        """List the arguments of `cold_start.py` for the workload at `url`."""
+        return [url + self._url_suffix, self._path]
+
     def prepare(self, url: str) -> Any:
         """Construct the model for the workload at `url`."""
         base_url = url + self._url_suffix
-        return self.load()(model=MODEL, api_key=_API_KEY, base_url=base_url, **self._settings)
+        return self.load()(model=MODEL, api_key=API_KEY, base_url=base_url, **self._settings)
 
     async def astream(self, model: Any, totals: Totals) -> None:
         """Read one stream to its end."""
@@ -59,7 +63,7 @@ class LangChainModel:
             totals.characters += len(chunk.content)
 
     async def astream_observed(self, model: Any, totals: Totals) -> None:
-        """Read one stream to its end, with a callback handler that waits for its end."""
+        """Read one stream to its end, with a callback handler that is called at its end."""
         config = {"callbacks": [_create_callback_handler()]}
         async for chunk in model.astream(PROMPT, config):
             totals.chunks += 1
@@ -106,7 +110,7 @@ class OurModel(LangChainModel):
 
     async def upload(self, url: str, messages: list[Any], *, compression: bool) -> None:
         """Send a long message history."""
-        model = self.load()(api_key=_API_KEY, base_url=url, compression=compression)
+        model = self.load()(api_key=API_KEY, base_url=url, compression=compression)
         await model.ainvoke(messages)
 
 
@@ -121,6 +125,14 @@ class InMemoryModel(LangChainModel):
         return self.load()(workload=url.rpartition("/")[2])
 
 
+class CoreAndAiohttp:
+    """The baseline of `cold_start.py`. It is only measured there."""
+
+    def list_cold_start_arguments(self, url: str) -> list[str]:
+        """List the arguments of `cold_start.py` for the workload at `url`."""
+        return [f"{url}/v1/chat/completions"]
+
+
 class OfficialSDK:
     """The official SDK of Cerebras."""
 
@@ -131,7 +143,7 @@ class OfficialSDK:
     def prepare(self, url: str) -> Any:
         """Construct the sync and the async client, without their warm-up requests."""
         sdk = self.load()
-        settings = {"api_key": _API_KEY, "base_url": url, "warm_tcp_connection": False}
+        settings = {"api_key": API_KEY, "base_url": url, "warm_tcp_connection": False}
         return sdk.Cerebras(**settings), sdk.AsyncCerebras(**settings)
 
     async def astream(self, clients: Any, totals: Totals) -> None:
@@ -176,6 +188,7 @@ LANGCHAIN_OPENAI = "langchain-openai"
 LANGCHAIN_GROQ = "langchain-groq"
 OFFICIAL_SDK = "official SDK"
 CORE = "langchain-core alone"
+CORE_AND_AIOHTTP = "langchain-core + aiohttp"
 AIOHTTP_JSON, AIOHTTP = "aiohttp + JSON", "aiohttp alone"
 
 CLIENTS: dict[str, Callable[[], Any]] = {
@@ -186,6 +199,7 @@ CLIENTS: dict[str, Callable[[], Any]] = {
     LANGCHAIN_GROQ: lambda: LangChainModel("langchain_groq:ChatGroq", url_suffix=""),
     OFFICIAL_SDK: OfficialSDK,
     CORE: InMemoryModel,
+    CORE_AND_AIOHTTP: CoreAndAiohttp,
     AIOHTTP_JSON: lambda: _load_baseline("AiohttpJSONClient"),
     AIOHTTP: lambda: _load_baseline("AiohttpClient"),
 }

@@ -106,6 +106,7 @@ def _prepare_history(url: str, size: int, *, compression: bool = False) -> Run:
             AIMessage(_MESSAGE),
         ]
     model = _create_model(url, compression=compression)
+    # Exactly `size` messages, the last of which is a prompt.
     messages[size - 1 :] = [HumanMessage(_MESSAGE)]
     return lambda: model.ainvoke(messages)
 

@@ -11,7 +11,10 @@ import gc
 import json
 import math
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +23,8 @@ from typing import Any, Self
 
 from benchmarks.clients import Totals
 from benchmarks.workloads import EVENT_TEXT, EVENTS, STEPS_PER_SECOND
+
+_ROOT = Path(__file__).parents[1]
 
 _MAX_STREAM_SECONDS = 4.0
 """After this time, only the events that have arrived are counted."""
@@ -114,7 +119,7 @@ def _check_and_divide(
 # --- many streams ------------------------------------------------------------------------
 
 
-async def measure_paced_streams(client: Any, url: str, size: int) -> float:
+async def measure_slow_streams(client: Any, url: str, size: int) -> float:
     """Measure the µs per event of `size` concurrent streams of 200 events per second."""
     model, totals = _get_model(client, url), Totals()
     await client.astream(model, Totals())
@@ -123,8 +128,8 @@ async def measure_paced_streams(client: Any, url: str, size: int) -> float:
     return timer.get_microseconds(totals.characters // len(EVENT_TEXT))
 
 
-def measure_paced_sync_streams(client: Any, url: str, size: int) -> float:
-    """Measure the same as `measure_paced_streams`, with one thread for each stream."""
+def measure_slow_streams_sync(client: Any, url: str, size: int) -> float:
+    """Measure the same as `measure_slow_streams`, with one thread for each stream."""
     model, totals = _get_model(client, url), [Totals() for _ in range(size)]
     client.stream(model, Totals())
     with ThreadPoolExecutor(size) as threads, _CpuTimer() as timer:
@@ -136,9 +141,9 @@ def measure_paced_sync_streams(client: Any, url: str, size: int) -> float:
 async def measure_delay(client: Any, url: str, size: int) -> float:
     """Measure the ms within which 99 % of the events of `size` concurrent streams arrive.
 
-    The server sends 200 events per second in each stream. The event that is the earliest
-    compared with this schedule has the delay 0. The delay of the other events of its stream is
-    how much later they are, compared with the schedule.
+    The server sends 200 events per second in each stream. In each stream, the event that
+    arrives earliest relative to this schedule has the delay 0. The delay of every other event
+    is how much later than that it arrives, also relative to the schedule.
     """
     await _import_client(client, url)
     model = _get_model(client, url)
@@ -154,7 +159,7 @@ class _ArrivalTimes(Totals):
 
     def __init__(self) -> None:
         self._times: list[float] = []
-        super().__init__()
+        super().__init__()  # last: it sets `characters`, which calls the setter below
 
     @property
     def characters(self) -> int:
@@ -274,7 +279,7 @@ async def measure_cold_first_chunk(client: Any, url: str, _size: int) -> float:
 
 
 async def measure_warm_first_chunk(client: Any, url: str, _size: int) -> float:
-    """Measure the same after a warm-up, or without one after a first request."""
+    """Measure the same after a warm-up; for a client that has none, after a first request."""
     model = client.prepare(url)
     if hasattr(client, "warm_up"):
         await client.warm_up(model)
@@ -294,7 +299,7 @@ class _FirstChunkTimer(Totals):
 
     def __init__(self) -> None:
         self.first_at = 0.0
-        super().__init__()
+        super().__init__()  # last: it sets `characters`, which calls the setter below
 
     @property
     def characters(self) -> int:
@@ -305,6 +310,51 @@ class _FirstChunkTimer(Totals):
         if value and not self.first_at:
             self.first_at = time.perf_counter()
         self._characters = value
+
+
+# --- a whole process ---------------------------------------------------------------------
+
+_COLD_START_TIMEOUT = 60.0
+"""The time limit for one process, in seconds."""
+
+
+def measure_cold_start(client: Any, url: str, _size: int) -> float:
+    """Measure the ms of wall time from the start of a process to its end at the first token."""
+    start = time.perf_counter()
+    _run_cold_start(client, url)
+    return (time.perf_counter() - start) * 1e3
+
+
+def measure_cold_start_cpu(client: Any, url: str, _size: int) -> float:
+    """Measure the ms of CPU time of the same process, user and system."""
+    start = _get_cpu_seconds_of_children()
+    _run_cold_start(client, url)
+    return (_get_cpu_seconds_of_children() - start) * 1e3
+
+
+def _run_cold_start(client: Any, url: str) -> None:
+    """Run `cold_start.py` in a new process, which may use and write bytecode."""
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    arguments = client.list_cold_start_arguments(url)
+    process = subprocess.run(  # noqa: S603 # our own module
+        [sys.executable, "-P", str(_ROOT / "benchmarks/cold_start.py"), *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        timeout=_COLD_START_TIMEOUT,
+        check=False,
+    )
+    if process.returncode:
+        raise RuntimeError(process.stderr.strip().rpartition("\n")[2])
+
+
+def _get_cpu_seconds_of_children() -> float:
+    """Return the CPU time of all processes that this process has started and that ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 # --- upload ------------------------------------------------------------------------------

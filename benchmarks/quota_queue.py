@@ -9,7 +9,7 @@ without a quota, and the best of several rounds:
   way.
 - report: reporting the outcome of its request to the quota.
 
-A wake-up is a call in the queue that asks again whether it may be sent.
+A wake-up: a waiting call wakes up and asks again whether it may be sent.
 """
 
 from __future__ import annotations

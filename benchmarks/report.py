@@ -15,6 +15,7 @@ from benchmarks.clients import (
     CLIENTS,
     COALESCED,
     CORE,
+    CORE_AND_AIOHTTP,
     LANGCHAIN_CEREBRAS,
     OURS,
 )
@@ -42,6 +43,9 @@ and within a row all of them have the same number of rounds.
   otherwise.
 - A stream has {EVENTS:,} content events. At 200 events/s it has {SLOW_EVENTS}, and
   {SHORT_EVENTS} if only its first chunk is measured.
+- In the rows “process start to first token”, each figure is that of a new Python process, which
+  imports the client at the top of its program, with cached bytecode, and ends at the first
+  chunk with content.
 - *Best* is the figure of the round that other processes disturbed least. Use it to compare
   clients. The *median* shows how much the other rounds were disturbed.
 - A figure for text counts only if all characters arrived. For reasoning, tool arguments and v3
@@ -60,15 +64,17 @@ faster, but one process can handle more streams.
   also per event. If the reader is slower than the server, one chunk contains many events.
 - **{CORE}**: a chat model that only constructs chunks, without a network. This is
   the cost of langchain-core for every chat model.
+- **{CORE_AND_AIOHTTP}**: imports both, and reads the first data of a stream with
+  aiohttp. This is the lower bound of a process that ends at the first token.
 - **{AIOHTTP_JSON}**: reads the events and decodes their JSON, and does nothing else.
 - **{AIOHTTP}**: counts the events without decoding them. This is the speed of the server.
 """
 
-_ABOUT_GOALS = """\
+_ABOUT_GOALS = f"""\
 A goal is a ratio to a baseline that is measured in the same run: the cost of langchain-core
-alone, of aiohttp + JSON, of both together, or of langchain-cerebras. *Limit* is the goal in the
-unit of the row. The last column shows how many times better than langchain-cerebras the best
-figure is."""
+alone, of aiohttp + JSON, of both together, of the process {CORE_AND_AIOHTTP}, or of
+langchain-cerebras. *Limit* is the goal in the unit of the row. The last column shows how many
+times better than langchain-cerebras the best figure is."""
 
 _ABOUT_CALLS = """\
 The number of function calls in this package (without its emulator), and the number of files
@@ -145,7 +151,9 @@ def _render_goal(results: Results, row_name: str, client: str, goal: Goal) -> st
     row, figures = ROWS[row_name], results.figures[row_name][client]
     best, other = row.find_best(figures), results.find_best(row_name, LANGCHAIN_CEREBRAS)
     baseline = _find_baseline(results, row_name, goal)
-    limit = goal.target if not goal.baseline else baseline and goal.target * baseline
+    limit: float | None = goal.target
+    if goal.baseline:
+        limit = None if baseline is None else goal.target * baseline
     reached = _NO_FIGURE
     if limit is not None:
         is_reached = best >= limit if row.is_higher_better else best <= limit
@@ -169,8 +177,13 @@ def _render_goal(results: Results, row_name: str, client: str, goal: Goal) -> st
 def _find_baseline(results: Results, row_name: str, goal: Goal) -> float | None:
     """Return the sum of the figures of the baseline, or `None` if one is missing."""
     baseline_row = goal.baseline_row or row_name
-    figures = [results.find_best(baseline_row, client) for client in goal.baseline]
-    return sum(filter(None, figures)) if figures and None not in figures else None
+    total = 0.0
+    for client in goal.baseline:
+        figure = results.find_best(baseline_row, client)
+        if figure is None:
+            return None
+        total += figure
+    return total if goal.baseline else None
 
 
 # --- all figures -------------------------------------------------------------------------

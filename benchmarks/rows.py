@@ -12,6 +12,7 @@ from benchmarks.clients import (
     AIOHTTP_JSON,
     COALESCED,
     CORE,
+    CORE_AND_AIOHTTP,
     LANGCHAIN_CEREBRAS,
     LANGCHAIN_GROQ,
     LANGCHAIN_OPENAI,
@@ -28,6 +29,13 @@ _LANGCHAIN_MODELS = (
     LANGCHAIN_OPENAI,
     LANGCHAIN_GROQ,
     CORE,
+)
+_COLD_START_CLIENTS = (
+    OURS,
+    LANGCHAIN_CEREBRAS,
+    LANGCHAIN_OPENAI,
+    LANGCHAIN_GROQ,
+    CORE_AND_AIOHTTP,
 )
 _SYNC_CLIENTS = (*_LANGCHAIN_MODELS, OFFICIAL_SDK)
 _ASYNC_CLIENTS = (*_SYNC_CLIENTS, AIOHTTP_JSON)
@@ -182,10 +190,10 @@ ROWS: dict[str, Row] = {
         _LANGCHAIN_MODELS,
         goals={OURS: Goal(0.63, (CORE,), "text_sync")},
     ),
-    "paced": Row(
+    "slow_streams": Row(
         "text event, 25 streams of 200 events/s, async",
         "µs",
-        measurements.measure_paced_streams,
+        measurements.measure_slow_streams,
         _ASYNC_CLIENTS,
         workload="slow",
         size=25,
@@ -194,17 +202,17 @@ ROWS: dict[str, Row] = {
         rounds=5,
         goals={OURS: Goal(1.6, (AIOHTTP_JSON,))},
     ),
-    "paced_sync": Row(
+    "slow_streams_sync": Row(
         "text event, 25 streams of 200 events/s, sync",
         "µs",
-        measurements.measure_paced_sync_streams,
+        measurements.measure_slow_streams_sync,
         _SYNC_CLIENTS,
         workload="slow",
         size=25,
         quick_size=5,
         warm_up_rounds=0,
         rounds=5,
-        goals={OURS: Goal(1.6, (OURS,), "paced")},
+        goals={OURS: Goal(1.6, (OURS,), "slow_streams")},
     ),
     "delay_10": _build_delay_row(10),
     "delay_25": _build_delay_row(25),
@@ -293,6 +301,24 @@ ROWS: dict[str, Row] = {
         warm_up_rounds=0,
         rounds=7,
         needs_new_process=True,
+    ),
+    "cold_start": Row(
+        "process start to first token, whole process, wall time",
+        "ms",
+        measurements.measure_cold_start,
+        _COLD_START_CLIENTS,
+        workload="short",
+        rounds=7,
+        goals={OURS: Goal(1.15, (CORE_AND_AIOHTTP,))},
+    ),
+    "cold_start_cpu": Row(
+        "process start to first token, whole process, CPU time",
+        "ms",
+        measurements.measure_cold_start_cpu,
+        _COLD_START_CLIENTS,
+        workload="short",
+        rounds=7,
+        goals={OURS: Goal(1.15, (CORE_AND_AIOHTTP,))},
     ),
     "upload": Row(
         "compressed size of a 200 KB message history",

@@ -160,7 +160,7 @@ def _work(setting: str) -> None:
 
 def _measure_streams(read: Callable[[], Totals], pauses: _PauseTimer) -> dict[str, float]:
     gc.collect()
-    full = pauses.last  # that of the line above
+    full = pauses.last  # the CPU time of the `gc.collect()` above
     pauses.longest = 0.0
     start = time.process_time()
     totals = read()

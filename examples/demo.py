@@ -79,6 +79,7 @@ class Page:
             is_too_long = word[0] == " " and self._column + len(word) > self._width
             if word == "\n" or is_too_long:
                 self.end_line()
+            # no line break, and no space at the start of a line
             self._print(word.strip("\n") if self._column else word.lstrip())
 
     def _print(self, text: str) -> None:

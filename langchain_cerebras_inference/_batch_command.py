@@ -144,7 +144,7 @@ class _BatchRun:
             reason = ""
             status = 1 if self._failed else 0
             advice = ""
-            # The progress counts only failed calls, and an invalid row has no call.
+            # `self._failed` also counts invalid rows, `self._progress.failed` only calls.
             has_invalid_rows = self._failed > self._progress.failed
             if has_invalid_rows:
                 advice = "Correct the invalid rows, and run the command again."
@@ -242,7 +242,8 @@ class _BatchRun:
             self._display.print(line)
         elif self._failed == _MAX_PRINTED_ERRORS + 1:
             self._display.print(
-                "Further errors are not shown here. The output contains those of failed rows."
+                "Further errors are not shown here. The output has the error of each failed"
+                " row, but not of skipped rows."
             )
 
     def _show_progress(self, progress: BatchProgress) -> None:
@@ -294,7 +295,7 @@ class _Display:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._total = ""
+        self._of_total = ""
         self._interval = _LINE_INTERVAL
         self._next_update = time.monotonic() + _FIRST_LINE_DELAY
         if sys.stderr.isatty():
@@ -322,7 +323,7 @@ class _Display:
             self._bar.add_task("", total=total)
             self._bar.start()
             return
-        self._total = "" if total is None else f" of {total}"
+        self._of_total = "" if total is None else f" of {total}"
         rows = "Rows from standard input" if total is None else f"{total} rows"
         self.print(f"{rows}, earlier results: {earlier}" if earlier else rows)
 
@@ -340,7 +341,7 @@ class _Display:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=done, description=text)
         else:
-            self.print(f"{done}{self._total} rows · {text}")
+            self.print(f"{done}{self._of_total} rows · {text}")
 
     def stop(self, done: int, *parts: str) -> None:
         """Stop the bar, if there is one; lines can still be printed."""

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 RowId: TypeAlias = str | int
 
 UNKNOWN_DIGEST = -1
-"""The digest of a result that has none."""
+"""Stands for the digest of a result whose line in the output has no digest."""
 
 _LINE_START = b'{"id": '
+"""How every line that `write` appends begins."""
 
 
 class OutputError(Exception):
@@ -189,8 +190,7 @@ class OutputFile:
                 has_line_break = line.endswith(b"\n")
                 if self._read_result(line):
                     end_of_results += len(line)
-                elif not has_line_break and _LINE_START.startswith(line[: len(_LINE_START)]):
-                    # a last line that was cut off, perhaps inside `_LINE_START`
+                elif not has_line_break and _is_start_of_result(line):
                     self._file.truncate(end_of_results)
                     return
                 else:
@@ -214,6 +214,11 @@ class OutputFile:
             else:
                 self.earlier_digests[row["id"]] = digest
         return True
+
+
+def _is_start_of_result(line: bytes) -> bool:
+    """Return whether a line can be a result that was cut off, perhaps inside `_LINE_START`."""
+    return line.startswith(_LINE_START) or _LINE_START.startswith(line)
 
 
 def _is_row_id(value: Any) -> bool:

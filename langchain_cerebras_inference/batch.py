@@ -40,8 +40,8 @@ _MAX_OPEN = 256
 them needs memory and, in flight, a connection."""
 
 _MAX_READ_SECONDS = 0.01
-"""How long inputs are read before the calls of those already read start, in seconds. So with a
-slow source, a call waits for at most one more input."""
+"""After this many seconds of reading, the calls of the inputs read so far are started. So with
+a slow source, a call waits for at most one more input."""
 
 _MAX_RESULT_WAIT = 1.0
 """The longest wait for a result, in seconds. Then the progress is reported without one."""

@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the emulator until the process is interrupted or terminated.
 
     Args:
-        arguments: The arguments of the command `langchain-cerebras-inference emulator`. `None`
-            means those of this module as a program.
+        arguments: The arguments of the command `langchain-cerebras-inference emulator`.
+            `None`: this module runs as a program, so they come from `sys.argv`.
     """
     parser = _create_parser(_MODULE if arguments is None else _COMMAND)
     options = parser.parse_args(arguments)

@@ -185,7 +185,10 @@ class Completion:
         }
 
     def _build_stream_choices(self, index: int, choice: Choice) -> Iterator[JSON]:
-        """Yield the item of `choices` in each event of one choice: its delta and its index."""
+        """Yield, for each event of this choice, the only item of the event's `choices`.
+
+        An item has a delta and the index of the choice.
+        """
         yield {"delta": {"role": "assistant"}, "index": index}
         for reasoning, content in self._group_text(choice):
             delta = _omit_empty(content="".join(content), reasoning="".join(reasoning))
@@ -203,8 +206,8 @@ class Completion:
     def _group_text(self, choice: Choice) -> Iterator[tuple[list[str], list[str]]]:
         """Yield the reasoning tokens and the content tokens of each event.
 
-        In recorded streams, the first event has one reasoning token. The last reasoning
-        tokens and the first content tokens are in the same event.
+        In recorded streams, the first event after the role event has one reasoning token. The
+        last reasoning tokens and the first content tokens are in the same event.
         """
         tokens = split_tokens(choice.reasoning)
         size = self._tokens_per_event

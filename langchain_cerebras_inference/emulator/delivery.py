@@ -169,8 +169,8 @@ class Delivery:
             response = self._build_response(cut.reply)
             parts, remaining = response.split(cut.after)
             if cut.how == "half" and response.is_stream and remaining:
-                half_event, _ = _halve(remaining[0])
-                parts = [*parts, *half_event]
+                first_half, _ = _halve(remaining[0])
+                parts = [*parts, *first_half]  # a list of one part
             await self._send_parts(response, parts)
         if cut.after is None or cut.how in ("drop", "reset"):
             await self._abort_connection(reset=cut.how == "reset")

@@ -1,4 +1,7 @@
-"""Error responses: a status, and the flat error body of Cerebras."""
+"""Error responses: a status, and the error body of Cerebras.
+
+The body is flat: its fields are not inside an `error` object.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,7 +103,7 @@ class Refuse:
             raise ValueError(f"status must be 400 to 599, not {self.status!r}.")
 
     def build_error(self) -> dict[str, Any]:
-        """Build the flat error body."""
+        """Build the error body of Cerebras, whose fields are not inside an `error` object."""
         fallback = _SERVER_ERROR if self.status >= 500 else _CLIENT_ERROR
         defaults = _DEFAULTS.get(self.code or "", _DEFAULTS.get(self.status, fallback))
         fields = defaults._asdict()

@@ -39,8 +39,8 @@ class Model:
     stops_in_reasoning: bool = False
     """Whether stop sequences also apply to the reasoning."""
     puts_raw_reasoning_into_content: bool = False
-    """Whether the `reasoning_format` "raw" puts the reasoning before the content, without a
-    separator, instead of changing nothing.
+    """Whether `reasoning_format="raw"` moves the reasoning to the start of the content, without
+    a separator. If not, "raw" has no effect.
     Source: https://inference-docs.cerebras.ai/capabilities/reasoning"""
 
     @property

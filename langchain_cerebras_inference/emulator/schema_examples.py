@@ -10,7 +10,10 @@ import re
 import string
 from typing import Any
 
-from langchain_cerebras_inference.emulator.strict_schema import Schema, select_valid_keywords
+from langchain_cerebras_inference.emulator.strict_schema import (
+    Schema,
+    select_well_typed_keywords,
+)
 
 # At most 15 digits, which a float represents exactly.
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,15}(?:\.\d+)?(?!\d)")
@@ -42,7 +45,8 @@ _FORMAT_EXAMPLES = {
 # At a greater depth, optional values are null and lists are empty, so that recursion ends.
 _MAX_OPTIONAL_DEPTH = 6
 _MAX_DEPTH = 30
-# The schemas that one schema refers to, one after another. A definition can refer to itself.
+# How many references are followed from one schema. The limit ends the loop if a definition
+# refers to itself.
 _MAX_REFERENCES = 30
 _MAX_VALUES = 2_000
 _MAX_CHARACTERS = 100_000
@@ -50,8 +54,8 @@ _MAX_CHARACTERS = 100_000
 # The keywords that refer to other schemas, in the order in which they are followed.
 _REFERENCES = ("$ref", "anyOf", "oneOf", "allOf")
 
-# What is removed from a pattern: the `?:` of groups with their openings, and all alternatives
-# but the first.
+# What is removed from a pattern: all alternatives but the first, and the opening `(?:` of each
+# non-capturing group; otherwise `_PATTERN_ITEM` would read its `:` as a character.
 _REMOVED_FROM_PATTERN = re.compile(r"\(\?:|\|[^()]*")
 # One item of a pattern: a class, an escape or a character, and then `{n}`, `*`, `+` or nothing.
 _PATTERN_ITEM = re.compile(r"(\[[^]]+]|\\.|[^\\^$()?*+{}])(?:\{(\d{1,3})[^}]*}|([*+]))?")
@@ -100,10 +104,10 @@ class _ExampleMaker:
                 return self._make_string(keywords, name)
 
     def _resolve(self, schema: Any, depth: int) -> dict[str, Any]:
-        """Read the keywords of a schema, and add those of the schemas that it refers to.
+        """Follow the references of a schema, one after another, and merge the keywords.
 
-        They can refer to other schemas, too. If both have a keyword, the one of the schema that
-        refers to the other is used.
+        `_REFERENCES` lists the keywords that refer to a schema. A keyword of the referring
+        schema overrides the same keyword of the schema that it refers to.
         """
         keywords = _read_keywords(schema)
         for _ in range(_MAX_REFERENCES):
@@ -115,7 +119,7 @@ class _ExampleMaker:
         return keywords
 
     def _find_target(self, reference: str, value: Any, depth: int) -> Schema | None:
-        """Find the schema that a keyword refers to. That of `allOf` is merged from all."""
+        """Find the schema that a keyword refers to. For `allOf`, merge all its subschemas."""
         if reference == "$ref":
             return self._find_definition(value)
         if reference == "allOf":
@@ -212,14 +216,14 @@ class _ExampleMaker:
 
 
 def _read_keywords(schema: Any) -> dict[str, Any]:
-    """Read the valid keywords of a schema, including those in its description."""
-    keywords = select_valid_keywords(schema)
+    """Read the well-typed keywords of a schema, including those in its description."""
+    keywords = select_well_typed_keywords(schema)
     described = {}
     for words, value in _DESCRIBED_KEYWORD.findall(keywords.get("description", "")):
         first, *others = words.split()
         keyword = first + "".join(others).title()  # "min length" becomes "minLength"
         described[keyword] = int(value) if value.isdecimal() else value
-    return select_valid_keywords(described) | keywords
+    return select_well_typed_keywords(described) | keywords
 
 
 def _get_type(keywords: Schema) -> str:
@@ -234,7 +238,7 @@ def _get_type(keywords: Schema) -> str:
 def _choose_subschema(subschemas: list[Schema], *, prefer_null: bool) -> Schema | None:
     """Choose the first subschema of the preferred kind, null or not null, or else the first."""
     for subschema in subschemas:
-        is_null = select_valid_keywords(subschema).get("type") == "null"
+        is_null = select_well_typed_keywords(subschema).get("type") == "null"
         if is_null == prefer_null:
             return subschema
     return subschemas[0] if subschemas else None

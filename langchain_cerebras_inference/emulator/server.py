@@ -243,9 +243,9 @@ class Emulator:
         """Set the default behavior of an endpoint, for requests without a scripted one.
 
         Behaviors that `script` adds are used first, each for one request. Another call
-        replaces the default behavior of that endpoint. After `always(Reply())`, its responses
-        are generated again; after `reset`, those of all endpoints. A request that Cerebras
-        would reject still gets an error response.
+        replaces the default behavior of that endpoint. `always(Reply())` makes this endpoint
+        generate its responses again; `reset()` does so for all endpoints. A request that
+        Cerebras would reject still gets an error response.
 
         Args:
             behavior: A behavior, or a function that returns one for each `Request`.

@@ -48,7 +48,7 @@ _VALUE_TYPES: dict[str, Any] = {
 }
 
 
-def select_valid_keywords(schema: Any) -> dict[str, Any]:
+def select_well_typed_keywords(schema: Any) -> dict[str, Any]:
     """Return the keywords of a schema whose values have the right type."""
     keywords = schema.items() if isinstance(schema, Mapping) else ()
     return {
@@ -83,7 +83,7 @@ def _walk(schema: Any, depth: int = 1) -> Iterator[tuple[Any, int]]:
     yield schema, depth
     # One level below the limit is enough to see that the schema is too deep.
     if depth <= MAX_DEPTH:
-        keywords = select_valid_keywords(schema)
+        keywords = select_well_typed_keywords(schema)
         for definition in keywords.get("$defs", {}).values():
             yield from _walk(definition, depth)
         for child in _list_children(keywords):
@@ -99,7 +99,7 @@ def _list_children(schema: Schema) -> Iterator[Any]:
 
 
 def _find_keyword_error(schema: Schema, root: Schema) -> str | None:
-    if invalid := _KEYWORDS & (schema.keys() - select_valid_keywords(schema)):
+    if invalid := _KEYWORDS & (schema.keys() - select_well_typed_keywords(schema)):
         return f"Invalid JSON schema fields: {_format_set(invalid)}"
     if unsupported := schema.keys() - _KEYWORDS:
         return f"Unsupported JSON schema fields: {_format_set(unsupported)}"

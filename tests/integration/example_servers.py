@@ -15,9 +15,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @contextmanager
 def run_example_server(name: str, server: Emulator, *options: str) -> Iterator[str]:
-    """Run a program that calls the emulator, or its app with options of uvicorn; yield its URL.
+    """Run an example that calls the emulator, and yield the URL of the example.
 
-    Its log must contain neither an error nor the API key.
+    It runs as a program or, if `options` are given, uvicorn runs its `app` with these options.
+    The log must contain neither an error nor the API key.
     """
     settings = {
         "CEREBRAS_API_BASE": server.base_url,

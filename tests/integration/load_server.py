@@ -15,7 +15,8 @@ FAULT_INTERVAL = 20
 """Every 20th call of a batch gets a fault: 5 %."""
 
 PERMANENT_FAULT_INTERVAL = FAULT_INTERVAL * 49
-"""Every 980th call gets a fault at each attempt. 49 is odd, so all kinds of fault occur."""
+"""Every 980th call gets a fault at each attempt. 49 and the number of kinds (4) have no common
+factor, so the permanent faults have all kinds in turn."""
 
 FAULTS: dict[str, Act] = {
     "429": Refuse(429),

@@ -131,6 +131,7 @@ class ForkServer:
         ):
             task_file.write(task)
             task_file.seek(0)
+            # Close our own write end, so that `output_file` ends when the child exits.
             with os.fdopen(write_end, "wb"):
                 files = [task_file.fileno(), write_end, errors_file.fileno()]
                 socket.send_fds(self._socket, [b"\0"], files)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import measurements
+from benchmarks.clients import LangChainModel
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -41,6 +44,23 @@ def test_client_that_fails_is_reported_and_does_not_stop_the_others(tmp_path: Pa
 
     assert "- langchain-groq, text event in a burst, async: ModuleNotFound" in page
     assert "**" in page.split("## Goals")[1]
+
+
+def test_cold_start_is_measured_and_compared_with_its_baseline(tmp_path: Path) -> None:
+    clients = ["--clients", "ours", "langchain-core + aiohttp"]
+    page = run_benchmarks(tmp_path, *clients, "--rows", "cold_start", "cold_start_cpu")
+
+    goals = page.split("## Goals")[1].split("## All clients")[0]
+    assert goals.count("| ≤ 1.15 \N{MULTIPLICATION SIGN} langchain-core + aiohttp |") == 2
+    assert "| ≤ · |" not in goals
+    assert "Not measured" not in page
+
+
+def test_cold_start_of_a_client_that_is_not_installed_is_an_error() -> None:
+    client = LangChainModel("no_such_package:ChatModel")
+
+    with pytest.raises(RuntimeError, match="No module named 'no_such_package'"):
+        measurements.measure_cold_start(client, "http://127.0.0.1:1", 1)
 
 
 def test_cost_of_the_quota_is_printed() -> None:
