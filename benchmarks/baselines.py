@@ -10,6 +10,7 @@ import aiohttp
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
 from pydantic_core import from_json
 
 from benchmarks import workloads
@@ -143,7 +144,23 @@ class AiohttpJSONClient(AiohttpClient):
                         totals.chunks += 1
                         totals.characters += len(delta.get("content") or "")
 
-    async def ainvoke(self, url: str) -> None:
-        """Request one completion."""
+    async def ainvoke(self, url: str) -> Any:
+        """Request one completion, and return its decoded JSON."""
         async with self._post(url) as response:
-            from_json(await response.read())
+            return from_json(await response.read())
+
+
+class AiohttpChatModel(InMemoryChatModel):
+    """A chat model that requests completions with aiohttp, and converts only their text.
+
+    Its figure is higher than the sum of langchain-core alone and of aiohttp + JSON: in one
+    call, the code of each removes that of the other from the caches of the CPU.
+    """
+
+    url: str
+    _client: AiohttpJSONClient = PrivateAttr(default_factory=AiohttpJSONClient)
+
+    async def _agenerate(self, *_args: Any, **_kwargs: Any) -> ChatResult:
+        completion = await self._client.ainvoke(self.url)
+        message = AIMessage(content=completion["choices"][0]["message"]["content"])
+        return ChatResult(generations=[ChatGeneration(message=message)])

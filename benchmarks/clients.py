@@ -125,8 +125,15 @@ class InMemoryModel(LangChainModel):
         return self.load()(workload=url.rpartition("/")[2])
 
 
-class CoreAndAiohttp:
-    """The baseline of `cold_start.py`. It is only measured there."""
+class CoreAndAiohttp(LangChainModel):
+    """A chat model that only requests completions, and the baseline of `cold_start.py`."""
+
+    def __init__(self) -> None:
+        super().__init__("benchmarks.baselines:AiohttpChatModel")
+
+    def prepare(self, url: str) -> Any:
+        """Construct the model for the workload at `url`."""
+        return self.load()(workload="burst", url=f"{url}/v1/chat/completions")
 
     def list_cold_start_arguments(self, url: str) -> list[str]:
         """List the arguments of `cold_start.py` for the workload at `url`."""

@@ -72,8 +72,9 @@ def __getattr__(name: str) -> Any:
     module = _MODULES.get(name, "errors")
     if module == "chat_models":
         # CPython allocates stack frames in blocks of 16 KB, and a loop that crosses the end of
-        # a block allocates a new one in each round. From a deeper module, the import of
-        # langchain-core would do so often, and take 100 ms longer.
+        # a block allocates a new one in each round. The depth of the stack determines whether
+        # that happens. If `chat_models` imported langchain-core, it would happen in the usual
+        # program, and take 100 ms.
         import_module("langchain_core.language_models.chat_models")
     return getattr(import_module(f"{__name__}.{module}"), name)
 

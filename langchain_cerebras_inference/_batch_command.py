@@ -191,7 +191,7 @@ class _BatchRun:
                 self._report_failure(f"Line {number}: another row has the id {id_!r}; skipped")
                 continue
             seen_ids.add(id_)
-            earlier_digest = self._earlier_digests.get(id_)
+            earlier_digest = self._earlier_digests.pop(id_, None)
             if earlier_digest in (row["digest"], files.UNKNOWN_DIGEST):
                 self._completed_earlier += 1
                 continue

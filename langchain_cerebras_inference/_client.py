@@ -245,7 +245,7 @@ class CerebrasClient:
         await connection_pool.close_unshared(self._owner)
 
     def _create_call_without_body(self, max_retries: int) -> Call:
-        # This body is not sent. Errors are described by it.
+        # This body is not sent. Only the messages of errors depend on it.
         return Call({"model": "", "messages": []}, self._timeout, max_retries)
 
     # --- synchronous callers ----------------------------------------------------------------

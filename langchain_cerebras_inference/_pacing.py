@@ -196,9 +196,9 @@ def _choose_pause(
 
     1. what `Retry-After` says;
     2. the time until the reset of an exhausted limit;
-    3. `None` if the headers show enough for the buckets (see `_quota/state.py`) to determine
-       when to send a request: any limit, or, if the error is about a limit per hour or day,
-       that nothing of such a limit remains;
+    3. `None` if the buckets (see `_quota/state.py`) can determine when to send a request. They
+       can if the headers show any limit. If the error is about a limit per hour or day, the
+       headers must show that nothing of such a limit remains;
     4. for a limit per hour or day that only the message names: one minute or more;
     5. a backoff.
     """
@@ -207,7 +207,7 @@ def _choose_pause(
         pause = rate_limits.get_reset_wait(headers, error.code)
     if pause is not None:
         return pause
-    # Such an error is about a limit per hour or day, or has `x-should-retry: false`.
+    # A 429 that is not retryable is about such a limit, or has `x-should-retry: false`.
     is_long_limit = not error.is_retryable
     if is_long_limit:
         if rate_limits.is_long_limit_reached(headers):

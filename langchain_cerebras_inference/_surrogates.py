@@ -104,8 +104,7 @@ class SurrogateJoiner:
     def join(self, events: list[StreamEvent]) -> list[StreamEvent]:
         """Return events in which surrogates are joined or replaced; `events` may change.
 
-        Raises:
-            ValueError: If an event is nested too deeply.
+        Each event must be one that `decode_json` accepts.
         """
         for event in events:
             if event["choices"]:

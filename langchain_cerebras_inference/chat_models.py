@@ -209,8 +209,9 @@ class ChatCerebrasInference(BaseChatModel):
     """How the server separates reasoning from text. The default depends on the model."""
 
     clear_thinking: bool | None = None
-    """Whether the server drops the reasoning of earlier messages that it receives. By default,
-    `False` is sent to GLM if `replay_reasoning` is true, because GLM would drop it."""
+    """Whether the server drops the reasoning of earlier messages that it receives. By default
+    it is not sent, except to GLM if `replay_reasoning` is true: there `False` is sent, because
+    GLM otherwise drops the reasoning."""
 
     disable_reasoning: bool | None = None
     """Whether to turn reasoning off, like `reasoning_effort="none"`. For code that was written

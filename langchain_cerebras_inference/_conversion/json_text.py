@@ -1,7 +1,7 @@
 """JSON text for values that have no form of their own in a request.
 
 Binary data in it is replaced by its type and size: a file of 400 kB would fill the context of
-the model. The name of the file is in another field of the same object.
+the model. The name of the file stays, because it is in another field of the same object.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ Source: https://inference-docs.cerebras.ai/api-reference/chat-completions
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
@@ -139,10 +140,6 @@ class _Converter:
         self._call_ids: set[Any] = set()  # of the calls before `_call_ids_end`
         self._call_ids_end = 0  # the index of a message
         self._answered_ids: set[str] = set()  # of the calls that have a tool message
-        # The indices from which user messages and system messages are new.
-        self._first_new_user_message, self._first_new_system_message = (
-            self._find_first_new_messages()
-        )
         self.has_images = False
         self.new_content: list[dict[str, Any]] | None = None
 
@@ -189,23 +186,26 @@ class _Converter:
                 self.new_content = converted
         return converted
 
-    def _find_first_new_messages(self) -> tuple[int, int]:
-        """Find the indices from which user messages and system messages are new.
+    @cached_property
+    def _first_new_user_message(self) -> int:
+        """The index from which user messages are new: only system messages follow them.
 
-        A user message is new if only system messages follow it. A system message is new if
-        only system messages and at most one user message follow it. In a token count, no
-        message is new.
-
-        Examples: In system, user, both are new. In user, assistant, system, only the system
-        message is new. In user, assistant, system, user, the last two are new.
+        In a token count, no message is new.
         """
         count = len(self._messages)
-        if self._for_counting:
-            return count, count
-        last = self._find_last_non_system_message(count)
-        has_reply = last < count and isinstance(self._messages[last], (AIMessage, ToolMessage))
-        first_new_system = last if has_reply else self._find_last_non_system_message(last)
-        return last, first_new_system
+        return count if self._for_counting else self._find_last_non_system_message(count)
+
+    @cached_property
+    def _first_new_system_message(self) -> int:
+        """The index from which system messages are new.
+
+        Only system messages and at most one user message follow them. Examples: In system,
+        user, the first message is new. In user, assistant, system, user, the third one is new.
+        """
+        last = self._first_new_user_message
+        if self._for_counting or isinstance(self._messages[last], (AIMessage, ToolMessage)):
+            return last
+        return self._find_last_non_system_message(last)
 
     def _find_last_non_system_message(self, end: int) -> int:
         """Return the index of the last message before `end` that is not a system message.

@@ -168,6 +168,8 @@ def _convert_dict(schema: Mapping[str, Any]) -> dict[str, Any]:
     is_json_schema = "properties" in inner or inner.keys().isdisjoint(("name", "toolSpec"))
     # langchain-core accepts a JSON schema only with a title; "" means that there is none.
     function = convert_to_openai_function({"title": "", **inner})
+    # It sets no `parameters` for a JSON schema without `properties`, and none for a response
+    # format, which has a `schema` instead.
     function.setdefault("parameters", inner if is_json_schema else inner.get("schema", {}))
     return function
 

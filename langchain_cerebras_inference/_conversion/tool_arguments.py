@@ -27,6 +27,8 @@ _FENCE = "```"
 _HIGH = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPES = rf"{_HIGH}{_LOW}|(?P<lone>{_HIGH}|{_LOW})|\\."
+# At the end of the text: the first half of a surrogate pair, the beginning of an escape
+# sequence, or the one and then the other.
 _INCOMPLETE_ESCAPE = rf"(?P<incomplete>(?=\\)(?:{_HIGH})?(?:\\(?:u[0-9a-fA-F]{{0,3}})?)?\Z)"
 
 

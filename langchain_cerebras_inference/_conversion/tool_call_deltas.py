@@ -157,7 +157,7 @@ class ToolCallAccumulator:
         1. The index decides, unless the call with this index has another id.
         2. Then the id decides, unless the fragment has a name and a new index.
         3. A fragment with neither an index nor an id belongs to the last call, unless it has a
-           new name.
+           name that is new, or that comes after the first arguments.
         4. Any other fragment begins a new call.
         """
         if index is not None:

@@ -9,7 +9,6 @@ import asyncio
 import functools
 import io
 import math
-import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -21,7 +20,6 @@ from langchain_cerebras_inference._http.response import (
     Response,
 )
 from langchain_cerebras_inference._http.route import (
-    PROXY_VARIABLES,
     Proxy,
     find_proxy,
     get_tls_context,
@@ -81,8 +79,7 @@ async def send(
     pending_request = _PendingRequest(timeout)
     proxy = Proxy()
     try:
-        variables = tuple(map(os.environ.get, PROXY_VARIABLES))
-        proxy = find_proxy(pool.origin, route.proxy, variables)
+        proxy = find_proxy(pool.origin, route.proxy)
         is_secure = url.startswith("https:")
         needs_tls = is_secure or (proxy.url or "").startswith("https:")
         tls = await get_tls_context(route) if needs_tls else True

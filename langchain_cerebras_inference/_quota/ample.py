@@ -158,7 +158,8 @@ class AmplePhase:
 
     Reading the limits of a response takes longer than anything else here, because Cerebras
     shows them in twelve headers. Therefore the newest response stays unread until its limits
-    are needed, or until the next request or response 10 ms after the last reading.
+    are needed, or until the first request or response that comes 10 ms after the last reading,
+    or later.
 
     Args:
         shown: What the responses of the quota have shown.
@@ -230,7 +231,7 @@ class AmplePhase:
         self._max_sent = _NOTHING
 
     def _update_max_sent(self, handled: Totals) -> None:
-        """Update `_max_sent`."""
+        """Update `_max_sent` by an unread response, or by the window if no limit is known."""
         if self._shown.is_known:
             self.read_newest_response()
         elif not self.is_over:

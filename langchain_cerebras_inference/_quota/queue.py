@@ -14,9 +14,9 @@ Words of this module, in addition to those of `state`:
   `ample`. Calls with `pace=True` reserve as soon as the limits are known.
 - long limit: a limit per hour or per day.
 
-Only the head of a queue reserves the needs of its request in the store. So event loops and
-processes take turns, and a killed process leaves only one reservation that nobody uses. There
-is no background task: each waiting call has its own timer.
+Of the calls in a queue, only the head reserves the needs of its request in the store. So event
+loops and processes take turns, and a killed process leaves only one reservation that nobody
+uses. There is no background task: each waiting call has its own timer.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Ticket:
         decision: The last decision, until it becomes a permit or its reservation is given back.
         store: The store that made the decision.
         is_woken: Whether `wake` was called since the call last asked whether it may be sent.
-        is_logged: Whether the wait of this call was logged.
+        is_logged: Whether the wait of this call was logged since it last entered the queue.
         future: The future that ends the sleep of the call.
     """
 
@@ -173,7 +173,7 @@ class Permit:
         tokens: The tokens that the request needs.
         handled_before: The sum of the needs of all requests that had been handled when the
             permit was given.
-        arrival: The number of the request in the order of arrival.
+        arrival: The arrival of the call, for the ticket that it gets if this request fails.
         ticket: The ticket of the call; `None` if the call did not need one up to now.
         decision: The decision to send it; `None` for a request without a reservation.
         store: The store that made the decision; `None` for a request without a reservation.
@@ -313,6 +313,7 @@ class Quota:
             pace_true_size=_WINDOW_SHARED if is_shared else _WINDOW_PACE_TRUE,
             now=clock(),
         )
+        # With a shared store there is no such phase: other processes use the quota, too.
         self._ample = AmplePhase(self._shown, self._window, clock, is_over=is_shared)
         self._log_times: dict[str, float] = {}
 
@@ -435,10 +436,11 @@ class Quota:
                     queue.record_head(ticket, self._clock())
                     self._recheck_last(queue)
             else:
-                # A rejected call may have come back, and now be in front of this one.
-                self._release_reservation(ticket)
+                self._release_reservation(ticket)  # it may have been the head before
             self._check_wait(queue, ticket)
-            is_head = queue.tickets[0] is ticket  # any other call is woken when it is the head
+            # Asked again, because a rejected call may have come back during `_reserve`. A call
+            # that is not the head is woken when it becomes the head.
+            is_head = queue.tickets[0] is ticket
             longest_sleep = _MAX_SLEEP if is_head else math.inf
             seconds = min(wait, ticket.deadline - self._clock(), longest_sleep)
             await ticket.sleep(max(seconds, 0.0))
@@ -503,7 +505,8 @@ class Quota:
             }
             # The first outcome creates each bucket with the largest amount that it has
             # contained, which becomes its capacity. The second one reduces the content to what
-            # the last response showed.
+            # the last response showed: `count_unreserved_request`, with no need, subtracts the
+            # difference.
             outcomes = [
                 Outcome(
                     "handled",
@@ -556,8 +559,8 @@ class Quota:
         token_limit = self._shown.token_limit
         max_observed = self._shown.find_max_observed_tokens()
         is_rejected_again = ticket.token_rejections >= _MAX_REJECTIONS
-        is_known_limit = self._clock() - self._shown.read_at < _LIMIT_LIFETIME
-        if ticket.min_tokens > token_limit and is_known_limit:
+        is_limit_recent = self._clock() - self._shown.read_at < _LIMIT_LIFETIME
+        if ticket.min_tokens > token_limit and is_limit_recent:
             problem = (
                 f"The request needs about {ticket.tokens:.0f} tokens (prompt and max_tokens),"
                 f" and the limit of the quota is {token_limit:.0f}."
@@ -574,6 +577,8 @@ class Quota:
 
     def _check_wait(self, queue: _CallQueue, ticket: Ticket) -> None:
         """Log the wait of a call if it is long; raise an error if it is too long."""
+        # Only the first and the last call have an estimate, because a queue has only the sum of
+        # the tokens of all its tickets. Any other call was checked when it was the last one.
         is_head, is_last = queue.tickets[0] is ticket, queue.tickets[-1] is ticket
         wait = queue.estimate_wait(ticket, self._clock()) if is_head or is_last else 0.0
         time_left = ticket.deadline - self._clock()
@@ -586,7 +591,10 @@ class Quota:
             self._log_wait(queue, ticket)
 
     def _log_wait(self, queue: _CallQueue, ticket: Ticket, waited: float = 0.0) -> None:
-        """Log how long the calls of a queue wait, at most once for each ticket."""
+        """Log how long the calls of a queue wait, or else how long this one has waited.
+
+        This happens at most once for each time that a ticket is in the queue.
+        """
         if ticket.is_logged or not self._should_log("wait"):
             return
         wait, count = queue.estimate_longest_wait(self._clock()), len(queue.tickets)
@@ -720,7 +728,7 @@ class Quota:
             if limits or result == "rejected":
                 self._create_buckets()
                 self._ample.end()
-            in_flight = _sum_overlapping(permit, self._sent) if limits else _NO_AMOUNTS
+            overlapping = _sum_overlapping(permit, self._sent) if limits else _NO_AMOUNTS
             if not is_repeated:
                 self._count_response(permit, is_handled=result == "handled")
             if limits:
@@ -742,7 +750,7 @@ class Quota:
             kind,
             pause,
             is_repeated,
-            in_flight,
+            overlapping,
             is_only_process=not self._store.is_shared,
         )
         if result == "rejected" and kind != REQUESTS and permit.ticket is not None:

@@ -121,7 +121,8 @@ class Bucket:
             return seconds_at_full_rate
         recovery_seconds = (1.0 - share) / _SHARE_RECOVERY
         average_share = (share + 1.0) / 2
-        recovery_at_full_rate = average_share * recovery_seconds  # at the full rate
+        # The seconds in which the full rate adds as much as the whole recovery does.
+        recovery_at_full_rate = average_share * recovery_seconds
         if seconds_at_full_rate >= recovery_at_full_rate:
             return recovery_seconds + seconds_at_full_rate - recovery_at_full_rate
         # Solves share * t + _SHARE_RECOVERY * t**2 / 2 = seconds_at_full_rate.
@@ -141,10 +142,10 @@ class Bucket:
         already, so their needs were subtracted twice. Therefore this adds the need, and
         subtracts only the amount by which `remaining` is below the smallest one so far.
 
-        Example: Three unreserved requests are sent to a bucket that contains 10. The first
-        response shows 9, and the bucket is created with 9 - 2 = 7. The second response shows
-        8: plus 1 for the request, minus 1 because 8 is less than 9. The third response shows
-        7: plus 1, minus 1.
+        Example: Three unreserved requests are sent to a bucket that contains 10. The response
+        that arrives first shows 7, because the server has handled all three. The bucket is
+        created with 7 - 2 = 5. The other responses show 9 and 8, which is not less than 7, so
+        each of them adds 1. The result is 7.
         """
         self.correct(need + min(remaining - self.min_remaining, 0.0))
         self.min_remaining = min(self.min_remaining, remaining)
@@ -216,8 +217,8 @@ class Outcome:
         is_repeated: Whether an outcome of the request was reported before. This happens if an
             error occurs in a stream.
         overlapping: The needs of other requests of this process that the server may have
-            handled after this one: those that were in flight at any time while this request
-            was.
+            handled after this one: all that were in flight between the sending of this request
+            and its response.
         is_only_process: Whether no other process uses this state.
     """
 
@@ -414,8 +415,8 @@ class QuotaState:
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
             correction = error if error < 0 else error * _UPWARD_CORRECTION
         if outcome.is_only_process:
-            # The bucket contains at least this, even if the server handled all the overlapping
-            # requests after this one.
+            # The bucket contains at least `remaining - overlapping`, even if the server handled
+            # all the overlapping requests after this one. `granted` is at least as large.
             kind = bucket.kind
             sent = self.reserved[kind] - self.waiting[kind]
             min_granted = sent + remaining - outcome.overlapping[kind]
@@ -430,6 +431,8 @@ class QuotaState:
                 content = _get_remaining(outcome, name) or 0.0
                 self._slow_down_bucket(self.buckets[name], outcome, content)
             return
+        # Enough remained in each bucket that the headers show. So there were no headers, the
+        # estimate of the tokens was too low, or there is a hidden limit.
         names = self._find_names(outcome.kind)
         if not names:
             return
