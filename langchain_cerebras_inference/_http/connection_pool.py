@@ -34,6 +34,9 @@ _KEEP_ALIVE = 120.0
 _READ_BUFFER_SIZE = 2**16
 """With the 256 KiB of aiohttp, one turn of the event loop handles more than 1,000 events."""
 
+_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+"""Headers that aiohttp would add if a request does not have them."""
+
 _EXIT_TIMEOUT = 1.0
 
 
@@ -174,6 +177,7 @@ def _create_client_session(*, force_close: bool) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=_Connector(limit=0, force_close=force_close, **keep_alive),
         cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=_AUTOMATIC_HEADERS,
         read_bufsize=_READ_BUFFER_SIZE,
     )
 

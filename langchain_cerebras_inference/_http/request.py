@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _MAX_BODY_AS_BYTES = 1024 * 1024
 """aiohttp warns about a larger body that is `bytes` and not a file."""
 
-_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-
 
 class DeadConnectionError(CerebrasConnectionError):
     """A reused connection broke before the first byte of the response arrived."""
@@ -95,7 +93,6 @@ async def send(
                     ssl=tls,
                     proxy=proxy.url,
                     proxy_headers=proxy.headers,
-                    skip_auto_headers=_AUTOMATIC_HEADERS,
                     allow_redirects=False,
                     timeout=_create_client_timeout(route.connect_timeout),
                 )
