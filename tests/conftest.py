@@ -64,7 +64,7 @@ def clear_process_caches() -> None:
     """Clear what the process caches about a server: another one may get its port."""
     key_exchange._demo_keys.clear()
     compression.rejecting_servers.clear()
-    route._find_proxy.cache_clear()
+    route.find_proxy.cache_clear()
     registry.forget_all()
 
 

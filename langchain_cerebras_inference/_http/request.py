@@ -9,6 +9,7 @@ import asyncio
 import functools
 import io
 import math
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,6 +21,8 @@ from langchain_cerebras_inference._http.response import (
     Response,
 )
 from langchain_cerebras_inference._http.route import (
+    HTTP_PROXY_VARIABLES,
+    HTTPS_PROXY_VARIABLES,
     Proxy,
     find_proxy,
     get_tls_context,
@@ -77,8 +80,10 @@ async def send(
     pending_request = _PendingRequest(timeout)
     proxy = Proxy()
     try:
-        proxy = find_proxy(pool.origin, route.proxy)
         is_secure = url.startswith("https:")
+        # The variables are read for each request, because a program may set them at any time.
+        names = HTTPS_PROXY_VARIABLES if is_secure else HTTP_PROXY_VARIABLES
+        proxy = find_proxy(pool.origin, route.proxy, tuple(map(os.environ.get, names)))
         needs_tls = is_secure or (proxy.url or "").startswith("https:")
         tls = await get_tls_context(route) if needs_tls else True
         client_session = pool.get_client_session(fresh=use_fresh_connection)

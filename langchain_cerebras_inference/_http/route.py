@@ -18,13 +18,10 @@ from langchain_cerebras_inference.errors import CerebrasConnectionError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PROXY_VARIABLES = {
-    "http": ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
-    "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
-}
-"""By scheme, the environment variables that may name a proxy."""
-
-_EXCEPTION_VARIABLES = ("no_proxy", "NO_PROXY")
+_PROXY_VARIABLES_OF_ALL_SCHEMES = ("all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
+HTTP_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", *_PROXY_VARIABLES_OF_ALL_SCHEMES)
+HTTPS_PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", *_PROXY_VARIABLES_OF_ALL_SCHEMES)
+"""The environment variables that determine the proxy of a server."""
 
 ClientCert: TypeAlias = str | tuple[str, str] | None
 
@@ -69,12 +66,19 @@ class Proxy:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def find_proxy(origin: str, proxy: str | None) -> Proxy:
+@lru_cache(maxsize=256)
+def find_proxy(
+    origin: str,
+    proxy: str | None,
+    variables: tuple[str | None, ...],  # noqa: ARG001 # only part of the cache key
+) -> Proxy:
     """Find the proxy for a server.
 
     Args:
         origin: The server's scheme, host and port, as the beginning of a URL.
         proxy: The setting `proxy`, as in `Route`.
+        variables: The current values of the variables for the scheme. They are only part of
+            the cache key, so that a change of the environment is noticed.
 
     Raises:
         ValueError: If the setting is invalid. The message does not quote the URL, because it
@@ -82,23 +86,6 @@ def find_proxy(origin: str, proxy: str | None) -> Proxy:
         CerebrasConnectionError: If the proxy in the environment variables is invalid. The
             request is not sent without it, because the proxy may be required.
     """
-    variables: tuple[str | None, ...] = ()
-    if proxy is None:
-        # The variables are read for each request, because a program may set them at any time. A
-        # lookup of one that is not set takes 1 µs, so only those that matter are read.
-        scheme = origin.partition(":")[0].lower()
-        variables = tuple(map(os.environ.get, _PROXY_VARIABLES[scheme]))
-        if any(variables):
-            variables += tuple(map(os.environ.get, _EXCEPTION_VARIABLES))
-    return _find_proxy(origin, proxy, variables)
-
-
-@lru_cache(maxsize=256)
-def _find_proxy(
-    origin: str,
-    proxy: str | None,
-    variables: tuple[str | None, ...],  # noqa: ARG001 # only part of the cache key
-) -> Proxy:
     target = urllib.parse.urlsplit(origin)
     source = None
     if proxy is None and not urllib.request.proxy_bypass(target.netloc):
