@@ -116,7 +116,8 @@ class AiohttpClient:
         """Read one stream to its end."""
         async with self._post(url, stream=True) as response:
             async for data in response.content.iter_any():
-                # The last event has a delta without text. The role event is counted, too.
+                # The last event has a delta without text. The role event is counted, too, which
+                # is one event too many, and harmless here.
                 events = data.count(b'"delta"') - data.count(b'"finish_reason"')
                 totals.chunks += events
                 totals.characters += events * len(workloads.EVENT_TEXT)

@@ -1,9 +1,9 @@
 """Measure the CPU time of a LangServe server per event: `python -m benchmarks.langserve_cost`.
 
-The same app serves the model of each client in a process of its own, and many clients in this
-process read streams from it. "langchain-core alone" is a model without a network: what the app
-costs without any client of Cerebras. It needs the package langserve, which is not in the
-environment of the other benchmarks.
+The same app serves the model of each client in a process of its own, and this process reads
+many streams from it at the same time. "langchain-core alone" is a model without a network: what
+the app costs without any client of Cerebras. It needs the package langserve, which is not in
+the environment of the other benchmarks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.clients import CLIENTS, CORE, LANGCHAIN_CEREBRAS, OURS, PROMPT, 
 _ROOT = Path(__file__).parents[1]
 _WORKLOADS = {"burst": "in a burst", "slow": "at 200 events per second"}
 _CLIENTS = {
-    OURS: lambda: OurModel(pace=False),  # the server's limits are too low for this test
+    OURS: OurModel,
     LANGCHAIN_CEREBRAS: CLIENTS[LANGCHAIN_CEREBRAS],
     CORE: CLIENTS[CORE],
 }

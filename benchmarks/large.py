@@ -231,14 +231,14 @@ CASES: dict[str, Case] = {
     "arguments": Case("tool arguments, whole", "KB", _KILOBYTES, _prepare_call, "arguments"),
     "logprobs_stream": Case(
         "log probabilities of 1,000 tokens, streamed",
-        "for each token",
+        "alternatives per token",
         _LOGPROBS,
         _prepare_stream,
         "logprobs_stream",
     ),
     "logprobs": Case(
         "log probabilities of 1,000 tokens, whole",
-        "for each token",
+        "alternatives per token",
         _LOGPROBS,
         _prepare_call,
         "logprobs",

@@ -50,7 +50,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("question", nargs="*", help="the question; - is standard input")
     parser.add_argument(
-        "--image", metavar="FILE", help="a PNG or JPEG file for the question, for some models"
+        "--image",
+        metavar="FILE",
+        help="a PNG or JPEG file to send with the question (some models)",
     )
     add_model_options(parser)
     options = parser.parse_args(arguments)

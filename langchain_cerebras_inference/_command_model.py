@@ -23,11 +23,11 @@ _COMMAND_LINE_WORDING = {
     "list_models() returns": "langchain-cerebras-inference models lists",
     "the setting base_url": "CEREBRAS_API_BASE",
     "Check base_url": "Check CEREBRAS_API_BASE",
-    "organization and model": "organization and model"
-    " (langchain-cerebras-inference models lists the models that accept images)",
+    "is not enabled for your organization and model": "is not enabled for your organization and"
+    " model (langchain-cerebras-inference models lists the models that accept images)",
 }
-"""Parts of error messages that name the Python API, and their replacements on the command
-line."""
+"""Parts of error messages that name the Python API or lack advice, and their replacements on
+the command line."""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.utils.utils import LC_ID_PREFIX
 from langchain_core.utils.uuid import uuid7
 
-from langchain_cerebras_inference._private_names import PRIVATE_NAMES_ALLOWED
+from langchain_cerebras_inference._private_names_switch import PRIVATE_NAMES_ALLOWED
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

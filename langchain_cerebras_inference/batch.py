@@ -40,8 +40,8 @@ _MAX_OPEN = 256
 them needs memory and, in flight, a connection."""
 
 _MAX_READ_SECONDS = 0.01
-"""After this many seconds of reading, the calls of the inputs read so far are started. So with
-a slow source, a call waits for at most one more input."""
+"""After this many seconds of reading, the calls of the inputs that have been read are started.
+So if the source is slow, an input waits at most until the next one has been read."""
 
 _MAX_RESULT_WAIT = 1.0
 """The longest wait for a result, in seconds. Then the progress is reported without one."""

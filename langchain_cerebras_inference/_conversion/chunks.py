@@ -27,7 +27,7 @@ from langchain_cerebras_inference._conversion.deltas import (
     Delta,
     DeltaParser,
 )
-from langchain_cerebras_inference._private_names import PRIVATE_NAMES_ALLOWED
+from langchain_cerebras_inference._private_names_switch import PRIVATE_NAMES_ALLOWED
 
 if TYPE_CHECKING:
     from langchain_core.messages import ToolCallChunk

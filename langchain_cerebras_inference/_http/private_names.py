@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from langchain_cerebras_inference._private_names import PRIVATE_NAMES_ALLOWED
+from langchain_cerebras_inference._private_names_switch import PRIVATE_NAMES_ALLOWED
 
 
 def close_transport(transport: Any) -> None:

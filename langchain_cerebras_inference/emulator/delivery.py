@@ -89,17 +89,19 @@ class SuccessResponse:
     def split(self, after: int) -> tuple[Sequence[bytes], Sequence[bytes]]:
         """Split a stream after `after` events; split a whole body in the middle."""
         if not self.is_stream:
-            return _halve(b"".join(self.parts))
+            first_half, last_half = _halve(b"".join(self.parts))
+            return [first_half], [last_half]
         return self.parts[:after], self.parts[after:]
 
 
-def _halve(data: bytes) -> tuple[list[bytes], list[bytes]]:
+def _halve(data: bytes) -> tuple[bytes, bytes]:
     middle = len(data) // 2
-    return [data[:middle]], [data[middle:]]
+    return data[:middle], data[middle:]
 
 
 ResponseBuilder: TypeAlias = Callable[[Reply], SuccessResponse]
-"""Builds the response of an endpoint from a scripted reply, or from the default `Reply()`."""
+"""Builds the response of an endpoint from a scripted reply, or from an empty one if nothing is
+scripted."""
 ResponseBehavior: TypeAlias = Reply | Refuse | Cut | Stall | Garble | ErrorEvent | Redirect
 """What `Delivery` can send as a response. A `Session` is first converted to a `Reply`."""
 
@@ -165,14 +167,16 @@ class Delivery:
         await self._send_whole(encode_body(body), error.status, headers)
 
     async def _send_truncated(self, cut: Cut) -> None:
-        if cut.after is not None:
-            response = self._build_response(cut.reply)
-            parts, remaining = response.split(cut.after)
-            if cut.how == "half" and response.is_stream and remaining:
-                first_half, _ = _halve(remaining[0])
-                parts = [*parts, *first_half]  # a list of one part
-            await self._send_parts(response, parts)
-        if cut.after is None or cut.how in ("drop", "reset"):
+        if cut.after is None:  # before the first byte
+            await self._abort_connection(reset=cut.how == "reset")
+            return
+        response = self._build_response(cut.reply)
+        parts, remaining = response.split(cut.after)
+        if cut.how == "half" and response.is_stream and remaining:
+            first_half, _ = _halve(remaining[0])
+            parts = [*parts, first_half]
+        await self._send_parts(response, parts)
+        if cut.how in ("drop", "reset"):
             await self._abort_connection(reset=cut.how == "reset")
 
     async def _send_stalled(self, stall: Stall) -> None:

@@ -136,7 +136,7 @@ class Service:
         behavior: ResponseBehavior
         try:
             self._check_key_and_body(request)
-            endpoint, build_response = self._match_endpoint(request)
+            endpoint, build_response = self._accept_request(request)
             act = self._take_scripted(endpoint, request)
             behavior = self._convert_behavior(act, endpoint, request)
         except RequestError as error:
@@ -161,11 +161,11 @@ class Service:
         if request.body_error:
             raise request.body_error
 
-    def _match_endpoint(self, request: Request) -> tuple[Endpoint | None, ResponseBuilder]:
-        """Find the endpoint of a request.
+    def _accept_request(self, request: Request) -> tuple[Endpoint | None, ResponseBuilder]:
+        """Find the endpoint of a request, and accept the request.
 
-        A chat request is also checked, and reserves its request and its tokens in the buckets
-        of the rate limits.
+        A chat request is also checked, takes one request and its tokens from the buckets of the
+        rate limits, and is added to the prompt cache.
 
         Returns:
             The endpoint, or `None` if it cannot be scripted; and the function that builds its
@@ -255,17 +255,19 @@ class Service:
         return behavior
 
 
-def _create_response_builder(default: Reply) -> ResponseBuilder:
+def _create_response_builder(unscripted_reply: Reply) -> ResponseBuilder:
     """Create a function that builds a response from a scripted reply.
 
-    A scripted reply without a body gets the body and the headers of `default`. Headers of its
-    own take precedence.
+    A scripted reply without a body gets the body and the headers of `unscripted_reply`. Headers
+    of its own take precedence.
     """
 
     def build_response(reply: Reply) -> SuccessResponse:
         if reply.body is None:
             reply = replace(
-                reply, body=default.body, headers={**default.headers, **reply.headers}
+                reply,
+                body=unscripted_reply.body,
+                headers={**unscripted_reply.headers, **reply.headers},
             )
         body = b"" if reply.body is None else encode_body(reply.body)
         return SuccessResponse([body], headers=reply.headers, delay=reply.delay)

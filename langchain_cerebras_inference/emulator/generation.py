@@ -50,7 +50,7 @@ class Choice:
 
     @property
     def completion_tokens(self) -> int:
-        """The number of tokens. The end is a token too, except of a truncated choice."""
+        """The number of tokens, plus one for the end unless the choice is truncated."""
         calls = (call.name + call.arguments_text for call in self.tool_calls)
         texts = (self.reasoning, self.content, *calls)
         has_end = self.finish_reason != "length"

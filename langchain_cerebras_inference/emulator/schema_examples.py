@@ -258,7 +258,7 @@ def _is_valid_number(number: float, keywords: Schema) -> bool:
 
 
 def _make_number_in_bounds(keywords: Schema) -> float:
-    """Make a valid number near a bound of the schema. Without bounds, make 1 or one step."""
+    """Make a valid number near a bound of the schema; without bounds, `multipleOf` or 1."""
     step = keywords.get("multipleOf") or 1
     low = keywords.get("minimum", keywords.get("exclusiveMinimum"))
     high = keywords.get("maximum", keywords.get("exclusiveMaximum"))

@@ -99,7 +99,8 @@ def _list_children(schema: Schema) -> Iterator[Any]:
 
 
 def _find_keyword_error(schema: Schema, root: Schema) -> str | None:
-    if invalid := _KEYWORDS & (schema.keys() - select_well_typed_keywords(schema)):
+    badly_typed = schema.keys() - select_well_typed_keywords(schema).keys()
+    if invalid := badly_typed & _KEYWORDS:
         return f"Invalid JSON schema fields: {_format_set(invalid)}"
     if unsupported := schema.keys() - _KEYWORDS:
         return f"Unsupported JSON schema fields: {_format_set(unsupported)}"
@@ -113,7 +114,7 @@ def _find_type_error(schema: Schema) -> str | None:
     if not types <= _TYPES or not (types or schema.keys() & _KEYWORDS_WITHOUT_TYPE):
         return f"Unsupported JSON schema type: {schema.get('type')!r}"
     if "array" in types and not _has_valid_items(schema):
-        return "Unsupported JSON schema fields: {'items'}"
+        return "Unsupported JSON schema fields: {'items'}"  # also if `items` is missing
     if any(isinstance(value, dict | list) for value in _list_literal_values(schema)):
         return "The values of 'enum' and 'const' must be primitive."
     if "object" in types or "properties" in schema:

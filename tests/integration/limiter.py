@@ -79,7 +79,10 @@ class Limiter:
         return max(times) - min(times)
 
     def compute_usage(self) -> float:
-        """Return the share of the quota, from the first to the last request, that was used."""
+        """Return the used share of what the quota allowed.
+
+        It allowed one full bucket, and the refill from the first to the last accepted request.
+        """
         seconds = self.burst_seconds + self.duration * (1 - self.used_by_others)
         requests = len(self.accepted) / (self.requests_per_second * seconds)
         return max(requests, self.accepted_tokens / (self.tokens_per_second * seconds))

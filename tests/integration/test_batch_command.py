@@ -587,7 +587,7 @@ def test_terminal_without_rich_shows_plain_lines() -> None:
     assert output.startswith("20 rows\r\nRows completed: 20, failed: 0;")
 
 
-def test_progress_is_a_line_at_the_start_after_5_seconds_and_each_minute(
+def test_progress_lines_come_at_the_start_then_after_5_seconds_then_each_minute(
     keyed_server: Emulator,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

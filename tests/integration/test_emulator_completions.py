@@ -102,7 +102,7 @@ def test_repeated_prefix_is_cached_in_blocks_of_128_tokens(
     assert second["prompt_tokens_details"]["cached_tokens"] == 640
 
 
-def test_prompt_of_any_script_has_at_least_as_many_tokens_as_are_cached(
+def test_prompt_in_any_writing_system_has_at_least_as_many_tokens_as_are_cached(
     server: Emulator,
 ) -> None:
     messages = [user_message("長い話。" * 400)]

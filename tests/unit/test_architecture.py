@@ -54,7 +54,7 @@ LAYERS: dict[str, tuple[list[str], list[str]]] = {
             "_version",
             "_surrogates",
             "_types",
-            "_private_names",
+            "_private_names_switch",
             "errors",
         ],
         [],

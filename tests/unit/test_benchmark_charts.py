@@ -59,7 +59,7 @@ def test_chart_names_its_machine_and_has_colors_for_dark_pages(name: str) -> Non
     assert "prefers-color-scheme: dark" in (FOLDER / name).read_text("utf-8")
 
 
-def test_labels_that_would_overlap_stand_side_by_side() -> None:
+def test_labels_that_would_overlap_are_moved_apart() -> None:
     assert charts.spread([10.0, 50.0, 12.0], 8.0) == [7.0, 50.0, 15.0]
 
 

@@ -493,7 +493,7 @@ def test_use_by_another_client_is_seen_in_time_while_the_quota_is_ample() -> Non
     run(work)
 
 
-def test_rejection_ends_the_time_without_reservations() -> None:
+def test_rejection_ends_the_ample_phase() -> None:
     async def work(clock: Clock) -> None:
         quota = await open_quota(clock, remaining=59)
         permit = await quota.acquire(create_ticket())

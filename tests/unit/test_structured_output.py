@@ -731,7 +731,7 @@ def test_tools_of_the_caller_are_sent_with_the_tool_of_the_schema(
 
 
 @pytest.mark.parametrize("tools", [None, []])
-def test_no_tools_of_the_caller_are_accepted_by_every_method(tools: Any) -> None:
+def test_empty_tools_of_the_caller_are_accepted_by_every_method(tools: Any) -> None:
     model = create_model()
 
     chain = model.with_structured_output(Tide, method="function_calling", tools=tools)
