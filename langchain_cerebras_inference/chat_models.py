@@ -325,8 +325,8 @@ class ChatCerebrasInference(BaseChatModel):
             return settings
         fields = _settings.convert_settings(settings, cls)
         if _model_catalog.is_default_profile(fields.get("profile")):
-            # These may be the settings of another model with a new `model_name`, as from
-            # `configurable_fields`. Without its profile, `_set_profile` sets the right one.
+            # `configurable_fields` copies the settings of a model, with its profile, and then
+            # changes `model_name`. `_set_profile` finds the profile for the new name.
             fields.pop("profile", None)
         return fields
 

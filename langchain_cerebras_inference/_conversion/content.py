@@ -311,7 +311,7 @@ def _has_content(block: Mapping[str, Any]) -> bool:
 
 
 def _read_document(block: Mapping[str, Any], block_type: str) -> str | None:
-    """Return the text of a document, after a line with its id, title and source.
+    """Return a line with the id, title and source of a document, and then its text.
 
     Returns:
         The text, or `None` if the document has no text.

@@ -116,10 +116,10 @@ class DeltaParser:
         )
         # The finish reason is the first key, as in the metadata of a whole completion, where
         # langchain-core inserts it from the generation info.
-        finish_reason = completion.convert_finish_reason(
+        finish_metadata = completion.convert_finish_reason(
             self._finish_reason, has_tool_calls=has_tool_calls
         )
-        return finish_reason | metadata
+        return finish_metadata | metadata
 
     def parse_arguments(self, tool_call: ToolCallState) -> dict[str, Any] | None:
         """Return the tool arguments of a call, or `None` if they are truncated or invalid."""

@@ -172,11 +172,11 @@ class _Converter:
             return content.convert_assistant_content(value).text
         if role != "user":
             return content.convert_system_content(
-                value, is_new=index >= self._first_new_system_message
+                value, is_new=index >= self._new_system_messages_start
             )
         if blocks := content.find_tool_results(value):
             value = self._take_tool_results(value, blocks, index)
-        is_new = index >= self._first_new_user_message
+        is_new = index >= self._new_user_messages_start
         converted = content.convert_user_content(
             value, is_new=is_new, accepts_images=self._accepts_images
         )
@@ -187,22 +187,23 @@ class _Converter:
         return converted
 
     @cached_property
-    def _first_new_user_message(self) -> int:
-        """The index from which user messages are new: only system messages follow them.
+    def _new_user_messages_start(self) -> int:
+        """The index from which user messages are new: only system messages follow it.
 
-        In a token count, no message is new.
+        It is the index of the last message, of whatever role, that is not a system message. In
+        a token count, no message is new.
         """
         count = len(self._messages)
         return count if self._for_counting else self._find_last_non_system_message(count)
 
     @cached_property
-    def _first_new_system_message(self) -> int:
+    def _new_system_messages_start(self) -> int:
         """The index from which system messages are new.
 
-        Only system messages and at most one user message follow them. Examples: In system,
+        Only system messages and at most one user message follow it. Examples: In system,
         user, the first message is new. In user, assistant, system, user, the third one is new.
         """
-        last = self._first_new_user_message
+        last = self._new_user_messages_start
         if self._for_counting or isinstance(self._messages[last], (AIMessage, ToolMessage)):
             return last
         return self._find_last_non_system_message(last)

@@ -89,7 +89,7 @@ class ToolCallAccumulator:
         self._remember_call(call, index, server_id)
         name = self._add_name(call, request_name) if request_name else ""
         may_have_to_wait = (
-            not call.argument_parts  # they may not begin with an object
+            not call.argument_parts  # perhaps they do not begin with an object
             or call.held_arguments
             or "\\u" in arguments  # possibly the first half of a surrogate pair
             or arguments[-1:] == "\\"  # an incomplete escape sequence

@@ -89,7 +89,9 @@ class Arranger:
         return arranged
 
     def _add_to_result(self, message: _types.Message, index: int) -> None:
-        """Add another tool message for a call to the first one: Cerebras accepts only one.
+        """Append a further tool message of a call to the first one of the same call.
+
+        Cerebras accepts only one tool message for each call.
 
         Raises:
             ValueError: If there is no such call.

@@ -87,7 +87,7 @@ class ConnectionPool:
                 self._closing_task = asyncio.get_running_loop().create_task(self.close())
 
     def remove_owner(self, owner: object) -> bool:
-        """Remove an owner if it is one, and return whether the pool has no other owner."""
+        """Remove an owner, if it has used this pool, and return whether no other remains."""
         self._owners.pop(id(owner), None)
         return not self._owners
 

@@ -63,9 +63,9 @@ class Response:
             self._timer = self._loop.call_at(deadline, self._check_deadline)
         connection = response.connection
         protocol = connection.protocol if connection is not None else None
-        self._connection_closed = protocol.closed if protocol is not None else None
-        if self._connection_closed is not None:
-            self._connection_closed.add_done_callback(self._fail_incomplete_body)
+        self._connection_closed_future = protocol.closed if protocol is not None else None
+        if self._connection_closed_future is not None:
+            self._connection_closed_future.add_done_callback(self._fail_incomplete_body)
 
     def __enter__(self) -> Self:
         return self
@@ -132,8 +132,8 @@ class Response:
         response, self._response = self._response, None
         if self._timer is not None:
             self._timer.cancel()
-        if self._connection_closed is not None:
-            self._connection_closed.remove_done_callback(self._fail_incomplete_body)
+        if self._connection_closed_future is not None:
+            self._connection_closed_future.remove_done_callback(self._fail_incomplete_body)
         connection = response.connection  # `None` once the whole body has been read
         transport = connection.transport if connection is not None else None
         if transport is not None and not self._loop.is_closed():

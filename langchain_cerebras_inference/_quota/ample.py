@@ -158,8 +158,7 @@ class AmplePhase:
 
     Reading the limits of a response takes longer than anything else here, because Cerebras
     shows them in twelve headers. Therefore the newest response stays unread until its limits
-    are needed, or until the first request or response that comes 10 ms after the last reading,
-    or later.
+    are needed, or until the next request or response at least 10 ms after the last reading.
 
     Args:
         shown: What the responses of the quota have shown.

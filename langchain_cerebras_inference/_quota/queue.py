@@ -438,8 +438,8 @@ class Quota:
             else:
                 self._release_reservation(ticket)  # it may have been the head before
             self._check_wait(queue, ticket)
-            # Asked again, because a rejected call may have come back during `_reserve`. A call
-            # that is not the head is woken when it becomes the head.
+            # It may not be the head any more, if a rejected call came back during `_reserve`.
+            # Then it sleeps until it becomes the head again.
             is_head = queue.tickets[0] is ticket
             longest_sleep = _MAX_SLEEP if is_head else math.inf
             seconds = min(wait, ticket.deadline - self._clock(), longest_sleep)
@@ -505,8 +505,8 @@ class Quota:
             }
             # The first outcome creates each bucket with the largest amount that it has
             # contained, which becomes its capacity. The second one reduces the content to what
-            # the last response showed: `count_unreserved_request`, with no need, subtracts the
-            # difference.
+            # the last response showed: because its needs are 0, `count_unreserved_request` only
+            # subtracts the difference.
             outcomes = [
                 Outcome(
                     "handled",
@@ -584,7 +584,8 @@ class Quota:
         time_left = ticket.deadline - self._clock()
         bottleneck = queue.find_bottleneck() if wait > 0 else None
         is_too_long = wait > time_left or time_left <= 0
-        # Only the head fails because of a long limit. Any other call fails when it is the head.
+        # Because of a long limit, only the head fails at this point. The others fail one after
+        # the other, as each of them becomes the head.
         if time_left < math.inf and (is_too_long or (is_head and _is_long_limit(bottleneck))):
             raise self._create_wait_error(queue, ticket, wait)
         if is_head or is_last:

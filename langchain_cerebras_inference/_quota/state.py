@@ -408,15 +408,17 @@ class QuotaState:
         prediction = outcome.decision.predictions.get(name)
         if prediction is not None:
             predicted, corrected = prediction
-            # The server handled the request at an unknown moment of this time; if the time was
-            # long, that says little about the refill until then, so it has a limit.
+            # The server handled the request at an unknown moment during `age`. If `age` is
+            # long, most of the refill may have come later, so at most half of the capacity
+            # counts.
             refilled = min(outcome.age * bucket.rate, bucket.capacity / 2)
             # What earlier responses have corrected since the decision is no error any more.
             error = remaining - (predicted + bucket.corrected - corrected) - refilled
             correction = error if error < 0 else error * _UPWARD_CORRECTION
         if outcome.is_only_process:
             # The bucket contains at least `remaining - overlapping`, even if the server handled
-            # all the overlapping requests after this one. `granted` is at least as large.
+            # all the overlapping requests after this one. So `granted` is at least what has
+            # been sent plus that amount.
             kind = bucket.kind
             sent = self.reserved[kind] - self.waiting[kind]
             min_granted = sent + remaining - outcome.overlapping[kind]
@@ -481,7 +483,8 @@ class QuotaState:
 def is_estimate_too_low(outcome: Outcome, name: str) -> bool:
     """Return whether a rejected request probably needs more tokens than was estimated.
 
-    Enough for the estimate remained. If much more remained, another limit is the cause.
+    That is so if enough remained for the estimate, but less than twice as much. If more
+    remained, another limit is the cause.
     """
     remaining = _get_remaining(outcome, name)
     if remaining is None or not name.startswith("tokens"):

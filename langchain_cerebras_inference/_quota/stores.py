@@ -32,8 +32,8 @@ T = TypeVar("T")
 _TIMEOUT = 5.0
 """Seconds to wait for the lock of SQLite, or for a response of Redis."""
 
-_WRITE_AHEAD_LOG_RETRY = 0.01
-"""Seconds before the write-ahead log of SQLite is turned on again, if that failed."""
+_WRITE_AHEAD_LOG_RETRY_WAIT = 0.01
+"""Seconds before another attempt to turn on the write-ahead log of SQLite."""
 
 _EXPIRY = 7 * 86_400
 """Seconds after which the state of an unused quota is deleted from a shared store."""
@@ -273,7 +273,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
             is_locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
             if not is_locked or time.monotonic() >= deadline:
                 raise
-            time.sleep(_WRITE_AHEAD_LOG_RETRY)
+            time.sleep(_WRITE_AHEAD_LOG_RETRY_WAIT)
         else:
             return
 
