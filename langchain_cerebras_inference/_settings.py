@@ -163,7 +163,7 @@ _NO_RESPONSES_API = (
     "It belongs to OpenAI's Responses API, which Cerebras does not have. Leave it out."
 )
 _NO_HTTP_CLIENT = (
-    "Requests are sent with aiohttp. Use the settings proxy, verify,"
+    "Requests are sent with aiohttp. Use the settings proxy, verify, client_cert,"
     " connect_timeout and default_headers."
 )
 _NO_ORGANIZATIONS = "Cerebras has no organizations. Leave it out."

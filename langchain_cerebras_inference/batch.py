@@ -93,7 +93,8 @@ class BatchProgress:
         failed: How many inputs have a result with an error.
         input_tokens: The tokens of the prompts.
         output_tokens: The tokens of the completions, reasoning included.
-        quota: The quota as it was at most a second ago; `None` if it is unknown.
+        quota: The quota when it was last read, usually one or two seconds ago; `None` if it is
+            unknown.
     """
 
     model: str

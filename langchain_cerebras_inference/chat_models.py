@@ -210,8 +210,8 @@ class ChatCerebrasInference(BaseChatModel):
 
     clear_thinking: bool | None = None
     """Whether the server drops the reasoning of earlier messages that it receives. By default
-    it is not sent, except to GLM if `replay_reasoning` is true: there `False` is sent, because
-    GLM otherwise drops the reasoning."""
+    this parameter is not sent. Exception: with `replay_reasoning`, `False` is sent to GLM,
+    which otherwise drops the reasoning."""
 
     disable_reasoning: bool | None = None
     """Whether to turn reasoning off, like `reasoning_effort="none"`. For code that was written
@@ -242,8 +242,9 @@ class ChatCerebrasInference(BaseChatModel):
 
     default_headers: _settings.Headers | None = Field(None, exclude=True)
     """Headers for each request to the API. A header replaces this package's header of the same
-    name; with `Authorization`, no other credential is needed. Headers are not serialized. The
-    call option `extra_headers` adds headers to one call."""
+    name; with `Authorization`, no other credential is needed. LangChain's `dumps` leaves the
+    headers out; a pickle contains them. The call option `extra_headers` adds headers to one
+    call."""
 
     timeout: float = Field(60.0, gt=0)
     """Seconds that the server may be silent: before the first event, and between two events.
@@ -273,8 +274,8 @@ class ChatCerebrasInference(BaseChatModel):
     `redis://HOST:PORT`. The default is the environment variable `CEREBRAS_QUOTA_STORE`."""
 
     proxy: SecretStr | None = Field(default_factory=_urls.get_default_proxy)
-    """The URL of a proxy. The default is `CEREBRAS_PROXY`, or else `HTTPS_PROXY`,
-    `HTTP_PROXY` or `ALL_PROXY`, except for the hosts in `NO_PROXY`."""
+    """The URL of a proxy. The default is `CEREBRAS_PROXY`, or else `HTTPS_PROXY` (`HTTP_PROXY`
+    if the URL of the server is http) or `ALL_PROXY`, except for the hosts in `NO_PROXY`."""
 
     verify: bool | str = True
     """Whether to check certificates, or the path of a CA bundle to check them with."""
@@ -817,7 +818,8 @@ class ChatCerebrasInference(BaseChatModel):
                 warning is logged if it cannot.
             kwargs: Other call options. With `"function_calling"`, `tools` adds tools. By
                 default the model must call the tool of the schema. With `tool_choice="any"` it
-                must call one, but perhaps another tool; then there is no object.
+                must call at least one tool. If that is not the tool of the schema, there is no
+                object.
 
         Returns:
             A runnable. For a pydantic class, its output is a validated instance. For any

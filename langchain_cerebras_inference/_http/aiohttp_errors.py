@@ -125,7 +125,7 @@ def _create_tls_error(error: BaseException, host: str, setting: str) -> Cerebras
         return CerebrasConnectionError(
             f"The certificate of {host} cannot be verified. If your own CA issued it, set"
             " the setting verify or the variable SSL_CERT_FILE to the path of the CA's"
-            " certificate.",
+            " certificate, or SSL_CERT_DIR to its folder.",
             is_retryable=False,
         )
     return CerebrasConnectionError(
