@@ -7,4 +7,6 @@ _LANGSMITH_WARNING = (
     "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
     ":langsmith._internal._beta_decorator"
 )
-PYTHON = (sys.executable, "-W", "error", "-W", _LANGSMITH_WARNING)
+_WARNINGS_ARE_ERRORS = ("-W", "error", "-W", _LANGSMITH_WARNING)
+PYTHON = (sys.executable, *_WARNINGS_ARE_ERRORS)
+PYTEST = (sys.executable, "-m", "pytest", *_WARNINGS_ARE_ERRORS)

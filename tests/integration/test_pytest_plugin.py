@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.example_servers import EXAMPLES
+from tests.python_command import PYTEST
 
 ROOT = EXAMPLES.parent
 PLUGIN = "langchain_cerebras_inference.pytest_plugin"
@@ -35,7 +36,7 @@ def run_pytest(
     All tests must pass without a warning.
     """
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", PLUGIN, "-W", "error", "-rA", *options],
+        [*PYTEST, "-p", PLUGIN, "-rA", *options],
         cwd=directory,
         env=os.environ
         | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}

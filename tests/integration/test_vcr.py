@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from langchain_cerebras_inference.emulator import Emulator, Reply, ToolCall
 from tests.integration.call_styles import NON_STREAMING_STYLES, STREAMING_STYLES, CallStyle
 from tests.integration.helpers import create_model
 from tests.integration.programs import ROOT, create_environment
+from tests.python_command import PYTEST
 
 REPLY = Reply(
     reasoning="Let me see.",
@@ -57,16 +57,7 @@ def test_documented_recipe_records_once_and_then_replays(
     (tmp_path / "test_recipe.py").write_text(recipe, "utf-8")
 
     def run() -> str:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-W",
-            "error",
-            "-p",
-            "no:cacheprovider",
-        ]
+        command = [*PYTEST, "-q", "-p", "no:cacheprovider"]
         variables = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
         process = subprocess.run(
             command,
