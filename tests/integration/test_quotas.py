@@ -285,7 +285,7 @@ def test_event_loops_in_threads_share_the_quota(limiter: Limiter) -> None:
         list(threads.map(run, range(4)))
 
     assert len(limiter.accepted) == 60
-    assert len(limiter.rejected) <= 2
+    assert len(limiter.rejected) <= 6  # with a quota for each event loop, 37
 
 
 def test_quota_is_kept_after_its_event_loop_is_closed(limiter: Limiter) -> None:
