@@ -635,7 +635,7 @@ def separate_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Co
             process.terminate()
 
 
-def read_memory_megabytes(process: subprocess.Popen[str]) -> float:
+def read_memory_mebibytes(process: subprocess.Popen[str]) -> float:
     pages = int(Path(f"/proc/{process.pid}/statm").read_text("ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
@@ -655,18 +655,18 @@ def test_twenty_thousand_rows_with_ten_kills(
     with start_batch() as process:
         while process.poll() is None:
             rows = Path("out.jsonl").read_bytes().count(b"\n")
-            memory.append((rows, read_memory_megabytes(process)))
+            memory.append((rows, read_memory_mebibytes(process)))
             time.sleep(1)
         assert process.stderr
         errors = process.stderr.read()
 
     responses = separate_server()
-    early = [megabytes for rows, megabytes in memory if rows < 12_000]
-    late = [megabytes for rows, megabytes in memory if rows > 18_000]
+    early = [mebibytes for rows, mebibytes in memory if rows < 12_000]
+    late = [mebibytes for rows, mebibytes in memory if rows > 18_000]
     sys.stdout.write(
         f"\nBatch of {count} rows, 10 kills after {killed} rows: responses {dict(responses)},"
-        f" {time.monotonic() - start:.0f} s, memory {max(early):.1f} MB up to 12,000 rows"
-        f" and {max(late):.1f} MB from 18,000\n{errors}"
+        f" {time.monotonic() - start:.0f} s, memory {max(early):.1f} MiB up to 12,000 rows"
+        f" and {max(late):.1f} MiB from 18,000\n{errors}"
     )
     assert process.returncode == 0
     assert_every_row_is_completed_once(count)
