@@ -209,7 +209,7 @@ class AmplePhase:
         spare = self._read_limits(response)
         if spare is None or spare < 0:
             return False
-        self._last_read_response = response
+        self._last_read_response, self._unread_response = response, None
         return True
 
     def read_newest_response(self) -> None:

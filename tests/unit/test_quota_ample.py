@@ -28,6 +28,21 @@ def test_newest_response_that_shows_an_exhausted_limit_counts(*, is_described: b
     assert quota.try_acquire(1) is None
 
 
+def test_older_response_does_not_replace_a_newer_one() -> None:
+    now = 0.0
+    quota = Quota("quota", clock=lambda: now)
+    permits = [quota.try_acquire(1) for _ in range(3)]
+    # The second response arrives too early to be read, and the third one is read.
+    for permit, time, remaining in zip(
+        permits, (0.0, 0.005, 0.02), ("990", "980", "600"), strict=True
+    ):
+        assert permit
+        now = time
+        quota.report_handled(permit, {LIMIT: "1000", REMAINING: remaining})
+
+    assert quota.describe().limits["requests-minute"].remaining == 600
+
+
 @pytest.mark.parametrize("value", ["unlimited", "0"])
 def test_limits_that_cannot_be_read_do_not_allow_more_first_requests(value: str) -> None:
     async def acquire(quota: Quota) -> int:
