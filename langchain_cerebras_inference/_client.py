@@ -126,6 +126,10 @@ class Call:
     retries: int = 0
     metadata: dict[str, Any] = field(default_factory=lambda: {"retries": 0})
 
+    def estimate_tokens(self) -> float:
+        """Estimate the tokens of the last request quickly; the result may be too high."""
+        return estimate_tokens_from_size(self.body, self.body_size)
+
 
 class CerebrasClient:
     """Makes calls with the settings of one model.
@@ -291,8 +295,7 @@ class CerebrasClient:
         if self._pace is not False:
             quota = get_quota(self._base_url, headers, call.body["model"], self._quota_store)
             if self._pace == "auto":
-                tokens = estimate_tokens_from_size(call.body, len(body))
-                call.permit = quota.try_acquire(tokens)
+                call.permit = quota.try_acquire(call)
             if call.permit is None:
                 headers = await self._wait_for_quota(call, quota, headers)
         call.is_compressed = self._should_compress(call, body)
@@ -301,8 +304,9 @@ class CerebrasClient:
             body = await compression.compress(body)
         url = f"{self._base_url}/chat/completions"
         response = await self._send(call, "POST", url, headers, body)
-        if call.permit is not None:
-            call.permit.quota.report_handled(call.permit, call.response_headers)
+        permit = call.permit
+        if permit is not None:
+            permit.quota.report_handled(permit, call.response_headers)
         return response
 
     async def _send(

@@ -1,8 +1,8 @@
 """Requests without a reservation: those that are sent while the quota is ample.
 
-A quota is ample while at least half of each limit remains. While no limit is known, it is ample
-as long as the window has room. Then the arithmetic of `state` would delay no request, so the
-requests are only counted. Once the quota is not ample any more, all requests are reserved.
+A quota is ample while at least half of each limit remains. Then the arithmetic of `state` would
+delay no request, so the requests are only counted. Once the quota is not ample any more, all
+requests are reserved. While no limit is known, only the window limits the requests in flight.
 
 Requests and tokens are counted as `Totals`: how many there have been up to now.
 """
@@ -114,26 +114,28 @@ class Window:
         self._started_at = now
         self._handled_before = 0.0
 
-    def get_size(self, handled: Totals) -> float:
-        """Return the size for calls with `pace="auto"`, without the doubling."""
-        return self._auto_size + handled[REQUESTS] - self._handled_before
-
     def compute_wait(
-        self, sent: Totals, handled: Totals, now: float, *, has_unlimited_wait: bool
+        self, in_flight: float, handled: float, now: float, *, has_unlimited_wait: bool
     ) -> float:
-        """Return the seconds until one more request may be in flight."""
-        size = self._pace_true_size if has_unlimited_wait else self.get_size(handled)
-        in_flight = sent[REQUESTS] - handled[REQUESTS]
+        """Return the seconds until one more request may be in flight.
+
+        Args:
+            in_flight: The number of requests in flight.
+            handled: The number of handled requests.
+            now: The current time.
+            has_unlimited_wait: Whether the call has `pace=True`.
+        """
+        auto_size = self._auto_size + handled - self._handled_before
+        size = self._pace_true_size if has_unlimited_wait else auto_size
         if in_flight < size:
             return 0.0
         doublings = math.log2((in_flight + 1) / size)  # one each second
         return self._started_at + doublings - now
 
-    def shrink(self, sent: Totals, handled: Totals, now: float) -> None:
+    def shrink(self, in_flight: float, handled: float, now: float) -> None:
         """Begin again with half of the requests in flight, after a rejection."""
-        in_flight = sent[REQUESTS] - handled[REQUESTS]
         self._auto_size = self._pace_true_size = max(1.0, in_flight / 2)
-        self._handled_before = handled[REQUESTS]
+        self._handled_before = handled
         self._started_at = now
 
 
@@ -162,7 +164,6 @@ class AmplePhase:
 
     Args:
         shown: What the responses of the quota have shown.
-        window: The window of the quota.
         clock: Returns the current time in seconds.
 
     Attributes:
@@ -170,28 +171,26 @@ class AmplePhase:
     """
 
     def __init__(
-        self, shown: ShownLimits, window: Window, clock: Callable[[], float], *, is_over: bool
+        self, shown: ShownLimits, clock: Callable[[], float], *, is_over: bool
     ) -> None:
         self.is_over = is_over
         self._shown = shown
-        self._window = window
         self._clock = clock
         # The totals up to which the quota is known to stay ample.
         self._max_sent = _NOTHING
         self._last_read_response: LimitsResponse | None = None
         self._unread_response: LimitsResponse | None = None
 
-    def can_send(self, sent: Totals, handled: Totals) -> bool:
+    def can_send(self, sent: Totals) -> bool:
         """Return whether the quota stays ample if one more request is sent.
 
         Args:
             sent: What has been sent then, including this request.
-            handled: What has been handled up to now.
         """
-        if self._unread_response is not None and self._is_reading_due(self._clock()):
-            self.read_newest_response()
-        if sent[0] > self._max_sent[0] or sent[1] > self._max_sent[1]:
-            self._update_max_sent(handled)
+        if self._unread_response is not None:
+            is_enough_known = sent[0] <= self._max_sent[0] and sent[1] <= self._max_sent[1]
+            if not is_enough_known or self._is_reading_due(self._clock()):
+                self.read_newest_response()
         return sent[0] <= self._max_sent[0] and sent[1] <= self._max_sent[1]
 
     def keep_response(self, headers: Mapping[str, str], permit: Permit, sent: Totals) -> bool:
@@ -228,13 +227,6 @@ class AmplePhase:
         """End the phase: all requests need a reservation from now on."""
         self.is_over = True
         self._max_sent = _NOTHING
-
-    def _update_max_sent(self, handled: Totals) -> None:
-        """Update `_max_sent` by an unread response, or by the window if no limit is known."""
-        if self._shown.is_known:
-            self.read_newest_response()
-        elif not self.is_over:
-            self._max_sent = (handled[REQUESTS] + self._window.get_size(handled), math.inf)
 
     def _is_reading_due(self, now: float) -> bool:
         return now - self._shown.read_at >= _READ_INTERVAL

@@ -7,6 +7,8 @@ Words of this module, in addition to those of `state`:
 - permit: the permission to send one request. `Quota.acquire` returns it, and the call reports
   with it what happened to the request.
 - in flight: sent, and without a response.
+- counted: contained in the sums of all requests. Requests are not counted before a response
+  has shown that there is a limit.
 - window: the maximum number of requests in flight while the limits are unknown; see `ample`.
 - handled: the server has answered the request, but not with a rejection because of this quota;
   or it is unknown what the server did.
@@ -32,9 +34,10 @@ import time
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from langchain_cerebras_inference._http import rate_limits
+from langchain_cerebras_inference._http.rate_limits import LIMIT_HEADERS
 from langchain_cerebras_inference._quota import state
 from langchain_cerebras_inference._quota.ample import (
     TOKEN_BUCKETS,
@@ -105,6 +108,14 @@ class NotSentError(CerebrasRateLimitError):
     """A request was not sent: it is too large, has to wait too long, or must not wait."""
 
 
+class Request(Protocol):
+    """A request for which a quota gives permits."""
+
+    def estimate_tokens(self) -> float:
+        """Return the estimated tokens of the request, or more."""
+        ...
+
+
 @dataclass(eq=False)
 class Ticket:
     """One call in the queue of a quota, with all its attempts.
@@ -143,6 +154,10 @@ class Ticket:
     is_logged: bool = field(default=False, init=False)
     future: asyncio.Future[None] | None = field(default=None, init=False)
 
+    def estimate_tokens(self) -> float:
+        """Return the tokens that the last decision was about."""
+        return self.needs.tokens
+
     def wake(self) -> None:
         """End the sleep of the call, which then asks again whether it may be sent."""
         self.is_woken = True
@@ -170,10 +185,10 @@ class Permit:
 
     Attributes:
         quota: The quota that gave the permission.
-        tokens: The tokens that the request needs.
         handled_before: The sum of the needs of all requests that had been handled when the
             permit was given.
         arrival: The arrival of the call, for the ticket that it gets if this request fails.
+        tokens: The tokens that the request needs; 0 while it is not counted.
         ticket: The ticket of the call; `None` if the call did not need one up to now.
         decision: The decision to send it; `None` for a request without a reservation.
         store: The store that made the decision; `None` for a request without a reservation.
@@ -181,18 +196,16 @@ class Permit:
         is_reported: Whether the outcome was reported.
     """
 
-    # Most requests have no reservation and need only the attributes that `__init__` sets.
+    # There is no `__init__`, because calling it takes too long. The quota sets these two.
+    quota: Quota
+    arrival: int
+    handled_before: Totals = (0.0, 0.0)
+    tokens: float = 0.0
     ticket: Ticket | None = None
     decision: Decision | None = None
     store: Store | None = None
     sent_at = 0.0
     is_reported = False
-
-    def __init__(self, quota: Quota, tokens: float, handled_before: Totals) -> None:
-        self.quota = quota
-        self.tokens = tokens
-        self.handled_before = handled_before
-        self.arrival = take_arrival_number()
 
 
 class _CallQueue:
@@ -301,61 +314,105 @@ class Quota:
         self._lock = threading.RLock()
         self._shown = ShownLimits()
         self._rejections = 0
-        self._has_rejection_without_limits = False
-        # The needs of all handled requests.
+        is_shared = self._store.is_shared
+        # Whether a response has shown that there is a limit. With a shared store, another
+        # process may have seen it.
+        self._is_limited = is_shared
+        # The requests in flight that are not counted, and the number of handled requests that
+        # were not counted. Counting needs the lock and an estimate of the tokens, which take as
+        # long as everything else. A single change of a dict needs no lock. If two threads lose
+        # an increment, the window is only smaller by one.
+        self._uncounted: dict[Permit, Request] = {}
+        self._uncounted_handled = 0
+        # The needs of all handled requests that were counted.
         self._handled: Totals = (0.0, 0.0)
         # The same, plus the needs of the requests in flight. Those of a rejected or unsent
         # request are subtracted again.
         self._sent: Totals = (0.0, 0.0)
-        is_shared = self._store.is_shared
         self._window = Window(
             auto_size=_WINDOW_SHARED if is_shared else _WINDOW_AUTO,
             pace_true_size=_WINDOW_SHARED if is_shared else _WINDOW_PACE_TRUE,
             now=clock(),
         )
         # With a shared store there is no such phase: other processes use the quota, too.
-        self._ample = AmplePhase(self._shown, self._window, clock, is_over=is_shared)
+        self._ample = AmplePhase(self._shown, clock, is_over=is_shared)
         self._log_times: dict[str, float] = {}
 
     @property
     def is_idle(self) -> bool:
         """Whether no call waits, and no request is in flight."""
-        return not self._queues and self._sent[REQUESTS] <= self._handled[REQUESTS]
+        return not self._queues and self._in_flight <= 0
+
+    @property
+    def _in_flight(self) -> float:
+        return len(self._uncounted) + self._sent[REQUESTS] - self._handled[REQUESTS]
+
+    @property
+    def _accepted(self) -> float:
+        """The number of handled requests."""
+        return self._uncounted_handled + self._handled[REQUESTS]
 
     def describe(self) -> QuotaInfo:
         """Describe the quota and its queues, from any thread."""
         self._read_newest_response()
         queues = list(self._queues.values())
         now = self._clock()
-        handled, sent = self._handled[REQUESTS], self._sent[REQUESTS]
         return QuotaInfo(
             queue_length=sum(len(queue.tickets) for queue in queues),
             wait=max((queue.estimate_longest_wait(now) for queue in queues), default=0.0),
-            in_flight=max(round(sent - handled), 0),
-            accepted=round(handled),
+            in_flight=max(round(self._in_flight), 0),
+            accepted=round(self._accepted),
             rejected=self._rejections,
             limits={name: LimitInfo(*values) for name, values in self._shown.newest.items()},
         )
 
     # --- before a request -------------------------------------------------------------------
 
-    def try_acquire(self, tokens: float, *, is_head: bool = False) -> Permit | None:
-        """Return a permit if the quota is ample and no other call waits, else `None`.
+    def try_acquire(self, request: Request) -> Permit | None:
+        """Return a permit if no limit is known or the quota is ample, and no call waits.
 
-        Calls with `pace="auto"` try this before `acquire`, because it needs no ticket.
+        Otherwise return `None`. Calls with `pace="auto"` try this before `acquire`, because it
+        needs no ticket.
 
         Args:
-            tokens: The estimated tokens of the request, or more.
-            is_head: Whether the call is the first in the queue.
+            request: The request, which has to stay as it is until the outcome is reported.
         """
-        if self._queues and not is_head:
+        if self._queues:
             return None
+        if self._is_limited:
+            return self._try_acquire_ample(request.estimate_tokens())
+        if len(self._uncounted) >= _WINDOW_AUTO + self._uncounted_handled:
+            return None
+        permit = Permit()
+        permit.quota = self
+        permit.arrival = take_arrival_number()
+        self._uncounted[permit] = request
+        return permit
+
+    def _try_acquire_ample(self, tokens: float) -> Permit | None:
+        """Return a permit if the quota is ample, else `None`."""
         with self._lock:
+            self._count_requests()
             sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
-            if not self._ample.can_send(sent, self._handled):
+            if not self._ample.can_send(sent):
                 return None
             self._sent = sent
-            return Permit(self, tokens, self._handled)
+            permit = Permit()
+            permit.quota = self
+            permit.arrival = take_arrival_number()
+            permit.tokens = tokens
+            permit.handled_before = self._handled
+            return permit
+
+    def _count_requests(self) -> None:
+        """If a limit was shown, count the requests in flight; the caller has the lock."""
+        while self._is_limited and self._uncounted:
+            try:
+                permit, request = self._uncounted.popitem()
+            except KeyError:  # another thread has just reported the last one
+                return
+            permit.tokens = tokens = request.estimate_tokens()
+            self._sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
 
     async def acquire(self, ticket: Ticket) -> Permit:
         """Wait until the request may be sent.
@@ -365,9 +422,10 @@ class Quota:
                 have to wait but must not, or if its request is larger than the limit.
             CerebrasConnectionError: If the store does not work, and the call has to use it.
         """
-        permit = None if ticket.has_unlimited_wait else self.try_acquire(ticket.tokens)
-        if permit is not None:
-            return permit
+        if not (self._queues or ticket.has_unlimited_wait):
+            permit = self._try_acquire_ample(ticket.tokens)
+            if permit is not None:
+                return permit
         self._read_newest_response()
         if not ticket.can_wait:
             return await self._acquire_without_waiting(ticket)
@@ -379,10 +437,6 @@ class Quota:
         """Return a permit if the request may be sent and no call waits, else `None`."""
         if self._queues or self._store.is_shared or self._compute_window_wait(ticket) > 0:
             return None
-        if not (self._shown.is_known or self._has_rejection_without_limits):
-            # No limit is known, so there is nothing to reserve.
-            ticket.needs = Amounts(1.0, ticket.tokens)
-            return self._create_permit(ticket, None, None)
         return self._turn_into_permit(ticket) if await self._reserve(ticket) <= 0 else None
 
     async def _wait_in_queue(self, ticket: Ticket) -> Permit:
@@ -425,7 +479,7 @@ class Quota:
             wait = math.inf
             if queue.tickets[0] is ticket:
                 if not ticket.has_unlimited_wait:
-                    permit = self.try_acquire(ticket.tokens, is_head=True)
+                    permit = self._try_acquire_ample(ticket.tokens)
                     if permit is not None:
                         return permit
                 wait = self._compute_window_wait(ticket)
@@ -447,6 +501,9 @@ class Quota:
 
     async def _reserve(self, ticket: Ticket, *, force: bool = False) -> float:
         """Ask the store for the decision about a ticket; return the seconds to wait."""
+        if not self._is_limited:  # there is nothing to reserve
+            ticket.needs = Amounts(1.0, ticket.tokens)
+            return 0.0
         self._create_buckets()
         store = self._choose_store(ticket)
         if ticket.store is not store and ticket.decision is not None:
@@ -526,14 +583,17 @@ class Quota:
     def _create_permit(
         self, ticket: Ticket, decision: Decision | None, store: Store | None
     ) -> Permit:
-        tokens = ticket.needs.tokens
-        with self._lock:
-            self._sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
-            permit = Permit(self, tokens, self._handled)
+        permit = Permit()
+        permit.quota = self
+        permit.arrival = ticket.arrival
         permit.ticket = ticket
         permit.decision = decision
         permit.store = store
         permit.sent_at = self._clock()
+        with self._lock:
+            permit.handled_before = self._handled
+            self._uncounted[permit] = ticket
+            self._count_requests()
         return permit
 
     def _release_reservation(self, ticket: Ticket) -> None:
@@ -547,8 +607,8 @@ class Quota:
         if self._shown.is_known and not ticket.has_unlimited_wait:
             return 0.0
         return self._window.compute_wait(
-            self._sent,
-            self._handled,
+            self._in_flight,
+            self._accepted,
             self._clock(),
             has_unlimited_wait=ticket.has_unlimited_wait,
         )
@@ -666,11 +726,20 @@ class Quota:
             permit: The permission with which the request was sent.
             headers: The response headers with lower-case names; empty without a response.
         """
+        shows_limits = not LIMIT_HEADERS.isdisjoint(headers)
+        if not shows_limits and self._uncounted.pop(permit, None) is not None:
+            permit.is_reported = True
+            self._uncounted_handled += 1
+            if self._queues:
+                self._wake_heads()
+            return
         if permit.is_reported:
             return
         with self._lock:
+            self._is_limited = True
+            self._count_requests()
             is_ample = permit.decision is None and not self._ample.is_over
-            if is_ample and not rate_limits.LIMIT_HEADERS.isdisjoint(headers):
+            if is_ample and shows_limits:
                 is_ample = self._ample.keep_response(headers, permit, self._sent)
             if is_ample:
                 permit.is_reported = True
@@ -726,6 +795,8 @@ class Quota:
         with self._lock:
             if result == "rejected":
                 self._rejections += 1
+                self._is_limited = True
+            self._count_requests()
             if limits or result == "rejected":
                 self._create_buckets()
                 self._ample.end()
@@ -736,8 +807,7 @@ class Quota:
                 is_handled = result == "handled"
                 self._shown.record(limits, needs, self._clock(), is_handled=is_handled)
             elif result == "rejected" and not self._shown.is_known:
-                self._has_rejection_without_limits = True
-                self._window.shrink(self._sent, self._handled, self._clock())
+                self._window.shrink(self._in_flight, self._accepted, self._clock())
         if not (decision.knows_limits or limits or result == "rejected"):
             self._wake_heads()  # the store has nothing to learn from this outcome
             return
@@ -760,7 +830,9 @@ class Quota:
         store.record_outcome(self._name, outcome, self._wake_heads)
 
     def _count_response(self, permit: Permit, *, is_handled: bool) -> None:
-        if is_handled:
+        if permit in self._uncounted:
+            del self._uncounted[permit]
+        elif is_handled:
             self._handled = (self._handled[0] + 1.0, self._handled[1] + permit.tokens)
         else:
             self._sent = (self._sent[0] - 1.0, self._sent[1] - permit.tokens)

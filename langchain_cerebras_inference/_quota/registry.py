@@ -6,7 +6,6 @@ import atexit
 import hashlib
 import os
 import threading
-from functools import cache
 from typing import TYPE_CHECKING
 
 from langchain_cerebras_inference._quota.queue import Quota
@@ -15,11 +14,15 @@ from langchain_cerebras_inference._quota.stores import SharedStore, open_store
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MAX_QUOTAS = 1_000
+_MAX_ENTRIES = 2_000
 
 _lock = threading.Lock()
 _quotas: dict[int, Quota] = {}
-"""The quotas by a hash of server, API key and model, so that no API key is kept here."""
+"""The quotas by a hash of URL, API key and model, so that no API key is kept here.
+
+Each quota has one more entry, by a hash of its name, because all URLs of a server have the same
+quota.
+"""
 
 _stores: dict[str, SharedStore] = {}
 _stores_of_parent_process: list[SharedStore] = []
@@ -40,24 +43,25 @@ def get_quota(
     Raises:
         ImportError: If the store needs a package that is not installed.
     """
-    origin, authorization = _get_origin(base_url), headers["Authorization"]
-    # `extra_body` can set any value as the model.
-    quota_id = hash((origin, authorization, str(model), store_url))
-    quota = _quotas.get(quota_id)
-    if quota is not None:
-        return quota
-    text = f"{origin}\n{authorization}\n{model}"
+    try:
+        quota_id = hash((base_url, headers["Authorization"], model, store_url))
+    except TypeError:  # `extra_body` can set any value as the model
+        quota_id = hash((base_url, headers["Authorization"], str(model), store_url))
+    return _quotas.get(quota_id) or _add_quota(quota_id, base_url, headers, model, store_url)
+
+
+def _add_quota(
+    quota_id: int, base_url: str, headers: Mapping[str, str], model: str, store_url: str | None
+) -> Quota:
+    origin = "/".join(base_url.split("/", 3)[:3])
+    text = f"{origin}\n{headers['Authorization']}\n{model}"
     name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    name_id = hash((name, store_url))
     with _lock:
-        if quota_id not in _quotas:
-            _remove_idle_quotas()
-            _quotas[quota_id] = Quota(name, _get_store(store_url))
-        return _quotas[quota_id]
-
-
-@cache
-def _get_origin(url: str) -> str:
-    return "/".join(url.split("/", 3)[:3])
+        _remove_idle_quotas()
+        if name_id not in _quotas:
+            _quotas[name_id] = Quota(name, _get_store(store_url))
+        return _quotas.setdefault(quota_id, _quotas[name_id])
 
 
 def forget_all() -> None:
@@ -77,7 +81,7 @@ def _get_store(url: str | None) -> SharedStore | None:
 
 def _remove_idle_quotas() -> None:
     """Remove quotas that are not in use if there are too many, as after many expired keys."""
-    if len(_quotas) >= _MAX_QUOTAS:
+    if len(_quotas) > _MAX_ENTRIES - 2:
         for quota_id in [id_ for id_, quota in _quotas.items() if quota.is_idle]:
             del _quotas[quota_id]
 

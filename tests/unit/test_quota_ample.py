@@ -1,22 +1,127 @@
-"""Requests that are sent without a reservation while the quota is ample."""
+"""Requests that are sent without a reservation: no limit is known, or the quota is ample."""
 
 import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
-from langchain_cerebras_inference._quota.queue import Quota, Ticket
+from langchain_cerebras_inference._quota.queue import Permit, Quota, Ticket
 
 LIMIT = "x-ratelimit-limit-requests-minute"
 REMAINING = "x-ratelimit-remaining-requests-minute"
+
+TOKEN_LIMITS = {
+    "x-ratelimit-limit-tokens-minute": "100000",
+    "x-ratelimit-remaining-tokens-minute": "60000",
+}
+
+
+@dataclass
+class Request:
+    """A request that needs a number of tokens."""
+
+    tokens: float = 1.0
+
+    def estimate_tokens(self) -> float:
+        return self.tokens
+
+
+def acquire(quota: Quota, tokens: float = 1.0) -> Permit:
+    permit = quota.try_acquire(Request(tokens))
+    assert permit
+    return permit
+
+
+def test_requests_without_limits_are_described() -> None:
+    quota = Quota("quota")
+    permits = [acquire(quota) for _ in range(3)]
+    quota.report_handled(permits[0], {})
+    quota.report_unsent(permits[1])
+
+    info = quota.describe()
+
+    assert (info.accepted, info.in_flight) == (1, 1)
+    assert not quota.is_idle
+    quota.report_handled(permits[2], {})
+    assert quota.is_idle
+
+
+def test_requests_that_are_not_sent_do_not_fill_the_window() -> None:
+    quota = Quota("quota", clock=lambda: 0.0)
+
+    for _ in range(100):
+        quota.report_unsent(acquire(quota))
+
+
+def test_requests_in_flight_are_counted_when_the_first_limit_is_shown() -> None:
+    quota = Quota("quota", clock=lambda: 0.0)
+    permits = [acquire(quota, 1_000) for _ in range(10)]
+
+    quota.report_handled(permits[0], TOKEN_LIMITS)
+
+    # The quota is ample up to 50,000 tokens. The other nine requests need 9,000 of the
+    # remaining 60,000.
+    acquire(quota, 1_000)
+    assert quota.try_acquire(Request(1_000)) is None
+    for permit in permits[1:]:
+        quota.report_handled(permit, {})
+    assert (quota.describe().accepted, quota.describe().in_flight) == (10, 1)
+
+
+def test_request_is_counted_once_if_it_is_rejected_after_it_was_handled() -> None:
+    quota = Quota("quota")
+    permit = acquire(quota)
+    quota.report_handled(permit, {})
+
+    quota.report_rejected(permit, {}, "request_quota_exceeded")
+
+    info = quota.describe()
+    assert (info.accepted, info.rejected, info.in_flight) == (1, 1, 0)
+
+
+@pytest.fixture
+def frequent_thread_switches() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("frequent_thread_switches")
+def test_no_request_stays_in_flight_if_a_limit_is_shown_while_threads_send() -> None:
+    quotas = [Quota("quota") for _ in range(1_000)]
+    permits: list[list[Permit]] = [[] for _ in quotas]
+    barrier = threading.Barrier(3)
+
+    def send() -> None:
+        for quota, permits_of_quota in zip(quotas, permits, strict=True):
+            barrier.wait()
+            for number in range(6):
+                permit = quota.try_acquire(Request())
+                if permit is not None:
+                    permits_of_quota.append(permit)
+                    quota.report_handled(permit, {} if number < 3 else TOKEN_LIMITS)
+
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert all(permits)
+    assert all(quota.is_idle for quota in quotas)
+    assert [quota.describe().in_flight for quota in quotas] == [0] * len(quotas)
+    assert [quota.describe().accepted for quota in quotas] == [len(each) for each in permits]
 
 
 @pytest.mark.parametrize("is_described", [False, True])
 def test_newest_response_that_shows_an_exhausted_limit_counts(*, is_described: bool) -> None:
     now = 0.0
     quota = Quota("quota", clock=lambda: now)
-    first, second = quota.try_acquire(1), quota.try_acquire(1)
-    assert first
-    assert second
+    first, second = acquire(quota), acquire(quota)
     quota.report_handled(first, {LIMIT: "1000", REMAINING: "990"})
     now = 0.005  # less than the interval between two readings
     quota.report_handled(second, {LIMIT: "1000", REMAINING: "0"})
@@ -25,18 +130,17 @@ def test_newest_response_that_shows_an_exhausted_limit_counts(*, is_described: b
     else:
         now = 1.0
 
-    assert quota.try_acquire(1) is None
+    assert quota.try_acquire(Request()) is None
 
 
 def test_older_response_does_not_replace_a_newer_one() -> None:
     now = 0.0
     quota = Quota("quota", clock=lambda: now)
-    permits = [quota.try_acquire(1) for _ in range(3)]
+    permits = [acquire(quota) for _ in range(3)]
     # The second response arrives too early to be read, and the third one is read.
     for permit, time, remaining in zip(
         permits, (0.0, 0.005, 0.02), ("990", "980", "600"), strict=True
     ):
-        assert permit
         now = time
         quota.report_handled(permit, {LIMIT: "1000", REMAINING: remaining})
 
@@ -45,7 +149,7 @@ def test_older_response_does_not_replace_a_newer_one() -> None:
 
 @pytest.mark.parametrize("value", ["unlimited", "0"])
 def test_limits_that_cannot_be_read_do_not_allow_more_first_requests(value: str) -> None:
-    async def acquire(quota: Quota) -> int:
+    async def count_permits(quota: Quota) -> int:
         count = 0
         for _ in range(300):
             try:
@@ -59,10 +163,9 @@ def test_limits_that_cannot_be_read_do_not_allow_more_first_requests(value: str)
     counts = []
     for headers in ({}, {LIMIT: value}):
         quota = Quota("quota", clock=lambda: 0.0)
-        permit = quota.try_acquire(1)
-        assert permit
+        permit = acquire(quota)
         quota.report_handled(permit, headers)
-        counts.append(asyncio.run(acquire(quota)))
+        counts.append(asyncio.run(count_permits(quota)))
 
     assert counts[0] == counts[1] < 100
 
@@ -72,8 +175,7 @@ def test_limits_that_cannot_be_read_do_not_replace_known_ones() -> None:
     quota = Quota("quota", clock=lambda: now)
     for headers in ({LIMIT: "1000", REMAINING: "900"}, {LIMIT: "unlimited"}):
         now += 1.0
-        permit = quota.try_acquire(1)
-        assert permit
+        permit = acquire(quota)
         quota.report_handled(permit, headers)
 
     assert quota.describe().limits

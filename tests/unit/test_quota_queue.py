@@ -930,9 +930,25 @@ def test_quota_belongs_to_origin_authorization_and_model() -> None:
     assert "Bearer" not in shown
 
 
-def test_number_of_idle_quotas_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(registry._MAX_QUOTAS + 10):
+def test_all_urls_of_a_server_have_the_same_quota() -> None:
+    quotas = [
+        registry.get_quota(f"https://a.example{path}", {"Authorization": "Bearer k"}, "m", None)
+        for path in ("", "/v1", "/v2/x")
+    ]
+
+    assert quotas[0] is quotas[1] is quotas[2]
+
+
+def test_model_of_any_type_has_a_quota() -> None:
+    headers = {"Authorization": "Bearer k"}
+    model: Any = ["m"]  # `extra_body` can set any value
+    quota = registry.get_quota("https://a.example", headers, model, None)
+
+    assert registry.get_quota("https://a.example", headers, ["m"], None) is quota  # type: ignore[arg-type]
+
+
+def test_number_of_idle_quotas_is_limited() -> None:
+    for number in range(registry._MAX_ENTRIES + 10):
         headers = {"Authorization": f"Bearer {number}"}
         registry.get_quota("https://a.example", headers, "m", None)
-
-    assert len(registry._quotas) <= registry._MAX_QUOTAS
+        assert len(registry._quotas) <= registry._MAX_ENTRIES
