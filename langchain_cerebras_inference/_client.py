@@ -292,9 +292,10 @@ class CerebrasClient:
         call.permit = None
         call.key = await self._get_key()
         headers = self._create_headers(call.key, has_body=True)
-        if self._pace is not False:
+        pace = self._pace
+        if pace is not False:
             quota = get_quota(self._base_url, headers, call.body["model"], self._quota_store)
-            if self._pace == "auto":
+            if pace == "auto":
                 call.permit = quota.try_acquire(call)
             if call.permit is None:
                 headers = await self._wait_for_quota(call, quota, headers)

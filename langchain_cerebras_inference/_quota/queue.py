@@ -37,7 +37,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from langchain_cerebras_inference._http import rate_limits
-from langchain_cerebras_inference._http.rate_limits import LIMIT_HEADERS
 from langchain_cerebras_inference._quota import state
 from langchain_cerebras_inference._quota.ample import (
     TOKEN_BUCKETS,
@@ -726,7 +725,7 @@ class Quota:
             permit: The permission with which the request was sent.
             headers: The response headers with lower-case names; empty without a response.
         """
-        shows_limits = not LIMIT_HEADERS.isdisjoint(headers)
+        shows_limits = rate_limits.has_limits(headers)
         if not shows_limits and self._uncounted.pop(permit, None) is not None:
             permit.is_reported = True
             self._uncounted_handled += 1

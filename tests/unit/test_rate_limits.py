@@ -10,7 +10,9 @@ from langchain_cerebras_inference._http.rate_limits import (
     estimate_quota_wait,
     get_retry_after,
     get_should_retry,
+    has_limits,
     is_long_limit_reached,
+    parse_limits,
 )
 
 NOW = 1_785_585_600.0  # Sat, 01 Aug 2026 12:00:00 GMT
@@ -247,3 +249,16 @@ def test_wait_is_never_negative(headers: dict[str, str]) -> None:
     ]
 
     assert all(wait is None or wait >= 0 for wait in waits)
+
+
+@pytest.mark.parametrize("unit", ["requests", "tokens"])
+@pytest.mark.parametrize("period", ["minute", "hour", "day"])
+def test_each_limit_is_noticed(unit: str, period: str) -> None:
+    headers = {f"x-ratelimit-limit-{unit}-{period}": "100"}
+
+    assert has_limits(headers)
+    assert parse_limits(headers) == {f"{unit}-{period}": (100.0, None)}
+
+
+def test_headers_without_limits_show_none() -> None:
+    assert not has_limits({"date": "today", "x-ratelimit-reset-requests-day": "1"})
