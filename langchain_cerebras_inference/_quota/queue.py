@@ -410,8 +410,10 @@ class Quota:
                 permit, request = self._uncounted.popitem()
             except KeyError:  # another thread has just reported the last one
                 return
-            permit.tokens = tokens = request.estimate_tokens()
-            self._sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
+            tokens = request.estimate_tokens()
+            if not permit.is_reported:  # garbage collection may have reported it just now
+                permit.tokens = tokens
+            self._sent = (self._sent[0] + 1.0, self._sent[1] + permit.tokens)
 
     async def acquire(self, ticket: Ticket) -> Permit:
         """Wait until the request may be sent.

@@ -71,6 +71,28 @@ def test_requests_in_flight_are_counted_when_the_first_limit_is_shown() -> None:
     assert (quota.describe().accepted, quota.describe().in_flight) == (10, 1)
 
 
+def test_request_that_is_collected_while_it_is_counted_leaves_nothing_in_flight() -> None:
+    """Garbage collection can close a stream at any time, and this reports its request."""
+    quota = Quota("quota")
+
+    @dataclass
+    class CollectedRequest:
+        permit: Permit | None = None
+
+        def estimate_tokens(self) -> float:
+            assert self.permit
+            quota.report_handled(self.permit, {})
+            return 1_000.0
+
+    request = CollectedRequest()
+    request.permit = quota.try_acquire(request)
+
+    quota.report_handled(acquire(quota), TOKEN_LIMITS)
+
+    assert quota.describe().in_flight == 0
+    assert quota._sent == quota._handled
+
+
 def test_request_is_counted_once_if_it_is_rejected_after_it_was_handled() -> None:
     quota = Quota("quota")
     permit = acquire(quota)
