@@ -127,7 +127,7 @@ class Call:
     metadata: dict[str, Any] = field(default_factory=lambda: {"retries": 0})
 
     def estimate_tokens(self) -> float:
-        """Estimate the tokens of the last request quickly; the result may be too high."""
+        """Estimate the tokens of the last request, without a look at the messages."""
         return estimate_tokens_from_size(self.body, self.body_size)
 
 

@@ -2,7 +2,7 @@
 
 A quota is ample while at least half of each limit remains. Then the arithmetic of `state` would
 delay no request, so the requests are only counted. Once the quota is not ample any more, all
-requests are reserved. While no limit is known, only the window limits the requests in flight.
+requests are reserved. While no limit is known, the window limits the requests in flight.
 
 Requests and tokens are counted as `Totals`: how many there have been up to now.
 """
@@ -188,8 +188,8 @@ class AmplePhase:
             sent: What has been sent then, including this request.
         """
         if self._unread_response is not None:
-            is_enough_known = sent[0] <= self._max_sent[0] and sent[1] <= self._max_sent[1]
-            if not is_enough_known or self._is_reading_due(self._clock()):
+            is_allowed = sent[0] <= self._max_sent[0] and sent[1] <= self._max_sent[1]
+            if not is_allowed or self._is_reading_due(self._clock()):
                 self.read_newest_response()
         return sent[0] <= self._max_sent[0] and sent[1] <= self._max_sent[1]
 

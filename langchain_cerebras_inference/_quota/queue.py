@@ -7,8 +7,8 @@ Words of this module, in addition to those of `state`:
 - permit: the permission to send one request. `Quota.acquire` returns it, and the call reports
   with it what happened to the request.
 - in flight: sent, and without a response.
-- counted: contained in the sums of all requests. Requests are not counted before a response
-  has shown that there is a limit.
+- counted: included in the sums of the needs of all requests. Counting begins with the first
+  response that shows a limit, or with the first rejection; with a shared store, at once.
 - window: the maximum number of requests in flight while the limits are unknown; see `ample`.
 - handled: the server has answered the request, but not with a rejection because of this quota;
   or it is unknown what the server did.
@@ -111,7 +111,7 @@ class Request(Protocol):
     """A request for which a quota gives permits."""
 
     def estimate_tokens(self) -> float:
-        """Return the estimated tokens of the request, or more."""
+        """Return an estimate of the tokens of the request, which should not be too low."""
         ...
 
 
@@ -154,7 +154,7 @@ class Ticket:
     future: asyncio.Future[None] | None = field(default=None, init=False)
 
     def estimate_tokens(self) -> float:
-        """Return the tokens that the last decision was about."""
+        """Return the tokens with which the request was last allowed."""
         return self.needs.tokens
 
     def wake(self) -> None:
@@ -184,10 +184,10 @@ class Permit:
 
     Attributes:
         quota: The quota that gave the permission.
-        handled_before: The sum of the needs of all requests that had been handled when the
-            permit was given.
+        handled_before: The sum of the needs of all counted requests that had been handled
+            when the permit was given.
         arrival: The arrival of the call, for the ticket that it gets if this request fails.
-        tokens: The tokens that the request needs; 0 while it is not counted.
+        tokens: The tokens that the request needs; 0 if it has not been counted.
         ticket: The ticket of the call; `None` if the call did not need one up to now.
         decision: The decision to send it; `None` for a request without a reservation.
         store: The store that made the decision; `None` for a request without a reservation.
@@ -195,7 +195,7 @@ class Permit:
         is_reported: Whether the outcome was reported.
     """
 
-    # There is no `__init__`, because calling it takes too long. The quota sets these two.
+    # There is no `__init__`, because calling it takes too long. Each permit needs these two.
     quota: Quota
     arrival: int
     handled_before: Totals = (0.0, 0.0)
@@ -314,19 +314,19 @@ class Quota:
         self._shown = ShownLimits()
         self._rejections = 0
         is_shared = self._store.is_shared
-        # Whether a response has shown that there is a limit. With a shared store, another
-        # process may have seen it.
-        self._is_limited = is_shared
+        # Whether requests are counted; see the top of this module. With a shared store, another
+        # process may have seen a limit.
+        self._is_counting = is_shared
         # The requests in flight that are not counted, and the number of handled requests that
-        # were not counted. Counting needs the lock and an estimate of the tokens, which take as
-        # long as everything else. A single change of a dict needs no lock. If two threads lose
-        # an increment, the window is only smaller by one.
+        # were not counted. Counting needs the lock and an estimate of the tokens, which would
+        # double the time per request. A single change of a dict needs no lock. If two threads
+        # lose an increment, only the window and `accepted` are smaller by one.
         self._uncounted: dict[Permit, Request] = {}
         self._uncounted_handled = 0
         # The needs of all handled requests that were counted.
         self._handled: Totals = (0.0, 0.0)
-        # The same, plus the needs of the requests in flight. Those of a rejected or unsent
-        # request are subtracted again.
+        # The same, plus the needs of the counted requests in flight. Those of a rejected or
+        # unsent request are subtracted again.
         self._sent: Totals = (0.0, 0.0)
         self._window = Window(
             auto_size=_WINDOW_SHARED if is_shared else _WINDOW_AUTO,
@@ -348,7 +348,7 @@ class Quota:
 
     @property
     def _accepted(self) -> float:
-        """The number of handled requests."""
+        """The number of handled requests, counted or not."""
         return self._uncounted_handled + self._handled[REQUESTS]
 
     def describe(self) -> QuotaInfo:
@@ -368,17 +368,18 @@ class Quota:
     # --- before a request -------------------------------------------------------------------
 
     def try_acquire(self, request: Request) -> Permit | None:
-        """Return a permit if no limit is known or the quota is ample, and no call waits.
+        """Return a permit, or `None` if the call may have to wait.
 
-        Otherwise return `None`. Calls with `pace="auto"` try this before `acquire`, because it
-        needs no ticket.
+        There is a permit if no other call waits, and either no limit is known and the window
+        has room, or the quota is ample. Calls with `pace="auto"` try this before `acquire`,
+        because it needs no ticket.
 
         Args:
-            request: The request, which has to stay as it is until the outcome is reported.
+            request: The request; it must not change until its outcome is reported.
         """
         if self._queues:
             return None
-        if self._is_limited:
+        if self._is_counting:
             return self._try_acquire_ample(request.estimate_tokens())
         if len(self._uncounted) >= _WINDOW_AUTO + self._uncounted_handled:
             return None
@@ -391,7 +392,7 @@ class Quota:
     def _try_acquire_ample(self, tokens: float) -> Permit | None:
         """Return a permit if the quota is ample, else `None`."""
         with self._lock:
-            self._count_requests()
+            self._count_uncounted()
             sent = (self._sent[0] + 1.0, self._sent[1] + tokens)
             if not self._ample.can_send(sent):
                 return None
@@ -403,12 +404,12 @@ class Quota:
             permit.handled_before = self._handled
             return permit
 
-    def _count_requests(self) -> None:
-        """If a limit was shown, count the requests in flight; the caller has the lock."""
-        while self._is_limited and self._uncounted:
+    def _count_uncounted(self) -> None:
+        """If requests are counted, count those in flight; the caller must hold the lock."""
+        while self._is_counting and self._uncounted:
             try:
                 permit, request = self._uncounted.popitem()
-            except KeyError:  # another thread has just reported the last one
+            except KeyError:  # the last one was just reported
                 return
             tokens = request.estimate_tokens()
             if not permit.is_reported:  # garbage collection may have reported it just now
@@ -502,8 +503,9 @@ class Quota:
 
     async def _reserve(self, ticket: Ticket, *, force: bool = False) -> float:
         """Ask the store for the decision about a ticket; return the seconds to wait."""
-        if not self._is_limited:  # there is nothing to reserve
+        if not self._is_counting:  # no limit is known, so nothing has to be reserved
             ticket.needs = Amounts(1.0, ticket.tokens)
+            ticket.store = None  # it may be the store of the quota of another key
             return 0.0
         self._create_buckets()
         store = self._choose_store(ticket)
@@ -552,6 +554,7 @@ class Quota:
     def _create_buckets(self) -> None:
         """End the ample phase if it has shown limits, and create the buckets from them."""
         with self._lock:
+            self._count_uncounted()
             response = self._ample.take_newest_response()
             if response is None:
                 return
@@ -594,7 +597,7 @@ class Quota:
         with self._lock:
             permit.handled_before = self._handled
             self._uncounted[permit] = ticket
-            self._count_requests()
+            self._count_uncounted()  # at once, if requests are counted
         return permit
 
     def _release_reservation(self, ticket: Ticket) -> None:
@@ -727,7 +730,9 @@ class Quota:
             permit: The permission with which the request was sent.
             headers: The response headers with lower-case names; empty without a response.
         """
-        shows_limits = rate_limits.has_limits(headers)
+        shows_limits = rate_limits.has_limits(headers) and (
+            self._is_counting or bool(rate_limits.parse_limits(headers))
+        )
         if not shows_limits and self._uncounted.pop(permit, None) is not None:
             permit.is_reported = True
             self._uncounted_handled += 1
@@ -737,8 +742,8 @@ class Quota:
         if permit.is_reported:
             return
         with self._lock:
-            self._is_limited = True
-            self._count_requests()
+            self._is_counting = True
+            self._count_uncounted()
             is_ample = permit.decision is None and not self._ample.is_over
             if is_ample and shows_limits:
                 is_ample = self._ample.keep_response(headers, permit, self._sent)
@@ -789,15 +794,16 @@ class Quota:
         kind: int | None = None,
         pause: float = 0.0,
     ) -> None:
-        is_repeated, permit.is_reported = permit.is_reported, True
+        is_repeated = permit.is_reported
         limits = rate_limits.parse_limits(headers) if headers and not is_repeated else {}
         decision = permit.decision or _WITHOUT_RESERVATION
-        needs = Amounts(1.0, permit.tokens)
         with self._lock:
             if result == "rejected":
                 self._rejections += 1
-                self._is_limited = True
-            self._count_requests()
+                self._is_counting = True
+            self._count_uncounted()
+            permit.is_reported = True
+            needs = Amounts(1.0, permit.tokens)
             if limits or result == "rejected":
                 self._create_buckets()
                 self._ample.end()

@@ -20,8 +20,8 @@ _lock = threading.Lock()
 _quotas: dict[int, Quota] = {}
 """The quotas by a hash of URL, API key and model, so that no API key is kept here.
 
-Each quota has one more entry, by a hash of its name, because all URLs of a server have the same
-quota.
+Each quota has an entry for each URL, so that it is found fast, and one by a hash of its name,
+so that all URLs of a server find the same quota.
 """
 
 _stores: dict[str, SharedStore] = {}
@@ -47,10 +47,12 @@ def get_quota(
         quota_id = hash((base_url, headers["Authorization"], model, store_url))
     except TypeError:  # `extra_body` can set any value as the model
         quota_id = hash((base_url, headers["Authorization"], str(model), store_url))
-    return _quotas.get(quota_id) or _add_quota(quota_id, base_url, headers, model, store_url)
+    return _quotas.get(quota_id) or _find_or_create_quota(
+        quota_id, base_url, headers, model, store_url
+    )
 
 
-def _add_quota(
+def _find_or_create_quota(
     quota_id: int, base_url: str, headers: Mapping[str, str], model: str, store_url: str | None
 ) -> Quota:
     origin = "/".join(base_url.split("/", 3)[:3])
@@ -81,8 +83,9 @@ def _get_store(url: str | None) -> SharedStore | None:
 
 def _remove_idle_quotas() -> None:
     """Remove quotas that are not in use if there are too many, as after many expired keys."""
-    if len(_quotas) > _MAX_ENTRIES - 2:
-        for quota_id in [id_ for id_, quota in _quotas.items() if quota.is_idle]:
+    if len(_quotas) + 2 > _MAX_ENTRIES:  # a call adds up to two entries
+        idle = {quota for quota in _quotas.values() if quota.is_idle}
+        for quota_id in [id_ for id_, quota in _quotas.items() if quota in idle]:
             del _quotas[quota_id]
 
 

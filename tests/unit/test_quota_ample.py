@@ -93,6 +93,29 @@ def test_request_that_is_collected_while_it_is_counted_leaves_nothing_in_flight(
     assert quota._sent == quota._handled
 
 
+def test_first_rejection_raises_the_estimate_of_its_request() -> None:
+    quota = Quota("quota", clock=lambda: 0.0)
+    permit = acquire(quota, 40_000)
+    permit.ticket = Ticket(40_000.0)
+    limits = {
+        "x-ratelimit-limit-tokens-minute": "60000",
+        "x-ratelimit-remaining-tokens-minute": "59000",
+    }
+
+    quota.report_rejected(permit, limits, "token_quota_exceeded")
+
+    assert permit.ticket.tokens == 59_000  # all that remained
+
+
+def test_ticket_does_not_keep_the_store_of_the_quota_of_another_key() -> None:
+    first, second = Quota("first", clock=lambda: 0.0), Quota("second", clock=lambda: 0.0)
+    ticket = Ticket(1.0, has_unlimited_wait=True)
+    first.report_handled(acquire(first), {LIMIT: "1000", REMAINING: "900"})
+
+    assert asyncio.run(first.acquire(ticket)).store is not None
+    assert asyncio.run(second.acquire(ticket)).store is None
+
+
 def test_request_is_counted_once_if_it_is_rejected_after_it_was_handled() -> None:
     quota = Quota("quota")
     permit = acquire(quota)
@@ -116,7 +139,7 @@ def frequent_thread_switches() -> Iterator[None]:
 def test_no_request_stays_in_flight_if_a_limit_is_shown_while_threads_send() -> None:
     quotas = [Quota("quota") for _ in range(1_000)]
     permits: list[list[Permit]] = [[] for _ in quotas]
-    barrier = threading.Barrier(3)
+    barrier = threading.Barrier(3, timeout=30)
 
     def send() -> None:
         for quota, permits_of_quota in zip(quotas, permits, strict=True):
@@ -190,6 +213,15 @@ def test_limits_that_cannot_be_read_do_not_allow_more_first_requests(value: str)
         counts.append(asyncio.run(count_permits(quota)))
 
     assert counts[0] == counts[1] < 100
+
+
+def test_limits_that_cannot_be_read_leave_the_short_path_open() -> None:
+    quota = Quota("quota")
+    for _ in range(3):
+        quota.report_handled(acquire(quota), {LIMIT: "unlimited"})
+
+    assert quota.describe().accepted == 3
+    assert not quota.describe().limits
 
 
 def test_limits_that_cannot_be_read_do_not_replace_known_ones() -> None:
